@@ -1,0 +1,119 @@
+//! A deployment: one variant of a service, with its own workers, weight and scaling.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use crate::{DeploymentName, Protocol, Scaling};
+
+/// One checked deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    /// Its name within the service.
+    pub name: DeploymentName,
+    /// Host name that leads straight here, without a split: `{deployment}--{service}.{region}.{domain}`.
+    pub host: String,
+    /// Share of the service's traffic in relation to its siblings; 0 takes none.
+    pub weight: u32,
+    /// Most requests in flight on one worker; `None` for no limit.
+    pub max_concurrency: Option<u32>,
+    /// Whether a fresh worker is filled gently: 1, 2, 4, … at once.
+    pub ramp: bool,
+    /// Protocol spoken to the workers.
+    pub protocol: Protocol,
+    /// Where the workers come from.
+    pub source: Source,
+    /// How workers are probed.
+    pub probes: Probes,
+    /// Longest time from the start of a worker until it is ready.
+    pub start_timeout: Duration,
+    /// Longest time a worker may take to finish what it has before it is stopped.
+    pub drain_timeout: Duration,
+    /// How many workers there should be.
+    pub scaling: Scaling,
+}
+
+/// Where the workers of a deployment come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// Processes that control starts and stops on this machine.
+    Process(ProcessSpec),
+    /// Addresses given by the user; nothing is started or stopped.
+    Static(Vec<StaticAddress>),
+}
+
+/// One address of a static deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticAddress {
+    /// `host:port`; the host may be an IPv4 or a bracketed IPv6 address, or a name to look up.
+    pub address: String,
+    /// Share of the deployment's traffic in relation to the other addresses; at least 1.
+    pub weight: u32,
+}
+
+/// How to run a worker as a child process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSpec {
+    /// What to run. `{port}` in it stands for the worker's port.
+    pub command: ProcessCommand,
+    /// Working directory, absolute.
+    pub directory: PathBuf,
+    /// Added to the environment; values may hold `{port}`. `PORT` is always set.
+    pub env: BTreeMap<String, String>,
+    /// GPUs per worker, 0 to 8; given through `CUDA_VISIBLE_DEVICES`.
+    pub gpus: u32,
+    /// From SIGTERM to SIGKILL.
+    pub stop_grace: Duration,
+}
+
+/// The command of a worker process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessCommand {
+    /// Program and arguments; never empty.
+    Exec(Vec<String>),
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+}
+
+/// The three kinds of probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probes {
+    /// Passed once before the other two begin; `None`: readiness alone decides.
+    pub startup: Option<Probe>,
+    /// Whether the worker may get requests. For process workers TCP when the user gave none;
+    /// for static ones `None` means always ready.
+    pub ready: Option<Probe>,
+    /// Whether the worker must be replaced; `None`: only its exit tells.
+    pub live: Option<Probe>,
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// What is asked.
+    pub kind: ProbeKind,
+    /// From the worker's start to the first probe.
+    pub initial_delay: Duration,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// From one probe to the next in steady state; while a worker starts probes come every 100 ms.
+    pub period: Duration,
+    /// Failures in a row after which the probe counts as failed.
+    pub failures: u32,
+}
+
+/// What a probe asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// `GET path`; 200 to 399 passes.
+    Http {
+        /// Path with query, beginning with `/`.
+        path: String,
+        /// Extra request headers.
+        headers: Vec<(String, String)>,
+    },
+    /// A TCP connection that opens passes.
+    Tcp,
+    /// A command with exit status 0 passes; `{port}` and `PORT` as for the worker.
+    Exec(Vec<String>),
+    /// `grpc.health.v1.Health/Check` of this service name answering SERVING passes.
+    Grpc(String),
+}

@@ -1,0 +1,177 @@
+//! The two types in which gateway and control meet: [`FleetSnapshot`] down, [`LoadReport`] up.
+//!
+//! Any message may be lost or repeated without harm: a snapshot is the full state under an
+//! increasing generation, and the numbers of a report only ever grow, so that control takes
+//! differences between whichever two it has seen.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{Deployment, DeploymentName, Service, ServiceName};
+
+/// Everything the gateway needs to know, under a generation that increases with every change.
+#[derive(Debug, Clone, Default)]
+pub struct FleetSnapshot {
+    /// Increases with every published change.
+    pub generation: u64,
+    /// Every service. One that did not change since the last snapshot is the same `Arc`.
+    pub services: Vec<Arc<ServiceFleet>>,
+}
+
+/// One service and its workers.
+#[derive(Debug, Clone)]
+pub struct ServiceFleet {
+    /// What the user set.
+    pub spec: Arc<Service>,
+    /// Every deployment of `spec`, in the order of names.
+    pub deployments: Vec<DeploymentFleet>,
+}
+
+/// One deployment and its workers.
+#[derive(Debug, Clone)]
+pub struct DeploymentFleet {
+    /// What the user set.
+    pub spec: Arc<Deployment>,
+    /// Whether requests may hope for a worker.
+    pub phase: Phase,
+    /// Workers that take requests or still finish some: ready and draining ones.
+    pub workers: Vec<WorkerEntry>,
+    /// How long a cold start takes by experience; for `Retry-After`. `None`: not known yet.
+    pub start_estimate: Option<Duration>,
+}
+
+/// Where a deployment stands between nothing and serving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// No worker and none on its way; the first request wakes one.
+    Cold,
+    /// A worker is on its way.
+    Starting,
+    /// At least one worker is ready.
+    Warm,
+    /// Starting failed for good. Requests are refused until control tries again, at the earliest
+    /// after `retry_after`.
+    Failed {
+        /// What went wrong, for people.
+        reason: Arc<str>,
+        /// How long until control would try again.
+        retry_after: Duration,
+    },
+    /// Stopped by the operator.
+    Paused {
+        /// Why, in the operator's words.
+        reason: Arc<str>,
+    },
+}
+
+/// Identity of a worker process: never used twice, not even by a later run of control.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub Arc<str>);
+
+impl std::fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One worker as the gateway sees it. A worker whose id stays keeps its address, weight aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerEntry {
+    /// Its identity.
+    pub id: WorkerId,
+    /// The smallest number that no other worker of the deployment had when this one came: the
+    /// bounded label for metrics and log files.
+    pub slot: u32,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it takes new requests.
+    pub state: WorkerState,
+    /// Share of the deployment's traffic in relation to the other workers; at least 1.
+    pub weight: u32,
+    /// Whether it is fresh and wants to be filled gently.
+    pub ramp: bool,
+}
+
+/// Whether a worker takes new requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Takes requests.
+    Ready,
+    /// Takes no new requests and finishes the old ones.
+    Draining,
+}
+
+/// What a gateway measured. Sums count from the gateway's own start and never decrease.
+#[derive(Debug, Clone)]
+pub struct LoadReport {
+    /// Which run of which gateway: another value means that all sums began again at zero.
+    pub gateway: u64,
+    /// Increases by one with every report.
+    pub sequence: u64,
+    /// Generation of the snapshot that all of this gateway's threads obey: a worker that was
+    /// draining or absent in it can have got no new request since.
+    pub generation: u64,
+    /// Time of the measurement, since the gateway's start.
+    pub at: Duration,
+    /// One entry per deployment that this gateway knows.
+    pub deployments: Vec<DeploymentLoad>,
+}
+
+/// Load of one deployment.
+#[derive(Debug, Clone)]
+pub struct DeploymentLoad {
+    /// Its service.
+    pub service: ServiceName,
+    /// Its name.
+    pub deployment: DeploymentName,
+    /// Requests now in flight or queued, open upgrades included.
+    pub current: u32,
+    /// Requests now queued.
+    pub queued: u32,
+    /// Sum of `current × dt` up to `at`, in request-seconds.
+    pub integral: f64,
+    /// Requests that came so far.
+    pub arrivals: u64,
+    /// Requests that ended so far, in whatever way.
+    pub completions: u64,
+    /// Requests so far that found no worker ready or free.
+    pub no_capacity: u64,
+    /// Waits in the queue of requests that got a worker.
+    pub wait: TimeHistogram,
+    /// Times from getting a worker to the end of the answer.
+    pub service_time: TimeHistogram,
+    /// The workers this gateway knows, draining ones included.
+    pub workers: Vec<WorkerLoad>,
+}
+
+/// Load of one worker.
+#[derive(Debug, Clone)]
+pub struct WorkerLoad {
+    /// Which one.
+    pub id: WorkerId,
+    /// Requests it has now.
+    pub in_flight: u32,
+    /// Requests it answered so far (response head below 500 seen); each counts as a passed liveness probe.
+    pub answered: u64,
+    /// Requests it failed so far.
+    pub failed: u64,
+}
+
+/// Counts of durations in buckets that double: bucket `i` holds those below `1 ms × 2^i`, the
+/// last one all others. Sums that only grow, so that the difference of two is a histogram too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimeHistogram {
+    /// The counts.
+    pub counts: [u64; Self::BUCKETS],
+}
+
+impl TimeHistogram {
+    /// Number of buckets; the last bound, 2^22 ms, is more than an hour.
+    pub const BUCKETS: usize = 24;
+
+    /// The bucket a duration falls into.
+    pub fn bucket(duration: Duration) -> usize {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let bits = (u64::BITS - millis.leading_zeros()) as usize;
+        bits.min(Self::BUCKETS - 1)
+    }
+}

@@ -1,0 +1,22 @@
+//! What the user wrote, checked; and the two types in which gateway and control meet.
+//!
+//! A configuration file becomes, once, a [`Config`]: a value that cannot be wrong. Gateway and
+//! control take it from there. While the program runs they exchange only the types of [`fleet`]:
+//! snapshots go down to the gateway, load reports come up from it.
+
+mod deployment;
+pub mod fleet;
+mod name;
+mod scaling;
+mod service;
+mod settings;
+
+pub use deployment::{
+    Deployment, Probe, ProbeKind, Probes, ProcessCommand, ProcessSpec, Source, StaticAddress,
+};
+pub use name::{DeploymentName, NameError, ServiceName};
+pub use scaling::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
+pub use service::{Balance, Protocol, Queue, Service, Split, Timeouts};
+pub use settings::{
+    AccessLog, Admin, Config, GatewaySettings, Gpus, Listener, LogFormat, RequestLimits, WorkerLogs,
+};

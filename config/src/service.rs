@@ -1,0 +1,81 @@
+//! A service: the named thing with a URL that clients call.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{Deployment, DeploymentName, ServiceName};
+
+/// One checked service. Equality means that nothing a user can set differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// Its name, also the first label of its URL.
+    pub name: ServiceName,
+    /// Shown to people; 1 to 128 characters of any script. The name when the user gave none.
+    pub display_name: String,
+    /// Every host name that leads here, lower case, without port: `{service}.{region}.{domain}` first, then the
+    /// service's own `hosts`.
+    pub hosts: Vec<String>,
+    /// Path prefixes this service answers to, each beginning with `/`. `["/"]` when unrestricted.
+    pub paths: Vec<String>,
+    /// How a worker is picked.
+    pub balance: Balance,
+    /// How a deployment is chosen.
+    pub split: Split,
+    /// Bounds of the queue, for all deployments of the service together.
+    pub queue: Queue,
+    /// The clocks of a request.
+    pub timeouts: Timeouts,
+    /// Longest request body in bytes; `None` for no limit.
+    pub max_body_bytes: Option<u64>,
+    /// The deployments by name; never empty.
+    pub deployments: BTreeMap<DeploymentName, Arc<Deployment>>,
+}
+
+/// How a worker is picked within a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+    /// The fewest in flight for its weight.
+    LeastConnections,
+}
+
+/// How the deployment of a request is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// By the deployments' weights, exact over any window (smooth weighted round robin).
+    Weights,
+}
+
+/// Protocol spoken to the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge; what gRPC services need.
+    H2,
+}
+
+/// Bounds of a service's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// Most requests waiting at once.
+    pub max_requests: usize,
+    /// Longest wait for a worker.
+    pub max_wait: Duration,
+}
+
+/// The clocks of a request. All of them stop once an upgrade was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open a connection to a worker.
+    pub connect: Duration,
+    /// From the moment a worker has the request head until its response head.
+    pub first_byte: Duration,
+    /// Longest silence between two pieces of a body, in either direction.
+    pub idle: Duration,
+    /// From the request head to the end of the answer; `None` for no limit.
+    pub total: Option<Duration>,
+    /// How long an unused connection to a worker is kept. Must be shorter than the worker keeps
+    /// it (uvicorn: 5 s), so that a request never meets a connection that is just closing.
+    pub keepalive: Duration,
+}

@@ -1,0 +1,112 @@
+//! The whole checked configuration, and the settings that belong to no service.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{Service, ServiceName};
+
+/// A whole configuration that cannot be wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Second part of every service's host name.
+    pub region: String,
+    /// Last part of every service's host name.
+    pub domain: String,
+    /// Addresses the gateway accepts on; never empty, no address twice (but for port 0).
+    pub listeners: Vec<Listener>,
+    /// API and metrics.
+    pub admin: Admin,
+    /// Settings of the data plane.
+    pub gateway: GatewaySettings,
+    /// The GPUs that workers may be given.
+    pub gpus: Gpus,
+    /// Where the output of workers goes.
+    pub worker_logs: WorkerLogs,
+    /// The services by name.
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
+}
+
+/// An address the gateway accepts on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// IP address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// The admin address and what control keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where the API, `/metrics`, `/healthz` and `/readyz` are served.
+    pub address: SocketAddr,
+    /// The SQLite file with journal, pauses, desired history and adopted workers; absolute.
+    pub state: PathBuf,
+}
+
+/// Settings of the data plane that belong to no service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// Worker threads, at least 1. The number of cores when the user gave none.
+    pub threads: usize,
+    /// Longest wait for requests in flight at shutdown.
+    pub drain_timeout: Duration,
+    /// Limits of a request's head and of a connection.
+    pub limits: RequestLimits,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// Networks whose `X-Forwarded-*`, `Forwarded` and `x-request-id` are believed: address and prefix length.
+    pub trusted_proxies: Vec<(std::net::IpAddr, u8)>,
+}
+
+/// Limits of a request's head and of a downstream connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// From the first byte of a connection or request until its head is complete.
+    pub header_timeout: Duration,
+    /// Longest request head in bytes, request line included.
+    pub max_header_bytes: usize,
+    /// Most header fields.
+    pub max_headers: usize,
+    /// How long a downstream connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// Most concurrent streams of one HTTP/2 connection.
+    pub max_streams: u32,
+}
+
+/// The access log: one line per request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None is written.
+    Off,
+    /// To standard output.
+    Stdout(LogFormat),
+    /// Appended to a file, absolute path; opened again on SIGHUP.
+    File(PathBuf, LogFormat),
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The GPUs that workers may be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gpus {
+    /// Those the machine has, as NVIDIA's driver lists them.
+    Detect,
+    /// These, by the index or UUID that `CUDA_VISIBLE_DEVICES` takes.
+    Devices(Vec<String>),
+}
+
+/// Where the output of workers goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerLogs {
+    /// Folder of the log files, absolute.
+    pub directory: PathBuf,
+    /// Size in bytes at which a file is rotated.
+    pub max_bytes: u64,
+    /// Rotated files kept per worker slot.
+    pub keep: u32,
+}

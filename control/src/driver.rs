@@ -1,0 +1,74 @@
+//! What starts and stops workers.
+//!
+//! A driver only acts. Whether a worker is wanted is decided by `scale` and `plan`, whether it is
+//! ready by `probe`; `reconcile` alone calls a driver.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+use penstock_config::{Deployment, DeploymentName, ServiceName, fleet::WorkerId};
+use tokio::sync::mpsc;
+
+/// Starts, stops and finds again the workers of deployments with one kind of source.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// Starts a worker and returns as soon as it exists, long before it is ready. When it ends by
+    /// itself later, a [`WorkerExit`] is sent.
+    async fn start(&self, worker: &NewWorker) -> Result<StartedWorker, StartError>;
+
+    /// Ends a worker and everything it started: asks first, forces after the grace of its
+    /// deployment. Returns when nothing of it is left. Ending one that is gone already is fine.
+    async fn stop(&self, id: &WorkerId);
+
+    /// Takes over a worker that an earlier run of control started. `None` when it is not there any
+    /// more; whatever was left of it has been ended then.
+    async fn adopt(&self, worker: &NewWorker, saved: &str) -> Option<StartedWorker>;
+}
+
+/// A worker to be started or adopted.
+#[derive(Debug, Clone)]
+pub struct NewWorker {
+    /// Its identity, made by the caller.
+    pub id: WorkerId,
+    /// The service it works for.
+    pub service: ServiceName,
+    /// The deployment it belongs to.
+    pub deployment: DeploymentName,
+    /// Its number within the deployment; names its log file.
+    pub slot: u32,
+    /// What to run.
+    pub spec: Arc<Deployment>,
+}
+
+/// A worker that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedWorker {
+    /// Where it will listen.
+    pub address: SocketAddr,
+    /// What the driver needs to find it again after a restart of control; opaque to everyone else.
+    pub saved: String,
+}
+
+/// Why a worker could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// Nothing is wrong with the worker, but there is no room for it now.
+    #[error("{0}")]
+    NoRoom(String),
+    /// Starting it failed, and trying the same again is not likely to help.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A worker ended without being asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerExit {
+    /// Which one.
+    pub id: WorkerId,
+    /// How it ended, for people: `exit status 1`, `killed by SIGSEGV`; with the last line it wrote
+    /// to standard error when there is one.
+    pub reason: String,
+}
+
+/// Where drivers report exits.
+pub type ExitSender = mpsc::UnboundedSender<WorkerExit>;

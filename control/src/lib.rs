@@ -1,0 +1,3 @@
+//! The control service: turns load reports into workers.
+
+pub mod driver;
