@@ -1,0 +1,137 @@
+//! Picks a worker and takes a place at its gate.
+//!
+//! A [`Picker`] is immutable and shared by all threads; build a new one when the fleet changes. What
+//! must outlive it is behind the [`Vitals`] of each worker, and the position of the round robin is
+//! handed from the old picker to the new one.
+//!
+//! Picking takes no lock and allocates nothing.
+
+mod least_connections;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    Vitals,
+    draw::Draw,
+    rotation::{Entry, Rotation},
+};
+
+/// How a worker is picked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Policy {
+    /// Turns by weight, smooth: any window as long as the sum of the weights is exact.
+    RoundRobin,
+    /// The least `(in_flight + 1) / weight`; ties at random. Exact for up to
+    /// [`EXACT_SCAN_MAX`] workers, the better of two random ones above.
+    LeastConnections,
+}
+
+pub use least_connections::EXACT_SCAN_MAX;
+
+/// One worker that may be picked.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Identity, the same in every generation and, for hashing, in every gateway; see [`key`](crate::key).
+    pub key: u64,
+    /// Share of the traffic in relation to the others; 0 counts as 1.
+    pub weight: u32,
+    /// Its gate and what else is remembered of it.
+    pub vitals: Arc<Vitals>,
+}
+
+/// What one pick may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// Fresh random bits for every pick.
+    pub seed: u64,
+    /// Time since any fixed moment; the same clock for everything told to this crate.
+    pub now: Duration,
+    /// Keys of workers that must not be picked, such as those this request already tried.
+    pub avoid: &'a [u64],
+}
+
+/// Picks workers of one deployment by one policy.
+#[derive(Debug)]
+pub struct Picker {
+    candidates: Box<[Candidate]>,
+    method: Method,
+}
+
+/// A policy with what it has worked out in advance.
+#[derive(Debug)]
+enum Method {
+    RoundRobin(Rotation),
+    LeastConnections,
+}
+
+impl Picker {
+    /// A picker for these workers. `previous` is the picker that this one takes over from, so that
+    /// turns go on where they were.
+    pub fn new(policy: Policy, candidates: Vec<Candidate>, previous: Option<&Self>) -> Self {
+        let method = match policy {
+            Policy::RoundRobin => {
+                let entries = candidates
+                    .iter()
+                    .map(|candidate| Entry {
+                        key: candidate.key,
+                        weight: candidate.weight(),
+                    })
+                    .collect();
+                let before = previous.and_then(|picker| match &picker.method {
+                    Method::RoundRobin(rotation) => Some(rotation),
+                    Method::LeastConnections => None,
+                });
+                Method::RoundRobin(Rotation::new(entries, before))
+            }
+            Policy::LeastConnections => Method::LeastConnections,
+        };
+        Self {
+            candidates: candidates.into(),
+            method,
+        }
+    }
+
+    /// Picks a worker and takes a place at its gate, which the caller must release. Returns the index
+    /// into [`candidates`](Self::candidates).
+    ///
+    /// `None` only after every gate that is not to be avoided was seen to refuse.
+    #[must_use = "the place at the gate of the picked worker must be released"]
+    pub fn pick(&self, query: &Query<'_>) -> Option<usize> {
+        match &self.method {
+            Method::RoundRobin(rotation) => {
+                rotation.next(|index| self.candidates[index].try_acquire(query))
+            }
+            Method::LeastConnections => {
+                least_connections::pick(&self.candidates, query, Draw::new(query.seed))
+            }
+        }
+    }
+
+    /// The workers, in the order given.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+}
+
+impl Candidate {
+    fn weight(&self) -> u32 {
+        self.weight.max(1)
+    }
+
+    fn may_take(&self, query: &Query<'_>) -> bool {
+        query.avoid.is_empty() || !query.avoid.contains(&self.key)
+    }
+
+    fn try_acquire(&self, query: &Query<'_>) -> bool {
+        self.may_take(query) && self.vitals.gate().try_acquire()
+    }
+
+    /// Requests in flight, if this one may be picked now.
+    fn free(&self, query: &Query<'_>) -> Option<u32> {
+        if self.may_take(query) {
+            self.vitals.gate().free()
+        } else {
+            None
+        }
+    }
+}
