@@ -1,0 +1,10 @@
+//! End to end: the real binary, real sockets, real worker processes.
+//!
+//! A test waits on events (an answer, a count that a fake worker saw, a value of `/metrics`), never
+//! for a time. `support` hides the plumbing; what a test shows is in its body.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the right answer")]
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
+
+mod support;
+
+mod worker;

@@ -1,0 +1,58 @@
+//! A TCP connection for what no well-behaved client would send.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::soon;
+
+/// Most bytes an answer may have here.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+pub(crate) struct RawConnection {
+    stream: TcpStream,
+}
+
+impl RawConnection {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a listener");
+        stream.set_nodelay(true).unwrap();
+        Self { stream }
+    }
+
+    /// Sends bytes. That the other side has closed already is fine: its answer says why.
+    pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = soon("room to write", self.stream.write_all(bytes.as_ref())).await;
+    }
+
+    /// Closes the sending side.
+    pub(crate) async fn end(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Everything until the other side closes.
+    pub(crate) async fn read_to_end(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let mut limited = (&mut self.stream).take(ANSWER_BYTES_MAX as u64);
+        // A reset counts as closing.
+        let _ = soon("the other side closes", limited.read_to_end(&mut bytes)).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Everything up to and with `mark`.
+    pub(crate) async fn read_until(&mut self, mark: &str) -> String {
+        let mut bytes = Vec::new();
+        let what = format!("{mark:?} in an answer");
+        while !bytes.ends_with(mark.as_bytes()) {
+            let seen = || String::from_utf8_lossy(&bytes).into_owned();
+            match soon(&what, self.stream.read_u8()).await {
+                Ok(byte) => bytes.push(byte),
+                Err(error) => panic!("no {what}, but {:?}: {error}", seen()),
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
