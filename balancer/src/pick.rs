@@ -33,6 +33,10 @@ pub use least_connections::EXACT_SCAN_MAX;
 pub struct Candidate {
     /// Identity, the same in every generation and, for hashing, in every gateway; see [`key`](crate::key).
     pub key: u64,
+    /// A small number that no other candidate has, kept as long as the worker exists and then given to
+    /// the next that comes: `WorkerEntry::slot`. Hashed requests belong to slots, so that a worker's
+    /// successor inherits its keys.
+    pub slot: u32,
     /// Share of the traffic in relation to the others; 0 counts as 1.
     pub weight: u32,
     /// Its gate and what else is remembered of it.
@@ -46,6 +50,12 @@ pub struct Query<'a> {
     pub seed: u64,
     /// Time since any fixed moment; the same clock for everything told to this crate.
     pub now: Duration,
+    /// Hash of what binds this request to a worker; without one it is placed at random. Only hashing
+    /// policies look at it.
+    pub hash: Option<u64>,
+    /// Requests in flight on all candidates together, if the caller counts them. Hashing with bounded
+    /// load needs the sum, and would otherwise ask every gate.
+    pub in_flight: Option<u32>,
     /// Keys of workers that must not be picked, such as those this request already tried.
     pub avoid: &'a [u64],
 }
