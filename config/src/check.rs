@@ -1,0 +1,200 @@
+//! The second check: from what the file says to what it means, with the rules that need more than
+//! one key, and the defaults that depend on other keys.
+
+mod deployment;
+mod probes;
+mod routes;
+mod scaling;
+mod service;
+mod settings;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    Config,
+    document::Document,
+    error::Problems,
+    key_path::{KeyPath, Segment},
+    raw,
+};
+
+/// Checks what was read. The result counts only when no problem was found.
+pub(crate) fn check(
+    file: raw::File,
+    documents: &[Document<'_>],
+    problems: &mut Problems,
+) -> Config {
+    let mut check = Check::new(documents, problems);
+    let root = KeyPath::default();
+    let domain = service::Domain {
+        region: &file.region.0,
+        name: &file.domain.0,
+    };
+    settings::check_domain(&mut check, &root, &domain);
+
+    let services_path = root.key("services");
+    if file.services.is_empty() && file.include.is_empty() {
+        check.missing(
+            &services_path,
+            "there must be at least one service: [services.NAME]",
+        );
+    }
+    let gpus = settings::gpus(&mut check, &root.key("gpus"), file.gpus);
+    let services: BTreeMap<_, _> = file
+        .services
+        .into_iter()
+        .map(|(name, service)| {
+            let path = services_path.key(name.as_str());
+            let service = service::service(&mut check, &path, &name, service, &domain, &gpus);
+            (name, Arc::new(service))
+        })
+        .collect();
+    routes::check(&mut check, &services_path, &services);
+
+    let listeners = settings::listeners(&mut check, &root.key("listeners"), &file.listeners);
+    Config {
+        admin: settings::admin(&mut check, &root.key("admin"), file.admin, &listeners),
+        gateway: settings::gateway(&mut check, &root.key("gateway"), file.gateway),
+        worker_logs: settings::worker_logs(&mut check, &root.key("worker_logs"), file.worker_logs),
+        region: file.region.0,
+        domain: file.domain.0,
+        listeners,
+        gpus,
+        services,
+    }
+}
+
+/// What every check needs: the places of keys, and where to report.
+struct Check<'c> {
+    documents: &'c [Document<'c>],
+    /// Which document a service is in.
+    homes: HashMap<String, usize>,
+    problems: &'c mut Problems,
+}
+
+impl<'c> Check<'c> {
+    fn new(documents: &'c [Document<'c>], problems: &'c mut Problems) -> Self {
+        let mut homes = HashMap::new();
+        for (index, document) in documents.iter().enumerate() {
+            let services = document
+                .root
+                .get("services")
+                .and_then(|s| s.get_ref().as_table());
+            for name in services.into_iter().flat_map(|services| services.keys()) {
+                homes.entry(name.get_ref().to_string()).or_insert(index);
+            }
+        }
+        Self {
+            documents,
+            homes,
+            problems,
+        }
+    }
+
+    /// Reports a broken rule, unless the key is wrong in another way already.
+    fn error(&mut self, path: &KeyPath, rule: impl Into<String>) {
+        if !self.problems.has(path) {
+            document(self.documents, &self.homes, path).report(self.problems, path, rule);
+        }
+    }
+
+    /// As [`error`](Self::error), without the value, which may be secret.
+    fn error_without_value(&mut self, path: &KeyPath, rule: impl Into<String>) {
+        if !self.problems.has(path) {
+            let document = document(self.documents, &self.homes, path);
+            document.report_without_value(self.problems, path, rule);
+        }
+    }
+
+    /// Reports that something is not there, unless it is there and wrong.
+    fn missing(&mut self, path: &KeyPath, rule: &str) {
+        if !self.problems.touches(path) {
+            self.error(path, rule);
+        }
+    }
+
+    /// Reports unless exactly one of the keys of a table is given. Says nothing when one of them is
+    /// wrong.
+    fn exactly_one(&mut self, path: &KeyPath, keys: &[(&str, bool)]) {
+        let given: Vec<_> = keys
+            .iter()
+            .filter(|(_, given)| *given)
+            .map(|(key, _)| *key)
+            .collect();
+        let wrong = keys
+            .iter()
+            .any(|(key, _)| self.problems.touches(&path.key(key)));
+        if given.len() == 1 || wrong {
+            return;
+        }
+        let names: Vec<_> = keys.iter().map(|(key, _)| format!("`{key}`")).collect();
+        let (last, first) = names
+            .split_last()
+            .expect("there are always keys to pick from");
+        let choice = format!("{} and {last}", first.join(", "));
+        self.error_without_value(
+            path,
+            if given.is_empty() {
+                format!("must have one of {choice}")
+            } else {
+                format!("must have only one of {choice}, not {}", quoted(&given))
+            },
+        );
+    }
+
+    /// Whether the file has this key.
+    fn has(&self, path: &KeyPath) -> bool {
+        document(self.documents, &self.homes, path).has(path)
+    }
+
+    /// `FILE:LINE` of a key.
+    fn place(&self, path: &KeyPath) -> String {
+        document(self.documents, &self.homes, path).place(path)
+    }
+
+    /// A path from a file, which begins in that file's folder when it is relative.
+    fn absolute(&self, key: &KeyPath, path: &Path) -> PathBuf {
+        let folder = &document(self.documents, &self.homes, key).source.folder;
+        let joined = folder.join(path);
+        // Takes out the dots of `./state`; fails for the empty path only.
+        std::path::absolute(&joined).unwrap_or(joined)
+    }
+
+    /// A program with a slash in its name is a path; one without is looked up by who runs it.
+    fn program(&self, key: &KeyPath, mut command: Vec<String>) -> Vec<String> {
+        if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
+            *program = self
+                .absolute(key, Path::new(program))
+                .to_string_lossy()
+                .into_owned();
+        }
+        command
+    }
+}
+
+/// The document that a key is in or would be in.
+fn document<'c>(
+    documents: &'c [Document<'c>],
+    homes: &HashMap<String, usize>,
+    path: &KeyPath,
+) -> &'c Document<'c> {
+    let index = match path.segments() {
+        [Segment::Key(services), Segment::Key(name), ..] if services == "services" => {
+            homes.get(name).copied().unwrap_or(0)
+        }
+        _ => 0,
+    };
+    &documents[index]
+}
+
+/// `` `a` and `b` ``.
+fn quoted(keys: &[&str]) -> String {
+    keys.iter()
+        .map(|key| format!("`{key}`"))
+        .collect::<Vec<_>>()
+        .join(" and ")
+}

@@ -1,0 +1,111 @@
+//! `probes` of a deployment.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Check, deployment::check_command};
+use crate::{Probe, ProbeKind, Probes, Source, key_path::KeyPath, raw};
+
+/// A fresh worker is asked at once, and then every 100 ms: a delay before the first `startup` or
+/// `ready` probe would be added to every cold start.
+const START_DELAY: Duration = Duration::ZERO;
+
+/// Liveness matters only to workers that run already; the second keeps a failing worker from being
+/// judged in the instant it got ready.
+const LIVE_DELAY: Duration = Duration::from_secs(1);
+
+pub(super) fn probes(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    raw: raw::Probes,
+    source: &Source,
+) -> Probes {
+    let mut one = |name, raw: Option<raw::Probe>, delay| {
+        raw.and_then(|raw| probe(check, &path.key(name), raw, delay))
+    };
+    let startup = one("startup", raw.startup, START_DELAY);
+    let ready = one("ready", raw.ready, START_DELAY);
+    let live = one("live", raw.live, LIVE_DELAY);
+    let ready = ready.or_else(|| match source {
+        Source::Process(_) => Some(tcp()),
+        Source::Static(_) => None,
+    });
+    Probes {
+        startup,
+        ready,
+        live,
+    }
+}
+
+/// A process that listens is ready, if nobody says otherwise.
+fn tcp() -> Probe {
+    let raw = raw::Probe::default();
+    Probe {
+        kind: ProbeKind::Tcp,
+        initial_delay: START_DELAY,
+        timeout: raw.timeout.0,
+        period: raw.period.0,
+        failures: raw.failures,
+    }
+}
+
+/// `None` when there is an error.
+fn probe(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    raw: raw::Probe,
+    initial_delay: Duration,
+) -> Option<Probe> {
+    let given = [
+        ("http", raw.http.is_some()),
+        ("tcp", raw.tcp.is_some()),
+        ("exec", raw.exec.is_some()),
+        ("grpc", raw.grpc.is_some()),
+    ];
+    check.exactly_one(path, &given);
+    if raw.tcp == Some(false) {
+        check.error(
+            &path.key("tcp"),
+            "must be true; leave it out for another kind of probe",
+        );
+    }
+    if !raw.headers.is_empty() && raw.http.is_none() {
+        check.missing(&path.key("headers"), "headers are for `http` probes");
+    }
+    let headers = headers(check, &path.key("headers"), raw.headers);
+    let kind = match (raw.http, raw.exec, raw.grpc) {
+        (Some(http), _, _) => ProbeKind::Http {
+            path: http.0,
+            headers,
+        },
+        (_, Some(exec), _) => {
+            let path = path.key("exec");
+            check_command(check, &path, &exec);
+            ProbeKind::Exec(check.program(&path, exec))
+        }
+        (_, _, Some(grpc)) => ProbeKind::Grpc(grpc),
+        _ => ProbeKind::Tcp,
+    };
+    Some(Probe {
+        kind,
+        initial_delay: raw.initial_delay.map_or(initial_delay, |delay| delay.0),
+        timeout: raw.timeout.0,
+        period: raw.period.0,
+        failures: raw.failures,
+    })
+}
+
+fn headers(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    headers: BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    for (name, value) in &headers {
+        let path = path.key(name);
+        if http::HeaderName::try_from(name).is_err() {
+            check.error_without_value(&path, "must have the name of an HTTP header");
+        } else if http::HeaderValue::try_from(value).is_err() {
+            check.error_without_value(&path, "must have a value that is allowed in an HTTP header");
+        }
+    }
+    headers.into_iter().collect()
+}

@@ -1,0 +1,186 @@
+//! `[services.NAME]`.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use super::{Check, deployment};
+use crate::{
+    Balance, Gpus, Protocol, Queue, Service, ServiceName, Source, Split, Timeouts,
+    key_path::KeyPath, raw,
+};
+
+/// The end of every service's own host name.
+pub(super) struct Domain<'d> {
+    pub(super) region: &'d str,
+    pub(super) name: &'d str,
+}
+
+impl Domain<'_> {
+    /// Host name of a service or, with the deployment before it, of a deployment.
+    pub(super) fn host(&self, label: &str) -> String {
+        format!("{label}.{}.{}", self.region, self.name)
+    }
+}
+
+pub(super) fn service(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    name: &ServiceName,
+    raw: raw::Service,
+    domain: &Domain<'_>,
+    gpus: &Gpus,
+) -> Service {
+    let protocol = protocol(raw.protocol);
+    let deployments_path = path.key("deployments");
+    let deployments: BTreeMap<_, _> = raw
+        .deployments
+        .into_iter()
+        .map(|(deployment_name, raw)| {
+            let context = deployment::Context {
+                path: &deployments_path.key(deployment_name.as_str()),
+                name: &deployment_name,
+                host: domain.host(&format!("{deployment_name}--{name}")),
+                protocol,
+                gpus,
+            };
+            let deployment = deployment::deployment(check, &context, raw);
+            (deployment_name, Arc::new(deployment))
+        })
+        .collect();
+    let service = Service {
+        name: name.clone(),
+        display_name: display_name(check, path, name, raw.display_name),
+        hosts: hosts(check, path, domain.host(name.as_str()), raw.hosts),
+        paths: paths(check, path, raw.paths),
+        balance: match raw.balance {
+            raw::Balance::RoundRobin => Balance::RoundRobin,
+            raw::Balance::LeastConnections => Balance::LeastConnections,
+        },
+        split: match raw.split {
+            raw::Split::Weights => Split::Weights,
+        },
+        queue: Queue {
+            max_requests: raw.queue.max_requests as usize,
+            max_wait: raw.queue.max_wait.0,
+        },
+        timeouts: timeouts(raw.timeouts),
+        max_body_bytes: raw.max_body.map(|size| size.0),
+        deployments,
+    };
+    check_together(check, path, &service);
+    service
+}
+
+pub(super) fn protocol(protocol: raw::Protocol) -> Protocol {
+    match protocol {
+        raw::Protocol::Http1 => Protocol::Http1,
+        raw::Protocol::H2 => Protocol::H2,
+    }
+}
+
+fn timeouts(timeouts: raw::Timeouts) -> Timeouts {
+    Timeouts {
+        connect: timeouts.connect.0,
+        first_byte: timeouts.first_byte.0,
+        idle: timeouts.idle.0,
+        total: timeouts.total.map(|total| total.0),
+        keepalive: timeouts.keepalive.0,
+    }
+}
+
+/// Rules about several keys of a service and its deployments.
+fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
+    let deployments = path.key("deployments");
+    if service.deployments.is_empty() {
+        let rule = format!("must have at least one deployment: [{deployments}.NAME]");
+        if !check.problems.touches(&deployments) {
+            check.error_without_value(path, rule);
+        }
+    } else if service
+        .deployments
+        .values()
+        .all(|deployment| deployment.weight == 0)
+    {
+        check.missing(
+            &deployments,
+            "at least one deployment must have a weight above 0",
+        );
+    }
+    if service.max_body_bytes == Some(0) {
+        check.error(
+            &path.key("max_body"),
+            "must be more than 0; leave it out for no limit",
+        );
+    }
+    let asleep = service.deployments.values().find(|deployment| {
+        deployment.scaling.min == 0 && matches!(deployment.source, Source::Process(_))
+    });
+    if let (0, Some(deployment)) = (service.queue.max_requests, asleep) {
+        let rule = format!(
+            "must be at least 1: with `min = 0`, deployment \"{}\" needs a waiting request to wake it",
+            deployment.name
+        );
+        check.error(&path.key("queue").key("max_requests"), rule);
+    }
+}
+
+fn display_name(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    name: &ServiceName,
+    display_name: Option<String>,
+) -> String {
+    let Some(display_name) = display_name else {
+        return name.to_string();
+    };
+    let blank = display_name.trim().is_empty();
+    if blank || display_name.chars().any(char::is_control) {
+        let rule = "must have something to see in it and no control characters";
+        check.error(&path.key("display_name"), rule);
+    }
+    display_name
+}
+
+fn hosts(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    own: String,
+    more: Vec<raw::text::HostName>,
+) -> Vec<String> {
+    let path = path.key("hosts");
+    let mut hosts = vec![own];
+    for (index, host) in more.into_iter().enumerate() {
+        if host.0 == hosts[0] {
+            check.error(
+                &path.index(index),
+                "is the service's own host name, which always leads here",
+            );
+        } else if hosts.contains(&host.0) {
+            check.error(&path.index(index), "is listed twice");
+        }
+        hosts.push(host.0);
+    }
+    hosts
+}
+
+fn paths(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    paths: Option<Vec<raw::text::UrlPath>>,
+) -> Vec<String> {
+    let Some(paths) = paths else {
+        return vec!["/".to_owned()];
+    };
+    let path = path.key("paths");
+    let mut seen = HashSet::new();
+    for (index, prefix) in paths.iter().enumerate() {
+        if prefix.0.contains('?') {
+            check.error(&path.index(index), "must be a path without a query");
+        } else if !seen.insert(&prefix.0) {
+            check.error(&path.index(index), "is listed twice");
+        }
+    }
+    paths.into_iter().map(|prefix| prefix.0).collect()
+}

@@ -1,0 +1,175 @@
+//! The files of a configuration with the places of their values.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{
+    error::{ConfigError, Problems},
+    key_path::{KeyPath, Segment},
+};
+
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Its name, for errors.
+    pub(crate) file: PathBuf,
+    /// Its folder, absolute: where its relative paths begin.
+    pub(crate) folder: PathBuf,
+    text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(crate) fn new(file: &Path, text: String) -> Self {
+        let folder = match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let after_newlines = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, b)| *b == b'\n')
+            .map(|(i, _)| i + 1);
+        Self {
+            file: file.to_owned(),
+            // Fails only when the working directory is gone; then relative paths have no meaning.
+            folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+            lines: std::iter::once(0).chain(after_newlines).collect(),
+            text,
+        }
+    }
+
+    /// The line of a position, from 1.
+    fn line(&self, position: usize) -> usize {
+        self.lines.partition_point(|start| *start <= position)
+    }
+}
+
+/// A file that is TOML, at least.
+pub(crate) struct Document<'a> {
+    pub(crate) source: &'a Source,
+    /// Which file it is, in the order of errors.
+    pub(crate) number: usize,
+    pub(crate) root: DeTable<'a>,
+}
+
+impl<'a> Document<'a> {
+    /// `None`, with the errors reported, when the file is no TOML.
+    pub(crate) fn parse(
+        source: &'a Source,
+        number: usize,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let (root, errors) = DeTable::parse_recoverable(&source.text);
+        for error in &errors {
+            let error = ConfigError {
+                file: source.file.clone(),
+                line: error.span().map(|span| source.line(span.start)),
+                key: String::new(),
+                value: None,
+                rule: format!("not valid TOML: {}", error.message().replace('\n', "; ")),
+            };
+            problems.add(number, &KeyPath::default(), error);
+        }
+        errors.is_empty().then(|| Self {
+            source,
+            number,
+            root: root.into_inner(),
+        })
+    }
+
+    /// Whether the file has this key.
+    pub(crate) fn has(&self, path: &KeyPath) -> bool {
+        self.find(path).1
+    }
+
+    /// Reports a broken rule at the key or, when the file does not have it, at the nearest table
+    /// above it.
+    pub(crate) fn report(&self, problems: &mut Problems, path: &KeyPath, rule: impl Into<String>) {
+        self.add(problems, path, true, rule.into());
+    }
+
+    /// As [`report`](Self::report), for what may be secret or is of no interest.
+    pub(crate) fn report_without_value(
+        &self,
+        problems: &mut Problems,
+        path: &KeyPath,
+        rule: impl Into<String>,
+    ) {
+        self.add(problems, path, false, rule.into());
+    }
+
+    /// `FILE:LINE` of a key.
+    pub(crate) fn place(&self, path: &KeyPath) -> String {
+        let line = self.source.line(self.find(path).0.at);
+        format!("{}:{line}", self.source.file.display())
+    }
+
+    fn add(&self, problems: &mut Problems, path: &KeyPath, show_value: bool, rule: String) {
+        let (found, exact) = self.find(path);
+        let error = ConfigError {
+            file: self.source.file.clone(),
+            line: Some(self.source.line(found.at)),
+            key: path.to_string(),
+            value: found
+                .value
+                .filter(|_| exact && show_value)
+                .and_then(|value| self.show(value)),
+            rule,
+        };
+        problems.add(self.number, path, error);
+    }
+
+    /// The value at the path, and whether the whole path was found.
+    fn find(&self, path: &KeyPath) -> (Found<'_, 'a>, bool) {
+        let mut table = Some(&self.root);
+        let mut found = Found { at: 0, value: None };
+        for segment in path.segments() {
+            let next = match segment {
+                Segment::Key(key) => table
+                    .and_then(|table| table.get_key_value(key.as_str()))
+                    .map(|(key, value)| Found {
+                        // Tables have no good place of their own: theirs is where their name is.
+                        at: key.span().start,
+                        value: Some(value),
+                    }),
+                Segment::Index(index) => found
+                    .value
+                    .and_then(|value| value.as_ref().as_array()?.get(*index))
+                    .map(|value| Found {
+                        at: value.span().start,
+                        value: Some(value),
+                    }),
+            };
+            match next {
+                Some(next) => found = next,
+                None => return (found, false),
+            }
+            table = found.value.and_then(|value| value.as_ref().as_table());
+        }
+        (found, true)
+    }
+
+    /// The text of a value, when it fits in a message.
+    fn show(&self, value: &Spanned<DeValue<'_>>) -> Option<String> {
+        const LEN_MAX: usize = 60;
+        let Range { start, end } = value.span();
+        let text = self.source.text.get(start..end)?;
+        let fits = text.chars().count() <= LEN_MAX && !text.contains('\n');
+        (fits && !value.as_ref().is_table()).then(|| text.to_owned())
+    }
+}
+
+/// A value and where it stands.
+struct Found<'d, 'a> {
+    at: usize,
+    value: Option<&'d Spanned<DeValue<'a>>>,
+}

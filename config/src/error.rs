@@ -1,0 +1,111 @@
+//! What is wrong with a configuration: everything at once, each with its place.
+
+use std::{collections::BTreeSet, fmt, path::PathBuf};
+
+use crate::key_path::KeyPath;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file it is in, as it was given or found.
+    pub file: PathBuf,
+    /// The line, from 1. `None` when the whole file is meant.
+    pub line: Option<usize>,
+    /// The key, such as `services.chat.queue.max_wait`; empty when the whole file is meant.
+    pub key: String,
+    /// The value as the file has it, when it is short and there is one.
+    pub value: Option<String>,
+    /// The rule that was broken.
+    pub rule: String,
+}
+
+/// `FILE:LINE: key = value: rule`.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        match (&*self.key, &self.value) {
+            ("", _) => {}
+            (key, None) => write!(f, " {key}:")?,
+            (key, Some(value)) => write!(f, " {key} = {value}:")?,
+        }
+        write!(f, " {}", self.rule)
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of files and lines. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// The errors one by one.
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a ConfigErrors {
+    type Item = &'a ConfigError;
+    type IntoIter = std::slice::Iter<'a, ConfigError>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// One error per line.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Collects errors while a configuration is read.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    /// With the number of the file, for the order.
+    errors: Vec<(usize, ConfigError)>,
+    /// The keys that have an error, so that no second error follows from the first.
+    keys: BTreeSet<KeyPath>,
+}
+
+impl Problems {
+    /// Adds an error of the key in the `file`-th file.
+    pub(crate) fn add(&mut self, file: usize, key: &KeyPath, error: ConfigError) {
+        self.keys.insert(key.clone());
+        self.errors.push((file, error));
+    }
+
+    /// Whether the key or anything below it has an error.
+    pub(crate) fn touches(&self, key: &KeyPath) -> bool {
+        self.keys
+            .range(key..)
+            .next()
+            .is_some_and(|found| found.starts_with(key))
+    }
+
+    /// Whether the key itself has an error.
+    pub(crate) fn has(&self, key: &KeyPath) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// The value when there was no error, else the errors.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, ConfigErrors> {
+        if let (true, Some(value)) = (self.errors.is_empty(), value) {
+            return Ok(value);
+        }
+        self.errors.sort_by_key(|(file, error)| (*file, error.line));
+        Err(ConfigErrors(
+            self.errors.into_iter().map(|(_, error)| error).collect(),
+        ))
+    }
+}

@@ -1,0 +1,94 @@
+//! From files to a checked configuration.
+
+mod include;
+
+use std::{io, path::Path};
+
+use serde::Deserialize;
+
+use crate::{
+    Config, ConfigError, ConfigErrors, check,
+    document::{Document, Source},
+    error::Problems,
+    key_path::KeyPath,
+    raw,
+    shape::Shape,
+    structure,
+};
+
+/// Reads and checks a configuration file and the files it includes.
+///
+/// # Errors
+/// Everything that is wrong, at once; a file that cannot be read is an error among the others.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let mut problems = Problems::default();
+    match read(path) {
+        Ok(source) => assemble(&source, problems),
+        Err(rule) => {
+            problems.add(0, &KeyPath::default(), unreadable(path, rule));
+            problems.finish(None)
+        }
+    }
+}
+
+/// Checks a configuration as [`load`] would if `path` held `text`. The files it includes are read.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
+    assemble(&Source::new(path, text.to_owned()), Problems::default())
+}
+
+fn assemble(main: &Source, mut problems: Problems) -> Result<Config, ConfigErrors> {
+    let Some(document) = Document::parse(main, 0, &mut problems) else {
+        return problems.finish(None);
+    };
+    let mut merged = structure::check(&document, Shape::file(), &mut problems);
+    let sources = include::read_all(&document, &merged, &mut problems);
+
+    let mut documents = vec![document];
+    for (index, source) in sources.iter().enumerate() {
+        let Some(document) = Document::parse(source, index + 1, &mut problems) else {
+            continue;
+        };
+        let part = structure::check(&document, Shape::included(), &mut problems);
+        include::merge(&mut merged, part, &documents, &document, &mut problems);
+        documents.push(document);
+    }
+
+    let config = match raw::File::deserialize(merged) {
+        Ok(file) => Some(check::check(file, &documents, &mut problems)),
+        // Cannot happen as long as schema and types agree; if they ever do not, the user at least
+        // learns what serde did not like.
+        Err(error) => {
+            documents[0].report(&mut problems, &KeyPath::default(), error.to_string());
+            None
+        }
+    };
+    problems.finish(config)
+}
+
+/// Reads a file, or says why that is not possible.
+pub(crate) fn read(path: &Path) -> Result<Source, String> {
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        format!(
+            "must be UTF-8, which it is not from byte {} on",
+            error.utf8_error().valid_up_to()
+        )
+    })?;
+    Ok(Source::new(path, text))
+}
+
+fn unreadable(path: &Path, rule: String) -> ConfigError {
+    ConfigError {
+        file: path.to_owned(),
+        line: None,
+        key: String::new(),
+        value: None,
+        rule,
+    }
+}

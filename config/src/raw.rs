@@ -1,0 +1,69 @@
+//! Exactly what a configuration file may hold: the one list of its keys, with their types, ranges
+//! and defaults.
+//!
+//! The JSON Schema for editors is made from these types, and a file is walked along the same schema
+//! before it is read into them (see `structure`). Their comments are what an editor shows, so they
+//! are written for the person who writes the file. Rules that need more than one key are in `check`.
+
+mod deployment;
+mod scaling;
+mod service;
+mod settings;
+pub(crate) mod text;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress};
+pub(crate) use scaling::{DownPace, Rule, Scaling, UpPace, burst_window, window};
+pub(crate) use service::{Balance, Protocol, Service, Split, Timeouts};
+pub(crate) use settings::{
+    AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, WorkerLogs,
+};
+
+use crate::ServiceName;
+use text::{DnsLabel, DnsName};
+
+/// A Penstock configuration file.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    /// Further files whose [services.*] tables are added, as paths or patterns such as
+    /// "services/*.toml". Taken from this file's folder.
+    pub(crate) include: Vec<String>,
+    /// Second part of every service's host name: {service}.{region}.{domain}.
+    pub(crate) region: DnsLabel,
+    /// Last part of every service's host name: {service}.{region}.{domain}.
+    pub(crate) domain: DnsName,
+    /// Addresses the gateway accepts requests on.
+    pub(crate) listeners: Vec<Listener>,
+    /// API, metrics, and what the control service keeps.
+    pub(crate) admin: Admin,
+    /// Settings of the gateway that belong to no service.
+    pub(crate) gateway: Gateway,
+    /// The GPUs that workers may be given.
+    pub(crate) gpus: Gpus,
+    /// Where the output of workers goes.
+    pub(crate) worker_logs: WorkerLogs,
+    /// The services by name. The name is the first part of the host name.
+    #[schemars(with = "BTreeMap<String, Service>", extend("propertyNames" = text::name_schema()))]
+    pub(crate) services: BTreeMap<ServiceName, Service>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            include: Vec::new(),
+            region: DnsLabel("local".to_owned()),
+            domain: DnsName("localhost".to_owned()),
+            listeners: Vec::new(),
+            admin: Admin::default(),
+            gateway: Gateway::default(),
+            gpus: Gpus::default(),
+            worker_logs: WorkerLogs::default(),
+            services: BTreeMap::new(),
+        }
+    }
+}

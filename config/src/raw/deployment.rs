@@ -1,0 +1,185 @@
+//! `[services.NAME.deployments.NAME]`.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Protocol, Scaling,
+    text::{Authority, HumanDuration, PositiveDuration, UrlPath},
+};
+
+/// A deployment: one variant of a service (stable, canary, blue), with exactly one of `process`
+/// and `static`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Deployment {
+    /// Share of the service's traffic in relation to the other deployments; 0 takes none.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) weight: u32,
+    /// Most requests in flight on one worker. Default: no limit.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) max_concurrency: Option<u32>,
+    /// Whether a fresh worker is filled gently: 1, 2, 4, … requests at once.
+    pub(crate) ramp: bool,
+    /// Protocol spoken to the workers. Default: that of the service.
+    pub(crate) protocol: Option<Protocol>,
+    /// Workers that run elsewhere, at fixed addresses.
+    #[serde(rename = "static")]
+    pub(crate) fixed: Option<Static>,
+    /// Workers that Penstock starts and stops as processes on this machine.
+    pub(crate) process: Option<Process>,
+    /// How workers are probed.
+    pub(crate) probes: Probes,
+    /// Longest time from the start of a worker until it is ready.
+    pub(crate) start_timeout: PositiveDuration,
+    /// Longest time a worker may take to finish its requests before it is stopped.
+    pub(crate) drain_timeout: HumanDuration,
+    /// How many workers there should be. Not for `static` deployments.
+    pub(crate) scaling: Option<Scaling>,
+}
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            max_concurrency: None,
+            ramp: true,
+            protocol: None,
+            fixed: None,
+            process: None,
+            probes: Probes::default(),
+            start_timeout: PositiveDuration(Duration::from_secs(600)),
+            drain_timeout: HumanDuration(Duration::from_secs(30)),
+            scaling: None,
+        }
+    }
+}
+
+/// Workers that run elsewhere, at fixed addresses.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Static {
+    /// The workers, each "host:port" or { address = "host:port", weight = 1 }.
+    #[schemars(length(min = 1))]
+    pub(crate) addresses: Vec<StaticAddress>,
+}
+
+/// One worker of a static deployment.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum StaticAddress {
+    /// An address with weight 1.
+    Plain(Authority),
+    /// An address with a weight.
+    Weighted(WeightedAddress),
+}
+
+/// An address with a weight.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WeightedAddress {
+    /// Host and port. The host is an IPv4 address, an IPv6 address in brackets, or a name.
+    pub(crate) address: Authority,
+    /// Share of the deployment's traffic in relation to the other addresses.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Workers that Penstock starts and stops, with exactly one of `command` and `shell`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Process {
+    /// Program and arguments. {port} stands for the worker's port, which is also in the environment
+    /// variable PORT. A program with a / in it is taken from the file's folder, one without from PATH.
+    #[schemars(length(min = 1))]
+    pub(crate) command: Option<Vec<String>>,
+    /// A line for /bin/sh -c, in place of `command`. {port} stands for the worker's port.
+    #[schemars(length(min = 1))]
+    pub(crate) shell: Option<String>,
+    /// Working directory, taken from the file's folder.
+    #[schemars(length(min = 1))]
+    pub(crate) directory: PathBuf,
+    /// Added to the environment. Values may hold {port}.
+    pub(crate) env: BTreeMap<String, String>,
+    /// GPUs for each worker, given through CUDA_VISIBLE_DEVICES.
+    #[schemars(range(max = 8))]
+    pub(crate) gpus: u32,
+    /// How long a worker may take to end after SIGTERM, before SIGKILL.
+    pub(crate) stop_grace: HumanDuration,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            command: None,
+            shell: None,
+            directory: PathBuf::from("."),
+            env: BTreeMap::new(),
+            gpus: 0,
+            stop_grace: HumanDuration(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// How workers are probed.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Probes {
+    /// Must pass once before the other two begin. Default: none, `ready` alone decides.
+    pub(crate) startup: Option<Probe>,
+    /// Whether a worker may get requests. Default: { tcp = true } for processes; addresses of a
+    /// `static` deployment count as ready.
+    pub(crate) ready: Option<Probe>,
+    /// Whether a worker must be replaced. Default: none, a worker is replaced when it ends.
+    pub(crate) live: Option<Probe>,
+}
+
+/// A probe, with exactly one of `http`, `tcp`, `exec` and `grpc`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Probe {
+    /// GET of this path passes with a status of 200 to 399.
+    pub(crate) http: Option<UrlPath>,
+    /// Passes when a TCP connection opens.
+    pub(crate) tcp: Option<bool>,
+    /// Program and arguments; passes with exit status 0. {port} as in `command`.
+    #[schemars(length(min = 1))]
+    pub(crate) exec: Option<Vec<String>>,
+    /// gRPC health check of this service name ("" for the whole server); passes with SERVING.
+    pub(crate) grpc: Option<String>,
+    /// Further request headers of an `http` probe.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// From the worker's start to the first probe. Default: "0s" for startup and ready, "1s" for
+    /// live.
+    pub(crate) initial_delay: Option<HumanDuration>,
+    /// Longest wait for an answer.
+    pub(crate) timeout: PositiveDuration,
+    /// From one probe to the next. While a worker starts, probes come every 100 ms.
+    pub(crate) period: PositiveDuration,
+    /// Failures in a row that count as failed.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(crate) failures: u32,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            http: None,
+            tcp: None,
+            exec: None,
+            grpc: None,
+            headers: BTreeMap::new(),
+            initial_delay: None,
+            timeout: PositiveDuration(Duration::from_secs(1)),
+            period: PositiveDuration(Duration::from_secs(10)),
+            failures: 3,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `scaling` of a deployment.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::text::{HumanDuration, PositiveDuration};
+
+/// How many workers a deployment should have.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Scaling {
+    /// Fewest workers. 0 allows scale to zero.
+    #[schemars(range(max = 10_000))]
+    pub(crate) min: u32,
+    /// Most workers, at least `min` and at least 1. Default: the larger of `min` and 1.
+    #[schemars(range(max = 10_000))]
+    pub(crate) max: Option<u32>,
+    /// With min = 0: how long there may have been no request before the last worker is stopped.
+    pub(crate) idle_timeout: PositiveDuration,
+    /// Each rule asks for a number of workers; the largest wins. Default: one of type "concurrency".
+    #[schemars(length(min = 1))]
+    pub(crate) rules: Option<Vec<Rule>>,
+    /// How fast the number of workers may grow.
+    pub(crate) up: UpPace,
+    /// When and how fast the number of workers may shrink.
+    pub(crate) down: DownPace,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self {
+            min: 1,
+            max: None,
+            idle_timeout: PositiveDuration(Duration::from_secs(300)),
+            rules: None,
+            up: UpPace::default(),
+            down: DownPace::default(),
+        }
+    }
+}
+
+/// A scaling rule.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Rule {
+    /// Workers in proportion to the requests in flight and queued.
+    Concurrency {
+        /// Requests in flight and queued that one worker should have. Default: 100, or
+        /// `max_concurrency` when that is smaller.
+        #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
+        target: Option<f64>,
+        /// The long averaging window. At least 1s and at most 1h.
+        #[serde(default = "window")]
+        window: PositiveDuration,
+        /// The short averaging window, which catches bursts. At least 1s and at most `window`.
+        #[serde(default = "burst_window")]
+        burst_window: PositiveDuration,
+    },
+}
+
+/// Also the default of the rule that stands in when there is none.
+pub(crate) fn window() -> PositiveDuration {
+    PositiveDuration(Duration::from_secs(60))
+}
+
+/// A tenth of the long window.
+pub(crate) fn burst_window() -> PositiveDuration {
+    PositiveDuration(Duration::from_secs(6))
+}
+
+/// How fast the number of workers may grow.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UpPace {
+    /// Growth allowed in any `period`, in percent of the number of workers at its start, rounded up.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) percent: u32,
+    /// Length of the rolling period. At most 1d.
+    pub(crate) period: PositiveDuration,
+    /// Whether, from zero, as many workers as the queued requests need may start at once.
+    pub(crate) burst_from_zero: bool,
+}
+
+impl Default for UpPace {
+    fn default() -> Self {
+        Self {
+            percent: 200,
+            period: PositiveDuration(Duration::from_secs(60)),
+            burst_from_zero: false,
+        }
+    }
+}
+
+/// When and how fast the number of workers may shrink.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DownPace {
+    /// How long the load must have fitted one worker less. At most 1d.
+    pub(crate) stable_for: HumanDuration,
+    /// Most workers taken away at once.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) step: u32,
+    /// Most workers taken away in any `period`, in percent of their number at its start; at least
+    /// one.
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) percent: u32,
+    /// Length of the rolling period. At most 1d.
+    pub(crate) period: PositiveDuration,
+}
+
+impl Default for DownPace {
+    fn default() -> Self {
+        Self {
+            stable_for: HumanDuration(Duration::from_secs(60)),
+            step: 1,
+            percent: 100,
+            period: PositiveDuration(Duration::from_secs(60)),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `[services.NAME]`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Deployment,
+    text::{self, ByteSize, HostName, HumanDuration, PositiveDuration, UrlPath},
+};
+use crate::DeploymentName;
+
+/// A service: the named thing with a URL that clients call.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Service {
+    /// Shown to people; 1 to 128 characters of any script. Default: the service's name.
+    #[schemars(length(min = 1, max = 128))]
+    pub(crate) display_name: Option<String>,
+    /// Further host names that lead here. {service}.{region}.{domain} always does.
+    pub(crate) hosts: Vec<HostName>,
+    /// Path prefixes this service answers to; the longest that fits wins. Default: all paths.
+    #[schemars(length(min = 1))]
+    pub(crate) paths: Option<Vec<UrlPath>>,
+    /// How a worker is picked.
+    pub(crate) balance: Balance,
+    /// How the deployment of a request is chosen.
+    pub(crate) split: Split,
+    /// Protocol spoken to the workers. gRPC services need "h2".
+    pub(crate) protocol: Protocol,
+    /// Bounds of the queue in which requests wait for a worker, for all deployments together.
+    pub(crate) queue: Queue,
+    /// The clocks of a request. All of them stop once an upgrade was accepted.
+    pub(crate) timeouts: Timeouts,
+    /// Longest request body. Default: no limit.
+    pub(crate) max_body: Option<ByteSize>,
+    /// The deployments by name: variants of the service with their own workers.
+    #[schemars(with = "BTreeMap<String, Deployment>", extend("propertyNames" = text::name_schema()))]
+    pub(crate) deployments: BTreeMap<DeploymentName, Deployment>,
+}
+
+/// How a worker is picked.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Balance {
+    RoundRobin,
+    #[default]
+    LeastConnections,
+}
+
+/// How the deployment of a request is chosen.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Split {
+    #[default]
+    Weights,
+}
+
+/// Protocol spoken to the workers.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Protocol {
+    #[default]
+    Http1,
+    H2,
+}
+
+/// Bounds of the queue in which requests wait for a worker.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Queue {
+    /// Most requests waiting at once.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) max_requests: u32,
+    /// Longest wait for a worker.
+    pub(crate) max_wait: PositiveDuration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            max_requests: 10_000,
+            max_wait: PositiveDuration(Duration::from_secs(300)),
+        }
+    }
+}
+
+/// The clocks of a request.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Timeouts {
+    /// To open a connection to a worker.
+    pub(crate) connect: PositiveDuration,
+    /// From the moment a worker has the request's head until the head of its response.
+    pub(crate) first_byte: PositiveDuration,
+    /// Longest silence between two pieces of a body, in either direction.
+    pub(crate) idle: PositiveDuration,
+    /// From the request's head to the end of the response. Default: no limit.
+    pub(crate) total: Option<PositiveDuration>,
+    /// How long an unused connection to a worker is kept. Must be shorter than the worker keeps it
+    /// (uvicorn: 5 s). "0s" keeps none.
+    pub(crate) keepalive: HumanDuration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: PositiveDuration(Duration::from_secs(5)),
+            first_byte: PositiveDuration(Duration::from_secs(300)),
+            idle: PositiveDuration(Duration::from_secs(300)),
+            total: None,
+            keepalive: HumanDuration(Duration::from_secs(4)),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Tables that belong to no service.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::text::{ByteSize, HumanDuration, Network, PositiveDuration, SocketAddress};
+
+/// An address the gateway accepts requests on: HTTP/1.1 and HTTP/2 without TLS on one port.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    /// IP address and port. Port 0 takes a free one.
+    pub(crate) address: SocketAddress,
+}
+
+/// API, metrics, and what the control service keeps.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Admin {
+    /// IP address and port of the API, /metrics, /healthz and /readyz. There is no authentication:
+    /// keep it on an address that only operators reach.
+    pub(crate) address: SocketAddress,
+    /// SQLite file with decisions, pauses and adopted workers.
+    #[schemars(length(min = 1))]
+    pub(crate) state: PathBuf,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: SocketAddress(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900))),
+            state: PathBuf::from("penstock.db"),
+        }
+    }
+}
+
+/// Settings of the gateway that belong to no service.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gateway {
+    /// Threads that carry requests. Default: the number of cores.
+    #[schemars(range(min = 1, max = 1024))]
+    pub(crate) threads: Option<u32>,
+    /// Longest wait for requests in flight at shutdown.
+    pub(crate) drain_timeout: HumanDuration,
+    /// Networks of proxies in front of the gateway whose X-Forwarded-*, Forwarded and X-Request-Id
+    /// are believed, such as "10.0.0.0/8".
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// Limits of a request's head and of a connection.
+    pub(crate) limits: Limits,
+    /// One line per request: "off", "text" or "json" to standard output, or a table for a file.
+    pub(crate) access_log: AccessLog,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            drain_timeout: HumanDuration(Duration::from_secs(30)),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+            access_log: AccessLog::Choice(AccessLogChoice::Off),
+        }
+    }
+}
+
+/// Limits of a request's head and of a connection.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// From the first byte of a connection or request until its head is complete.
+    pub(crate) header_timeout: PositiveDuration,
+    /// Longest request head, request line included. 8KiB to 16MiB.
+    pub(crate) max_header_bytes: ByteSize,
+    /// Most header fields of a request.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) max_headers: u32,
+    /// How long a client's connection may stay without a request.
+    pub(crate) idle_timeout: PositiveDuration,
+    /// Most concurrent streams of one HTTP/2 connection.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) max_streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: PositiveDuration(Duration::from_secs(10)),
+            max_header_bytes: ByteSize(64 << 10),
+            max_headers: 100,
+            idle_timeout: PositiveDuration(Duration::from_secs(75)),
+            max_streams: 100,
+        }
+    }
+}
+
+/// The access log.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum AccessLog {
+    /// None, or to standard output.
+    Choice(AccessLogChoice),
+    /// To a file.
+    File(AccessLogFile),
+}
+
+/// Whether and how the access log is written to standard output.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AccessLogChoice {
+    Off,
+    Text,
+    Json,
+}
+
+/// An access log in a file.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessLogFile {
+    /// Form of a line.
+    #[serde(default = "json")]
+    pub(crate) format: LogFormat,
+    /// The file. Lines are appended; opened again on SIGHUP.
+    #[schemars(length(min = 1))]
+    pub(crate) path: PathBuf,
+}
+
+/// A log file is read by machines more often than by people.
+fn json() -> LogFormat {
+    LogFormat::Json
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The GPUs that workers may be given.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gpus {
+    /// Indexes or UUIDs as CUDA_VISIBLE_DEVICES takes them; [] for none. Default: those that
+    /// NVIDIA's driver lists.
+    pub(crate) devices: Option<Vec<String>>,
+}
+
+/// Where the output of workers goes.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WorkerLogs {
+    /// Folder of the log files.
+    #[schemars(length(min = 1))]
+    pub(crate) directory: PathBuf,
+    /// Size at which a file is rotated. At least 4KiB.
+    pub(crate) max_size: ByteSize,
+    /// Rotated files kept for each place of a worker.
+    #[schemars(range(max = 1000))]
+    pub(crate) keep: u32,
+}
+
+impl Default for WorkerLogs {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from("penstock-logs"),
+            max_size: ByteSize(16 << 20),
+            keep: 3,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Settings that are written as text and have a form of their own. Each is a type, so that its rule
+//! is the same wherever it is used; in the schema it is a `format`, by which `structure` finds the
+//! rule again.
+
+mod host;
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::{ServiceName, units};
+
+/// The format of names of services and deployments.
+const NAME_FORMAT: &str = "penstock-name";
+
+/// Schema of the keys of `services` and `deployments`.
+pub(crate) fn name_schema() -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": NAME_FORMAT,
+        "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$",
+        "maxLength": 30
+    })
+}
+
+macro_rules! text_types {
+    ($($(#[$doc:meta])* $name:ident($inner:ty): $format:literal, $pattern:literal, $parse:path, $show:path;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+            #[serde(try_from = "String", into = "String")]
+            pub(crate) struct $name(pub(crate) $inner);
+
+            impl TryFrom<String> for $name {
+                type Error = String;
+                fn try_from(text: String) -> Result<Self, String> {
+                    $parse(&text).map(Self)
+                }
+            }
+
+            impl From<$name> for String {
+                fn from(value: $name) -> Self {
+                    $show(&value.0)
+                }
+            }
+
+            impl JsonSchema for $name {
+                fn schema_name() -> Cow<'static, str> {
+                    stringify!($name).into()
+                }
+                fn inline_schema() -> bool {
+                    true
+                }
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    json_schema!({ "type": "string", "format": $format, "pattern": $pattern })
+                }
+            }
+        )*
+
+        /// Whether a text has the format, by the same function that reads it later.
+        pub(crate) fn check_format(format: &str, text: &str) -> Result<(), String> {
+            match format {
+                $($format => $parse(text).map(drop),)*
+                ByteSize::FORMAT => units::parse_size(text).map(drop),
+                NAME_FORMAT => ServiceName::try_from(text).map(drop).map_err(|e| e.to_string()),
+                // Formats of schemars itself, of numbers.
+                _ => Ok(()),
+            }
+        }
+    };
+}
+
+text_types! {
+    /// A duration that may be zero.
+    HumanDuration(Duration): "penstock-duration",
+        r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$", units::parse_duration, show_duration;
+    /// A duration above zero.
+    PositiveDuration(Duration): "penstock-duration-above-zero",
+        r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$", parse_positive_duration, show_duration;
+    /// IP address and port.
+    SocketAddress(SocketAddr): "penstock-socket-address",
+        r"^[0-9a-fA-F.:\[\]]+:\d+$", parse_socket_address, ToString::to_string;
+    /// IP address and prefix length.
+    Network((IpAddr, u8)): "penstock-network",
+        r"^[0-9a-fA-F.:]+(/\d+)?$", parse_network, show_network;
+    /// `host:port`.
+    Authority(String): "penstock-authority",
+        r"^[^:/]+:\d+$|^\[[0-9a-fA-F.:]+\]:\d+$", host::parse_authority, Clone::clone;
+    /// Host of a URL, lower case, without port.
+    HostName(String): "penstock-host",
+        r"^[^/*]+$", host::parse_host, Clone::clone;
+    /// One part of a host name, lower case.
+    DnsLabel(String): "penstock-dns-label",
+        r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", host::parse_label, Clone::clone;
+    /// Host name without port, lower case.
+    DnsName(String): "penstock-dns-name",
+        r"^[A-Za-z0-9.-]+$", host::parse_name, Clone::clone;
+    /// Path of a URL.
+    UrlPath(String): "penstock-url-path",
+        r"^/[^\s#]*$", host::parse_path, Clone::clone;
+}
+
+fn show_duration(duration: &Duration) -> String {
+    units::format_duration(*duration)
+}
+
+fn parse_positive_duration(text: &str) -> Result<Duration, String> {
+    match units::parse_duration(text)? {
+        Duration::ZERO => Err("must be more than 0".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+fn parse_socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        if text.starts_with(':') {
+            format!("must be an IP address and a port; for all addresses write \"0.0.0.0{text}\"")
+        } else {
+            "must be an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\""
+                .to_owned()
+        }
+    })
+}
+
+fn parse_network(text: &str) -> Result<(IpAddr, u8), String> {
+    let rule = "must be a network such as \"10.0.0.0/8\", or one IP address";
+    let (address, prefix) = text
+        .split_once('/')
+        .map_or((text, None), |(a, p)| (a, Some(p)));
+    let address: IpAddr = address.parse().map_err(|_| rule)?;
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix {
+        None => bits,
+        Some(digits) => digits
+            .parse()
+            .ok()
+            .filter(|prefix| *prefix <= bits)
+            .ok_or(rule)?,
+    };
+    let network = first_address(address, prefix);
+    if network != address {
+        return Err(format!(
+            "has bits set beyond its prefix; write \"{network}/{prefix}\""
+        ));
+    }
+    Ok((address, prefix))
+}
+
+/// The address with all bits after the prefix cleared.
+fn first_address(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            IpAddr::V4((v4.to_bits() & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            IpAddr::V6((v6.to_bits() & mask).into())
+        }
+    }
+}
+
+fn show_network((address, prefix): &(IpAddr, u8)) -> String {
+    format!("{address}/{prefix}")
+}
+
+/// A size: text with a unit, or a whole number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "TextOrNumber", into = "String")]
+pub(crate) struct ByteSize(pub(crate) u64);
+
+impl ByteSize {
+    const FORMAT: &str = "penstock-size";
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TextOrNumber {
+    Text(String),
+    Number(u64),
+}
+
+impl TryFrom<TextOrNumber> for ByteSize {
+    type Error = String;
+    fn try_from(value: TextOrNumber) -> Result<Self, String> {
+        match value {
+            TextOrNumber::Text(text) => units::parse_size(&text).map(Self),
+            TextOrNumber::Number(bytes) => Ok(Self(bytes)),
+        }
+    }
+}
+
+impl From<ByteSize> for String {
+    fn from(size: ByteSize) -> Self {
+        units::format_size(size.0)
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "integer"],
+            "format": Self::FORMAT,
+            "pattern": r"^\d+([KMGT]?B|[KMGT]iB)?$",
+            "minimum": 0
+        })
+    }
+}

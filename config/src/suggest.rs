@@ -1,0 +1,239 @@
+//! What somebody may have meant by a key that does not exist.
+
+use crate::{
+    key_path::{KeyPath, Segment},
+    shape::{Shape, Table},
+};
+
+/// Similarity (Jaro–Winkler, 0 to 1) from which one key is offered for another: below it typing
+/// errors become rare and coincidences common.
+const SIMILAR_ENOUGH: f64 = 0.8;
+
+/// Words of other systems for what is named otherwise here.
+const FOREIGN: [(&[&str], &str); 14] = [
+    (
+        &[
+            "replicas",
+            "instances",
+            "workers",
+            "min_replicas",
+            "max_replicas",
+            "min_workers",
+            "max_workers",
+            "num_replicas",
+            "min_scale",
+            "max_scale",
+        ],
+        "the number of workers is `min` and `max` under `scaling` of a deployment",
+    ),
+    (
+        &[
+            "container_concurrency",
+            "concurrency",
+            "max_concurrent_requests",
+            "max_inflight",
+            "max_in_flight",
+            "max_ongoing_requests",
+            "max_conns",
+            "maxconn",
+        ],
+        "the limit of requests on one worker is `max_concurrency` of a deployment",
+    ),
+    (
+        &[
+            "target_concurrency",
+            "target_in_flight",
+            "target_ongoing_requests",
+        ],
+        "write `rules = [{ type = \"concurrency\", target = 100 }]` under `scaling` of a deployment",
+    ),
+    (
+        &[
+            "cooldown",
+            "cooldown_period",
+            "scale_down_delay",
+            "stabilization_window",
+            "stabilization_window_seconds",
+        ],
+        "how long load must be low before workers go is `down.stable_for` under `scaling`; before the last one goes, `idle_timeout`",
+    ),
+    (
+        &["scale_to_zero", "idle_time", "scale_to_zero_grace_period"],
+        "scale to zero is `min = 0` under `scaling`, after `idle_timeout` without requests",
+    ),
+    (
+        &[
+            "timeout",
+            "read_timeout",
+            "request_timeout",
+            "timeout_seconds",
+            "proxy_read_timeout",
+        ],
+        "the clocks of a request are `connect`, `first_byte`, `idle` and `total` under `timeouts` of a service",
+    ),
+    (
+        &[
+            "backends",
+            "servers",
+            "upstreams",
+            "endpoints",
+            "targets",
+            "upstream",
+            "nodes",
+        ],
+        "workers at fixed addresses are `static = { addresses = [\"host:port\"] }` of a deployment",
+    ),
+    (
+        &["cmd", "args", "entrypoint", "exec_start", "run", "script"],
+        "the program of a worker is `process = { command = [\"program\", \"argument\"] }` of a deployment",
+    ),
+    (
+        &["environment", "env_vars", "envs"],
+        "environment variables are `env` under `process` of a deployment",
+    ),
+    (
+        &["cwd", "workdir", "working_dir", "working_directory"],
+        "the working directory is `directory` under `process` of a deployment",
+    ),
+    (
+        &[
+            "readiness_probe",
+            "readiness",
+            "health_check",
+            "healthcheck",
+            "health",
+            "liveness_probe",
+            "liveness",
+            "startup_probe",
+        ],
+        "probes are `probes.startup`, `probes.ready` and `probes.live` of a deployment",
+    ),
+    (
+        &[
+            "failure_threshold",
+            "period_seconds",
+            "initial_delay_seconds",
+            "http_get",
+            "tcp_socket",
+        ],
+        "a probe has `http`, `tcp`, `exec` or `grpc`, with `initial_delay`, `timeout`, `period` and `failures`",
+    ),
+    (
+        &["listen", "bind", "port", "ports"],
+        "the gateway's addresses are `[[listeners]]` with `address = \"127.0.0.1:8080\"`",
+    ),
+    (
+        &[
+            "client_max_body_size",
+            "max_body_size",
+            "body_limit",
+            "max_request_body",
+        ],
+        "the longest request body is `max_body` of a service",
+    ),
+];
+
+/// The rule that an unknown key breaks, with what may have been meant.
+pub(crate) fn unknown_key(key: &str, path: &KeyPath, table: &Table) -> String {
+    let snake = snake_case(key);
+    if table.keys.contains_key(&snake) {
+        return format!("unknown key; did you mean `{snake}`?");
+    }
+    if let Some((_, hint)) = FOREIGN.iter().find(|(words, _)| words.contains(&&*snake)) {
+        return format!("unknown key; {hint}");
+    }
+    if let Some(similar) = most_similar(&snake, table) {
+        return format!("unknown key; did you mean `{similar}`?");
+    }
+    let mut homes = Vec::new();
+    find_homes(&snake, Shape::file(), &mut Vec::new(), &mut homes);
+    match nearest_home(&homes, path) {
+        Some(home) => format!("unknown key here; it belongs to `{home}`"),
+        None => {
+            let known: Vec<_> = table.keys.keys().map(|key| format!("`{key}`")).collect();
+            format!("unknown key; there are {}", known.join(", "))
+        }
+    }
+}
+
+/// `maxConcurrency` and `max-concurrency` become `max_concurrency`.
+fn snake_case(key: &str) -> String {
+    let mut snake = String::with_capacity(key.len() + 4);
+    let mut after_lower = false;
+    for c in key.chars() {
+        if c.is_uppercase() && after_lower {
+            snake.push('_');
+        }
+        after_lower = c.is_lowercase() || c.is_numeric();
+        snake.extend(if c == '-' { '_' } else { c }.to_lowercase());
+    }
+    snake
+}
+
+fn most_similar<'t>(key: &str, table: &'t Table) -> Option<&'t str> {
+    let similarity = |known: &&str| strsim::jaro_winkler(key, known);
+    table
+        .keys
+        .keys()
+        .map(String::as_str)
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+        .filter(|known| similarity(known) >= SIMILAR_ENOUGH)
+}
+
+/// A step towards a table: `None` for a name that the user chooses.
+type Step<'t> = Option<&'t str>;
+
+/// Every table that has the key.
+fn find_homes<'t>(
+    key: &str,
+    table: &'t Table,
+    way: &mut Vec<Step<'t>>,
+    homes: &mut Vec<Vec<Step<'t>>>,
+) {
+    if table.keys.contains_key(key) && !way.is_empty() {
+        homes.push(way.clone());
+    }
+    for (name, shape) in &table.keys {
+        way.push(Some(name));
+        match shape {
+            Shape::Table(inner) => find_homes(key, inner, way, homes),
+            Shape::Map { values, .. } => {
+                if let Shape::Table(inner) = &**values {
+                    way.push(None);
+                    find_homes(key, inner, way, homes);
+                    way.pop();
+                }
+            }
+            _ => {}
+        }
+        way.pop();
+    }
+}
+
+/// The table that shares the longest way with the path, written with the names of the path as far
+/// as it is shared.
+fn nearest_home(homes: &[Vec<Step<'_>>], path: &KeyPath) -> Option<String> {
+    let shared = |home: &[Step<'_>]| {
+        let same = |(step, segment): &(&Step<'_>, &Segment)| match (step, segment) {
+            (Some(name), Segment::Key(key)) => name == key,
+            (None, Segment::Key(_)) => true,
+            (_, Segment::Index(_)) => false,
+        };
+        home.iter().zip(path.segments()).take_while(same).count()
+    };
+    // The first of several: homes come in the order of the schema, outer tables before inner ones.
+    let best = homes.iter().rev().max_by_key(|home| shared(home))?;
+    let count = shared(best);
+    let mut home = KeyPath::default();
+    for (position, step) in best.iter().enumerate() {
+        home = match (
+            step,
+            path.segments().get(position).filter(|_| position < count),
+        ) {
+            (Some(name), _) => home.key(name),
+            (None, Some(Segment::Key(name))) => home.key(name),
+            (None, _) => home.key("NAME"),
+        };
+    }
+    Some(home.to_string())
+}
