@@ -1,0 +1,182 @@
+//! What the gateway knows of gRPC: how to tell a call, its deadline, and how to write a status.
+//!
+//! Formats are those of the specification "gRPC over HTTP2".
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Digits that a timeout may have.
+const TIMEOUT_DIGITS: usize = 8;
+
+/// Whether the headers are those of a gRPC call: `application/grpc`, alone or with a `+` suffix or
+/// parameters. gRPC-Web (`application/grpc-web`) is not: it wants its status in the body.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    const PREFIX: &[u8] = b"application/grpc";
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return false;
+    };
+    let value = value.as_bytes();
+    value.len() >= PREFIX.len()
+        && value[..PREFIX.len()].eq_ignore_ascii_case(PREFIX)
+        && matches!(value.get(PREFIX.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// The time a `grpc-timeout` allows: one to eight digits and one of the units `HMSmun`. `None`
+/// when it is anything else.
+pub(crate) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
+    let (unit, digits) = value.as_bytes().split_last()?;
+    if digits.is_empty() || digits.len() > TIMEOUT_DIGITS {
+        return None;
+    }
+    let mut amount = 0_u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        amount = amount * 10 + u64::from(digit - b'0');
+    }
+    match unit {
+        b'H' => Some(Duration::from_secs(amount * 3600)),
+        b'M' => Some(Duration::from_secs(amount * 60)),
+        b'S' => Some(Duration::from_secs(amount)),
+        b'm' => Some(Duration::from_millis(amount)),
+        b'u' => Some(Duration::from_micros(amount)),
+        b'n' => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// Writes what remains of a deadline for the worker, in the finest unit that has room for it and
+/// rounded down. The longest that can be written is [`TIMEOUT_DIGITS`] nines of hours.
+pub(crate) fn format_timeout(remaining: Duration) -> HeaderValue {
+    const LIMIT: u128 = 10_u128.pow(TIMEOUT_DIGITS as u32);
+    const UNITS: [(u8, u128); 6] = [
+        (b'n', 1),
+        (b'u', 1_000),
+        (b'm', 1_000_000),
+        (b'S', 1_000_000_000),
+        (b'M', 60_000_000_000),
+        (b'H', 3_600_000_000_000),
+    ];
+    let nanos = remaining.as_nanos();
+    let (unit, amount) = UNITS
+        .iter()
+        .map(|(unit, scale)| (*unit, nanos / scale))
+        .find(|(_, amount)| *amount < LIMIT)
+        .unwrap_or((b'H', LIMIT - 1));
+    let mut text = [0; TIMEOUT_DIGITS + 1];
+    let mut start = TIMEOUT_DIGITS;
+    text[start] = unit;
+    let mut rest = amount;
+    loop {
+        start -= 1;
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    HeaderValue::from_bytes(&text[start..]).expect("digits and a letter are a header value")
+}
+
+/// Writes a text as `grpc-message`: percent-encoded but for printable ASCII other than `%`.
+pub(crate) fn message(text: &str) -> HeaderValue {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = Vec::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            encoded.push(byte);
+        } else {
+            let [high, low] = [byte >> 4, byte & 0xf].map(|nibble| HEX[usize::from(nibble)]);
+            encoded.extend([b'%', high, low]);
+        }
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(encoded))
+        .expect("printable ASCII is a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with_content_type(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn a_grpc_call_is_told_by_its_content_type() {
+        for yes in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/gRPC",
+            "application/grpc; charset=utf-8",
+        ] {
+            assert!(is_grpc(&with_content_type(yes)), "{yes}");
+        }
+        for no in [
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/json",
+            "application/grp",
+            "",
+        ] {
+            assert!(!is_grpc(&with_content_type(no)), "{no}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn timeouts_are_read_in_every_unit_and_refused_in_every_other_form() {
+        let parse = |text| parse_timeout(&HeaderValue::from_static(text));
+        assert_eq!(parse("1H"), Some(Duration::from_secs(3600)));
+        assert_eq!(parse("2M"), Some(Duration::from_secs(120)));
+        assert_eq!(parse("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse("7u"), Some(Duration::from_micros(7)));
+        assert_eq!(parse("0n"), Some(Duration::ZERO));
+        assert_eq!(
+            parse("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
+        for bad in [
+            "",
+            "S",
+            "1",
+            "1s",
+            "-1S",
+            "+1S",
+            " 1S",
+            "1 S",
+            "1.5S",
+            "123456789n",
+        ] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_keeps_readable_text_and_escapes_the_rest() {
+        assert_eq!(message("plain text ~!"), "plain text ~!");
+        assert_eq!(message("100%"), "100%25");
+        assert_eq!(message("a\r\nb"), "a%0D%0Ab");
+        assert_eq!(message("ü"), "%C3%BC");
+    }
+
+    proptest! {
+        #[test]
+        fn a_written_timeout_is_never_longer_than_what_remained(nanos in 0_u64..) {
+            let remaining = Duration::from_nanos(nanos);
+            let read = parse_timeout(&format_timeout(remaining)).unwrap();
+            prop_assert!(read <= remaining);
+            // Eight digits hold seven significant ones at least.
+            prop_assert!(remaining - read <= remaining / 1_000_000);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Header fields on their way through: what ends here, and what the gateway adds.
+//!
+//! On the way up, fields that concern only the client's connection are removed, who asked is
+//! written into `X-Forwarded-*` and `Forwarded`, and the request gets an id and a trace. On the way
+//! down, fields that concern only the worker's connection are removed and the id is added. What a
+//! peer says about earlier hops is believed only when it is a trusted proxy.
+
+mod check;
+mod forwarded;
+mod hop_by_hop;
+mod list;
+mod trace;
+mod upgrade;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, COOKIE, HOST, TE, UPGRADE},
+};
+use penstock_config::Protocol;
+
+pub(crate) use check::check_request;
+pub(crate) use forwarded::Forwarding;
+pub(crate) use trace::X_REQUEST_ID;
+pub(crate) use upgrade::requested_upgrade;
+
+/// How a request goes to the worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Onward {
+    /// The worker's protocol.
+    pub(crate) protocol: Protocol,
+    /// Whether an HTTP/1.1 upgrade that [`requested_upgrade`] accepted goes along.
+    pub(crate) upgrade: bool,
+}
+
+/// Turns a client's request fields into those for the worker, and returns the request's id.
+///
+/// `host` is what [`check_request`] returned. `Expect` is removed too: the gateway answers it
+/// itself when the body is first read. Framing is left to the HTTP library: `Transfer-Encoding`
+/// goes, `Content-Length` stays.
+pub(crate) fn prepare_request(
+    headers: &mut HeaderMap,
+    from: &Forwarding,
+    host: &HeaderValue,
+    onward: Onward,
+) -> HeaderValue {
+    let takes_trailers = list::any(headers, &TE, |token| {
+        token.eq_ignore_ascii_case(b"trailers")
+    });
+    let upgrade = if onward.upgrade {
+        headers.get(UPGRADE).cloned()
+    } else {
+        None
+    };
+    hop_by_hop::remove_from_request(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    match onward.protocol {
+        Protocol::Http1 => suit_http1(headers, host, takes_trailers, upgrade),
+        Protocol::H2 => {
+            // The authority is a pseudo-header there, which the caller puts into the URI.
+            headers.remove(HOST);
+        }
+    }
+    from.write(headers, host);
+    trace::write(headers, from.is_trusted())
+}
+
+/// Turns a worker's response fields into those for the client. `upgrade`: the response is the 101
+/// that accepts the request's upgrade.
+pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &HeaderValue, upgrade: bool) {
+    let protocol = if upgrade {
+        headers.get(UPGRADE).cloned()
+    } else {
+        None
+    };
+    hop_by_hop::remove_from_response(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    headers.insert(X_REQUEST_ID, request_id.clone());
+}
+
+fn suit_http1(
+    headers: &mut HeaderMap,
+    host: &HeaderValue,
+    takes_trailers: bool,
+    upgrade: Option<HeaderValue>,
+) {
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, host.clone());
+    }
+    // HTTP/2 clients send one line per cookie; HTTP/1.1 knows one line only (RFC 9113 §8.2.3).
+    join_lines(headers, COOKIE, b"; ");
+    // `TE` and `Upgrade` must be named in `Connection` (RFC 9110 §10.1.4, §7.8).
+    let options = match (takes_trailers, &upgrade) {
+        (false, None) => return,
+        (true, None) => "te",
+        (false, Some(_)) => "upgrade",
+        (true, Some(_)) => "te, upgrade",
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(options));
+    if let Some(upgrade) = upgrade {
+        headers.insert(UPGRADE, upgrade);
+    }
+}
+
+/// Makes one line of all lines of a field; nothing changes when there is at most one.
+fn join_lines(headers: &mut HeaderMap, name: HeaderName, separator: &[u8]) {
+    if headers.get_all(&name).iter().nth(1).is_none() {
+        return;
+    }
+    let joined = list::join(headers, &name, separator);
+    headers.insert(name, list::value_of(joined));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Requests that the HTTP library lets through and the gateway must not.
+
+use http::{
+    HeaderValue, Method, Version,
+    header::{HOST, TRANSFER_ENCODING},
+    request::Parts,
+    uri::Scheme,
+};
+use hyper::ext::Protocol;
+
+/// Longest host with its port: a DNS name with its last dot (RFC 1035), a colon and five digits.
+const HOST_LEN_MAX: usize = 261;
+
+/// Checks what must hold before a request is routed, and returns its host as the client wrote it,
+/// with the port. It is empty only for HTTP/1.0, which can do without. The error, for people, says
+/// what is wrong; its reason is always `bad_request`.
+///
+/// Left to others: hyper refuses what it cannot frame, h2 fields that belong to HTTP/1.1 only, and
+/// the connection `Content-Length` beside `Transfer-Encoding`.
+pub(crate) fn check_request(parts: &Parts) -> Result<HeaderValue, &'static str> {
+    check_method(parts)?;
+    let http2 = parts.version >= Version::HTTP_2;
+    if !http2 {
+        check_target_form(parts)?;
+        check_transfer_encoding(parts)?;
+    }
+    let mut lines = parts.headers.get_all(HOST).iter();
+    let line = lines.next();
+    if lines.next().is_some() {
+        return Err("more than one Host");
+    }
+    let host = match (parts.uri.authority(), line) {
+        (Some(authority), Some(line)) => {
+            if !line
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes())
+            {
+                return Err("Host differs from the request target");
+            }
+            line.clone()
+        }
+        (Some(authority), None) if parts.version != Version::HTTP_11 => {
+            HeaderValue::from_str(authority.as_str())
+                .map_err(|_| "the authority holds a character that no host has")?
+        }
+        (None, Some(line)) => line.clone(),
+        (_, None) if parts.version < Version::HTTP_11 => {
+            return Ok(HeaderValue::from_static(""));
+        }
+        (_, None) => return Err("no Host"),
+    };
+    check_host(host.as_bytes())?;
+    Ok(host)
+}
+
+fn check_method(parts: &Parts) -> Result<(), &'static str> {
+    match parts.method {
+        // RFC 8441: an upgrade over HTTP/2 is a CONNECT that names a protocol.
+        Method::CONNECT if parts.extensions.get::<Protocol>().is_none() => {
+            Err("CONNECT without a protocol: this is not a forward proxy")
+        }
+        // It would show the fields that the gateway and proxies before it added.
+        Method::TRACE => Err("TRACE is not passed on"),
+        _ => Ok(()),
+    }
+}
+
+/// A path, `*`, or an absolute `http` or `https` URI.
+fn check_target_form(parts: &Parts) -> Result<(), &'static str> {
+    match (parts.uri.scheme(), parts.uri.authority()) {
+        (None, None) => Ok(()),
+        (Some(scheme), Some(_)) if [&Scheme::HTTP, &Scheme::HTTPS].contains(&scheme) => Ok(()),
+        _ => Err("the request target is neither a path nor an http URI"),
+    }
+}
+
+/// Anything but exactly one `chunked` is read differently by different servers.
+fn check_transfer_encoding(parts: &Parts) -> Result<(), &'static str> {
+    let mut lines = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err("Transfer-Encoding other than chunked"),
+    }
+}
+
+/// A name or address and perhaps a port, of a stricter alphabet than RFC 3986 allows: what DNS, IP
+/// addresses and container names use.
+fn check_host(host: &[u8]) -> Result<(), &'static str> {
+    let (name, port) = match host {
+        [b'[', rest @ ..] => {
+            let end = rest
+                .iter()
+                .position(|byte| *byte == b']')
+                .ok_or("Host lacks a bracket")?;
+            (&host[..end + 2], &rest[end + 1..])
+        }
+        _ => host.split_at(
+            host.iter()
+                .position(|byte| *byte == b':')
+                .unwrap_or(host.len()),
+        ),
+    };
+    let name_is_good = match name {
+        [b'[', address @ .., b']'] => {
+            str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+        }
+        _ => {
+            !name.is_empty()
+                && name
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
+        }
+    };
+    let port_is_good = match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if name_is_good && port_is_good && host.len() <= HOST_LEN_MAX {
+        Ok(())
+    } else {
+        Err("Host is not a name or address with an optional port")
+    }
+}
+
+#[cfg(test)]
+mod tests;

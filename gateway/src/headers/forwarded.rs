@@ -1,0 +1,163 @@
+//! Who asked: `X-Forwarded-For`, `-Host`, `-Proto` and `Forwarded` (RFC 7239).
+
+use std::{net::IpAddr, sync::OnceLock};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+
+use super::list;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What one downstream connection adds to each of its requests, written once.
+#[derive(Debug)]
+pub(crate) struct Forwarding {
+    trusted: bool,
+    proto: &'static str,
+    /// The peer's address, as `X-Forwarded-For` has it.
+    address: HeaderValue,
+    /// The `Forwarded` element for the host that the connection asked for first. Nearly every
+    /// connection asks for one host only.
+    first: OnceLock<(HeaderValue, HeaderValue)>,
+}
+
+impl Forwarding {
+    /// For a connection from `peer`. `trusted`: the peer is a proxy whose word is believed.
+    pub(crate) fn new(peer: IpAddr, tls: bool, trusted: bool) -> Self {
+        // A dual-stack socket shows IPv4 peers as `::ffff:192.0.2.1`.
+        let peer = peer.to_canonical();
+        let address = HeaderValue::try_from(peer.to_string()).expect("an address is ASCII");
+        let proto = if tls { "https" } else { "http" };
+        Self {
+            trusted,
+            proto,
+            address,
+            first: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// Writes the fields, after what a trusted proxy wrote and instead of what anybody else wrote.
+    pub(super) fn write(&self, headers: &mut HeaderMap, host: &HeaderValue) {
+        if self.trusted {
+            self.append(headers, host);
+        } else {
+            remove_claims(headers);
+            headers.insert(X_FORWARDED_FOR, self.address.clone());
+            headers.insert(X_FORWARDED_HOST, host.clone());
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.proto));
+            headers.insert(FORWARDED, self.element(host));
+        }
+    }
+
+    /// Goes on with the lists of the proxy in front. When it wrote only one of the two, the other is
+    /// not begun: it would name that proxy as if it were the client.
+    fn append(&self, headers: &mut HeaderMap, host: &HeaderValue) {
+        let had_for = headers.contains_key(X_FORWARDED_FOR);
+        let had_forwarded = headers.contains_key(FORWARDED);
+        if had_for {
+            append(headers, X_FORWARDED_FOR, &self.address);
+        } else if !had_forwarded {
+            headers.insert(X_FORWARDED_FOR, self.address.clone());
+        }
+        if had_forwarded {
+            append(headers, FORWARDED, &self.element(host));
+        } else if !had_for {
+            headers.insert(FORWARDED, self.element(host));
+        }
+        headers
+            .entry(X_FORWARDED_HOST)
+            .or_insert_with(|| host.clone());
+        headers
+            .entry(X_FORWARDED_PROTO)
+            .or_insert_with(|| HeaderValue::from_static(self.proto));
+    }
+
+    fn element(&self, host: &HeaderValue) -> HeaderValue {
+        let (first_host, element) = self
+            .first
+            .get_or_init(|| (host.clone(), self.write_element(host)));
+        if first_host == host {
+            element.clone()
+        } else {
+            self.write_element(host)
+        }
+    }
+
+    /// `for=192.0.2.1;host="example.org:80";proto=http`
+    fn write_element(&self, host: &HeaderValue) -> HeaderValue {
+        let address = self.address.as_bytes();
+        let mut element = Vec::with_capacity(96);
+        element.extend_from_slice(b"for=");
+        if address.contains(&b':') {
+            // IPv6 is bracketed, and a colon needs quotes (RFC 7239 §6).
+            element.extend_from_slice(b"\"[");
+            element.extend_from_slice(address);
+            element.extend_from_slice(b"]\"");
+        } else {
+            element.extend_from_slice(address);
+        }
+        element.extend_from_slice(b";host=");
+        push_value(&mut element, host.as_bytes());
+        element.extend_from_slice(b";proto=");
+        element.extend_from_slice(self.proto.as_bytes());
+        list::value_of(element)
+    }
+}
+
+/// Writes a parameter's value, as a token when it is one, else quoted (RFC 9110 §5.6).
+fn push_value(element: &mut Vec<u8>, value: &[u8]) {
+    let is_token_byte =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if !value.is_empty() && value.iter().all(is_token_byte) {
+        element.extend_from_slice(value);
+        return;
+    }
+    element.push(b'"');
+    for byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            element.push(b'\\');
+        }
+        element.push(*byte);
+    }
+    element.push(b'"');
+}
+
+/// Adds a member to a list, on one line.
+fn append(headers: &mut HeaderMap, name: HeaderName, member: &HeaderValue) {
+    let mut joined = list::join(headers, &name, b", ");
+    if !joined.is_empty() {
+        joined.extend_from_slice(b", ");
+    }
+    joined.extend_from_slice(member.as_bytes());
+    headers.insert(name, list::value_of(joined));
+}
+
+/// Removes what a client says about hops before it, beyond the fields that are overwritten anyway.
+fn remove_claims(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| is_claim(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+/// `X-Forwarded-Port`, `-Prefix`, …, `X-Real-IP`; and all of them with underscores, which CGI-like
+/// workers (WSGI) cannot tell from hyphens.
+fn is_claim(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    let is = |pattern: &[u8], name: &[u8]| {
+        pattern
+            .iter()
+            .zip(name)
+            .all(|(p, n)| p == n || (*p == b'-' && *n == b'_'))
+    };
+    name.first() == Some(&b'x')
+        && (name.len() > 12 && is(b"x-forwarded-", name)
+            || name.len() == 9 && is(b"x-real-ip", name))
+}
+
+#[cfg(test)]
+mod tests;

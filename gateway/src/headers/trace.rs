@@ -1,0 +1,186 @@
+//! Every request gets an id (`x-request-id`) and a trace (`traceparent`, W3C Trace Context).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rand::Rng;
+
+/// Names the request in the worker's logs, ours, and the response.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Longest incoming id that is kept.
+const ID_LEN_MAX: usize = 128;
+
+/// `00-` trace id `-` parent id `-` flags.
+const PARENT_LEN: usize = 55;
+const TRACE_ID: std::ops::Range<usize> = 3..35;
+const PARENT_ID: std::ops::Range<usize> = 36..52;
+
+/// Writes both fields and returns the request's id.
+///
+/// A valid trace is passed on as it came, because the gateway records no span of its own. A new one
+/// is marked as sampled: that is what a worker would do by itself, while the opposite would turn
+/// tracing off in workers that follow their parent. A request that brings neither id nor trace gets
+/// the same 32 hex digits for both, so that logs and traces are found from each other.
+pub(super) fn write(headers: &mut HeaderMap, trusted: bool) -> HeaderValue {
+    let kept = headers
+        .get(X_REQUEST_ID)
+        .filter(|id| trusted && is_id(id.as_bytes()))
+        .cloned();
+    let fresh = fresh_parent();
+    let id = kept.unwrap_or_else(|| {
+        let id = shared(fresh.slice(TRACE_ID));
+        headers.insert(X_REQUEST_ID, id.clone());
+        id
+    });
+    if !has_valid_parent(headers) {
+        // The state belongs to the trace that ended here.
+        headers.remove(TRACESTATE);
+        headers.insert(TRACEPARENT, shared(fresh));
+    }
+    id
+}
+
+fn shared(bytes: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(bytes).expect("hex digits and hyphens are a header value")
+}
+
+fn fresh_parent() -> Bytes {
+    let mut random = [0; 24];
+    rand::rng().fill_bytes(&mut random);
+    // All zeroes are not an id. 2^-64 is never, but it is also free.
+    random[15] |= 1;
+    random[23] |= 1;
+    let mut parent = Vec::with_capacity(PARENT_LEN);
+    parent.extend_from_slice(b"00-");
+    push_hex(&mut parent, &random[..16]);
+    parent.push(b'-');
+    push_hex(&mut parent, &random[16..]);
+    parent.extend_from_slice(b"-01");
+    parent.into()
+}
+
+fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    text.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 0xf].map(|nibble| DIGITS[usize::from(nibble)])),
+    );
+}
+
+fn is_id(id: &[u8]) -> bool {
+    (1..=ID_LEN_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+fn has_valid_parent(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(TRACEPARENT).iter();
+    match (lines.next(), lines.next()) {
+        (Some(only), None) => is_parent(only.as_bytes()),
+        _ => false,
+    }
+}
+
+/// Version 00 exactly; of later versions the part that is known (§3.2.4 of Trace Context).
+fn is_parent(value: &[u8]) -> bool {
+    let is_hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_zero = |part: &[u8]| part.iter().all(|b| *b == b'0');
+    if value.len() < PARENT_LEN || [2, 35, 52].iter().any(|at| value[*at] != b'-') {
+        return false;
+    }
+    let (version, rest) = (&value[..2], &value[PARENT_LEN..]);
+    let ends_well = rest.is_empty() || (version != b"00" && rest[0] == b'-');
+    ends_well
+        && version != b"ff"
+        && [
+            version,
+            &value[TRACE_ID],
+            &value[PARENT_ID],
+            &value[53..PARENT_LEN],
+        ]
+        .into_iter()
+        .all(is_hex)
+        && !is_zero(&value[TRACE_ID])
+        && !is_zero(&value[PARENT_ID])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_request_without_any_gets_one_id_for_both() {
+        let mut headers = HeaderMap::new();
+        let id = write(&mut headers, false);
+        assert_eq!(headers[X_REQUEST_ID], id);
+        assert_eq!(id.len(), 32);
+        let parent = headers[TRACEPARENT].as_bytes();
+        assert!(is_parent(parent));
+        assert_eq!(&parent[TRACE_ID], id.as_bytes());
+        assert_ne!(write(&mut HeaderMap::new(), false), id);
+    }
+
+    #[test]
+    fn an_id_is_kept_only_from_a_trusted_proxy_and_only_when_it_is_one() {
+        let long = "x".repeat(ID_LEN_MAX + 1);
+        for (id, trusted, kept) in [
+            ("abc-1", true, true),
+            ("abc-1", false, false),
+            ("", true, false),
+            ("a b", true, false),
+            (long.as_str(), true, false),
+        ] {
+            let mut headers = headers(&[("x-request-id", id), ("x-request-id", "second")]);
+            let result = write(&mut headers, trusted);
+            assert_eq!(result == id, kept, "{id:?} {trusted}");
+            assert_eq!(headers[X_REQUEST_ID], result);
+        }
+    }
+
+    #[test]
+    fn a_valid_trace_is_passed_on_as_it_came() {
+        let mut headers = headers(&[("traceparent", PARENT), ("tracestate", "a=1")]);
+        write(&mut headers, false);
+        assert_eq!(headers[TRACEPARENT], PARENT);
+        assert_eq!(headers[TRACESTATE], "a=1");
+        assert!(is_parent(
+            format!("cc{}-what-comes", &PARENT[2..]).as_bytes()
+        ));
+    }
+
+    #[test]
+    fn an_invalid_trace_is_replaced_with_its_state() {
+        let mut bad = vec![
+            String::new(),
+            PARENT.to_uppercase(),
+            PARENT[..54].into(),
+            format!("{PARENT}-x"),
+            format!("ff{}", &PARENT[2..]),
+            format!("cc{}x", &PARENT[2..]),
+            PARENT.replace("b7ad6b7169203331", "0000000000000000"),
+            PARENT.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+            PARENT.replace('-', "_"),
+        ];
+        bad.push(PARENT.replace('a', "g"));
+        for bad in bad {
+            let mut headers = headers(&[("traceparent", &bad), ("tracestate", "a=1")]);
+            write(&mut headers, true);
+            assert_ne!(headers[TRACEPARENT], bad);
+            assert!(!headers.contains_key(TRACESTATE), "{bad}");
+        }
+        let mut twice = headers(&[("traceparent", PARENT), ("traceparent", PARENT)]);
+        write(&mut twice, true);
+        assert_ne!(twice[TRACEPARENT], PARENT);
+        assert_eq!(twice.get_all(TRACEPARENT).iter().count(), 1);
+    }
+}

@@ -1,0 +1,128 @@
+//! The answers the gateway makes itself: RFC 9457 problem details, or gRPC trailers-only.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use serde::Serialize;
+
+use crate::{grpc, reason::Reason};
+
+/// Names the [`Reason`] of an answer that no worker made.
+pub(crate) const X_PENSTOCK_REASON: HeaderName = HeaderName::from_static("x-penstock-reason");
+
+/// Builds the answer to a request that the gateway does not pass on.
+///
+/// `detail` is for people and tells about this occurrence; it may hold anything. `retry_after` is
+/// rounded up to whole seconds, at least one. With `is_grpc` (see [`grpc::is_grpc`]) the answer is
+/// trailers-only: HTTP 200, the status in the headers, no body.
+pub(crate) fn problem(
+    reason: Reason,
+    detail: &str,
+    retry_after: Option<Duration>,
+    is_grpc: bool,
+) -> Response<Bytes> {
+    let mut response = if is_grpc {
+        trailers_only(reason, detail)
+    } else {
+        details(reason, detail)
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_PENSTOCK_REASON, HeaderValue::from_static(reason.slug()));
+    if let Some(wait) = retry_after {
+        headers.insert(RETRY_AFTER, whole_seconds(wait).into());
+    }
+    response
+}
+
+/// Members of the JSON object; the order is the one on the wire.
+#[derive(Serialize)]
+struct Details<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    reason: &'static str,
+}
+
+fn details(reason: Reason, detail: &str) -> Response<Bytes> {
+    let body = serde_json::to_vec(&Details {
+        r#type: ["urn:penstock:reason:", reason.slug()].concat(),
+        title: reason.title(),
+        status: reason.status().as_u16(),
+        detail,
+        reason: reason.slug(),
+    })
+    .expect("strings and numbers always serialise");
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = reason.status();
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    response
+}
+
+fn trailers_only(reason: Reason, detail: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(grpc::GRPC_STATUS, u16::from(reason.grpc_code()).into());
+    headers.insert(grpc::GRPC_MESSAGE, grpc::message(detail));
+    response
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_json_that_names_its_reason_even_with_a_hostile_detail() {
+        let detail = "quote \" backslash \\ line\nfeed \u{1} ü";
+        let response = problem(Reason::QueueFull, detail, None, false);
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[X_PENSTOCK_REASON], "queue_full");
+        assert!(!response.headers().contains_key(RETRY_AFTER));
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:penstock:reason:queue_full",
+                "title": Reason::QueueFull.title(),
+                "status": 429,
+                "detail": detail,
+                "reason": "queue_full",
+            })
+        );
+    }
+
+    #[test]
+    fn a_grpc_call_gets_status_and_message_in_the_headers_and_no_body() {
+        let response = problem(Reason::StartFailed, "exit status 1\n", None, true);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.body().is_empty());
+        let headers = response.headers();
+        assert_eq!(headers[CONTENT_TYPE], "application/grpc");
+        assert_eq!(headers["grpc-status"], "14");
+        assert_eq!(headers["grpc-message"], "exit status 1%0A");
+        assert_eq!(headers[X_PENSTOCK_REASON], "start_failed");
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_to_at_least_one_second() {
+        for (millis, header) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_999, "60")] {
+            let wait = Duration::from_millis(millis);
+            let response = problem(Reason::QueueFull, "", Some(wait), false);
+            assert_eq!(response.headers()[RETRY_AFTER], header, "{millis} ms");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! From host and path to the service, flat in the number of services.
+//!
+//! Hosts are compared without case, port and one trailing dot. Of the services that share a host
+//! the one with the longest matching path prefix wins. A prefix matches whole segments, and a
+//! slash at its end means nothing: `/v1` and `/v1/` both match `/v1`, `/v1/` and `/v1/models`, but
+//! not `/v10` (the rule of Kubernetes' Ingress and Gateway API). Paths are compared as they came,
+//! so that the worker sees what was matched; see [`prefix::climbs`] for the exception.
+
+mod prefix;
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use penstock_config::Service;
+
+/// Longest host name that is looked up: the limit of DNS (RFC 1035) with its dots.
+const HOST_LEN_MAX: usize = 255;
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The number that the service was given to [`RouteTable::build`] with.
+    pub(crate) service: usize,
+    /// The deployment that the host names, as its position in the order of names. `None`: the
+    /// split decides.
+    pub(crate) deployment: Option<usize>,
+}
+
+/// All routes of one snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct RouteTable {
+    hosts: HashMap<Box<str>, PathRules, RandomState>,
+}
+
+impl RouteTable {
+    /// Builds the table. Where two services claim the same host and path, the first one has it;
+    /// a checked configuration holds no such pair.
+    pub(crate) fn build<'a>(services: impl Iterator<Item = (usize, &'a Service)>) -> Self {
+        let mut table = Self::default();
+        for (index, service) in services {
+            let split = Target {
+                service: index,
+                deployment: None,
+            };
+            for host in &service.hosts {
+                table.add(host, &service.paths, split);
+            }
+            for (position, deployment) in service.deployments.values().enumerate() {
+                let straight = Target {
+                    service: index,
+                    deployment: Some(position),
+                };
+                table.add(&deployment.host, &service.paths, straight);
+            }
+        }
+        table
+    }
+
+    /// The target for a `Host` or `:authority` value and the path of a request.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Target> {
+        let name = without_port(host);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let mut buffer = [0; HOST_LEN_MAX];
+        let lower = buffer.get_mut(..name.len())?;
+        lower.copy_from_slice(name.as_bytes());
+        lower.make_ascii_lowercase();
+        self.hosts.get(str::from_utf8(lower).ok()?)?.find(path)
+    }
+
+    fn add(&mut self, host: &str, paths: &[String], target: Target) {
+        let host = host.to_ascii_lowercase().into_boxed_str();
+        let rules = self.hosts.entry(host).or_default();
+        for path in paths {
+            rules.add(path, target);
+        }
+    }
+}
+
+/// `example.org:80` → `example.org`, `[::1]:80` → `[::1]`.
+fn without_port(host: &str) -> &str {
+    if host.starts_with('[') {
+        return host.find(']').map_or(host, |end| &host[..=end]);
+    }
+    host.split_once(':').map_or(host, |(name, _)| name)
+}
+
+/// The path prefixes of one host, each without a slash at its end.
+#[derive(Debug, Default)]
+struct PathRules {
+    targets: HashMap<Box<str>, Target, RandomState>,
+    /// Segments of the longest prefix: how far into a path a look is worth while, whatever length
+    /// of path the client sends.
+    depth_max: usize,
+}
+
+impl PathRules {
+    fn add(&mut self, path: &str, target: Target) {
+        let prefix = path.trim_end_matches('/');
+        let depth = prefix.bytes().filter(|byte| *byte == b'/').count();
+        self.depth_max = self.depth_max.max(depth);
+        self.targets.entry(prefix.into()).or_insert(target);
+    }
+
+    fn find(&self, path: &str) -> Option<Target> {
+        let restricted = self.depth_max > 0;
+        let depth = if restricted && prefix::climbs(path) {
+            0
+        } else {
+            self.depth_max
+        };
+        let mut candidate = prefix::first_segments(path, depth);
+        loop {
+            if let Some(target) = self.targets.get(candidate) {
+                return Some(*target);
+            }
+            candidate = prefix::parent(candidate)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! The networks whose word about a client is believed.
+
+use std::net::IpAddr;
+
+/// Networks of proxies in front of the gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TrustedProxies {
+    networks: Vec<Network>,
+}
+
+/// Addresses that share their first bits. IPv4 is held as its IPv4-mapped IPv6 form, so that one
+/// comparison serves both families and a dual-stack socket's peers match too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    bits: u128,
+    mask: u128,
+}
+
+impl TrustedProxies {
+    /// Takes networks as address and prefix length (0 to 32 or 128); the address's bits beyond the
+    /// length do not matter.
+    pub(crate) fn new(networks: &[(IpAddr, u8)]) -> Self {
+        let networks = networks
+            .iter()
+            .map(|(address, length)| {
+                let length = match address {
+                    IpAddr::V4(_) => 96 + u32::from(*length),
+                    IpAddr::V6(_) => u32::from(*length),
+                };
+                let mask = u128::MAX
+                    .checked_shl(128_u32.saturating_sub(length))
+                    .unwrap_or(0);
+                Network {
+                    bits: as_bits(*address) & mask,
+                    mask,
+                }
+            })
+            .collect();
+        Self { networks }
+    }
+
+    /// Whether a peer is in one of the networks.
+    pub(crate) fn contains(&self, peer: IpAddr) -> bool {
+        let peer = as_bits(peer);
+        self.networks
+            .iter()
+            .any(|network| peer & network.mask == network.bits)
+    }
+}
+
+fn as_bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(list: &[(&str, u8)]) -> TrustedProxies {
+        let list: Vec<_> = list
+            .iter()
+            .map(|(address, length)| (address.parse().unwrap(), *length))
+            .collect();
+        TrustedProxies::new(&list)
+    }
+
+    fn contains(networks: &TrustedProxies, peer: &str) -> bool {
+        networks.contains(peer.parse().unwrap())
+    }
+
+    #[test]
+    fn nobody_is_trusted_by_default() {
+        assert!(!contains(&TrustedProxies::default(), "127.0.0.1"));
+        assert!(!contains(&networks(&[]), "::1"));
+    }
+
+    #[test]
+    fn a_peer_is_trusted_by_the_first_bits_of_its_address() {
+        let trusted = networks(&[("10.1.2.3", 8), ("192.0.2.7", 32), ("2001:db8::", 33)]);
+        for yes in [
+            "10.0.0.0",
+            "10.255.255.255",
+            "192.0.2.7",
+            "2001:db8:7fff::1",
+        ] {
+            assert!(contains(&trusted, yes), "{yes}");
+        }
+        for no in [
+            "11.0.0.0",
+            "192.0.2.6",
+            "2001:db8:8000::1",
+            "::1",
+            "::10.0.0.1",
+        ] {
+            assert!(!contains(&trusted, no), "{no}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_peer_of_a_dual_stack_socket_matches_an_ipv4_network() {
+        let trusted = networks(&[("10.0.0.0", 8)]);
+        assert!(contains(&trusted, "::ffff:10.9.9.9"));
+        assert!(!contains(&trusted, "::ffff:11.9.9.9"));
+    }
+
+    #[test]
+    fn a_length_of_zero_trusts_the_whole_family() {
+        let v4 = networks(&[("0.0.0.0", 0)]);
+        assert!(contains(&v4, "203.0.113.9"));
+        assert!(!contains(&v4, "2001:db8::1"));
+        assert!(contains(&networks(&[("::", 0)]), "2001:db8::1"));
+    }
+}
