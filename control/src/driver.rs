@@ -3,6 +3,9 @@
 //! A driver only acts. Whether a worker is wanted is decided by `scale` and `plan`, whether it is
 //! ready by `probe`; `reconcile` alone calls a driver.
 
+pub mod fixed;
+pub mod process;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
@@ -23,6 +26,11 @@ pub trait Driver: Send + Sync {
     /// Takes over a worker that an earlier run of control started. `None` when it is not there any
     /// more; whatever was left of it has been ended then.
     async fn adopt(&self, worker: &NewWorker, saved: &str) -> Option<StartedWorker>;
+
+    /// Share of its deployment's traffic that a worker takes in relation to the others; at least 1.
+    fn weight(&self, _id: &WorkerId) -> u32 {
+        1
+    }
 }
 
 /// A worker to be started or adopted.

@@ -1,0 +1,272 @@
+//! Workers as processes of this machine.
+//!
+//! Every worker has a [supervisor] between itself and control, so that it outlives a crash of
+//! control with its log and with all it started still in one place. What the state of control
+//! keeps of a worker leads the next run of control back to its supervisor.
+//!
+//! Linux 5.3 or later: processes are held by pidfd, so that a number that went to somebody else
+//! is never signalled.
+
+mod children;
+mod command;
+mod end;
+mod gpu;
+mod identity;
+mod launch;
+mod life;
+pub mod logs;
+mod port;
+mod saved;
+mod supervisor;
+mod tree;
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use penstock_config::{Gpus, ProcessSpec, Source, WorkerLogs, fleet::WorkerId};
+use tokio::{
+    sync::{oneshot, watch},
+    task::AbortHandle,
+};
+
+use self::{
+    gpu::{Inventory, Lease},
+    identity::Watch,
+    launch::Launch,
+    life::Life,
+    port::{Port, Ports},
+    saved::Saved,
+    supervisor::wire::LogOrder,
+};
+use crate::driver::{Driver, ExitSender, NewWorker, StartError, StartedWorker};
+
+pub use self::supervisor::supervise;
+pub(crate) use self::{command::fill, command::find as find_program};
+
+/// First argument that makes this executable a supervisor; see [`supervise`].
+pub const SUPERVISE: &str = "supervise";
+
+/// How this installation runs processes.
+#[derive(Debug, Clone)]
+pub struct ProcessSettings {
+    /// The `penstock` executable: the supervisor of every worker, and what a command that begins
+    /// with `penstock` means. Normally `std::env::current_exe()`.
+    pub executable: PathBuf,
+    /// Tells the workers of this installation from those of others on the same machine: the
+    /// absolute path of the state file is a good one.
+    pub installation: String,
+    /// The GPUs that workers may be given.
+    pub gpus: Gpus,
+    /// Where the output of workers goes.
+    pub logs: WorkerLogs,
+}
+
+/// Runs workers as processes.
+///
+/// Dropping it leaves the workers running, as a crash would.
+#[derive(Debug)]
+pub struct ProcessDriver {
+    settings: ProcessSettings,
+    ports: Ports,
+    gpus: Arc<Inventory>,
+    exits: ExitSender,
+    workers: Arc<Mutex<HashMap<WorkerId, Running>>>,
+}
+
+/// How to stop a worker that the driver follows.
+#[derive(Debug)]
+struct Running {
+    stop: watch::Sender<bool>,
+    /// Closed when nothing of the worker is left.
+    gone: watch::Receiver<()>,
+    task: AbortHandle,
+}
+
+impl ProcessDriver {
+    /// A driver without workers.
+    ///
+    /// # Errors
+    ///
+    /// When this process cannot become a child subreaper.
+    pub fn new(settings: ProcessSettings, exits: ExitSender) -> io::Result<Self> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        Ok(Self {
+            ports: Ports::default(),
+            gpus: Arc::new(Inventory::new(&settings.gpus)),
+            workers: Arc::default(),
+            settings,
+            exits,
+        })
+    }
+
+    /// Ends every worker that an earlier run of this installation started and that is not among
+    /// `known`; gives their ids. To be called once at the start, before the first worker is started.
+    pub async fn sweep(&self, known: &[WorkerId]) -> Vec<WorkerId> {
+        let known: HashSet<String> = known.iter().map(|id| id.0.as_ref().to_owned()).collect();
+        let ended = end::unknown(known, self.settings.installation.clone()).await;
+        ended.into_iter().map(|id| WorkerId(id.into())).collect()
+    }
+
+    /// All that a start needs, or why it cannot be.
+    fn prepare(&self, worker: &NewWorker) -> Result<(Launch, Port, Lease), StartError> {
+        let spec = process_spec(worker)?;
+        let holder = title(worker);
+        let gpus = self.gpus.claim(spec.gpus, &holder)?;
+        let no_port = || StartError::NoRoom("no port from 20000 to 29999 is free".to_owned());
+        let port = self.ports.claim().ok_or_else(no_port)?;
+        let executable = &self.settings.executable;
+        let program =
+            command::program(spec, port.number, executable).map_err(StartError::Failed)?;
+        let launch = Launch {
+            executable: launch::supervisor_file(executable),
+            title: holder,
+            program,
+            env: launch::environment(
+                spec,
+                port.number,
+                self.visible_gpus(spec, &gpus),
+                &worker.id,
+                &self.settings.installation,
+            ),
+            directory: spec.directory.clone(),
+            stop_grace: spec.stop_grace,
+            log: self.log(worker),
+        };
+        Ok((launch, port, gpus))
+    }
+
+    /// What `CUDA_VISIBLE_DEVICES` becomes. A worker that asked for no GPU sees none of those that
+    /// the inventory hands out, unless its own environment says otherwise.
+    fn visible_gpus(&self, spec: &ProcessSpec, gpus: &Lease) -> Option<String> {
+        let own_choice = spec.env.contains_key("CUDA_VISIBLE_DEVICES");
+        if spec.gpus == 0 && (own_choice || self.gpus.is_empty()) {
+            return None;
+        }
+        Some(gpus.names().join(","))
+    }
+
+    fn log(&self, worker: &NewWorker) -> LogOrder {
+        let logs = &self.settings.logs;
+        LogOrder {
+            path: logs::path(
+                &logs.directory,
+                &worker.service,
+                &worker.deployment,
+                worker.slot,
+            ),
+            max_bytes: logs.max_bytes,
+            keep: logs.keep,
+        }
+    }
+
+    /// Notes a worker and runs its life. The note goes when nothing of the worker is left.
+    fn follow<F>(&self, worker: &NewWorker, port: Port, gpus: Lease, run: impl FnOnce(Life) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stop_wanted) = watch::channel(false);
+        let (here, gone) = watch::channel(());
+        let life = run(Life {
+            id: worker.id.clone(),
+            installation: self.settings.installation.clone(),
+            exits: self.exits.clone(),
+            stop: stop_wanted,
+            port,
+            gpus,
+        });
+        let (id, notes) = (worker.id.clone(), Arc::clone(&self.workers));
+        // Locked until the note is there, so that the task cannot remove it before.
+        let mut workers = self.workers.lock();
+        let task = tokio::spawn(async move {
+            life.await;
+            notes.lock().remove(&id);
+            drop(here);
+        });
+        let task = task.abort_handle();
+        workers.insert(worker.id.clone(), Running { stop, gone, task });
+    }
+}
+
+impl Drop for ProcessDriver {
+    fn drop(&mut self) {
+        for worker in self.workers.lock().values() {
+            worker.task.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for ProcessDriver {
+    async fn start(&self, worker: &NewWorker) -> Result<StartedWorker, StartError> {
+        let (launch, port, gpus) = self.prepare(worker)?;
+        let (tell, told) = oneshot::channel();
+        self.follow(worker, port, gpus, |life| life.start(launch, tell));
+        let saved = told
+            .await
+            .unwrap_or_else(|_| Err("control is ending".to_owned()));
+        Ok(started(&saved.map_err(StartError::Failed)?))
+    }
+
+    async fn stop(&self, id: &WorkerId) {
+        let gone = self.workers.lock().get(id).map(|worker| {
+            worker.stop.send_replace(true);
+            worker.gone.clone()
+        });
+        if let Some(mut gone) = gone {
+            // An error is what is waited for: the task has let go of its end.
+            while gone.changed().await.is_ok() {}
+        }
+    }
+
+    async fn adopt(&self, worker: &NewWorker, saved: &str) -> Option<StartedWorker> {
+        let saved = Saved::from_text(saved);
+        let both = saved.as_ref().and_then(follow_living);
+        let (Some(saved), Some((supervisor, process))) = (saved, both) else {
+            end::worker(&worker.id.0, &self.settings.installation, None).await;
+            return None;
+        };
+        let holder = title(worker);
+        let gpus = self.gpus.reclaim(&saved.gpus, &holder);
+        let port = Port::reclaim(saved.port);
+        let started = started(&saved);
+        self.follow(worker, port, gpus, |life| {
+            life.adopt(saved, supervisor, process)
+        });
+        Some(started)
+    }
+}
+
+/// Supervisor and worker, if both run.
+fn follow_living(saved: &Saved) -> Option<(Watch, Watch)> {
+    let (supervisor, worker) = (saved.supervisor.open()?, saved.worker.open()?);
+    let both_live = saved.supervisor.lives() && saved.worker.lives();
+    both_live.then_some((supervisor.watch().ok()?, worker.watch().ok()?))
+}
+
+fn started(saved: &Saved) -> StartedWorker {
+    StartedWorker {
+        address: port::address(saved.port),
+        saved: saved.to_text(),
+    }
+}
+
+fn process_spec(worker: &NewWorker) -> Result<&ProcessSpec, StartError> {
+    match &worker.spec.source {
+        Source::Process(spec) => Ok(spec),
+        Source::Static(_) => {
+            let message = format!("{} has addresses, not a process", worker.deployment);
+            Err(StartError::Failed(message))
+        }
+    }
+}
+
+/// What people call a worker.
+fn title(worker: &NewWorker) -> String {
+    format!("{}/{}#{}", worker.service, worker.deployment, worker.slot)
+}

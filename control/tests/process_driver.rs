@@ -1,0 +1,27 @@
+//! The process driver with real processes.
+//!
+//! This binary has a main of its own because it is also the supervisor that the driver starts.
+
+#[path = "process_driver/support.rs"]
+mod support;
+
+#[path = "process_driver/basics.rs"]
+mod basics;
+#[path = "process_driver/leftovers.rs"]
+mod leftovers;
+#[path = "process_driver/recovery.rs"]
+mod recovery;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use penstock_control::driver::process::{SUPERVISE, supervise};
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(SUPERVISE) {
+        return supervise();
+    }
+    let trials = [basics::trials(), leftovers::trials(), recovery::trials()];
+    let trials: Vec<Trial> = trials.into_iter().flatten().collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
