@@ -7,4 +7,18 @@
 
 mod support;
 
+mod bad_input;
+mod client_leaves;
+mod cold_start;
+mod crash;
+mod forwarding;
+mod grpc;
+mod long_request;
+mod reload;
+mod routing;
+mod scale_to_zero;
+mod shutdown;
+mod sse;
+mod start_failure;
+mod websocket;
 mod worker;

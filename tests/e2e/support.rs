@@ -1,7 +1,14 @@
 //! What the tests stand on.
 
 pub(crate) mod client;
+pub(crate) mod fake;
+pub(crate) mod grpc;
+pub(crate) mod launches;
+pub(crate) mod metrics;
+pub(crate) mod penstock;
+pub(crate) mod processes;
 pub(crate) mod simulated;
+pub(crate) mod unreachable;
 
 use std::{
     future::Future,

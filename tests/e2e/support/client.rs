@@ -2,6 +2,7 @@
 
 mod raw;
 mod sse;
+mod websocket;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,6 +20,7 @@ use super::{Task, soon};
 
 pub(crate) use raw::RawConnection;
 pub(crate) use sse::Events;
+pub(crate) use websocket::{over_h1, over_h2};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Body = BoxBody<Bytes, BoxError>;

@@ -33,6 +33,14 @@ impl RawConnection {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Whether the other side has closed by now.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self.stream.try_read(&mut [0; 1024]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Everything until the other side closes.
     pub(crate) async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();

@@ -1,0 +1,166 @@
+//! What no client should send: a clear refusal or a closed connection, no worker reached, nothing
+//! left behind.
+
+use http::Method;
+
+use crate::support::{
+    client::{RawConnection, by_pieces, full},
+    fake::FakeWorker,
+    penstock::Penstock,
+};
+
+async fn start() -> (FakeWorker, Penstock) {
+    let worker = FakeWorker::start().await;
+    let config = format!(
+        r#"
+        gateway.limits = {{ header_timeout = "500ms", max_header_bytes = "16KiB", max_headers = 50, idle_timeout = "2s" }}
+        [services.chat]
+        max_body_size = "1KiB"
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address
+    );
+    let penstock = Penstock::start(&config).await;
+    (worker, penstock)
+}
+
+/// What comes back for these bytes until the gateway closes the connection.
+async fn answer_to(penstock: &Penstock, bytes: impl AsRef<[u8]>) -> String {
+    let mut client = RawConnection::open(penstock.address).await;
+    client.write(bytes).await;
+    client.read_to_end().await
+}
+
+/// Asserts that no request came as far as a worker and that nothing is left of any.
+async fn assert_untouched(worker: &FakeWorker, penstock: &Penstock) {
+    penstock.until_load("chat", 0, 0).await;
+    assert_eq!(worker.seen().started, 0);
+    assert_eq!(penstock.client("chat").get("/").await.text(), "ok");
+}
+
+const HOST: &str = "host: chat.local.localhost\r\n";
+
+#[tokio::test]
+async fn malformed_requests_are_refused() {
+    let (worker, penstock) = start().await;
+    for request in [
+        format!(
+            "GET / HTTP/1.1\r\n{HOST}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
+        format!("POST / HTTP/1.1\r\n{HOST}content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"),
+        format!("POST / HTTP/1.1\r\n{HOST}content-length: -3\r\n\r\n"),
+        format!("POST / HTTP/1.1\r\n{HOST}content-length: 3x\r\n\r\nabc"),
+        format!("POST / HTTP/1.1\r\n{HOST}transfer-encoding: gzip\r\n\r\n"),
+        format!("POST / HTTP/1.1\r\n{HOST}transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+        format!("POST / HTTP/1.0\r\n{HOST}transfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\n{HOST}{HOST}\r\n"),
+        format!("GET / HTTP/1.1\r\n{HOST}bad header: x\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\n{HOST}x-nul: a\0b\r\n\r\n"),
+        format!("GET /a b HTTP/1.1\r\n{HOST}\r\n"),
+        format!("GET / HTTP/9.9\r\n{HOST}\r\n"),
+        "GET / HTTP/1.1\r\n\r\n".to_owned(),
+        "\u{0}\u{1}\u{2}garbage\r\n\r\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage in place of settings".to_owned(),
+    ] {
+        let answer = answer_to(&penstock, &request).await;
+        let refused = answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 501");
+        assert!(
+            refused || !answer.starts_with("HTTP"),
+            "{request:?}\n{answer:?}"
+        );
+        assert!(!answer.contains("200 OK"), "{request:?}\n{answer:?}");
+    }
+    assert_untouched(&worker, &penstock).await;
+}
+
+#[tokio::test]
+async fn oversized_heads_are_refused() {
+    let (worker, penstock) = start().await;
+    let long = "x".repeat(20_000);
+    let many: String = (0..60).map(|number| format!("x-{number}: 1\r\n")).collect();
+    for request in [
+        format!("GET / HTTP/1.1\r\n{HOST}x-long: {long}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\n{HOST}{many}\r\n"),
+        format!("GET /{long} HTTP/1.1\r\n{HOST}\r\n"),
+    ] {
+        let answer = answer_to(&penstock, &request).await;
+        let status = answer.get(9..12).unwrap_or("");
+        assert!(["431", "414"].contains(&status), "{answer:?}");
+    }
+    assert_untouched(&worker, &penstock).await;
+}
+
+#[tokio::test]
+async fn oversized_bodies_are_refused() {
+    let (worker, penstock) = start().await;
+    let client = penstock.client("chat");
+    for client in [client.clone(), client.h2()] {
+        let told = client
+            .send(Method::POST, "/", full(vec![0; 2000]))
+            .await
+            .whole()
+            .await;
+        assert_eq!(
+            (told.status.as_u16(), told.reason()),
+            (413, "body_too_large")
+        );
+    }
+    assert_untouched(&worker, &penstock).await;
+
+    // Without a length it only shows on the way.
+    let (mut pieces, body) = by_pieces();
+    let upload = client.try_send(client.request(Method::POST, "/", body));
+    let pieces = async { while pieces.send_data(vec![0; 500].into()).await.is_ok() {} };
+    let (answer, ()) = tokio::join!(upload, pieces);
+    if let Ok(answer) = answer {
+        assert!(
+            answer.status() == 413 || answer.status() == 200,
+            "{}",
+            answer.status()
+        );
+    }
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_request_that_comes_too_slowly_is_ended() {
+    let (worker, penstock) = start().await;
+    let half = answer_to(&penstock, format!("GET / HTTP/1.1\r\n{HOST}x-")).await;
+    assert!(
+        half.is_empty() || half.starts_with("HTTP/1.1 408"),
+        "{half:?}"
+    );
+    let silent = answer_to(&penstock, "").await;
+    assert!(
+        silent.is_empty() || silent.starts_with("HTTP/1.1 408"),
+        "{silent:?}"
+    );
+
+    // One byte now and then does not buy more time.
+    let mut drip = RawConnection::open(penstock.address).await;
+    drip.write(format!("GET / HTTP/1.1\r\n{HOST}")).await;
+    let dripping = async {
+        loop {
+            drip.write("x").await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            if drip.is_closed() {
+                return;
+            }
+        }
+    };
+    crate::support::soon("a slow head is ended", dripping).await;
+    assert_untouched(&worker, &penstock).await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_in_the_middle_of_its_head_is_forgotten() {
+    let (worker, penstock) = start().await;
+    for bytes in ["", "GET", "GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\n"] {
+        let mut client = RawConnection::open(penstock.address).await;
+        client.write(bytes).await;
+        client.end().await;
+        client.read_to_end().await;
+    }
+    assert_untouched(&worker, &penstock).await;
+}

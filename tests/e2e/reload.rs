@@ -1,0 +1,129 @@
+//! The configuration changes while requests are under way.
+
+use futures_util::{SinkExt, StreamExt};
+use http::Method;
+use nix::sys::signal::Signal;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{
+    client::{Events, empty, over_h1},
+    fake::{Behaviour, FakeWorker},
+    grpc::{GrpcClient, GrpcWorker},
+    penstock::Penstock,
+    soon,
+};
+
+fn config(http: &FakeWorker, grpc: &GrpcWorker, more: &str) -> String {
+    format!(
+        r#"
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        [services.echo]
+        protocol = "h2"
+        [services.echo.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        {more}
+        "#,
+        http.address, grpc.address
+    )
+}
+
+#[tokio::test]
+async fn a_hundred_reloads_cut_nothing_and_reset_nothing() {
+    let (http, grpc) = (FakeWorker::start().await, GrpcWorker::start().await);
+    http.on("/events", Behaviour::Events)
+        .on("/ws", Behaviour::WebSocket);
+    let penstock = Penstock::start(&config(&http, &grpc, "")).await;
+    let client = penstock.client("chat");
+    let mut events = Events::new(client.send(Method::GET, "/events", empty()).await);
+    let mut socket = over_h1(&client, "/ws").await;
+    let (messages, outgoing) = tokio::sync::mpsc::channel(1);
+    let grpc_client = GrpcClient::connect(&penstock.client("echo")).await;
+    let mut incoming = grpc_client
+        .bidi(ReceiverStream::new(outgoing))
+        .await
+        .unwrap();
+    penstock.until_load("chat", 2, 0).await;
+    let before = penstock.metrics().await.about("service", "chat");
+
+    for number in 0..100 {
+        // A service that comes, changes and goes.
+        let other = format!(
+            "[services.other]\nqueue = {{ max_requests = {} }}\n[services.other.deployments.d{}]\n\
+             static = {{ addresses = [\"127.0.0.1:{}\"] }}",
+            number + 1,
+            number % 7,
+            number + 1
+        );
+        let other = if number % 3 == 2 {
+            String::new()
+        } else {
+            other
+        };
+        penstock.reload(&config(&http, &grpc, &other)).await;
+        let text = number.to_string();
+        http.send_event(&text);
+        assert_eq!(events.next().await.unwrap(), text);
+        socket.send(Message::text(text.clone())).await.unwrap();
+        assert_eq!(
+            soon("the echo", socket.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .to_text()
+                .unwrap(),
+            text
+        );
+        messages.send(text.clone()).await.unwrap();
+        assert_eq!(
+            soon("the echo", incoming.message()).await.unwrap().unwrap(),
+            text
+        );
+    }
+    assert_eq!(penstock.metrics().await.about("service", "chat"), before);
+    assert_eq!(http.seen().started, 2);
+}
+
+#[tokio::test]
+async fn a_removed_service_finishes_what_it_has() {
+    let (http, grpc) = (FakeWorker::start().await, GrpcWorker::start().await);
+    http.on("/events", Behaviour::Events);
+    let penstock = Penstock::start(&config(&http, &grpc, "")).await;
+    let client = penstock.client("chat");
+    let mut events = Events::new(client.send(Method::GET, "/events", empty()).await);
+    penstock.reload("").await;
+    crate::support::eventually("the service is gone", async || {
+        (client.get("/").await.reason() == "no_route").then_some(())
+    })
+    .await;
+    for number in 0..10 {
+        http.send_event(&number.to_string());
+        assert_eq!(events.next().await.unwrap(), number.to_string());
+    }
+    drop(events);
+    http.until("the stream's end", |seen| seen.current == 0)
+        .await;
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_is_told() {
+    let (http, grpc) = (FakeWorker::start().await, GrpcWorker::start().await);
+    let penstock = Penstock::start(&config(&http, &grpc, "")).await;
+    for bad in ["[services", "[services.chat]\ncolour = 1\n"] {
+        penstock.write_config(bad);
+        penstock.signal(Signal::SIGHUP);
+        penstock
+            .until("the file is refused", |metrics| {
+                metrics.sum("penstock_config_last_reload_successful", &[]) == 0.0
+            })
+            .await;
+        assert_eq!(penstock.client("chat").get("/").await.text(), "ok");
+        penstock.reload(&config(&http, &grpc, "")).await;
+        penstock
+            .until("the file is good again", |metrics| {
+                metrics.sum("penstock_config_last_reload_successful", &[]) == 1.0
+            })
+            .await;
+    }
+}

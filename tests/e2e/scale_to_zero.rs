@@ -1,0 +1,100 @@
+//! The last worker goes, and no request with it.
+
+use std::time::Duration;
+
+use http::Method;
+
+use crate::support::{
+    client::{Events, empty},
+    eventually,
+    fake::Behaviour,
+    launches::Launches,
+    penstock::{Penstock, simulated},
+};
+
+const IDLE: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn a_request_at_the_instant_of_scale_to_zero_is_never_lost() {
+    let command = simulated("--load-time 0s --time-to-first-token 0s");
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat.deployments.main]
+        process = {{ {command} }}
+        probes.ready = {{ http = "/health" }}
+        scaling = {{ min = 0, max = 1, idle_timeout = "200ms", down = {{ stable_for = "100ms", period = "100ms" }} }}
+        "#
+    ))
+    .await;
+    let client = penstock.client("chat");
+    let mut workers = std::collections::BTreeSet::new();
+    for number in 0..40u64 {
+        assert_eq!(client.get("/v1/models").await.status, 200);
+        workers.extend(penstock.worker_processes());
+        // From well before the moment until well after it.
+        tokio::time::sleep(
+            IDLE - Duration::from_millis(60) + Duration::from_millis(number * 37 % 400),
+        )
+        .await;
+    }
+    assert!(workers.len() > 1, "it never scaled to zero in between");
+}
+
+#[tokio::test]
+async fn an_idle_service_is_left_without_a_process() {
+    let (penstock, mut launches) = with_launches().await;
+    let client = penstock.client("chat");
+    let (answer, worker) = tokio::join!(client.get("/"), async {
+        launches.next().await.listen().await
+    });
+    assert_eq!(answer.status, 200);
+    penstock.until_no_worker("chat").await;
+    eventually("the process is gone", async || {
+        penstock.worker_processes().is_empty().then_some(())
+    })
+    .await;
+    drop(worker);
+
+    // And it wakes again.
+    let (answer, _worker) = tokio::join!(client.get("/"), async {
+        launches.next().await.listen().await
+    });
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn an_open_stream_keeps_its_worker() {
+    let (penstock, mut launches) = with_launches().await;
+    let client = penstock.client("chat");
+    let worker = async {
+        let worker = launches.next().await.listen().await;
+        worker.on("/events", Behaviour::Events);
+        worker
+    };
+    let (exchange, worker) = tokio::join!(client.send(Method::GET, "/events", empty()), worker);
+    let mut events = Events::new(exchange);
+    for number in 0..5 {
+        // Several times as long as an idle worker would live.
+        tokio::time::sleep(IDLE).await;
+        assert_eq!(worker.send_event(&number.to_string()), 1);
+        assert_eq!(events.next().await.unwrap(), number.to_string());
+    }
+    penstock.until_ready("chat", 1).await;
+    drop(events);
+    penstock.until_no_worker("chat").await;
+}
+
+/// A service `chat` at zero that goes back there soon; the test plays its workers.
+async fn with_launches() -> (Penstock, Launches) {
+    let dir = tempfile::tempdir().unwrap();
+    let launches = Launches::listen(dir.path(), "launches");
+    let command = Launches::command("launches");
+    let config = format!(
+        r#"
+        [services.chat.deployments.main]
+        process = {{ {command} }}
+        scaling = {{ min = 0, max = 1, idle_timeout = "200ms", down = {{ stable_for = "100ms", period = "100ms" }} }}
+        "#
+    );
+    (Penstock::start_in(dir, &config).await, launches)
+}

@@ -1,0 +1,90 @@
+//! How Penstock ends.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    client::{Events, empty},
+    fake::{Behaviour, FakeWorker},
+    penstock::{Penstock, simulated},
+};
+
+async fn with_stream(drain_timeout: &str) -> (FakeWorker, Penstock, Events) {
+    let worker = FakeWorker::start().await;
+    worker.on("/events", Behaviour::Events);
+    let config = format!(
+        r#"
+        gateway.drain_timeout = "{drain_timeout}"
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address
+    );
+    let penstock = Penstock::start(&config).await;
+    let exchange = penstock
+        .client("chat")
+        .send(Method::GET, "/events", empty())
+        .await;
+    (worker, penstock, Events::new(exchange))
+}
+
+#[tokio::test]
+async fn an_idle_penstock_ends_at_once_and_leaves_no_worker() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let command = simulated("--load-time 0s");
+        let mut penstock = Penstock::start(&format!(
+            r#"
+            [services.chat.deployments.main]
+            process = {{ {command} }}
+            probes.ready = {{ http = "/health" }}
+            scaling = {{ min = 2, max = 2 }}
+            "#
+        ))
+        .await;
+        penstock.until_ready("chat", 2).await;
+        let before = Instant::now();
+        penstock.signal(signal);
+        assert!(penstock.exit().await.success());
+        assert!(
+            before.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            before.elapsed()
+        );
+        assert!(penstock.worker_processes().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_finished_first() {
+    let (worker, mut penstock, mut events) = with_stream("60s").await;
+    penstock.signal(Signal::SIGTERM);
+    for number in 0..20 {
+        worker.send_event(&number.to_string());
+        assert_eq!(events.next().await.unwrap(), number.to_string());
+    }
+    drop(events);
+    assert!(penstock.exit().await.success());
+}
+
+#[tokio::test]
+async fn the_drain_ends_in_time() {
+    let (_worker, mut penstock, mut events) = with_stream("300ms").await;
+    penstock.signal(Signal::SIGTERM);
+    assert!(
+        events.try_next().await.is_err(),
+        "the stream must be seen to break off"
+    );
+    penstock.exit().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_now() {
+    let (worker, mut penstock, mut events) = with_stream("1h").await;
+    penstock.signal(Signal::SIGTERM);
+    worker.send_event("still here");
+    assert_eq!(events.next().await.unwrap(), "still here");
+    penstock.signal(Signal::SIGTERM);
+    penstock.exit().await;
+}

@@ -1,0 +1,268 @@
+//! The real binary with a configuration of the test.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::{client::Client, eventually, metrics::Metrics, processes, soon};
+
+/// Free ports everywhere, and no look at the machine's GPUs.
+const PREFIX: &str = r#"
+listeners = [{ address = "127.0.0.1:0" }]
+admin = { address = "127.0.0.1:0" }
+gpus = { devices = [] }
+"#;
+
+/// The setting `command` for a simulated worker.
+pub(crate) fn simulated(args: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_penstock");
+    let args: Vec<String> = args
+        .split_whitespace()
+        .map(|arg| format!(", {arg:?}"))
+        .collect();
+    format!("command = [{program:?}, \"worker\"{}]", args.concat())
+}
+
+/// A running Penstock. Killed with all its workers when it is dropped.
+pub(crate) struct Penstock {
+    dir: TempDir,
+    mark: String,
+    child: Child,
+    /// Where the gateway listens.
+    pub(crate) address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Penstock {
+    /// Starts Penstock with these settings, which come after those for free ports, and waits until
+    /// it is ready.
+    pub(crate) async fn start(config: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), config).await
+    }
+
+    /// The same in a folder that the test has prepared.
+    pub(crate) async fn start_in(dir: TempDir, config: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mark = format!(
+            "{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        write_config(dir.path(), config);
+        let mut child = spawn(dir.path(), &mark);
+        let (address, admin) = ready(dir.path(), &mut child).await;
+        Self {
+            dir,
+            mark,
+            child,
+            address,
+            admin,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A client of the service with this name.
+    pub(crate) fn client(&self, service: &str) -> Client {
+        Client::new(self.address, format!("{service}.local.localhost"))
+    }
+
+    /// A client of the admin address.
+    pub(crate) fn admin(&self) -> Client {
+        Client::new(self.admin, self.admin.to_string())
+    }
+
+    /// Runs `penstock ARGS` against this one; its standard output.
+    pub(crate) async fn command(&self, args: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_penstock"))
+            .args(args)
+            .args(["--admin", &format!("http://{}", self.admin)])
+            .current_dir(self.path())
+            .output();
+        let output = soon("the command ends", output).await.unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) async fn metrics(&self) -> Metrics {
+        let page = self.admin().get("/metrics").await;
+        assert_eq!(page.status, 200);
+        Metrics::parse(page.text())
+    }
+
+    /// Waits until the metrics are as wanted.
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Metrics) -> bool) -> Metrics {
+        eventually(what, async || {
+            let metrics = self.metrics().await;
+            wanted(&metrics).then_some(metrics)
+        })
+        .await
+    }
+
+    /// Waits until so many requests of the service are in flight and so many queued.
+    pub(crate) async fn until_load(&self, service: &str, in_flight: usize, queued: usize) {
+        let what = format!("{service}: {in_flight} in flight, {queued} queued");
+        let labels = [("service", service)];
+        self.until(&what, |metrics| {
+            metrics.sum("penstock_in_flight", &labels) == in_flight as f64
+                && metrics.sum("penstock_queued", &labels) == queued as f64
+        })
+        .await;
+    }
+
+    /// Waits until so many workers of the service are ready.
+    pub(crate) async fn until_ready(&self, service: &str, workers: usize) {
+        let labels = [("service", service), ("state", "ready")];
+        self.until(&format!("{service}: {workers} workers ready"), |metrics| {
+            metrics.sum("penstock_workers", &labels) == workers as f64
+        })
+        .await;
+    }
+
+    /// Waits until no worker of the service is left in any state.
+    pub(crate) async fn until_no_worker(&self, service: &str) {
+        self.until(&format!("{service}: no worker"), |metrics| {
+            metrics.sum("penstock_workers", &[("service", service)]) == 0.0
+        })
+        .await;
+    }
+
+    /// Replaces the configuration, which is noticed by itself.
+    pub(crate) fn write_config(&self, config: &str) {
+        write_config(self.path(), config);
+    }
+
+    /// Replaces the configuration and waits until it is in force.
+    pub(crate) async fn reload(&self, config: &str) {
+        let count = |metrics: &Metrics| metrics.sum("penstock_config_reloads_total", &[]);
+        let before = count(&self.metrics().await);
+        self.write_config(config);
+        self.until("the new configuration is in force", |metrics| {
+            count(metrics) > before
+        })
+        .await;
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().expect("it has not ended").cast_signed()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        soon("penstock ends", self.child.wait()).await.unwrap()
+    }
+
+    /// SIGTERM; asserts that it ends well and leaves no process behind.
+    pub(crate) async fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.exit().await;
+        assert!(status.success(), "{status}");
+        assert_eq!(
+            processes::marked(&self.mark).len(),
+            0,
+            "processes left behind"
+        );
+    }
+
+    /// Starts it again in the same folder after it has ended.
+    pub(crate) async fn start_again(&mut self) {
+        self.child = spawn(self.path(), &self.mark);
+        (self.address, self.admin) = ready(self.dir.path(), &mut self.child).await;
+    }
+
+    /// Its own processes but itself: workers and their children.
+    pub(crate) fn worker_processes(&self) -> std::collections::BTreeSet<i32> {
+        let mut pids = processes::marked(&self.mark);
+        if let Some(pid) = self.child.id() {
+            pids.remove(&pid.cast_signed());
+        }
+        pids
+    }
+}
+
+impl Drop for Penstock {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(log_file(self.path())).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(80).collect();
+            eprintln!("last lines of penstock's log:");
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+        let _ = self.child.start_kill();
+        processes::kill_marked(&self.mark);
+    }
+}
+
+fn log_file(dir: &Path) -> PathBuf {
+    dir.join("penstock.log")
+}
+
+fn ready_file(dir: &Path) -> PathBuf {
+    dir.join("ready.json")
+}
+
+/// In one step, so that nobody reads half of it.
+fn write_config(dir: &Path, config: &str) {
+    let draft = dir.join("draft.toml");
+    fs::write(&draft, format!("{PREFIX}{config}")).unwrap();
+    fs::rename(draft, dir.join("penstock.toml")).unwrap();
+}
+
+fn spawn(dir: &Path, mark: &str) -> Child {
+    let _ = fs::remove_file(ready_file(dir));
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log_file(dir))
+        .unwrap();
+    Command::new(env!("CARGO_BIN_EXE_penstock"))
+        .args(["run", "penstock.toml"])
+        .current_dir(dir)
+        .env("PENSTOCK_READY_FILE", ready_file(dir))
+        .env(processes::MARK, mark)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary")
+}
+
+/// Waits until it is ready; where the gateway and the admin API listen.
+async fn ready(dir: &Path, child: &mut Child) -> (SocketAddr, SocketAddr) {
+    let text = eventually("penstock is ready", async || {
+        if let Some(status) = child.try_wait().unwrap() {
+            let log = fs::read_to_string(log_file(dir)).unwrap_or_default();
+            panic!("penstock ended instead of starting: {status}\n{log}");
+        }
+        fs::read_to_string(ready_file(dir)).ok()
+    })
+    .await;
+    let addresses: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let address = |value: &serde_json::Value| value.as_str().unwrap().parse().unwrap();
+    (
+        address(&addresses["listeners"][0]),
+        address(&addresses["admin"]),
+    )
+}

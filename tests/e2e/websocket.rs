@@ -1,0 +1,136 @@
+//! WebSockets through the gateway.
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use crate::support::{
+    client::{over_h1, over_h2},
+    fake::{Behaviour, FakeWorker},
+    penstock::Penstock,
+    soon,
+};
+
+async fn start() -> (FakeWorker, Penstock) {
+    let worker = FakeWorker::start().await;
+    worker.on("/ws", Behaviour::WebSocket);
+    let config = format!(
+        r#"
+        [services.chat]
+        timeouts = {{ first_byte = "500ms", idle = "500ms", total = "500ms" }}
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address
+    );
+    let penstock = Penstock::start(&config).await;
+    (worker, penstock)
+}
+
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    message: Message,
+) {
+    soon("room for a message", socket.send(message))
+        .await
+        .unwrap();
+}
+
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> Message {
+    soon("a message", socket.next())
+        .await
+        .expect("an open socket")
+        .unwrap()
+}
+
+#[tokio::test]
+async fn messages_of_every_size_and_kind_come_back() {
+    let (worker, penstock) = start().await;
+    let mut socket = over_h1(&penstock.client("chat"), "/ws").await;
+    send(&mut socket, Message::text("hello")).await;
+    assert_eq!(next(&mut socket).await, Message::text("hello"));
+
+    let large = Message::binary(vec![7; 16 << 20]);
+    send(&mut socket, large.clone()).await;
+    assert!(next(&mut socket).await == large);
+
+    send(&mut socket, Message::Ping("are you there".into())).await;
+    assert_eq!(
+        next(&mut socket).await,
+        Message::Pong("are you there".into())
+    );
+    penstock.until_load("chat", 1, 0).await;
+
+    socket.close(None).await.unwrap();
+    worker
+        .until("it is closed", |seen| seen.finished == 1)
+        .await;
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn close_codes_pass_in_both_directions() {
+    let (worker, penstock) = start().await;
+    let mut socket = over_h1(&penstock.client("chat"), "/ws").await;
+    send(&mut socket, Message::text("close 4001")).await;
+    let Message::Close(Some(frame)) = next(&mut socket).await else {
+        panic!("no close frame")
+    };
+    assert_eq!(
+        (u16::from(frame.code), frame.reason.as_str()),
+        (4001, "as you wish")
+    );
+
+    let mut socket = over_h1(&penstock.client("chat"), "/ws").await;
+    let frame = CloseFrame {
+        code: CloseCode::from(4002),
+        reason: "enough".into(),
+    };
+    send(&mut socket, Message::Close(Some(frame.clone()))).await;
+    assert_eq!(next(&mut socket).await, Message::Close(Some(frame)));
+    worker
+        .until("both are closed", |seen| seen.finished == 2)
+        .await;
+}
+
+#[tokio::test]
+async fn an_open_socket_outlives_every_clock_of_a_request() {
+    let (_worker, penstock) = start().await;
+    let mut socket = over_h1(&penstock.client("chat"), "/ws").await;
+    // Longer than each of the service's timeouts.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    send(&mut socket, Message::text("still here")).await;
+    assert_eq!(next(&mut socket).await, Message::text("still here"));
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_ends_the_socket_at_the_worker() {
+    let (worker, penstock) = start().await;
+    let socket = over_h1(&penstock.client("chat"), "/ws").await;
+    worker.until("the socket", |seen| seen.current == 1).await;
+    drop(socket);
+    worker.until("its end", |seen| seen.current == 0).await;
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn extended_connect_over_http2_reaches_an_http1_worker() {
+    let (worker, penstock) = start().await;
+    let (connection, mut socket) = over_h2(&penstock.client("chat"), "/ws").await;
+    for size in [0, 1, 100_000] {
+        let message = Message::binary(vec![3; size]);
+        send(&mut socket, message.clone()).await;
+        assert!(next(&mut socket).await == message);
+    }
+    penstock.until_load("chat", 1, 0).await;
+    socket.close(None).await.unwrap();
+    worker.until("it is closed", |seen| seen.current == 0).await;
+    penstock.until_load("chat", 0, 0).await;
+    drop(connection);
+}
