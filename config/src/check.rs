@@ -131,19 +131,17 @@ impl<'c> Check<'c> {
         if given.len() == 1 || wrong {
             return;
         }
-        let names: Vec<_> = keys.iter().map(|(key, _)| format!("`{key}`")).collect();
-        let (last, first) = names
-            .split_last()
-            .expect("there are always keys to pick from");
-        let choice = format!("{} and {last}", first.join(", "));
-        self.error_without_value(
-            path,
-            if given.is_empty() {
-                format!("must have one of {choice}")
-            } else {
-                format!("must have only one of {choice}, not {}", quoted(&given))
-            },
-        );
+        let all: Vec<_> = keys.iter().map(|(key, _)| *key).collect();
+        let rule = match given.len() {
+            0 => format!("must have one of {}", listed(&all)),
+            count if count == all.len() => format!("must have only one of {}", listed(&all)),
+            _ => format!(
+                "must have only one of {}, not {}",
+                listed(&all),
+                listed(&given)
+            ),
+        };
+        self.error_without_value(path, rule);
     }
 
     /// Whether the file has this key.
@@ -191,10 +189,11 @@ fn document<'c>(
     &documents[index]
 }
 
-/// `` `a` and `b` ``.
-fn quoted(keys: &[&str]) -> String {
-    keys.iter()
-        .map(|key| format!("`{key}`"))
-        .collect::<Vec<_>>()
-        .join(" and ")
+/// `` `a`, `b` and `c` ``.
+fn listed(keys: &[&str]) -> String {
+    let quoted: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+    match quoted.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => quoted.concat(),
+    }
 }

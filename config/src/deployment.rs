@@ -27,7 +27,8 @@ pub struct Deployment {
     pub start_timeout: Duration,
     /// Longest time a worker may take to finish what it has before it is stopped.
     pub drain_timeout: Duration,
-    /// How many workers there should be.
+    /// How many workers there should be. A static deployment does not scale: `min` and `max` are
+    /// the number of its addresses, and the rest has its defaults.
     pub scaling: Scaling,
 }
 

@@ -69,6 +69,7 @@ impl<'a> Document<'a> {
         problems: &mut Problems,
     ) -> Option<Self> {
         let (root, errors) = DeTable::parse_recoverable(&source.text);
+        let mut last = None;
         for error in &errors {
             let error = ConfigError {
                 file: source.file.clone(),
@@ -77,7 +78,10 @@ impl<'a> Document<'a> {
                 value: None,
                 rule: format!("not valid TOML: {}", error.message().replace('\n', "; ")),
             };
-            problems.add(number, &KeyPath::default(), error);
+            // The parser may find the same fault twice while it recovers.
+            if last.replace(error.clone()).as_ref() != Some(&error) {
+                problems.add(number, &KeyPath::default(), error);
+            }
         }
         errors.is_empty().then(|| Self {
             source,

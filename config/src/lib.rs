@@ -26,7 +26,7 @@ pub use deployment::{
     Deployment, Probe, ProbeKind, Probes, ProcessCommand, ProcessSpec, Source, StaticAddress,
 };
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{load, parse};
+pub use load::{load, parse, watched_folders};
 pub use name::{DeploymentName, NameError, ServiceName};
 pub use scaling::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
 pub use schema::schema;

@@ -16,6 +16,8 @@ use crate::{
     structure,
 };
 
+pub use include::watched_folders;
+
 /// Reads and checks a configuration file and the files it includes.
 ///
 /// # Errors

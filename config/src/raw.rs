@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress};
-pub(crate) use scaling::{DownPace, Rule, Scaling, UpPace, burst_window, window};
+pub(crate) use scaling::{DownPace, Rule, Scaling, UpPace, window};
 pub(crate) use service::{Balance, Protocol, Service, Split, Timeouts};
 pub(crate) use settings::{
     AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, WorkerLogs,

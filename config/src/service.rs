@@ -14,7 +14,8 @@ pub struct Service {
     /// Every host name that leads here, lower case, without port: `{service}.{region}.{domain}` first, then the
     /// service's own `hosts`.
     pub hosts: Vec<String>,
-    /// Path prefixes this service answers to, each beginning with `/`. `["/"]` when unrestricted.
+    /// Path prefixes this service answers to, each beginning with `/` and without `.` and `..`
+    /// segments. `["/"]` when unrestricted. They match whole segments: `/v1` and `/v1/` mean the same.
     pub paths: Vec<String>,
     /// How a worker is picked.
     pub balance: Balance,

@@ -17,12 +17,12 @@ pub(crate) enum Shape {
         /// The format of the keys, when they have one.
         keys: Option<String>,
         /// The form of every value.
-        values: Box<Shape>,
+        values: Box<Self>,
     },
     /// An array.
     List {
         /// The form of every element.
-        items: Box<Shape>,
+        items: Box<Self>,
         /// Fewest elements.
         min: u64,
     },
@@ -40,7 +40,7 @@ pub(crate) enum Shape {
     /// `true` or `false`.
     Boolean,
     /// One of several forms, which differ in type or, when they are tables, in the value of `type`.
-    OneOf(Vec<Shape>),
+    OneOf(Vec<Self>),
 }
 
 /// A table with fixed keys.
@@ -70,7 +70,7 @@ impl Shape {
         FILE.get_or_init(|| {
             let root = schema();
             match read(&root, &root) {
-                Shape::Table(table) => table,
+                Self::Table(table) => table,
                 other => unreachable!("the root of a file is a table, not {other:?}"),
             }
         })
@@ -121,7 +121,10 @@ fn read(schema: &Value, root: &Value) -> Shape {
     {
         return read(&root["$defs"][name], root);
     }
-    if let Some(options) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
+    if let Some(options) = schema["anyOf"]
+        .as_array()
+        .or_else(|| schema["oneOf"].as_array())
+    {
         return one_of(options.iter().map(|option| read(option, root)).collect());
     }
     if let Some(types) = schema["type"].as_array() {

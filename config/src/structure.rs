@@ -69,9 +69,11 @@ impl Walk<'_> {
                     ..
                 }),
             ) => {
-                // The format says better than "a string" what is missing: a unit, for example.
-                let rule = text::check_format(format, "").err();
-                self.wrong(path, rule.unwrap_or_else(|| "must be a string".to_owned()))
+                // The format's rule tells what is missing: a unit, for example.
+                self.wrong(
+                    path,
+                    format!("must be a string, which {}", format_rule(format)),
+                )
             }
             _ => self.wrong(path, format!("must be {}", shape.noun())),
         }
@@ -155,7 +157,17 @@ impl Walk<'_> {
         let mut fitting = shapes.iter().filter(|shape| is_kind(value, shape));
         match (fitting.next(), fitting.next()) {
             (Some(shape), None) => self.value(value, shape, path),
-            (None, _) => self.wrong(path, format!("must be {}", all.noun())),
+            (None, _) => match shapes {
+                // A number with units.
+                [
+                    Shape::Text(Text {
+                        format: Some(format),
+                        ..
+                    }),
+                    Shape::Integer { .. },
+                ] => self.wrong(path, format_rule(format)),
+                _ => self.wrong(path, format!("must be {}", all.noun())),
+            },
             (Some(_), Some(_)) => unreachable!("forms of one value differ in type"),
         }
     }
@@ -219,6 +231,11 @@ impl Walk<'_> {
             _ => self.wrong(path, format!("must be a number of at most {max}")),
         }
     }
+}
+
+/// The rule of a format; no format allows the empty string.
+fn format_rule(format: &str) -> String {
+    text::check_format(format, "").err().unwrap_or_default()
 }
 
 /// TOML's integers have 64 bits; larger ones are out of every range.

@@ -7,7 +7,10 @@ use crate::{
 
 /// Similarity (Jaro–Winkler, 0 to 1) from which one key is offered for another: below it typing
 /// errors become rare and coincidences common.
-const SIMILAR_ENOUGH: f64 = 0.8;
+const SIMILAR: f64 = 0.8;
+
+/// Similarity from which nothing else can have been meant.
+const VERY_SIMILAR: f64 = 0.9;
 
 /// Words of other systems for what is named otherwise here.
 const FOREIGN: [(&[&str], &str); 14] = [
@@ -139,10 +142,14 @@ pub(crate) fn unknown_key(key: &str, path: &KeyPath, table: &Table) -> String {
     if table.keys.contains_key(&snake) {
         return format!("unknown key; did you mean `{snake}`?");
     }
+    let (similarity, similar) = most_similar(&snake, table);
+    if similarity >= VERY_SIMILAR {
+        return format!("unknown key; did you mean `{similar}`?");
+    }
     if let Some((_, hint)) = FOREIGN.iter().find(|(words, _)| words.contains(&&*snake)) {
         return format!("unknown key; {hint}");
     }
-    if let Some(similar) = most_similar(&snake, table) {
+    if similarity >= SIMILAR {
         return format!("unknown key; did you mean `{similar}`?");
     }
     let mut homes = Vec::new();
@@ -151,7 +158,7 @@ pub(crate) fn unknown_key(key: &str, path: &KeyPath, table: &Table) -> String {
         Some(home) => format!("unknown key here; it belongs to `{home}`"),
         None => {
             let known: Vec<_> = table.keys.keys().map(|key| format!("`{key}`")).collect();
-            format!("unknown key; there are {}", known.join(", "))
+            format!("unknown key; known here: {}", known.join(", "))
         }
     }
 }
@@ -165,19 +172,18 @@ fn snake_case(key: &str) -> String {
             snake.push('_');
         }
         after_lower = c.is_lowercase() || c.is_numeric();
-        snake.extend(if c == '-' { '_' } else { c }.to_lowercase());
+        snake.extend(if c.is_alphanumeric() { c } else { '_' }.to_lowercase());
     }
     snake
 }
 
-fn most_similar<'t>(key: &str, table: &'t Table) -> Option<&'t str> {
-    let similarity = |known: &&str| strsim::jaro_winkler(key, known);
-    table
+/// The key of the table that is most similar, and how similar it is.
+fn most_similar<'t>(key: &str, table: &'t Table) -> (f64, &'t str) {
+    let keys = table
         .keys
         .keys()
-        .map(String::as_str)
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
-        .filter(|known| similarity(known) >= SIMILAR_ENOUGH)
+        .map(|known| (strsim::jaro_winkler(key, known), known.as_str()));
+    keys.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, ""))
 }
 
 /// A step towards a table: `None` for a name that the user chooses.

@@ -1,22 +1,192 @@
-//! The examples load.
+//! The examples load, and `full.toml` keeps its promise: every key, with its default.
+//!
+//! In `full.toml` a line `key = value` is a default or is required, a line `#key = value` is a
+//! setting without a default, and a line `# text` explains.
 
-use std::{fs, path::Path};
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is a test, its functions beside the tests too"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use penstock_config::{Config, ConfigErrors, load, parse, schema};
+use serde_json::Value as Schema;
+use toml::{Table, Value};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+fn full() -> Vec<String> {
+    let text = fs::read_to_string(folder().join("full.toml")).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn parse_lines(lines: &[String]) -> Result<Config, ConfigErrors> {
+    parse(&lines.join("\n"), &folder().join("full.toml"))
+}
+
+/// The key that a line sets.
+fn key(line: &str) -> Option<&str> {
+    let key = line.split_once(" = ")?.0;
+    let bare = key
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    (bare && !key.is_empty()).then_some(key)
+}
+
+/// The file with the setting in the `at`-th line taken in, in place of the default beside it.
+fn with_setting(lines: &[String], at: usize) -> Option<Vec<String>> {
+    let setting = lines[at].strip_prefix('#')?;
+    let key = key(setting)?;
+    let header = |line: &String| line.starts_with('[');
+    let start = lines[..at].iter().rposition(header).unwrap_or(0);
+    let end = lines[at..]
+        .iter()
+        .position(header)
+        .map_or(lines.len(), |length| at + length);
+    let mut changed = lines.to_vec();
+    for line in &mut changed[start..end] {
+        if self::key(line) == Some(key) {
+            line.clear();
+        }
+    }
+    changed[at] = setting.to_owned();
+    Some(changed)
+}
 
 #[test]
 fn every_example_loads() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples = 0;
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         if path
             .extension()
             .is_some_and(|extension| extension == "toml")
         {
             examples += 1;
-            if let Err(errors) = penstock_config::load(&path) {
+            if let Err(errors) = load(&path) {
                 panic!("{errors}");
             }
         }
     }
     assert!(examples >= 3, "minimal, full and quickstart");
+}
+
+#[test]
+fn every_setting_of_full_without_a_default_can_be_taken_in() {
+    let lines = full();
+    let mut settings = 0;
+    for changed in (0..lines.len()).filter_map(|at| with_setting(&lines, at)) {
+        settings += 1;
+        if let Err(errors) = parse_lines(&changed) {
+            panic!("{errors}");
+        }
+    }
+    assert!(settings > 0);
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_full() {
+    let lines = full();
+    let variants = (0..lines.len()).filter_map(|at| with_setting(&lines, at));
+    let files: Vec<Value> = std::iter::once(lines.clone())
+        .chain(variants)
+        .map(|lines| Value::Table(lines.join("\n").parse::<Table>().unwrap()))
+        .collect();
+    let root = schema();
+    let mut keys = BTreeMap::new();
+    find_keys(
+        &root,
+        &root,
+        &files.iter().collect::<Vec<_>>(),
+        "",
+        &mut keys,
+    );
+    let missing: Vec<_> = keys
+        .iter()
+        .filter(|(_, found)| !**found)
+        .map(|(key, _)| key)
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Collects the keys of a schema, and whether one of the values has them. The keys of a definition
+/// that is used in several places, such as `Probe`, count once.
+fn find_keys(
+    root: &Schema,
+    schema: &Schema,
+    values: &[&Value],
+    table: &str,
+    keys: &mut BTreeMap<String, bool>,
+) {
+    if let Some(path) = schema["$ref"].as_str() {
+        let name = path.strip_prefix("#/$defs/").unwrap();
+        return find_keys(root, &root["$defs"][name], values, name, keys);
+    }
+    for options in ["anyOf", "oneOf"] {
+        for option in schema[options].as_array().into_iter().flatten() {
+            find_keys(root, option, values, table, keys);
+        }
+    }
+    for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{table}.{key}");
+        let values: Vec<_> = values.iter().filter_map(|value| value.get(key)).collect();
+        *keys.entry(path.clone()).or_default() |= !values.is_empty();
+        find_keys(root, schema, &values, &path, keys);
+    }
+    if schema["additionalProperties"].is_object() {
+        let tables = values.iter().filter_map(|value| value.as_table());
+        let values: Vec<_> = tables.flat_map(|table| table.values()).collect();
+        find_keys(root, &schema["additionalProperties"], &values, table, keys);
+    }
+    if schema["items"].is_object() {
+        let arrays = values.iter().filter_map(|value| value.as_array());
+        let values: Vec<_> = arrays.flatten().collect();
+        find_keys(root, &schema["items"], &values, table, keys);
+    }
+}
+
+#[test]
+fn whatever_full_sets_is_the_default_or_required() {
+    let lines = full();
+    let whole = parse_lines(&lines).unwrap();
+    let mut required = Vec::new();
+    let mut rest = lines.clone();
+    for at in 0..lines.len() {
+        let Some(key) = key(&lines[at]) else { continue };
+        let mut without = lines.clone();
+        without[at].clear();
+        match parse_lines(&without) {
+            Ok(config) => {
+                assert_eq!(config, whole, "line {}: {}", at + 1, lines[at]);
+                rest[at].clear();
+            }
+            Err(_) => required.push(key),
+        }
+    }
+    assert_eq!(
+        required,
+        [
+            "address",
+            "command",
+            "tcp",
+            "http",
+            "exec",
+            "type",
+            "shell",
+            "grpc",
+            "addresses"
+        ]
+    );
+    assert_eq!(
+        parse_lines(&rest).unwrap(),
+        whole,
+        "all defaults left out at once"
+    );
 }

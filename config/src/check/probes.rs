@@ -68,8 +68,9 @@ fn probe(
             "must be true; leave it out for another kind of probe",
         );
     }
-    if !raw.headers.is_empty() && raw.http.is_none() {
-        check.missing(&path.key("headers"), "headers are for `http` probes");
+    let http_is_wrong = check.problems.touches(&path.key("http"));
+    if !raw.headers.is_empty() && raw.http.is_none() && !http_is_wrong {
+        check.error_without_value(&path.key("headers"), "headers are for `http` probes");
     }
     let headers = headers(check, &path.key("headers"), raw.headers);
     let kind = match (raw.http, raw.exec, raw.grpc) {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::Check;
+use super::{Check, service::without_slash};
 use crate::{Service, ServiceName, key_path::KeyPath};
 
 /// Reports every host that leads to two places. Several services may share one of their `hosts` as
@@ -34,8 +34,8 @@ pub(super) fn check(
             }
             for prefix in &service.paths {
                 let claim = claims
-                    .entry((host, prefix))
-                    .or_insert((&service.name, path.clone()));
+                    .entry((host, without_slash(prefix)))
+                    .or_insert_with(|| (&service.name, path.clone()));
                 if *claim.0 != service.name {
                     let rule = format!(
                         "with path \"{prefix}\" leads to service \"{}\" already ({})",

@@ -8,6 +8,9 @@ use crate::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace, key_path::KeyPath,
 /// Target of the concurrency rule for workers without a small limit of their own; that of Knative.
 const TARGET: f64 = 100.0;
 
+/// A tenth of the default window, as in Knative.
+const BURST_WINDOW: Duration = Duration::from_secs(6);
+
 /// Load is reported every second, so a shorter window would often be empty.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
 
@@ -37,7 +40,7 @@ pub(super) fn scaling(
     raw: raw::Scaling,
     max_concurrency: Option<u32>,
 ) -> Scaling {
-    let max = raw.max.unwrap_or(raw.min.max(1));
+    let max = raw.max.unwrap_or_else(|| raw.min.max(1));
     let wrong_min = check.problems.touches(&path.key("min"));
     if max < raw.min && !wrong_min {
         check.error(
@@ -87,7 +90,7 @@ fn default_rule(target: f64) -> Rule {
     Rule::Concurrency(ConcurrencyRule {
         target,
         window: raw::window().0,
-        burst_window: raw::burst_window().0,
+        burst_window: BURST_WINDOW,
     })
 }
 
@@ -97,7 +100,10 @@ fn rule(check: &mut Check<'_>, path: &KeyPath, raw: &raw::Rule, default_target: 
         window,
         burst_window,
     } = raw;
-    let (window, burst_window) = (window.0, burst_window.0);
+    let window = window.0;
+    let burst_window = burst_window
+        .as_ref()
+        .map_or_else(|| BURST_WINDOW.min(window), |given| given.0);
     for (key, value) in [("window", window), ("burst_window", burst_window)] {
         if value < WINDOW_MIN {
             let rule = "must be at least 1s, because load is reported every second";

@@ -165,6 +165,11 @@ fn hosts(
     hosts
 }
 
+/// A prefix matches whole segments, so a slash at its end means nothing.
+pub(super) fn without_slash(prefix: &str) -> &str {
+    prefix.trim_end_matches('/')
+}
+
 fn paths(
     check: &mut Check<'_>,
     path: &KeyPath,
@@ -176,9 +181,15 @@ fn paths(
     let path = path.key("paths");
     let mut seen = HashSet::new();
     for (index, prefix) in paths.iter().enumerate() {
+        let mut segments = prefix.0.split('/');
         if prefix.0.contains('?') {
             check.error(&path.index(index), "must be a path without a query");
-        } else if !seen.insert(&prefix.0) {
+        } else if segments.any(|segment| segment == "." || segment == "..") {
+            check.error(
+                &path.index(index),
+                "must not have . or .. between its slashes",
+            );
+        } else if !seen.insert(without_slash(&prefix.0)) {
             check.error(&path.index(index), "is listed twice");
         }
     }

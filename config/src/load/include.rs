@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use toml::{Table, Value};
+use toml::{Table, Value, de::DeTable};
 
 use super::{read, unreadable};
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     error::Problems,
     key_path::KeyPath,
 };
+
+/// What makes a name a pattern.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
 
 /// Reads every included file, in the order of the patterns and, within one, of the names.
 pub(super) fn read_all(
@@ -45,11 +48,43 @@ pub(super) fn read_all(
     sources
 }
 
+/// The folders in which a change may change what [`load`](crate::load) returns: that of the file,
+/// and those that `include` names, up to their first wildcard. They need not exist. When the file
+/// cannot be read, only its own.
+pub fn watched_folders(path: &Path) -> BTreeSet<PathBuf> {
+    let folder = folder_of(path);
+    let mut folders = BTreeSet::from([folder.join("")]);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // A file with errors may still tell, so that it is noticed when they are repaired elsewhere.
+    let (root, _) = DeTable::parse_recoverable(&text);
+    let include = root
+        .get_ref()
+        .get("include")
+        .and_then(|include| include.get_ref().as_array());
+    for pattern in include.into_iter().flat_map(|patterns| patterns.iter()) {
+        let Some(pattern) = pattern.get_ref().as_str() else {
+            continue;
+        };
+        let start = pattern.find(WILDCARDS).unwrap_or(pattern.len());
+        let named = pattern[..start]
+            .rfind('/')
+            .map_or("", |end| &pattern[..=end]);
+        folders.insert(folder.join(named));
+    }
+    folders
+}
+
+/// The folder of the file, `.` when its name has none.
+fn folder_of(file: &Path) -> &Path {
+    file.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."))
+}
+
 /// The files of one pattern. A pattern without wildcards names a file that must exist; one with
 /// wildcards may find none.
 fn files_of(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
-    const WILDCARDS: [char; 3] = ['*', '?', '['];
-    let folder = main.parent().unwrap_or(Path::new(""));
+    let folder = main.parent().unwrap_or_else(|| Path::new(""));
     if pattern.is_empty() {
         return Err("must not be empty".to_owned());
     }

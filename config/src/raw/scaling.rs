@@ -55,19 +55,14 @@ pub(crate) enum Rule {
         #[serde(default = "window")]
         window: PositiveDuration,
         /// The short averaging window, which catches bursts. At least 1s and at most `window`.
-        #[serde(default = "burst_window")]
-        burst_window: PositiveDuration,
+        /// Default: 6s, or `window` when that is shorter.
+        burst_window: Option<PositiveDuration>,
     },
 }
 
 /// Also the default of the rule that stands in when there is none.
 pub(crate) fn window() -> PositiveDuration {
     PositiveDuration(Duration::from_secs(60))
-}
-
-/// A tenth of the long window.
-pub(crate) fn burst_window() -> PositiveDuration {
-    PositiveDuration(Duration::from_secs(6))
 }
 
 /// How fast the number of workers may grow.

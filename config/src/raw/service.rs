@@ -20,7 +20,8 @@ pub(crate) struct Service {
     pub(crate) display_name: Option<String>,
     /// Further host names that lead here. {service}.{region}.{domain} always does.
     pub(crate) hosts: Vec<HostName>,
-    /// Path prefixes this service answers to; the longest that fits wins. Default: all paths.
+    /// Path prefixes this service answers to; the longest that fits wins. They match whole
+    /// segments: "/v1" fits /v1 and /v1/models, but not /v10. Default: all paths.
     #[schemars(length(min = 1))]
     pub(crate) paths: Option<Vec<UrlPath>>,
     /// How a worker is picked.
