@@ -1,8 +1,64 @@
-//! The data plane.
+//! The data plane: takes requests from clients and gets them answered by workers.
+//!
+//! # The life of a request
+//!
+//! | # | module | what happens |
+//! |---|---|---|
+//! | 1 | `listener`, `connection`, `io` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
+//! | 3 | `headers::check`, `request_head` | a request that must not be passed on is refused |
+//! | 4 | `route`, `table` | host and path name the service; the split, or the host, names the deployment |
+//! | 5 | `admission`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
+//! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
+//! | 7 | `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
+//! | 8 | `response_body`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
+//! | 9 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
+//!
+//! What the gateway answers itself is made in `problem` from a `refusal` with its `reason`.
+//!
+//! # Threads
+//!
+//! Each thread of `server` runs a runtime of its own and shares nothing with the others but what
+//! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
+//! its requests in flight. One more thread (`fleet`) obeys control's snapshots and sends reports;
+//! no request ever waits for it. When control is away, the last snapshot stays in force.
 
+mod access_log;
+mod admission;
+mod client_gone;
+mod clock;
+mod connection;
+mod deployment;
+mod exchange;
+mod fleet;
+mod gateway;
 mod grpc;
 mod headers;
+mod io;
+mod lease;
+mod listener;
+mod load;
+mod metrics;
+mod outgoing;
 mod problem;
+mod proxy;
+mod queue;
 mod reason;
+mod refusal;
+mod rejection;
+mod report;
+mod request_body;
+mod request_head;
+mod response_body;
 mod route;
+mod server;
+mod shards;
+mod table;
+mod thread;
 mod trusted;
+mod tunnel;
+mod upstream;
+mod worker;
+
+pub use gateway::{Gateway, GatewayError};
+pub use server::Drained;

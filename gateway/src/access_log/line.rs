@@ -1,0 +1,150 @@
+//! The two forms of a line. Nothing a client sends can end a line early or look like another field.
+
+use std::{
+    fmt::{self, Display},
+    io::Write,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::AccessRecord;
+
+const NEVER_FAILS: &str = "writing to memory does not fail";
+
+/// One JSON object. Times are in milliseconds; what did not happen is `null`.
+pub(super) fn json(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_>) {
+    let record = JsonLine {
+        time: humantime::format_rfc3339_millis(now).to_string(),
+        request_id: record.request_id,
+        client: record.client,
+        method: record.method,
+        host: record.host,
+        path: record.path,
+        protocol: record.protocol,
+        service: record.service,
+        deployment: record.deployment,
+        worker: record.worker,
+        status: record.status,
+        reason: record.reason,
+        bytes_in: record.bytes_in,
+        bytes_out: record.bytes_out,
+        queue_wait_ms: record.queue_wait.map(millis),
+        connect_ms: record.connect.map(millis),
+        first_byte_ms: record.first_byte.map(millis),
+        duration_ms: millis(record.duration),
+        retries: record.retries,
+    };
+    serde_json::to_writer(&mut *line, &record).expect(NEVER_FAILS);
+    line.push(b'\n');
+}
+
+/// One line for people: the request, where it went, what came of it, and how long each part took.
+pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_>) {
+    let AccessRecord {
+        status,
+        bytes_in,
+        bytes_out,
+        retries,
+        ..
+    } = record;
+    writeln!(
+        line,
+        "{time} {client} {method} {host} {path} {protocol} {status} {service}/{deployment}/{worker} \
+         reason={reason} in={bytes_in} out={bytes_out} wait={wait} connect={connect} \
+         first_byte={first_byte} total={total} retries={retries} id={id}",
+        time = humantime::format_rfc3339_millis(now),
+        client = record.client,
+        method = Plain(record.method),
+        host = Plain(record.host),
+        path = Plain(record.path),
+        protocol = Plain(record.protocol),
+        service = Plain(record.service.unwrap_or_default()),
+        deployment = Plain(record.deployment.unwrap_or_default()),
+        worker = OrDash(record.worker),
+        reason = Plain(record.reason.unwrap_or_default()),
+        wait = OrDash(record.queue_wait.map(Millis)),
+        connect = OrDash(record.connect.map(Millis)),
+        first_byte = OrDash(record.first_byte.map(Millis)),
+        total = Millis(record.duration),
+        id = Plain(record.request_id),
+    )
+    .expect(NEVER_FAILS);
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    time: String,
+    request_id: &'a str,
+    client: SocketAddr,
+    method: &'a str,
+    host: &'a str,
+    path: &'a str,
+    protocol: &'a str,
+    service: Option<&'a str>,
+    deployment: Option<&'a str>,
+    worker: Option<u32>,
+    status: u16,
+    reason: Option<&'a str>,
+    bytes_in: u64,
+    bytes_out: u64,
+    queue_wait_ms: Option<f64>,
+    connect_ms: Option<f64>,
+    first_byte_ms: Option<f64>,
+    duration_ms: f64,
+    retries: u32,
+}
+
+/// With microsecond precision.
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+struct Millis(Duration);
+
+impl Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}ms", millis(self.0))
+    }
+}
+
+struct OrDash<T>(Option<T>);
+
+impl<T: Display> Display for OrDash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// A text without space, control character or anything beyond ASCII; those are escaped as in Rust.
+/// The empty text is a dash.
+struct Plain<'a>(&'a str);
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("-");
+        }
+        let is_plain = |c: char| c.is_ascii_graphic() && c != '\\';
+        let mut rest = self.0;
+        while let Some(at) = rest.find(|c| !is_plain(c)) {
+            f.write_str(&rest[..at])?;
+            let mut chars = rest[at..].chars();
+            if let Some(special) = chars.next() {
+                match special {
+                    ' ' => f.write_str("\\x20")?,
+                    other => write!(f, "{}", other.escape_default())?,
+                }
+            }
+            rest = chars.as_str();
+        }
+        f.write_str(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! One downstream connection: protocol by preface, served by hyper, watched by one timer.
+
+use std::{
+    future::poll_fn,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::RawFd,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use penstock_config::RequestLimits;
+use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
+
+use crate::{headers::Forwarding, io::DownstreamIo, proxy, thread::Thread};
+
+/// Header fields hyper keeps on the stack; more of them cost an allocation per request.
+const HYPER_DEFAULT_MAX_HEADERS: usize = 100;
+
+/// Smallest buffer hyper accepts.
+const HYPER_MIN_BUFFER: usize = 8192;
+
+/// Receive window of a stream. Prompts with images are large, and the protocol's 64 KiB would
+/// cost a round trip each; memory is bounded by the connection's window.
+const H2_STREAM_WINDOW: u32 = 1 << 20;
+
+/// Receive window of a connection.
+const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// What pingora-core calls for every accepted connection. One per thread and listener.
+pub(crate) struct App {
+    thread: Arc<Thread>,
+}
+
+impl App {
+    /// Serves connections on `thread`.
+    pub(crate) fn new(thread: Arc<Thread>) -> Self {
+        Self { thread }
+    }
+}
+
+#[async_trait]
+impl ServerApp for App {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let _open = self.thread.opened();
+        serve(&self.thread, stream, shutdown.clone()).await;
+        None
+    }
+}
+
+/// What the requests of one connection share.
+pub(crate) struct Connection {
+    /// The thread it lives on.
+    pub(crate) thread: Arc<Thread>,
+    /// The client's address.
+    pub(crate) peer: SocketAddr,
+    /// Whether the client speaks HTTP/2.
+    pub(crate) h2: bool,
+    /// What it adds to its requests about who asked.
+    pub(crate) forwarding: Forwarding,
+    /// The socket, for looking at it only.
+    pub(crate) fd: RawFd,
+    /// What is read while a request head is expected (HTTP/1 only), see `io`.
+    pub(crate) head: Mutex<Vec<u8>>,
+    /// Whether a request head is expected.
+    pub(crate) expects_head: AtomicBool,
+    /// Requests begun and not finished.
+    active: AtomicU32,
+    /// When it last became idle, or when the first byte of the current head came; ms of the clock.
+    since: AtomicU64,
+    /// Whether `since` is the start of a head.
+    head_began: AtomicBool,
+}
+
+impl Connection {
+    fn new(thread: Arc<Thread>, peer: SocketAddr, h2: bool, fd: RawFd) -> Self {
+        let now = thread.now();
+        let trusted = thread.settings().trusted.contains(peer.ip());
+        Self {
+            forwarding: Forwarding::new(peer.ip(), false, trusted),
+            thread,
+            peer,
+            h2,
+            fd,
+            head: Mutex::new(Vec::new()),
+            expects_head: AtomicBool::new(true),
+            active: AtomicU32::new(0),
+            since: AtomicU64::new(millis(now)),
+            head_began: AtomicBool::new(false),
+        }
+    }
+
+    /// Bytes came in.
+    pub(crate) fn bytes_read(&self) {
+        if !self.is_active() && !self.head_began() {
+            self.since
+                .store(millis(self.thread.now()), Ordering::Relaxed);
+            self.head_began.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A request head is complete.
+    pub(crate) fn request_began(&self) {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        self.head_began.store(false, Ordering::Relaxed);
+    }
+
+    /// A request is over.
+    pub(crate) fn request_ended(&self, now: Duration) {
+        self.since.store(millis(now), Ordering::Relaxed);
+        self.active.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a request is being served.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a head has begun and is not complete.
+    pub(crate) fn head_began(&self) -> bool {
+        self.head_began.load(Ordering::Relaxed)
+    }
+
+    /// When the connection is to be closed if nothing changes; `None` while a request is served.
+    fn deadline(&self, limits: &RequestLimits) -> Option<Duration> {
+        if self.is_active() {
+            return None;
+        }
+        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
+        let allowed = if self.head_began() {
+            limits.header_timeout
+        } else {
+            limits.idle_timeout
+        };
+        Some(since + allowed)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn serve(thread: &Arc<Thread>, stream: Stream, shutdown: ShutdownWatch) {
+    let limits = thread.settings().limits;
+    let fd = stream.id();
+    let peer = stream
+        .get_socket_digest()
+        .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()))
+        .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+    let mut io = DownstreamIo::new(stream);
+    let preface = tokio::time::timeout(
+        limits.idle_timeout,
+        io.reads_h2_preface(limits.header_timeout),
+    );
+    let Ok(Ok(h2)) = preface.await else { return };
+    let connection = Arc::new(Connection::new(Arc::clone(thread), peer, h2, fd));
+    io.attach(Arc::clone(&connection));
+    if h2 {
+        serve_h2(connection, io, limits, shutdown).await;
+    } else {
+        serve_h1(connection, io, limits, shutdown).await;
+    }
+}
+
+async fn serve_h1(
+    connection: Arc<Connection>,
+    io: DownstreamIo,
+    limits: RequestLimits,
+    shutdown: ShutdownWatch,
+) {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_buf_size(limits.max_header_bytes.max(HYPER_MIN_BUFFER))
+        .max_header_size(limits.max_header_bytes)
+        .timer(TokioTimer::new())
+        // The connection's own timer tells an idle connection from a slow head; hyper's does not.
+        .header_read_timeout(None);
+    if limits.max_headers != HYPER_DEFAULT_MAX_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
+    let service = {
+        let connection = Arc::clone(&connection);
+        service_fn(move |request| proxy::handle(Arc::clone(&connection), request))
+    };
+    let mut serving = pin!(
+        builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades()
+    );
+    let drained = watch(&connection, &limits, shutdown);
+    let mut drained = pin!(drained);
+    tokio::select! {
+        biased;
+        _ = &mut serving => return,
+        () = drained.as_mut() => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ = &mut serving => {}
+        () = stalled(&connection, &limits) => {}
+    }
+}
+
+async fn serve_h2(
+    connection: Arc<Connection>,
+    io: DownstreamIo,
+    limits: RequestLimits,
+    shutdown: ShutdownWatch,
+) {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .enable_connect_protocol();
+    let service = {
+        let connection = Arc::clone(&connection);
+        service_fn(move |request| proxy::handle(Arc::clone(&connection), request))
+    };
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let drained = watch(&connection, &limits, shutdown);
+    let mut drained = pin!(drained);
+    tokio::select! {
+        biased;
+        _ = &mut serving => return,
+        () = drained.as_mut() => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ = &mut serving => {}
+        () = stalled(&connection, &limits) => {}
+    }
+}
+
+/// Returns when the connection should end: the gateway drains, or the client is idle or slow.
+async fn watch(connection: &Connection, limits: &RequestLimits, mut shutdown: ShutdownWatch) {
+    tokio::select! {
+        // An error means that the listener is gone, which is a reason to end as well.
+        _ = shutdown.wait_for(|&down| down) => {}
+        () = stalled(connection, limits) => {}
+    }
+}
+
+/// Returns when the client has been idle or slow for too long.
+///
+/// Polled in the connection's own task, right after hyper: a head that just began or a request
+/// that just ended moves the deadline without a message between tasks.
+fn stalled(connection: &Connection, limits: &RequestLimits) -> impl Future<Output = ()> {
+    let clock = connection.thread.clock();
+    let mut sleep = Box::pin(tokio::time::sleep_until(
+        clock.instant(clock.now() + limits.idle_timeout),
+    ));
+    poll_fn(move |cx| {
+        loop {
+            let deadline = connection
+                .deadline(limits)
+                .map(|deadline| clock.instant(deadline));
+            if let Some(deadline) = deadline.filter(|&deadline| deadline < sleep.deadline()) {
+                sleep.as_mut().reset(deadline);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            match deadline {
+                Some(deadline) if deadline <= sleep.deadline() => return Poll::Ready(()),
+                Some(deadline) => sleep.as_mut().reset(deadline),
+                // A request's own clocks count while it is served.
+                None => sleep
+                    .as_mut()
+                    .reset(clock.instant(clock.now() + limits.idle_timeout)),
+            }
+        }
+    })
+}

@@ -1,0 +1,328 @@
+//! One deployment: its workers, its queue, and the decision between them.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use penstock_balancer::{Picker, Policy, Query};
+use penstock_config::{
+    Balance, Deployment, DeploymentName, ServiceName, Source,
+    fleet::{DeploymentFleet, DeploymentLoad, Phase, WorkerState as State},
+};
+
+use crate::{
+    clock::Clock,
+    lease::Lease,
+    load::LoadMeter,
+    metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
+    queue::{Places, Queue, Waiter},
+    reason::Reason,
+    refusal::Refusal,
+    report::Poke,
+    worker::WorkerState,
+};
+
+/// A deployment as the gateway keeps it: what changes is in its view, everything else survives
+/// snapshots and reloads.
+pub(crate) struct DeploymentState {
+    /// Its service.
+    pub(crate) service: ServiceName,
+    /// Its name.
+    pub(crate) name: DeploymentName,
+    /// Time-weighted concurrency.
+    pub(crate) load: LoadMeter,
+    /// Waits of requests that got a worker from the queue.
+    pub(crate) wait: AtomicTimeHistogram,
+    /// Times from getting a worker to the end of the answer.
+    pub(crate) service_time: AtomicTimeHistogram,
+    /// Handles of its metrics.
+    pub(crate) metrics: DeploymentMetrics,
+    view: ArcSwap<View>,
+    queue: Arc<Queue>,
+    places: Arc<Places>,
+    no_capacity: AtomicU64,
+    poke: Poke,
+    clock: Clock,
+}
+
+/// What a snapshot says of a deployment, ready for use.
+pub(crate) struct View {
+    /// What the user set.
+    pub(crate) spec: Arc<Deployment>,
+    phase: Phase,
+    start_estimate: Option<Duration>,
+    /// Every worker listed; those that are ready come first, in the order of the picker.
+    workers: Vec<Arc<WorkerState>>,
+    picker: Picker,
+}
+
+/// What became of a request that wants a worker.
+pub(crate) enum Admission {
+    /// It has one.
+    Leased(Lease),
+    /// It is in the queue.
+    Queued(Waiter),
+    /// It will get none.
+    Refused(Refusal),
+}
+
+/// What a deployment is made of besides a snapshot.
+pub(crate) struct Surroundings<'a> {
+    /// Its service.
+    pub(crate) service: &'a ServiceName,
+    /// Places in the queues of its service.
+    pub(crate) places: Arc<Places>,
+    /// Makes the reporter report.
+    pub(crate) poke: Poke,
+    /// The gateway's clock.
+    pub(crate) clock: Clock,
+    /// Number of the gateway's threads.
+    pub(crate) threads: usize,
+}
+
+impl DeploymentState {
+    /// A deployment that was just listed for the first time.
+    pub(crate) fn new(fleet: &DeploymentFleet, balance: Balance, around: Surroundings<'_>) -> Self {
+        let name = fleet.spec.name.clone();
+        let view = View::next(fleet, balance, None, around.clock);
+        Self {
+            metrics: DeploymentMetrics::new(around.service, &name),
+            service: around.service.clone(),
+            name,
+            load: LoadMeter::new(around.threads),
+            wait: AtomicTimeHistogram::default(),
+            service_time: AtomicTimeHistogram::default(),
+            view: ArcSwap::from_pointee(view),
+            queue: Arc::default(),
+            places: around.places,
+            no_capacity: AtomicU64::new(0),
+            poke: around.poke,
+            clock: around.clock,
+        }
+    }
+
+    /// What the newest snapshot says.
+    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Obeys a newer snapshot: afterwards no worker that is draining or gone gets a request.
+    pub(crate) fn apply(self: &Arc<Self>, fleet: &DeploymentFleet, balance: Balance) {
+        let old = self.view.load_full();
+        self.view
+            .store(Arc::new(View::next(fleet, balance, Some(&old), self.clock)));
+        old.close_all_but(&self.view());
+        self.refuse_if_hopeless();
+        self.serve_queue();
+    }
+
+    /// Obeys a snapshot that does not list the deployment any more.
+    pub(crate) fn retire(&self) {
+        let view = self.view.load();
+        view.workers.iter().for_each(|worker| worker.gate().close());
+        let gone = Refusal::new(
+            Reason::NoRoute,
+            "the deployment was removed while the request waited",
+        );
+        self.queue.refuse_all(&gone);
+    }
+
+    /// Whether nothing of it is left that a report would have to tell.
+    pub(crate) fn is_over(&self) -> bool {
+        let view = self.view.load();
+        let sums = self.load.read(self.clock.now());
+        sums.current == 0
+            && view
+                .workers
+                .iter()
+                .all(|worker| worker.gate().in_flight() == 0)
+    }
+
+    /// A lease, a place in the queue, or a refusal. `avoid` holds the keys of workers that the
+    /// request has tried already.
+    pub(crate) fn admit(self: &Arc<Self>, max_queued: usize, avoid: &[u64]) -> Admission {
+        // Whoever waits was here first.
+        if self.queue.len() == 0
+            && let Some(lease) = self.try_lease(avoid)
+        {
+            return Admission::Leased(lease);
+        }
+        self.no_capacity.fetch_add(1, Ordering::Relaxed);
+        let view = self.view.load();
+        if let Some(refusal) = view.hopeless() {
+            return Admission::Refused(refusal);
+        }
+        let Some(place) = self.places.take(max_queued) else {
+            return Admission::Refused(view.queue_full(max_queued));
+        };
+        let waiter = self.queue.join(place);
+        if !view.has_ready() {
+            self.poke.now();
+        }
+        drop(view);
+        // A place may have become free, or all hope lost, just before the request joined.
+        self.refuse_if_hopeless();
+        self.serve_queue();
+        Admission::Queued(waiter)
+    }
+
+    /// Gives free places to waiters.
+    pub(crate) fn serve_queue(self: &Arc<Self>) {
+        if self.queue.len() > 0 {
+            self.queue.serve(|| self.try_lease(&[]));
+        }
+    }
+
+    /// Makes the reporter report at once.
+    pub(crate) fn poke(&self) {
+        self.poke.now();
+    }
+
+    fn refuse_if_hopeless(&self) {
+        if let Some(refusal) = self.view.load().hopeless() {
+            self.queue.refuse_all(&refusal);
+        }
+    }
+
+    fn try_lease(self: &Arc<Self>, avoid: &[u64]) -> Option<Lease> {
+        let view = self.view.load();
+        let query = Query {
+            seed: rand::random(),
+            now: Duration::ZERO,
+            hash: None,
+            in_flight: None,
+            avoid,
+        };
+        let picked = view.picker.pick(&query)?;
+        let worker = Arc::clone(&view.workers[picked]);
+        Some(Lease::acquired(worker, Arc::clone(self)))
+    }
+
+    /// What a report says of it.
+    pub(crate) fn report(&self, now: Duration) -> DeploymentLoad {
+        let sums = self.load.read(now);
+        DeploymentLoad {
+            service: self.service.clone(),
+            deployment: self.name.clone(),
+            current: sums.current,
+            queued: u32::try_from(self.queue.len()).unwrap_or(u32::MAX),
+            integral: sums.integral,
+            arrivals: sums.arrivals,
+            completions: sums.completions,
+            no_capacity: self.no_capacity.load(Ordering::Relaxed),
+            wait: self.wait.snapshot(),
+            service_time: self.service_time.snapshot(),
+            workers: self
+                .view
+                .load()
+                .workers
+                .iter()
+                .map(|worker| worker.load())
+                .collect(),
+        }
+    }
+
+    /// Adds its counts and gauges to the metrics page.
+    pub(crate) fn write_metrics(&self, page: &mut Page) {
+        let view = self.view.load();
+        let workers = view
+            .workers
+            .iter()
+            .map(|worker| (worker.slot, worker.gate().in_flight()));
+        page.add(&self.metrics, self.queue.len(), workers);
+    }
+}
+
+impl View {
+    fn next(fleet: &DeploymentFleet, balance: Balance, old: Option<&Self>, clock: Clock) -> Self {
+        let known: HashMap<_, _> = old
+            .map(|old| {
+                old.workers
+                    .iter()
+                    .map(|worker| (&worker.id, worker))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let max = fleet.spec.max_concurrency;
+        let mut workers = Vec::with_capacity(fleet.workers.len());
+        let mut candidates = Vec::with_capacity(fleet.workers.len());
+        let (ready, draining): (Vec<_>, Vec<_>) = fleet
+            .workers
+            .iter()
+            .partition(|entry| entry.state == State::Ready);
+        for entry in ready.into_iter().chain(draining) {
+            let worker = match known.get(&entry.id) {
+                Some(&worker) => Arc::clone(worker),
+                None => Arc::new(WorkerState::new(entry, max, clock)),
+            };
+            worker.update(entry.state, max);
+            if entry.state == State::Ready {
+                candidates.push(worker.candidate(entry.weight));
+            }
+            workers.push(worker);
+        }
+        let policy = match balance {
+            Balance::RoundRobin => Policy::RoundRobin,
+            Balance::LeastConnections => Policy::LeastConnections,
+        };
+        Self {
+            spec: Arc::clone(&fleet.spec),
+            phase: fleet.phase.clone(),
+            start_estimate: fleet.start_estimate,
+            workers,
+            picker: Picker::new(policy, candidates, old.map(|old| &old.picker)),
+        }
+    }
+
+    /// Whether any worker takes requests.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.ready() > 0
+    }
+
+    /// Workers that take requests.
+    pub(crate) fn ready(&self) -> usize {
+        self.picker.candidates().len()
+    }
+
+    fn close_all_but(&self, newer: &Self) {
+        for worker in &self.workers {
+            if !newer.workers.iter().any(|kept| Arc::ptr_eq(kept, worker)) {
+                worker.gate().close();
+            }
+        }
+    }
+
+    /// Why no request can hope for a worker, if that is so.
+    fn hopeless(&self) -> Option<Refusal> {
+        if self.has_ready() {
+            return None;
+        }
+        match &self.phase {
+            Phase::Failed {
+                reason,
+                retry_after,
+            } => Some(
+                Refusal::new(Reason::StartFailed, reason.to_string()).retry_after(*retry_after),
+            ),
+            Phase::Paused { reason } => Some(Refusal::new(Reason::Paused, reason.to_string())),
+            Phase::Cold | Phase::Starting | Phase::Warm => match self.spec.source {
+                // Nobody can start one, so waiting would only delay the bad news.
+                Source::Static(_) => Some(Refusal::new(Reason::NoWorkers, "no worker is ready")),
+                Source::Process(_) => None,
+            },
+        }
+    }
+
+    fn queue_full(&self, max: usize) -> Refusal {
+        /// Shown while nothing is known about how long starts take.
+        const GUESS: Duration = Duration::from_secs(1);
+        let detail = format!("{max} requests are waiting already");
+        Refusal::new(Reason::QueueFull, detail).retry_after(self.start_estimate.unwrap_or(GUESS))
+    }
+}

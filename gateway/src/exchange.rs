@@ -1,0 +1,286 @@
+//! The account of one request, settled when it is dropped, on every way out.
+//!
+//! An exchange begins with the request head and moves along: into the waiting, into the answer's
+//! body, into a tunnel. Wherever it is dropped (answer finished, client gone, worker reset, panic,
+//! shutdown), its drop gives the lease back and books the request exactly once.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::{
+    access_log::AccessRecord, clock::Clock, connection::Connection, deployment::DeploymentState,
+    grpc, headers::X_REQUEST_ID, lease::Lease, metrics::Settled, problem::problem, reason::Reason,
+    refusal::Refusal, request_body::Upload, request_head::LoggedHead,
+    response_body::DownstreamBody, upstream::Handback,
+};
+
+/// Status in logs and metrics of a request whose client left before the answer's end (nginx's
+/// number for it).
+const CLIENT_GONE: u16 = 499;
+
+/// One request from its head to the end of its answer.
+pub(crate) struct Exchange {
+    connection: Arc<Connection>,
+    started: Duration,
+    /// Whether the client speaks gRPC.
+    pub(crate) is_grpc: bool,
+    /// When the whole exchange has lasted too long, and what to call that.
+    pub(crate) deadline: Option<(Duration, Reason)>,
+    /// The id the request goes by, once it has one.
+    pub(crate) request_id: Option<HeaderValue>,
+    /// The body being sent, if the request has one.
+    pub(crate) upload: Option<Arc<Upload>>,
+    /// Time spent in the queue, if it was.
+    pub(crate) queue_wait: Option<Duration>,
+    /// Time spent on opening a connection to the worker, if one was opened.
+    pub(crate) connect_time: Option<Duration>,
+    /// Attempts after the first.
+    pub(crate) retries: u32,
+    deployment: Option<Arc<DeploymentState>>,
+    lease: Option<Lease>,
+    worker_slot: Option<u32>,
+    leased_at: Duration,
+    first_byte: Option<Duration>,
+    status: u16,
+    reason: Option<Reason>,
+    bytes_out: u64,
+    complete: bool,
+    logged: Option<Box<LoggedHead>>,
+}
+
+impl Exchange {
+    /// A request whose head just came in.
+    pub(crate) fn begin(
+        connection: &Arc<Connection>,
+        headers: &HeaderMap,
+        logged: Option<Box<LoggedHead>>,
+    ) -> Self {
+        connection.request_began();
+        Self {
+            connection: Arc::clone(connection),
+            started: connection.thread.now(),
+            is_grpc: grpc::is_grpc(headers),
+            deadline: None,
+            request_id: None,
+            upload: None,
+            queue_wait: None,
+            connect_time: None,
+            retries: 0,
+            deployment: None,
+            lease: None,
+            worker_slot: None,
+            leased_at: Duration::ZERO,
+            first_byte: None,
+            status: CLIENT_GONE,
+            reason: None,
+            bytes_out: 0,
+            complete: false,
+            logged,
+        }
+    }
+
+    /// When it began.
+    pub(crate) fn started(&self) -> Duration {
+        self.started
+    }
+
+    /// The gateway's clock.
+    pub(crate) fn clock(&self) -> Clock {
+        self.connection.thread.clock()
+    }
+
+    /// Limits the whole exchange by the service's `total` and by what the client set.
+    pub(crate) fn limit(&mut self, total: Option<Duration>, by_client: Option<Duration>) {
+        let total = total.map(|total| (self.started + total, Reason::TotalTimeout));
+        let by_client = by_client.map(|timeout| (self.started + timeout, Reason::Deadline));
+        self.deadline = total
+            .into_iter()
+            .chain(by_client)
+            .min_by_key(|&(deadline, _)| deadline);
+    }
+
+    /// The sooner of `at` and the exchange's own deadline, and what passes then.
+    pub(crate) fn sooner(&self, at: Duration, reason: Reason) -> (Duration, Reason) {
+        match self.deadline {
+            Some(deadline) if deadline.0 < at => deadline,
+            _ => (at, reason),
+        }
+    }
+
+    /// From now on the request is part of `deployment`'s load.
+    pub(crate) fn enter(&mut self, deployment: &Arc<DeploymentState>) {
+        deployment
+            .load
+            .start(self.connection.thread.index, self.started);
+        self.deployment = Some(Arc::clone(deployment));
+    }
+
+    /// The request got a worker.
+    pub(crate) fn leased(&mut self, lease: Lease) {
+        self.leased_at = self.connection.thread.now();
+        self.worker_slot = Some(lease.worker().slot);
+        self.lease = Some(lease);
+    }
+
+    /// The request gives up its worker, which failed it, to try another.
+    pub(crate) fn worker_failed(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.worker().failed();
+        }
+    }
+
+    /// The lease, while it has one.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    /// The worker's response head came in.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+        let Some(lease) = &self.lease else { return };
+        if status.is_server_error() {
+            lease.worker().failed();
+        } else {
+            lease.answered();
+        }
+    }
+
+    /// A piece of the answer's body passes on to the client.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.connection.thread.now());
+        }
+        self.bytes_out += bytes as u64;
+    }
+
+    /// The answer was read to its end. The worker is free at once, whatever time the client takes
+    /// to read the rest.
+    pub(crate) fn answer_ended(&mut self, handback: Handback) {
+        self.complete = true;
+        let now = self.connection.thread.now();
+        // A connection on which the request is still being sent cannot take another one.
+        if self.upload.as_ref().is_none_or(|upload| upload.ended()) {
+            self.connection.thread.upstreams.give_back(handback, now);
+        }
+        self.lease_ended(now);
+    }
+
+    /// The worker's answer broke off in the middle.
+    pub(crate) fn broke_off(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+        self.complete = true;
+        self.worker_failed();
+    }
+
+    /// A tunnel took over; it ends without an answer's end.
+    pub(crate) fn tunnelled(&mut self) {
+        self.complete = true;
+        // Its bytes are not an answer's, and its clocks have stopped.
+        self.deadline = None;
+    }
+
+    /// Bytes that went through a tunnel to the client.
+    pub(crate) fn tunnel_sent(&mut self, bytes: u64) {
+        self.bytes_out += bytes;
+    }
+
+    /// Answers the request without a worker.
+    pub(crate) fn refuse(mut self: Box<Self>, refusal: &Refusal) -> Response<DownstreamBody> {
+        self.lease = None;
+        self.reason = Some(refusal.reason);
+        self.complete = true;
+        let answer = problem(
+            refusal.reason,
+            &refusal.detail,
+            refusal.retry_after,
+            self.is_grpc,
+        );
+        self.status = answer.status().as_u16();
+        self.own_answer(answer)
+    }
+
+    fn own_answer(mut self: Box<Self>, answer: Response<Bytes>) -> Response<DownstreamBody> {
+        let (mut parts, body) = answer.into_parts();
+        if let Some(id) = &self.request_id {
+            parts.headers.insert(X_REQUEST_ID, id.clone());
+        }
+        self.bytes_out = body.len() as u64;
+        Response::from_parts(parts, DownstreamBody::Own(body, Some(self)))
+    }
+
+    fn lease_ended(&mut self, now: Duration) {
+        let (Some(_lease), Some(deployment)) = (self.lease.take(), &self.deployment) else {
+            return;
+        };
+        deployment
+            .service_time
+            .record(now.saturating_sub(self.leased_at));
+    }
+
+    fn settle(&mut self) {
+        let now = self.connection.thread.now();
+        self.connection.request_ended(now);
+        if !self.complete {
+            self.status = CLIENT_GONE;
+        }
+        self.lease_ended(now);
+        let duration = now.saturating_sub(self.started);
+        let first_byte = self.first_byte.map(|at| at.saturating_sub(self.started));
+        let settled = Settled {
+            status: self.status,
+            reason: self.reason,
+            duration,
+            first_byte,
+            queue_wait: self.queue_wait,
+        };
+        if let Some(deployment) = &self.deployment {
+            deployment.load.end(self.connection.thread.index, now);
+            deployment.metrics.request(&settled);
+        } else {
+            self.connection.thread.shared.unrouted.request(&settled);
+        }
+        self.log(duration, first_byte);
+    }
+
+    fn log(&mut self, duration: Duration, first_byte: Option<Duration>) {
+        let Some(head) = self.logged.take() else {
+            return;
+        };
+        let Some(log) = &*self.connection.thread.shared.access_log.load() else {
+            return;
+        };
+        let deployment = self.deployment.as_deref();
+        log.record(&AccessRecord {
+            request_id: self
+                .request_id
+                .as_ref()
+                .and_then(|id| id.to_str().ok())
+                .unwrap_or("-"),
+            client: self.connection.peer,
+            method: head.method.as_str(),
+            host: &head.host,
+            path: &head.path,
+            protocol: head.protocol,
+            service: deployment.map(|deployment| deployment.service.as_str()),
+            deployment: deployment.map(|deployment| deployment.name.as_str()),
+            worker: self.worker_slot,
+            status: self.status,
+            reason: self.reason.map(Reason::slug),
+            bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()),
+            bytes_out: self.bytes_out,
+            queue_wait: self.queue_wait,
+            connect: self.connect_time,
+            first_byte,
+            duration,
+            retries: self.retries,
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}

@@ -1,0 +1,160 @@
+//! The gateway as the program sees it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use penstock_config::{
+    Config, GatewaySettings,
+    fleet::{FleetSnapshot, LoadReport},
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    access_log::AccessLog,
+    clock::Clock,
+    fleet::Follower,
+    metrics::{DeploymentMetrics, Page},
+    report::Poke,
+    server::{Drained, Threads},
+    table::Table,
+    thread::{Settings, Shared},
+};
+
+/// Why a gateway could not start, or could not take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The access log cannot be written.
+    #[error("cannot write the access log: {0}")]
+    AccessLog(#[source] std::io::Error),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    threads: Threads,
+    settings: GatewaySettings,
+}
+
+impl Gateway {
+    /// Starts the threads and follows `fleet`, but accepts nothing until [`Self::apply`] names
+    /// addresses. Reports go to `reports`.
+    pub fn start(
+        settings: &GatewaySettings,
+        fleet: watch::Receiver<Arc<FleetSnapshot>>,
+        reports: mpsc::Sender<LoadReport>,
+    ) -> Result<Self, GatewayError> {
+        let shared = Arc::new(Shared {
+            clock: Clock::start(),
+            table: ArcSwap::from_pointee(Table::new(Vec::new())),
+            settings: ArcSwap::from_pointee(Settings::new(settings)),
+            access_log: ArcSwapOption::new(open_log(settings)?),
+            unrouted: DeploymentMetrics::unrouted(),
+            open: AtomicUsize::new(0),
+            poke: Poke::default(),
+        });
+        let threads = Threads::start(settings.threads, &shared).map_err(GatewayError::Thread)?;
+        let mut follower = Follower::new(Arc::clone(&shared), settings.threads);
+        // What is known already is obeyed before the first connection is accepted.
+        follower.apply(&fleet.borrow().clone());
+        follow(follower, fleet, reports).map_err(GatewayError::Thread)?;
+        Ok(Self {
+            shared,
+            threads,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Takes the listeners and settings of a configuration. Services come by snapshots.
+    ///
+    /// On an error nothing has changed. The number of threads stays as it was at the start.
+    pub fn apply(&mut self, config: &Config) -> Result<(), GatewayError> {
+        let new = &config.gateway;
+        let log = if new.access_log == self.settings.access_log {
+            None
+        } else {
+            Some(open_log(new)?)
+        };
+        let addresses: Vec<_> = config
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect();
+        self.threads
+            .listen(&addresses)
+            .map_err(|(address, error)| GatewayError::Listen(address, error))?;
+        if let Some(log) = log {
+            self.shared.access_log.store(log);
+        }
+        self.shared.settings.store(Arc::new(Settings::new(new)));
+        self.settings = new.clone();
+        Ok(())
+    }
+
+    /// The addresses accepted on, with the ports that were taken for port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.threads.addresses()
+    }
+
+    /// Opens the access log's file again, after it was rotated.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &*self.shared.access_log.load() {
+            log.reopen();
+        }
+    }
+
+    /// The gateway's part of `/metrics`, in Prometheus' text format, written anew at every call.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let mut page = Page::new(shared.open.load(Ordering::Relaxed));
+            page.add_unrouted(&shared.unrouted);
+            for service in shared.table.load().services() {
+                service
+                    .deployments
+                    .iter()
+                    .for_each(|deployment| deployment.write_metrics(&mut page));
+            }
+            page.finish()
+        }
+    }
+
+    /// Stops accepting, finishes what is in flight within `timeout`, and ends all threads. Returns
+    /// at once when nothing is open.
+    pub async fn drain(self, timeout: Duration) -> Drained {
+        self.threads.drain(timeout).await
+    }
+}
+
+fn open_log(settings: &GatewaySettings) -> Result<Option<Arc<AccessLog>>, GatewayError> {
+    AccessLog::open(&settings.access_log)
+        .map(|log| log.map(Arc::new))
+        .map_err(GatewayError::AccessLog)
+}
+
+/// Runs the follower on a thread of its own, until the process ends.
+fn follow(
+    follower: Follower,
+    fleet: watch::Receiver<Arc<FleetSnapshot>>,
+    reports: mpsc::Sender<LoadReport>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    std::thread::Builder::new()
+        .name("gateway-fleet".to_owned())
+        .spawn(move || runtime.block_on(follower.run(fleet, reports)))?;
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The bytes of a downstream connection, on their way to hyper.
+//!
+//! hyper hides two things that we need to know: which protocol a client speaks before it is
+//! served, and whether a request head held both `Content-Length` and `Transfer-Encoding` (hyper
+//! drops the former, as RFC 9112 §6.1 allows; we refuse such a request, because whoever sent it
+//! may have meant to smuggle). So the preface is read here, and while a request head is expected
+//! its bytes are kept in the connection's `head`.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pingora_core::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::{connection::Connection, rejection};
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Bytes of a head that are kept for a look at them. A longer head is not judged by them.
+const KEPT_MAX: usize = 16 * 1024;
+
+/// A downstream connection as hyper reads and writes it.
+pub(crate) struct DownstreamIo {
+    stream: Stream,
+    connection: Option<Arc<Connection>>,
+    /// What was read while looking for the preface; given out first.
+    prefix: [u8; H2_PREFACE.len()],
+    prefix_begin: usize,
+    prefix_end: usize,
+    /// An answer of ours in place of one of hyper's, not yet written.
+    replacement: Vec<u8>,
+}
+
+impl DownstreamIo {
+    /// Wraps an accepted connection.
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            connection: None,
+            prefix: [0; H2_PREFACE.len()],
+            prefix_begin: 0,
+            prefix_end: 0,
+            replacement: Vec::new(),
+        }
+    }
+
+    fn poll_write_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.replacement.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.replacement))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.replacement.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether `bytes` are an answer that is written in our form instead.
+    fn replaces(&mut self, bytes: &[u8]) -> bool {
+        let replacement = self
+            .connection
+            .as_deref()
+            .and_then(|connection| rejection::replacement(connection, bytes));
+        match replacement {
+            Some(replacement) => {
+                self.replacement = replacement;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Tells `connection` from now on what is read.
+    pub(crate) fn attach(&mut self, connection: Arc<Connection>) {
+        if self.prefix_end > 0 {
+            connection.bytes_read();
+        }
+        self.connection = Some(connection);
+    }
+
+    /// Whether the client begins with the HTTP/2 preface. Reads only as much as it takes to know;
+    /// once the first byte came the rest must follow within `rest_timeout`.
+    pub(crate) async fn reads_h2_preface(&mut self, rest_timeout: Duration) -> io::Result<bool> {
+        self.read_prefix().await?;
+        let rest = async {
+            while self.prefix_matches() && self.prefix_end < H2_PREFACE.len() {
+                self.read_prefix().await?;
+            }
+            Ok(self.prefix_matches())
+        };
+        tokio::time::timeout(rest_timeout, rest).await?
+    }
+
+    fn prefix_matches(&self) -> bool {
+        H2_PREFACE.starts_with(&self.prefix[..self.prefix_end])
+    }
+
+    async fn read_prefix(&mut self) -> io::Result<()> {
+        let read = self
+            .stream
+            .read(&mut self.prefix[self.prefix_end..])
+            .await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.prefix_end += read;
+        Ok(())
+    }
+
+    fn keep_head(&self, bytes: &[u8]) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        if bytes.is_empty() {
+            return;
+        }
+        connection.bytes_read();
+        if !connection.h2 && connection.expects_head.load(Ordering::Relaxed) {
+            let mut head = connection.head.lock();
+            let room = KEPT_MAX.saturating_sub(head.len());
+            head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+}
+
+impl AsyncRead for DownstreamIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        if this.prefix_begin < this.prefix_end {
+            let prefix = &this.prefix[this.prefix_begin..this.prefix_end];
+            let taken = prefix.len().min(buf.remaining());
+            buf.put_slice(&prefix[..taken]);
+            this.prefix_begin += taken;
+        } else {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        }
+        this.keep_head(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for DownstreamIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_write_replacement(cx))?;
+        if this.replaces(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut this.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_write_replacement(cx))?;
+        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty())
+            && this.replaces(first)
+        {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_write_replacement(cx))?;
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_write_replacement(cx))?;
+        Pin::new(&mut this.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,48 @@
+//! The right to one in-flight place on one worker.
+
+use std::sync::Arc;
+
+use crate::{deployment::DeploymentState, worker::WorkerState};
+
+/// One in-flight place on one worker. Dropping it gives the place back, and to the next waiter if
+/// there is one.
+pub(crate) struct Lease {
+    worker: Arc<WorkerState>,
+    deployment: Arc<DeploymentState>,
+}
+
+impl Lease {
+    /// Wraps a place that was just acquired from `worker`'s gate.
+    pub(crate) fn acquired(worker: Arc<WorkerState>, deployment: Arc<DeploymentState>) -> Self {
+        Self { worker, deployment }
+    }
+
+    /// The worker.
+    pub(crate) fn worker(&self) -> &Arc<WorkerState> {
+        &self.worker
+    }
+
+    /// The worker answered. Its next places open up while it is fresh.
+    pub(crate) fn answered(&self) {
+        if self.worker.answered() {
+            self.deployment.serve_queue();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let left = self.worker.gate().release();
+        if left == 0 && self.worker.gate().is_closed() {
+            // Control waits for this to stop the worker.
+            self.deployment.poke();
+        }
+        self.deployment.serve_queue();
+    }
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lease({})", self.worker.id)
+    }
+}

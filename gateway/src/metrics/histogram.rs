@@ -1,0 +1,67 @@
+//! Durations in buckets.
+
+use std::{
+    array,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Upper bounds in milliseconds, each inclusive. From a cached answer to a long generation, in
+/// steps of 2 to 3, so that a quantile read from them is at most that much off.
+pub(super) const BOUNDS: [u64; 18] = [
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000,
+    300_000, 600_000,
+];
+
+/// Buckets between and beyond the bounds.
+pub(super) const BUCKETS: usize = BOUNDS.len() + 1;
+
+/// Counts of durations by bucket, and their sum.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    counts: [AtomicU64; BUCKETS],
+    micros: AtomicU64,
+}
+
+/// The sum of some histograms.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HistogramSnapshot {
+    /// Counts by bucket, not cumulative.
+    pub(super) counts: [u64; BUCKETS],
+    /// Sum of the durations in microseconds.
+    pub(super) micros: u64,
+}
+
+impl Histogram {
+    /// Counts one duration.
+    pub(super) fn record(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.partition_point(|millis| millis * 1000 < micros);
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Adds its counts to a sum.
+    pub(super) fn add_to(&self, sum: &mut HistogramSnapshot) {
+        for (total, count) in sum.counts.iter_mut().zip(&self.counts) {
+            *total += count.load(Ordering::Relaxed);
+        }
+        sum.micros += self.micros.load(Ordering::Relaxed);
+    }
+}
+
+impl HistogramSnapshot {
+    /// How many durations were counted.
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// For each bound, how many were at most that long.
+    pub(super) fn cumulative(&self) -> [u64; BOUNDS.len()] {
+        let mut below = 0;
+        array::from_fn(|bucket| {
+            below += self.counts[bucket];
+            below
+        })
+    }
+}

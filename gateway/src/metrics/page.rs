@@ -1,0 +1,191 @@
+//! The gateway's part of the `/metrics` page, in Prometheus' text format 0.0.4.
+
+use std::{
+    fmt::{Display, Write},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use super::{
+    Counts, DeploymentMetrics,
+    codes::{self, CODES},
+    histogram::{BOUNDS, Histogram, HistogramSnapshot},
+};
+use crate::reason::Reason;
+
+const NEVER_FAILS: &str = "writing to a string does not fail";
+
+/// The page while it is written. The format wants all lines of a metric together, so each metric is
+/// written into a text of its own, deployment by deployment.
+#[derive(Debug)]
+pub(crate) struct Page {
+    requests: Metric,
+    answers: Metric,
+    duration: Metric,
+    first_byte: Metric,
+    queue_wait: Metric,
+    in_flight: Metric,
+    queued: Metric,
+    connections: Metric,
+}
+
+impl Page {
+    /// A page with the number of downstream connections open now.
+    pub(crate) fn new(connections: usize) -> Self {
+        let mut page = Self {
+            requests: Metric::new(
+                "requests_total",
+                "counter",
+                "Requests that ended, by status.",
+            ),
+            answers: Metric::new(
+                "gateway_answers_total",
+                "counter",
+                "Requests that the gateway answered itself or cut off, by reason.",
+            ),
+            duration: Metric::new(
+                "request_duration_seconds",
+                "histogram",
+                "Time from the request head to the end of the answer.",
+            ),
+            first_byte: Metric::new(
+                "time_to_first_byte_seconds",
+                "histogram",
+                "Time from the request head to the first byte of the answer's body.",
+            ),
+            queue_wait: Metric::new(
+                "queue_wait_seconds",
+                "histogram",
+                "Time in the queue of the requests that were in it.",
+            ),
+            in_flight: Metric::new("in_flight", "gauge", "Requests that a worker has now."),
+            queued: Metric::new("queued", "gauge", "Requests that wait for a worker now."),
+            connections: Metric::new("connections", "gauge", "Open connections of clients."),
+        };
+        writeln!(page.connections.text, "penstock_connections {connections}").expect(NEVER_FAILS);
+        page
+    }
+
+    /// Adds the counts of requests that reached no deployment.
+    pub(crate) fn add_unrouted(&mut self, metrics: &DeploymentMetrics) {
+        self.add_counts(metrics);
+    }
+
+    /// Adds a deployment with what it has now: requests queued, and in flight per worker slot.
+    pub(crate) fn add(
+        &mut self,
+        metrics: &DeploymentMetrics,
+        queued: usize,
+        workers: impl Iterator<Item = (u32, u32)>,
+    ) {
+        self.add_counts(metrics);
+        self.queued.sample("", &metrics.labels, queued);
+        for (slot, in_flight) in workers {
+            let labels = format_args!("{},worker=\"{slot}\"", metrics.labels);
+            self.in_flight.sample("", labels, in_flight);
+        }
+    }
+
+    /// The whole text.
+    pub(crate) fn finish(self) -> String {
+        [
+            self.requests,
+            self.answers,
+            self.duration,
+            self.first_byte,
+            self.queue_wait,
+            self.in_flight,
+            self.queued,
+            self.connections,
+        ]
+        .map(|metric| metric.text)
+        .concat()
+    }
+
+    fn add_counts(&mut self, metrics: &DeploymentMetrics) {
+        let labels = &metrics.labels;
+        let shards = || metrics.shards.iter();
+        self.requests.codes(labels, shards());
+        self.answers.reasons(labels, shards());
+        self.duration
+            .histogram(labels, shards().map(|counts| &counts.duration));
+        self.first_byte
+            .histogram(labels, shards().map(|counts| &counts.first_byte));
+        self.queue_wait
+            .histogram(labels, shards().map(|counts| &counts.queue_wait));
+    }
+}
+
+/// The lines of one metric.
+#[derive(Debug)]
+struct Metric {
+    name: &'static str,
+    text: String,
+}
+
+impl Metric {
+    fn new(name: &'static str, kind: &str, help: &str) -> Self {
+        let text = format!("# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}\n");
+        Self { name, text }
+    }
+
+    fn sample(&mut self, suffix: &str, labels: impl Display, value: impl Display) {
+        let name = self.name;
+        writeln!(self.text, "penstock_{name}{suffix}{{{labels}}} {value}").expect(NEVER_FAILS);
+    }
+
+    /// One line per status that occurred.
+    fn codes<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Counts>) {
+        let mut totals = [0; CODES];
+        shards.for_each(|counts| counts.codes.add_to(&mut totals));
+        for (place, total) in totals.iter().enumerate().filter(|(_, total)| **total > 0) {
+            self.sample(
+                "",
+                format_args!("{labels},code=\"{}\"", codes::label(place)),
+                total,
+            );
+        }
+    }
+
+    /// One line per reason that occurred.
+    fn reasons<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Counts>) {
+        let mut totals = [0; Reason::ALL.len()];
+        for counts in shards {
+            for (total, count) in totals.iter_mut().zip(&counts.reasons) {
+                *total += count.load(Ordering::Relaxed);
+            }
+        }
+        for (reason, total) in Reason::ALL
+            .iter()
+            .zip(totals)
+            .filter(|(_, total)| *total > 0)
+        {
+            self.sample(
+                "",
+                format_args!("{labels},reason=\"{}\"", reason.slug()),
+                total,
+            );
+        }
+    }
+
+    /// The lines of a histogram that counted anything.
+    fn histogram<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Histogram>) {
+        let mut sum = HistogramSnapshot::default();
+        shards.for_each(|histogram| histogram.add_to(&mut sum));
+        let count = sum.count();
+        if count == 0 {
+            return;
+        }
+        for (bound, below) in BOUNDS.iter().zip(sum.cumulative()) {
+            let seconds = seconds(*bound * 1000);
+            self.sample("_bucket", format_args!("{labels},le=\"{seconds}\""), below);
+        }
+        self.sample("_bucket", format_args!("{labels},le=\"+Inf\""), count);
+        self.sample("_sum", labels, seconds(sum.micros));
+        self.sample("_count", labels, count);
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}

@@ -1,0 +1,153 @@
+use super::*;
+
+fn metrics() -> DeploymentMetrics {
+    DeploymentMetrics::new(&"chat".try_into().unwrap(), &"stable".try_into().unwrap())
+}
+
+fn settled(status: u16) -> Settled {
+    Settled {
+        status,
+        reason: None,
+        duration: Duration::from_millis(40),
+        first_byte: None,
+        queue_wait: None,
+    }
+}
+
+fn page(metrics: &DeploymentMetrics) -> String {
+    let mut page = Page::new(3);
+    page.add(metrics, 7, [(0, 1), (1, 0)].into_iter());
+    page.finish()
+}
+
+/// The sample lines that mention `part`.
+fn lines<'a>(page: &'a str, part: &str) -> Vec<&'a str> {
+    page.lines()
+        .filter(|line| !line.starts_with('#') && line.contains(part))
+        .collect()
+}
+
+#[test]
+fn the_page_shows_what_is_there_now_and_nothing_that_never_was() {
+    let page = page(&metrics());
+    assert_eq!(
+        lines(&page, ""),
+        [
+            r#"penstock_in_flight{service="chat",deployment="stable",worker="0"} 1"#,
+            r#"penstock_in_flight{service="chat",deployment="stable",worker="1"} 0"#,
+            r#"penstock_queued{service="chat",deployment="stable"} 7"#,
+            "penstock_connections 3",
+        ]
+    );
+}
+
+#[test]
+fn requests_are_counted_by_status_and_the_gateways_own_answers_by_reason() {
+    let metrics = metrics();
+    metrics.request(&settled(200));
+    metrics.request(&settled(200));
+    metrics.request(&Settled {
+        reason: Some(Reason::QueueFull),
+        ..settled(429)
+    });
+    let page = page(&metrics);
+    assert_eq!(
+        lines(&page, "_total"),
+        [
+            r#"penstock_requests_total{service="chat",deployment="stable",code="200"} 2"#,
+            r#"penstock_requests_total{service="chat",deployment="stable",code="429"} 1"#,
+            r#"penstock_gateway_answers_total{service="chat",deployment="stable",reason="queue_full"} 1"#,
+        ]
+    );
+}
+
+#[test]
+fn requests_without_a_deployment_have_empty_labels() {
+    let unrouted = DeploymentMetrics::unrouted();
+    unrouted.request(&Settled {
+        reason: Some(Reason::NoRoute),
+        ..settled(404)
+    });
+    let mut page = Page::new(0);
+    page.add_unrouted(&unrouted);
+    let page = page.finish();
+    assert_eq!(
+        lines(&page, "code="),
+        [r#"penstock_requests_total{service="",deployment="",code="404"} 1"#]
+    );
+    assert!(lines(&page, "queued").is_empty());
+}
+
+#[test]
+fn histograms_are_cumulative_and_count_only_what_happened() {
+    let metrics = metrics();
+    for (millis, wait) in [(1, None), (40, Some(2_000)), (900_000, Some(2_001))] {
+        let queue_wait = wait.map(Duration::from_millis);
+        metrics.request(&Settled {
+            duration: Duration::from_millis(millis),
+            queue_wait,
+            ..settled(200)
+        });
+    }
+    let page = page(&metrics);
+    let value = |part: &str| {
+        let lines = lines(&page, part);
+        assert_eq!(lines.len(), 1, "{part}");
+        lines[0].rsplit(' ').next().unwrap()
+    };
+    let bucket = |le| {
+        format!(
+            r#"request_duration_seconds_bucket{{service="chat",deployment="stable",le="{le}"}}"#
+        )
+    };
+    assert_eq!(value(&bucket("0.001")), "1");
+    assert_eq!(value(&bucket("0.025")), "1");
+    assert_eq!(value(&bucket("0.05")), "2");
+    assert_eq!(value(&bucket("600")), "2");
+    assert_eq!(value(&bucket("+Inf")), "3");
+    assert_eq!(value("request_duration_seconds_count"), "3");
+    assert_eq!(value("request_duration_seconds_sum"), "900.041");
+    assert_eq!(value("queue_wait_seconds_count"), "2");
+    assert_eq!(value("queue_wait_seconds_sum"), "4.001");
+    assert!(lines(&page, "time_to_first_byte").is_empty());
+}
+
+#[test]
+fn every_sample_stands_under_the_type_of_its_metric() {
+    let metrics = metrics();
+    metrics.request(&Settled {
+        first_byte: Some(Duration::ZERO),
+        ..settled(200)
+    });
+    let mut current = "";
+    for line in page(&metrics).lines() {
+        if let Some(declared) = line.strip_prefix("# TYPE ") {
+            current = declared.split(' ').next().unwrap().to_owned().leak();
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(current), "{line} under {current}");
+        }
+    }
+}
+
+#[test]
+fn counts_of_all_threads_add_up() {
+    let metrics = metrics();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..1000).for_each(|_| metrics.request(&settled(200))));
+        }
+    });
+    assert!(page(&metrics).contains(r#"code="200"} 4000"#));
+}
+
+#[test]
+fn a_time_histogram_counts_into_the_buckets_that_the_report_defines() {
+    let histogram = AtomicTimeHistogram::default();
+    for millis in [0, 1, 3, 3, u64::MAX] {
+        histogram.record(Duration::from_millis(millis));
+    }
+    let counts = histogram.snapshot().counts;
+    assert_eq!(counts[..4], [1, 1, 2, 0]);
+    assert_eq!(counts[TimeHistogram::BUCKETS - 1], 1);
+    assert_eq!(counts.iter().sum::<u64>(), 5);
+}

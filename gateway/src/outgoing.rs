@@ -1,0 +1,155 @@
+//! The request as the worker gets it, and the upgrade it may ask for.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    request::Parts,
+    uri::{PathAndQuery, Scheme},
+};
+use hyper::{body::Incoming, ext::Protocol as Extended, upgrade::OnUpgrade};
+use penstock_config::Protocol;
+
+use crate::{
+    connection::Connection,
+    exchange::Exchange,
+    grpc,
+    headers::{self, Onward},
+    reason::Reason,
+    refusal::Refusal,
+    request_body::UpstreamBody,
+};
+
+/// A request ready to be sent.
+pub(crate) struct Outgoing {
+    /// The request.
+    pub(crate) request: Request<UpstreamBody>,
+    /// The upgrade it asks for, if any.
+    pub(crate) wanted: Option<Wanted>,
+}
+
+/// An upgrade the client asked for, in one of its two forms.
+pub(crate) enum Wanted {
+    /// `Connection: upgrade` on HTTP/1.1 (RFC 9110 §7.8).
+    H1(OnUpgrade),
+    /// Extended CONNECT on HTTP/2 (RFC 8441), with the protocol's name.
+    H2(OnUpgrade, Extended),
+}
+
+impl Wanted {
+    /// The upgrade `request` asks for, if any.
+    pub(crate) fn of(request: &mut Request<Incoming>) -> Option<Self> {
+        if request.method() == Method::CONNECT {
+            let protocol = request.extensions().get::<Extended>().cloned()?;
+            return Some(Self::H2(hyper::upgrade::on(request), protocol));
+        }
+        headers::requested_upgrade(request.version(), request.headers())
+            .then(|| Self::H1(hyper::upgrade::on(request)))
+    }
+
+    /// If the worker agreed: both ends, and the status the client must see.
+    pub(crate) fn accepted(
+        self,
+        response: &mut Response<Incoming>,
+    ) -> Option<(OnUpgrade, OnUpgrade, StatusCode)> {
+        let status = response.status();
+        let agreed = status == StatusCode::SWITCHING_PROTOCOLS
+            || (response.version() == Version::HTTP_2 && status.is_success());
+        if !agreed {
+            return None;
+        }
+        let upstream = hyper::upgrade::on(&mut *response);
+        match self {
+            Self::H1(downstream) => Some((downstream, upstream, StatusCode::SWITCHING_PROTOCOLS)),
+            Self::H2(downstream, _) => {
+                // The handshake's proof is for HTTP/1.1 only.
+                response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+                Some((downstream, upstream, StatusCode::OK))
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    /// Makes the worker's request of the client's.
+    pub(crate) fn prepare(
+        parts: Parts,
+        body: UpstreamBody,
+        host: &HeaderValue,
+        connection: &Connection,
+        protocol: Protocol,
+        wanted: Option<Wanted>,
+        exchange: &mut Exchange,
+    ) -> Result<Self, Refusal> {
+        // HTTP/1.1 upgrades end at a worker that speaks HTTP/2; it answers the plain request.
+        let wanted =
+            wanted.filter(|wanted| protocol == Protocol::Http1 || matches!(wanted, Wanted::H2(..)));
+        let onward = Onward {
+            protocol,
+            upgrade: matches!(wanted, Some(Wanted::H1(_))),
+        };
+        let mut headers = parts.headers;
+        let id = headers::prepare_request(&mut headers, &connection.forwarding, host, onward);
+        exchange.request_id = Some(id);
+        if let Some((deadline, Reason::Deadline)) = exchange.deadline {
+            let left = deadline.saturating_sub(exchange.clock().now());
+            headers.insert(grpc::GRPC_TIMEOUT, grpc::format_timeout(left));
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method;
+        if let Some(Wanted::H2(_, extended)) = &wanted {
+            match protocol {
+                Protocol::H2 => {
+                    request.extensions_mut().insert(extended.clone());
+                }
+                Protocol::Http1 => {
+                    *request.method_mut() = Method::GET;
+                    ask_for_upgrade(&mut headers, extended)?;
+                }
+            }
+        }
+        *request.uri_mut() = target(&parts.uri, host, protocol)?;
+        *request.version_mut() = match protocol {
+            Protocol::Http1 => Version::HTTP_11,
+            Protocol::H2 => Version::HTTP_2,
+        };
+        *request.headers_mut() = headers;
+        Ok(Self { request, wanted })
+    }
+}
+
+/// Writes an extended CONNECT as the HTTP/1.1 handshake it stands for (RFC 8441 §5).
+fn ask_for_upgrade(headers: &mut HeaderMap, extended: &Extended) -> Result<(), Refusal> {
+    let protocol = HeaderValue::from_str(extended.as_str())
+        .map_err(|_| Refusal::new(Reason::BadRequest, ":protocol is not a header value"))?;
+    headers.insert(UPGRADE, protocol);
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    // RFC 6455 §4.1: 16 random bytes, base64.
+    let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
+    if let Ok(key) = HeaderValue::try_from(key) {
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+    }
+    headers
+        .entry(HeaderName::from_static("sec-websocket-version"))
+        .or_insert(HeaderValue::from_static("13"));
+    Ok(())
+}
+
+/// The request target in the form the worker's protocol wants: a path, or a URI with authority.
+fn target(uri: &Uri, host: &HeaderValue, protocol: Protocol) -> Result<Uri, Refusal> {
+    if protocol == Protocol::Http1 && uri.authority().is_none() {
+        return Ok(uri.clone());
+    }
+    let path = uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or(PathAndQuery::from_static("/"));
+    let mut target = http::uri::Parts::default();
+    target.path_and_query = Some(path);
+    if protocol == Protocol::H2 {
+        target.scheme = Some(Scheme::HTTP);
+        target.authority = host.to_str().ok().and_then(|host| host.parse().ok());
+    }
+    Uri::from_parts(target)
+        .map_err(|_| Refusal::new(Reason::BadRequest, "the request has no valid host"))
+}

@@ -1,0 +1,225 @@
+//! The body of a request on its way to the worker.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::{clock::Clock, connection::Connection};
+
+/// A request body as the upstream connection reads it.
+pub(crate) enum UpstreamBody {
+    /// The request has none.
+    Empty,
+    /// What the client sends, as it comes.
+    Streamed(Box<ClientBody>),
+}
+
+/// What the client sends, counted, limited and timed.
+pub(crate) struct ClientBody {
+    incoming: Incoming,
+    upload: Arc<Upload>,
+    max_bytes: u64,
+    idle: Duration,
+    /// Since when the client is being waited for. A body that nobody reads, because the worker is
+    /// slow, is not the client's fault.
+    waiting_since: Option<Duration>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is known of a body that is being sent.
+pub(crate) struct Upload {
+    connection: Arc<Connection>,
+    bytes: AtomicU64,
+    progress_ms: AtomicU64,
+    ended: AtomicBool,
+    failure: AtomicU8,
+}
+
+/// Why a body could not be sent to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum UploadFailure {
+    /// It is longer than the service allows.
+    TooLarge = 1,
+    /// The client stopped sending.
+    Stalled = 2,
+    /// The client left, or broke the rules of HTTP.
+    Aborted = 3,
+}
+
+/// What hyper is told when a body ends early.
+#[derive(Debug, thiserror::Error)]
+#[error("the request body ended early")]
+pub(crate) struct EndedEarly;
+
+impl UpstreamBody {
+    /// Streams `incoming`, at most `max_bytes` of it, with no silence longer than `idle`.
+    pub(crate) fn stream(
+        incoming: Incoming,
+        connection: &Arc<Connection>,
+        max_bytes: Option<u64>,
+        idle: Duration,
+    ) -> (Self, Arc<Upload>) {
+        let upload = Arc::new(Upload {
+            connection: Arc::clone(connection),
+            bytes: AtomicU64::new(0),
+            progress_ms: AtomicU64::new(millis(connection.thread.now())),
+            ended: AtomicBool::new(false),
+            failure: AtomicU8::new(0),
+        });
+        let body = ClientBody {
+            incoming,
+            upload: Arc::clone(&upload),
+            max_bytes: max_bytes.unwrap_or(u64::MAX),
+            idle,
+            waiting_since: None,
+            sleep: None,
+        };
+        (Self::Streamed(Box::new(body)), upload)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Upload {
+    /// Bytes read from the client so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the body was read to its end.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// When the client last sent something.
+    pub(crate) fn progress(&self) -> Duration {
+        Duration::from_millis(self.progress_ms.load(Ordering::Relaxed))
+    }
+
+    /// Why it ended early, if it did.
+    pub(crate) fn failure(&self) -> Option<UploadFailure> {
+        match self.failure.load(Ordering::Relaxed) {
+            1 => Some(UploadFailure::TooLarge),
+            2 => Some(UploadFailure::Stalled),
+            3 => Some(UploadFailure::Aborted),
+            _ => None,
+        }
+    }
+
+    fn fail(&self, failure: UploadFailure) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        self.failure.store(failure as u8, Ordering::Relaxed);
+        Poll::Ready(Some(Err(EndedEarly)))
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // What the client sends from now on is the next request.
+        self.connection.expects_head.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientBody {
+    fn clock(&self) -> Clock {
+        self.upload.connection.thread.clock()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_stalled(cx);
+        };
+        self.waiting_since = None;
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => return self.upload.fail(UploadFailure::Aborted),
+            None => {
+                self.upload.end();
+                return Poll::Ready(None);
+            }
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let sent = self.upload.bytes.fetch_add(length, Ordering::Relaxed) + length;
+        if sent > self.max_bytes {
+            return self.upload.fail(UploadFailure::TooLarge);
+        }
+        self.upload
+            .progress_ms
+            .store(millis(self.clock().now()), Ordering::Relaxed);
+        if self.incoming.is_end_stream() {
+            self.upload.end();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// The client sends nothing right now: fails once that has lasted for `idle`.
+    fn poll_stalled(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        let clock = self.clock();
+        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
+        let deadline = clock.instant(since + self.idle);
+        loop {
+            let sleep = self
+                .sleep
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= deadline {
+                return self.upload.fail(UploadFailure::Stalled);
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = EndedEarly;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streamed(body) => body.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        // hyper drains or closes the connection; either way the next bytes it reads may be a head.
+        self.upload
+            .connection
+            .expects_head
+            .store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,138 @@
+//! The head of a request: what the log keeps of it, and whether its framing can be trusted.
+
+use std::sync::atomic::Ordering;
+
+use http::{
+    Method, Request, Version,
+    header::{HOST, TRANSFER_ENCODING},
+    request::Parts,
+};
+
+use crate::connection::Connection;
+
+/// What the access log needs when the request is over. Made only when there is a log.
+pub(crate) struct LoggedHead {
+    pub(crate) method: Method,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) protocol: &'static str,
+}
+
+impl LoggedHead {
+    /// Copies what the log needs.
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let host = match request.uri().authority() {
+            Some(authority) => authority.as_str().to_owned(),
+            None => request
+                .headers()
+                .get(HOST)
+                .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+                .unwrap_or_default(),
+        };
+        Self {
+            method: request.method().clone(),
+            host,
+            path: request
+                .uri()
+                .path_and_query()
+                .map_or("*", |path| path.as_str())
+                .to_owned(),
+            protocol: match request.version() {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2",
+                _ => "HTTP/1.1",
+            },
+        }
+    }
+}
+
+/// Whether a request's framing can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// It says one thing only.
+    Clear,
+    /// Both `Content-Length` and `Transfer-Encoding`: refused.
+    Contradictory,
+    /// Chunked, and its head was not seen alone (pipelined, or very long): served, and the
+    /// connection closed afterwards, so that nothing can be hidden behind it (RFC 9112 §6.1).
+    Unseen,
+}
+
+/// Judges the framing of an HTTP/1 request by the bytes of its head, and forgets the bytes.
+pub(crate) fn framing(connection: &Connection, request: &Parts, has_body: bool) -> Framing {
+    if connection.h2 {
+        return Framing::Clear;
+    }
+    let mut head = connection.head.lock();
+    let framing = if request.headers.contains_key(TRANSFER_ENCODING) {
+        judge(&head, &request.method)
+    } else {
+        Framing::Clear
+    };
+    head.clear();
+    // What follows is this request's body, or the next head.
+    connection.expects_head.store(!has_body, Ordering::Relaxed);
+    framing
+}
+
+fn judge(read: &[u8], method: &Method) -> Framing {
+    let begins_here = read.starts_with(method.as_str().as_bytes())
+        && read.get(method.as_str().len()) == Some(&b' ');
+    let end = read.windows(2).enumerate().position(|(at, pair)| {
+        pair == b"\n\n" || (pair == b"\n\r" && read.get(at + 2) == Some(&b'\n'))
+    });
+    let Some(end) = end.filter(|_| begins_here) else {
+        return Framing::Unseen;
+    };
+    let names_length = read[..=end]
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| line.split(|&byte| byte == b':').next())
+        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"));
+    if names_length {
+        Framing::Contradictory
+    } else {
+        Framing::Clear
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunked_head_that_also_names_a_length_is_contradictory_in_any_spelling() {
+        for head in [
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncOnTeNt-LeNgTh : 3\r\n\r\nabc",
+            "POST / HTTP/1.1\ncontent-length:0\ntransfer-encoding: chunked\n\n",
+        ] {
+            assert_eq!(
+                judge(head.as_bytes(), &Method::POST),
+                Framing::Contradictory,
+                "{head}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_length_in_the_body_is_not_one_in_the_head() {
+        let request =
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n16\r\ncontent-length: 3\r\n\r\n";
+        assert_eq!(judge(request.as_bytes(), &Method::POST), Framing::Clear);
+    }
+
+    #[test]
+    fn a_head_of_which_only_a_part_was_seen_is_not_trusted() {
+        for part in [
+            "",
+            "er-encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-enc",
+        ] {
+            assert_eq!(
+                judge(part.as_bytes(), &Method::POST),
+                Framing::Unseen,
+                "{part}"
+            );
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The body of an answer on its way to the client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::{
+    exchange::Exchange, grpc::GRPC_STATUS, problem::X_PENSTOCK_REASON, reason::Reason,
+    upstream::Handback,
+};
+
+/// The body of any answer.
+pub(crate) enum DownstreamBody {
+    /// The gateway's own answer. The exchange settles when it has been written.
+    Own(Bytes, Option<Box<Exchange>>),
+    /// A worker's answer, as it comes.
+    Streamed(Box<WorkerBody>),
+}
+
+/// What a worker sends, counted and timed.
+pub(crate) struct WorkerBody {
+    incoming: Incoming,
+    exchange: Box<Exchange>,
+    handback: Option<Handback>,
+    idle: Duration,
+    /// Since when the worker is being waited for. A body that nobody reads, because the client is
+    /// slow, is not the worker's fault.
+    waiting_since: Option<Duration>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    failed: bool,
+}
+
+/// What hyper is told when an answer must be cut off, so that the client notices.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut off: {}", .0.slug())]
+pub(crate) struct CutOff(pub(crate) Reason);
+
+type FrameResult = Option<Result<Frame<Bytes>, CutOff>>;
+
+impl DownstreamBody {
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Self::Own(Bytes::new(), None)
+    }
+
+    /// Streams a worker's answer, with no silence longer than `idle`.
+    pub(crate) fn stream(
+        incoming: Incoming,
+        exchange: Box<Exchange>,
+        handback: Handback,
+        idle: Duration,
+    ) -> Self {
+        let mut body = WorkerBody {
+            incoming,
+            exchange,
+            handback: Some(handback),
+            idle,
+            waiting_since: None,
+            sleep: None,
+            failed: false,
+        };
+        if body.incoming.is_end_stream() {
+            body.end();
+        }
+        Self::Streamed(Box::new(body))
+    }
+}
+
+impl WorkerBody {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_stalled(cx);
+        };
+        self.waiting_since = None;
+        match frame {
+            Some(Ok(frame)) => {
+                self.exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                if self.incoming.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(_)) => Poll::Ready(self.fail(Reason::UpstreamReset)),
+            None => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// The worker sends nothing right now: fails once that has lasted for `idle`, or when the
+    /// whole exchange has lasted too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
+        let clock = self.exchange.clock();
+        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
+        let (deadline, reason) = match self.exchange.deadline {
+            Some((deadline, reason)) if deadline < since + self.idle => (deadline, reason),
+            _ => (since + self.idle, Reason::IdleTimeout),
+        };
+        let deadline = clock.instant(deadline);
+        loop {
+            let sleep = self
+                .sleep
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if sleep.deadline() > deadline {
+                sleep.as_mut().reset(deadline);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(self.fail(reason));
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+
+    /// The answer was read to its end: the connection can serve another request.
+    fn end(&mut self) {
+        if let Some(handback) = self.handback.take() {
+            self.exchange.answer_ended(handback);
+        }
+    }
+
+    /// The answer breaks off. gRPC has a form for that which clients understand and may retry on;
+    /// everything else is cut off so that nobody takes it for complete.
+    fn fail(&mut self, reason: Reason) -> FrameResult {
+        self.failed = true;
+        self.handback = None;
+        self.exchange.broke_off(reason);
+        if !self.exchange.is_grpc {
+            return Some(Err(CutOff(reason)));
+        }
+        let mut trailers = HeaderMap::with_capacity(2);
+        trailers.insert(
+            GRPC_STATUS,
+            HeaderValue::from(u16::from(reason.grpc_code())),
+        );
+        trailers.insert(X_PENSTOCK_REASON, HeaderValue::from_static(reason.slug()));
+        Some(Ok(Frame::trailers(trailers)))
+    }
+}
+
+impl Body for DownstreamBody {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<FrameResult> {
+        match self.get_mut() {
+            Self::Own(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Self::Own(bytes, _) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(body) => body.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes, _) => bytes.is_empty(),
+            Self::Streamed(body) => body.failed || body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed(body) => body.incoming.size_hint(),
+        }
+    }
+}

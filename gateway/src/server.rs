@@ -1,0 +1,175 @@
+//! The gateway's threads and listeners: started, changed and drained.
+
+use std::{
+    collections::HashMap, net::SocketAddr, os::fd::OwnedFd, sync::Arc, thread::JoinHandle,
+    time::Duration,
+};
+
+use pingora_core::server::ShutdownWatch;
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, oneshot, watch},
+};
+
+use crate::{
+    connection::App,
+    listener,
+    thread::{Shared, Thread},
+};
+
+/// How often a thread looks for upstream connections that have been idle for too long.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+
+/// What a thread is told.
+enum Command {
+    /// Accept connections on a socket until the watch says true.
+    Accept(SocketAddr, OwnedFd, ShutdownWatch),
+    /// Finish what is open, at the latest after this long, then end.
+    Drain(Duration),
+}
+
+/// A thread of the gateway, seen from outside.
+struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    ended: oneshot::Receiver<Drained>,
+    thread: JoinHandle<()>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// Connections and tunnels that were still open when time was up, and were cut.
+    pub cut: usize,
+}
+
+/// All threads, and the listeners they accept on.
+pub(crate) struct Threads {
+    handles: Vec<Handle>,
+    listeners: HashMap<SocketAddr, Listening>,
+}
+
+struct Listening {
+    bound: SocketAddr,
+    stop: watch::Sender<bool>,
+}
+
+impl Threads {
+    /// Starts `count` threads that accept nowhere yet.
+    pub(crate) fn start(count: usize, shared: &Arc<Shared>) -> std::io::Result<Self> {
+        let handles = (0..count)
+            .map(|index| spawn(index, Arc::clone(shared)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            handles,
+            listeners: HashMap::new(),
+        })
+    }
+
+    /// Makes the listeners those of `wanted`: adds what is new first, so that a failure leaves
+    /// everything as it was; then stops accepting where it is not wanted any more, and drains the
+    /// connections that came from there.
+    pub(crate) fn listen(
+        &mut self,
+        wanted: &[SocketAddr],
+    ) -> Result<(), (SocketAddr, std::io::Error)> {
+        let mut added = Vec::new();
+        for &address in wanted {
+            if !self.listeners.contains_key(&address) {
+                let bound = listener::bind(address, self.handles.len())
+                    .map_err(|error| (address, error))?;
+                added.push((address, bound));
+            }
+        }
+        for (address, bound) in added {
+            let (stop, stopped) = watch::channel(false);
+            for (handle, socket) in self.handles.iter().zip(bound.sockets) {
+                // A thread that has ended takes no connections; the drain says why.
+                let _ =
+                    handle
+                        .commands
+                        .send(Command::Accept(bound.address, socket, stopped.clone()));
+            }
+            self.listeners.insert(
+                address,
+                Listening {
+                    bound: bound.address,
+                    stop,
+                },
+            );
+        }
+        self.listeners.retain(|address, listening| {
+            let stays = wanted.contains(address);
+            if !stays {
+                listening.stop.send_replace(true);
+            }
+            stays
+        });
+        Ok(())
+    }
+
+    /// The addresses accepted on, with the ports that were taken for port 0.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .values()
+            .map(|listening| listening.bound)
+            .collect()
+    }
+
+    /// Stops accepting, finishes what is open within `timeout`, ends all threads.
+    pub(crate) async fn drain(self, timeout: Duration) -> Drained {
+        for listening in self.listeners.values() {
+            listening.stop.send_replace(true);
+        }
+        for handle in &self.handles {
+            let _ = handle.commands.send(Command::Drain(timeout));
+        }
+        let mut drained = Drained::default();
+        for handle in self.handles {
+            drained.cut += handle.ended.await.unwrap_or_default().cut;
+            // It has said that it ended, so this does not wait; a panic was reported by its hook.
+            let _ = handle.thread.join();
+        }
+        drained
+    }
+}
+
+fn spawn(index: usize, shared: Arc<Shared>) -> std::io::Result<Handle> {
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (end, ended) = oneshot::channel();
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new()
+        .name(format!("gateway-{index}"))
+        .spawn(move || {
+            let drained = runtime.block_on(run(Arc::new(Thread::new(index, shared)), inbox));
+            // Drops every task that is left; their guards settle.
+            drop(runtime);
+            let _ = end.send(drained);
+        })?;
+    Ok(Handle {
+        commands,
+        ended,
+        thread,
+    })
+}
+
+async fn run(thread: Arc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>) -> Drained {
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(Command::Accept(address, socket, stop)) => {
+                    tokio::spawn(listener::accept(address, socket, App::new(Arc::clone(&thread)), stop));
+                }
+                Some(Command::Drain(timeout)) => return drain(&thread, timeout).await,
+                None => return drain(&thread, Duration::ZERO).await,
+            },
+            _ = sweep.tick() => thread.upstreams.sweep(thread.now()),
+        }
+    }
+}
+
+async fn drain(thread: &Thread, timeout: Duration) -> Drained {
+    // A thread without connections ends at once, whatever the timeout.
+    let _ = tokio::time::timeout(timeout, thread.all_closed()).await;
+    Drained { cut: thread.open() }
+}

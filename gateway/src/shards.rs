@@ -1,0 +1,57 @@
+//! Counters that many threads write and somebody reads now and then: one copy per thread, so that
+//! no two threads write to one cache line.
+
+use std::sync::OnceLock;
+
+use crossbeam_utils::CachePadded;
+
+/// One `T` per thread, made when the first of them is asked for: of thousands of services most are
+/// idle, and an idle one should cost nothing.
+#[derive(Debug)]
+pub(crate) struct Shards<T> {
+    count: usize,
+    made: OnceLock<Box<[CachePadded<T>]>>,
+}
+
+impl<T: Default> Shards<T> {
+    /// For threads numbered 0 to `count` - 1.
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            count: count.max(1),
+            made: OnceLock::new(),
+        }
+    }
+
+    /// That of a thread. Threads beyond the count share with others.
+    pub(crate) fn of(&self, thread: usize) -> &T {
+        let shards = self
+            .made
+            .get_or_init(|| (0..self.count).map(|_| CachePadded::default()).collect());
+        &shards[thread % shards.len()]
+    }
+
+    /// All there are: none before the first use.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.made
+            .get()
+            .into_iter()
+            .flat_map(|shards| shards.iter().map(|shard| &**shard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn each_thread_has_its_own_and_none_exists_before_the_first_use() {
+        let shards = Shards::<Cell<u32>>::new(2);
+        assert_eq!(shards.iter().count(), 0);
+        shards.of(0).set(1);
+        shards.of(1).set(2);
+        shards.of(3).set(shards.of(3).get() + 10);
+        assert!(shards.iter().map(Cell::get).eq([1, 12]));
+    }
+}

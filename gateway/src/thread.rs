@@ -1,0 +1,134 @@
+//! What a thread of the gateway has to itself, and what all threads share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use penstock_config::{GatewaySettings, RequestLimits};
+use tokio::sync::Notify;
+
+use crate::{
+    access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, report::Poke, table::Table,
+    trusted::TrustedProxies, upstream::Upstreams,
+};
+
+/// What all threads share.
+pub(crate) struct Shared {
+    /// The gateway's clock.
+    pub(crate) clock: Clock,
+    /// Routes and deployments; swapped whole.
+    pub(crate) table: ArcSwap<Table>,
+    /// Settings that requests look at; swapped whole.
+    pub(crate) settings: ArcSwap<Settings>,
+    /// The access log, when there is one.
+    pub(crate) access_log: ArcSwapOption<AccessLog>,
+    /// Counts of requests that reached no deployment.
+    pub(crate) unrouted: DeploymentMetrics,
+    /// Downstream connections and tunnels open on all threads.
+    pub(crate) open: AtomicUsize,
+    /// Makes the reporter report at once.
+    pub(crate) poke: Poke,
+}
+
+/// Settings that requests look at.
+pub(crate) struct Settings {
+    /// Limits of a request's head and of a connection.
+    pub(crate) limits: RequestLimits,
+    /// Whose forwarding headers are believed.
+    pub(crate) trusted: TrustedProxies,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub(crate) fn new(settings: &GatewaySettings) -> Self {
+        Self {
+            limits: settings.limits,
+            trusted: TrustedProxies::new(&settings.trusted_proxies),
+        }
+    }
+}
+
+/// One thread of the gateway.
+pub(crate) struct Thread {
+    /// 0, 1, 2, …
+    pub(crate) index: usize,
+    /// What all threads share.
+    pub(crate) shared: Arc<Shared>,
+    /// This thread's connections to workers.
+    pub(crate) upstreams: Upstreams,
+    open: AtomicUsize,
+    closed: Notify,
+}
+
+impl Thread {
+    /// A thread without connections.
+    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        Self {
+            index,
+            shared,
+            upstreams: Upstreams::default(),
+            open: AtomicUsize::new(0),
+            closed: Notify::new(),
+        }
+    }
+
+    /// The gateway's clock.
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// Time since the gateway's start.
+    pub(crate) fn now(&self) -> Duration {
+        self.shared.clock.now()
+    }
+
+    /// The current settings.
+    pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.shared.settings.load()
+    }
+
+    /// Whether requests are logged.
+    pub(crate) fn logs_access(&self) -> bool {
+        self.shared.access_log.load().is_some()
+    }
+
+    /// Counts a downstream connection or a tunnel until the guard is dropped.
+    pub(crate) fn opened(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        self.shared.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// Downstream connections and tunnels that are open now.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Returns once no downstream connection and no tunnel is open.
+    pub(crate) async fn all_closed(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.open() == 0 {
+                return;
+            }
+            closed.await;
+        }
+    }
+}
+
+/// A downstream connection or tunnel that is open.
+pub(crate) struct Open(Arc<Thread>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.shared.open.fetch_sub(1, Ordering::Relaxed);
+        if self.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.closed.notify_waiters();
+        }
+    }
+}

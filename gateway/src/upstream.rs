@@ -1,0 +1,84 @@
+//! Connections to workers. Each thread has its own, so that nothing here is shared.
+//!
+//! HTTP/1 connections are taken from a stack of idle ones, the most recently used first, and put
+//! back when the answer has been read to its end. HTTP/2 connections are shared by many requests.
+
+mod connect;
+mod h1;
+mod h2;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use hyper::{Request, Response, body::Incoming};
+use parking_lot::Mutex;
+use penstock_config::{Protocol, Timeouts};
+
+pub(crate) use self::h1::Handback;
+use self::{h1::IdleConnection, h2::SharedConnection};
+use crate::{request_body::UpstreamBody, worker::WorkerState};
+
+/// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
+/// answers few requests at once.
+const IDLE_MAX: usize = 1024;
+
+/// One thread's connections to all workers.
+#[derive(Default)]
+pub(crate) struct Upstreams {
+    workers: Mutex<HashMap<u64, WorkerConnections>>,
+}
+
+#[derive(Default)]
+struct WorkerConnections {
+    idle: Vec<IdleConnection>,
+    shared: Vec<SharedConnection>,
+    /// Held while an HTTP/2 connection is being opened.
+    opening: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A response head, and what is needed to use its connection again.
+pub(crate) struct Answer {
+    /// The response.
+    pub(crate) response: Response<Incoming>,
+    /// To be given back when the response has been read to its end.
+    pub(crate) handback: Handback,
+    /// How long opening the connection took; `None` when it was there already.
+    pub(crate) connect_time: Option<Duration>,
+}
+
+/// Why a request got no response head.
+pub(crate) enum SendError {
+    /// No connection could be opened; nothing was sent. The request comes back.
+    Connect(Box<Request<UpstreamBody>>, String),
+    /// The connection broke after the request was begun.
+    Broken(hyper::Error),
+}
+
+impl Upstreams {
+    /// Sends `request` to `worker` and waits for the response head. Times out only the opening of
+    /// a connection: how long a worker may think is the caller's business.
+    pub(crate) async fn send(
+        &self,
+        worker: &WorkerState,
+        protocol: Protocol,
+        request: Request<UpstreamBody>,
+        timeouts: &Timeouts,
+    ) -> Result<Answer, SendError> {
+        match protocol {
+            Protocol::Http1 => self.send_h1(worker, request, timeouts).await,
+            Protocol::H2 => self.send_h2(worker, request, timeouts).await,
+        }
+    }
+
+    /// Closes what has been idle for `keepalive` of its worker or is closed already.
+    pub(crate) fn sweep(&self, now: Duration) {
+        self.workers.lock().retain(|_, connections| {
+            connections
+                .idle
+                .retain(|connection| connection.is_usable(now));
+            connections
+                .shared
+                .retain(|connection| connection.is_usable(now));
+            !connections.idle.is_empty() || !connections.shared.is_empty()
+        });
+    }
+}

@@ -1,0 +1,175 @@
+//! HTTP/2 connections to workers, by prior knowledge, shared by many requests.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::{Request, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use penstock_config::Timeouts;
+
+use super::{Answer, Handback, SendError, Upstreams, connect::connect};
+use crate::{request_body::UpstreamBody, worker::WorkerState};
+
+type Sender = http2::SendRequest<UpstreamBody>;
+
+/// Streams put on one connection before another is opened. RFC 9113 §6.5.2 advises peers to allow
+/// at least 100; what they really allow hyper keeps, by holding further streams back.
+const STREAMS_MAX: usize = 100;
+
+/// Receive windows, large enough that a stream of tokens or an image never waits for an update.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// A connection that many requests use.
+pub(super) struct SharedConnection {
+    sender: Sender,
+    streams: Arc<Streams>,
+}
+
+struct Streams {
+    open: AtomicUsize,
+    /// When the connection may be closed if no stream is open, in ms of the clock.
+    expires: parking_lot::Mutex<Duration>,
+}
+
+/// A stream's place on a connection; given back on drop.
+pub(crate) struct StreamPlace {
+    streams: Arc<Streams>,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.streams.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl SharedConnection {
+    pub(super) fn is_usable(&self, now: Duration) -> bool {
+        let in_use = self.streams.open.load(Ordering::Relaxed) > 0;
+        !self.sender.is_closed() && (in_use || now < *self.streams.expires.lock())
+    }
+
+    fn place(&self, expires: Duration) -> Option<StreamPlace> {
+        if self.sender.is_closed() || self.streams.open.load(Ordering::Relaxed) >= STREAMS_MAX {
+            return None;
+        }
+        self.streams.open.fetch_add(1, Ordering::Relaxed);
+        *self.streams.expires.lock() = expires;
+        Some(StreamPlace {
+            streams: Arc::clone(&self.streams),
+        })
+    }
+}
+
+impl Upstreams {
+    pub(super) async fn send_h2(
+        &self,
+        worker: &WorkerState,
+        mut request: Request<UpstreamBody>,
+        timeouts: &Timeouts,
+    ) -> Result<Answer, SendError> {
+        let mut connect_time = None;
+        loop {
+            let (mut sender, place) = match self.stream(worker, timeouts) {
+                Some(stream) => stream,
+                None => {
+                    let begun = worker.now();
+                    match self.open_h2(worker, timeouts).await {
+                        Ok(stream) => {
+                            connect_time = Some(worker.now().saturating_sub(begun));
+                            stream
+                        }
+                        Err(error) => return Err(SendError::Connect(Box::new(request), error)),
+                    }
+                }
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    let handback = Handback::H2 { _stream: place };
+                    return Ok(Answer {
+                        response,
+                        handback,
+                        connect_time,
+                    });
+                }
+                Err(mut error) => match error.take_message() {
+                    // A connection that was just opened and takes no stream would go on for ever.
+                    Some(unsent) if connect_time.is_none() => request = unsent,
+                    Some(unsent) => {
+                        let reason = format!(
+                            "{} takes no HTTP/2 stream: {}",
+                            worker.address,
+                            error.into_error()
+                        );
+                        return Err(SendError::Connect(Box::new(unsent), reason));
+                    }
+                    None => return Err(SendError::Broken(error.into_error())),
+                },
+            }
+        }
+    }
+
+    fn stream(&self, worker: &WorkerState, timeouts: &Timeouts) -> Option<(Sender, StreamPlace)> {
+        let expires = worker.now() + timeouts.keepalive;
+        let mut workers = self.workers.lock();
+        let shared = &mut workers.get_mut(&worker.key)?.shared;
+        shared.retain(|connection| !connection.sender.is_closed());
+        shared
+            .iter()
+            .find_map(|connection| Some((connection.sender.clone(), connection.place(expires)?)))
+    }
+
+    /// Opens a connection. Requests of one thread that arrive together share it: whoever comes
+    /// first opens, the others find it.
+    async fn open_h2(
+        &self,
+        worker: &WorkerState,
+        timeouts: &Timeouts,
+    ) -> Result<(Sender, StreamPlace), String> {
+        let opening = Arc::clone(&self.workers.lock().entry(worker.key).or_default().opening);
+        let _opening = match tokio::time::timeout(timeouts.connect, opening.lock()).await {
+            Ok(guard) => guard,
+            Err(_) => {
+                return Err(format!(
+                    "no connection to {} within {:?}",
+                    worker.address, timeouts.connect
+                ));
+            }
+        };
+        if let Some(stream) = self.stream(worker, timeouts) {
+            return Ok(stream);
+        }
+        let io = connect(worker.address, timeouts.connect).await?;
+        let handshake = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(io);
+        let (sender, connection) = handshake
+            .await
+            .map_err(|error| format!("{} does not speak HTTP/2: {error}", worker.address))?;
+        tokio::spawn(connection);
+        let connection = SharedConnection {
+            sender: sender.clone(),
+            streams: Arc::new(Streams {
+                open: AtomicUsize::new(1),
+                expires: parking_lot::Mutex::new(worker.now() + timeouts.keepalive),
+            }),
+        };
+        let place = StreamPlace {
+            streams: Arc::clone(&connection.streams),
+        };
+        self.workers
+            .lock()
+            .entry(worker.key)
+            .or_default()
+            .shared
+            .push(connection);
+        Ok((sender, place))
+    }
+}

@@ -1,0 +1,97 @@
+//! One worker as the gateway keeps it, for as long as any request holds on to it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use penstock_balancer::{Candidate, Gate, Vitals, key};
+use penstock_config::fleet::{WorkerEntry, WorkerId, WorkerLoad, WorkerState as State};
+
+use crate::clock::Clock;
+
+/// A worker: its gate and what requests saw of it. Survives every snapshot that lists it.
+pub(crate) struct WorkerState {
+    /// Its identity.
+    pub(crate) id: WorkerId,
+    /// The bounded number for labels.
+    pub(crate) slot: u32,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Names it in this process: for its connections and for picking.
+    pub(crate) key: u64,
+    vitals: Arc<Vitals>,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    clock: Clock,
+}
+
+impl WorkerState {
+    /// A worker that was just listed for the first time.
+    pub(crate) fn new(entry: &WorkerEntry, max_concurrency: Option<u32>, clock: Clock) -> Self {
+        Self {
+            id: entry.id.clone(),
+            slot: entry.slot,
+            address: entry.address,
+            key: key(entry.id.0.as_bytes()),
+            vitals: Arc::new(Vitals::new(max_concurrency, entry.ramp)),
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            clock,
+        }
+    }
+
+    /// Its in-flight count and limit.
+    pub(crate) fn gate(&self) -> &Gate {
+        self.vitals.gate()
+    }
+
+    /// Obeys a newer snapshot.
+    pub(crate) fn update(&self, state: State, max_concurrency: Option<u32>) {
+        self.vitals.set_max(max_concurrency);
+        match state {
+            State::Ready => self.gate().open(),
+            State::Draining => self.gate().close(),
+        }
+    }
+
+    /// What picking sees of it.
+    pub(crate) fn candidate(&self, weight: u32) -> Candidate {
+        Candidate {
+            key: self.key,
+            slot: self.slot,
+            weight,
+            vitals: Arc::clone(&self.vitals),
+        }
+    }
+
+    /// Counts an answer. Whether this opened more places.
+    pub(crate) fn answered(&self) -> bool {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.vitals.answered()
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Time since the gateway's start.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// What a report says of it.
+    pub(crate) fn load(&self) -> WorkerLoad {
+        WorkerLoad {
+            id: self.id.clone(),
+            in_flight: self.gate().in_flight(),
+            answered: self.answered.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
