@@ -1,0 +1,64 @@
+# The commands of this project. CI calls the same ones.
+
+# Cargo is found also where rustup has just put it and no new shell was opened since.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+NEXTEST := $(shell cargo nextest --version 2>/dev/null)
+DENY := $(shell cargo deny --version 2>/dev/null)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build in release mode and start a service of simulated GPU workers
+	@exec target/release/penstock run config/examples/quickstart.toml
+
+.PHONY: build
+build: tools ## Build the program in release mode
+	cargo build --release --locked
+
+.PHONY: test
+test: tools lint unit doc deny ## Run every check that must pass
+
+.PHONY: lint
+lint: ## Check the form of the code
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: unit
+unit: ## Run the tests, end to end ones included
+ifdef NEXTEST
+	cargo nextest run --workspace --locked --no-fail-fast
+else
+	cargo test --workspace --locked --no-fail-fast --lib --bins --tests
+endif
+	cargo test --workspace --locked --doc
+
+.PHONY: doc
+doc: ## Build the documentation; a warning is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+.PHONY: deny
+deny: ## Check licences, advisories and layers of the dependencies, if cargo-deny is there
+ifdef DENY
+	cargo deny --locked check --hide-inclusion-graph
+else
+	@echo "cargo-deny is not installed: licences and advisories were not checked"
+endif
+
+.PHONY: clients
+clients: build ## Try real clients, such as OpenAI's for Python, against the program
+	tests/clients/run
+
+.PHONY: bench
+bench: tools ## Measure
+	cargo bench --workspace --locked
+
+.PHONY: fmt
+fmt: ## Bring the code into form
+	cargo fmt --all
+
+.PHONY: tools
+tools: ## Install what the build needs, or say what is missing
+	@.ci/build-tools
