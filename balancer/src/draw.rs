@@ -16,11 +16,18 @@ impl Draw {
         mix(self.0)
     }
 
-    /// Two different numbers below `bound`, which is at least 2. Off by less than `bound / 2^32` from uniform.
-    pub(crate) fn two_below(&mut self, bound: usize) -> (usize, usize) {
+    /// A number below `bound`, which is not 0, and 32 further random bits. The number is off by less
+    /// than `bound / 2³²` from uniform.
+    pub(crate) fn below(&mut self, bound: usize) -> (usize, u32) {
         let bits = self.bits();
-        let first = scale((bits >> 32) as u32, bound);
-        let second = scale(bits as u32, bound - 1);
+        (scale((bits >> 32) as u32, bound), bits as u32)
+    }
+
+    /// Two different numbers below `bound`, which is at least 2, as uniform as those of
+    /// [`below`](Self::below).
+    pub(crate) fn two_below(&mut self, bound: usize) -> (usize, usize) {
+        let (first, rest) = self.below(bound);
+        let second = scale(rest, bound - 1);
         (first, if second >= first { second + 1 } else { second })
     }
 }
@@ -30,6 +37,11 @@ pub(crate) fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
+}
+
+/// A number in [0, 1) from random bits.
+pub(crate) fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
 /// Maps 32 random bits to a number below `bound` by multiplication (Lemire 2019), without a division.
@@ -55,5 +67,12 @@ mod tests {
                 assert!(a == b || (800..1_200).contains(count), "{seen:?}");
             }
         }
+    }
+
+    #[test]
+    fn numbers_are_below_their_bound() {
+        let mut draw = Draw::new(7);
+        assert!((0..1_000).all(|_| draw.below(3).0 < 3 && draw.below(1).0 == 0));
+        assert!((0.0..1.0).contains(&unit(u64::MAX)) && unit(0) == 0.0);
     }
 }

@@ -56,19 +56,8 @@ impl Gate {
     /// Each success must be paid back by exactly one [`release`](Self::release).
     #[must_use = "a place that was taken must be released"]
     pub fn try_acquire(&self) -> bool {
-        self.acquire_if(free_count)
-    }
-
-    /// Takes one place even of an ejected worker: for the time when too few others remain.
-    /// Refuses when closed or full.
-    #[must_use = "a place that was taken must be released"]
-    pub fn try_acquire_ejected(&self) -> bool {
-        self.acquire_if(|word| free_count(word & !EJECTED))
-    }
-
-    fn acquire_if(&self, free: impl Fn(u64) -> Option<u32>) -> bool {
         let mut seen = self.word.load(SeqCst);
-        while free(seen).is_some() {
+        while free_count(seen).is_some() {
             match self
                 .word
                 .compare_exchange_weak(seen, seen + 1, SeqCst, SeqCst)
@@ -225,7 +214,6 @@ mod tests {
         assert!(gate.try_acquire());
         gate.close();
         assert!(!gate.try_acquire());
-        assert!(!gate.try_acquire_ejected());
         assert_eq!((gate.in_flight(), gate.is_closed()), (1, true));
         assert_eq!(gate.release(), 0);
         gate.open();
@@ -239,7 +227,6 @@ mod tests {
         gate.eject();
         gate.open();
         assert!(!gate.try_acquire() && gate.is_ejected() && !gate.is_closed());
-        assert!(gate.try_acquire_ejected());
         gate.readmit();
         assert!(gate.try_acquire());
     }

@@ -6,15 +6,21 @@
 //!
 //! Picking takes no lock and allocates nothing.
 
-mod least_connections;
+mod hash;
+mod least;
+mod random;
 
 use std::{sync::Arc, time::Duration};
 
+use self::hash::HashPick;
 use crate::{
     Vitals,
     draw::Draw,
+    lottery::Lottery,
     rotation::{Entry, Rotation},
 };
+
+pub use self::{hash::Overflow, least::EXACT_SCAN_MAX};
 
 /// How a worker is picked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,9 +30,13 @@ pub enum Policy {
     /// The least `(in_flight + 1) / weight`; ties at random. Exact for up to
     /// [`EXACT_SCAN_MAX`] workers, the better of two random ones above.
     LeastConnections,
+    /// At random, by weight.
+    Random,
+    /// The worker that the request's hash belongs to; at random when it has none.
+    Hash(Overflow),
+    /// Of two random workers the one with the least `latency × (in_flight + 1) / weight`.
+    PeakEwma,
 }
-
-pub use least_connections::EXACT_SCAN_MAX;
 
 /// One worker that may be picked.
 #[derive(Debug, Clone)]
@@ -71,29 +81,29 @@ pub struct Picker {
 #[derive(Debug)]
 enum Method {
     RoundRobin(Rotation),
-    LeastConnections,
+    LeastConnections(Lottery),
+    Random(Lottery),
+    Hash(HashPick),
+    PeakEwma(Lottery),
 }
 
 impl Picker {
     /// A picker for these workers. `previous` is the picker that this one takes over from, so that
     /// turns go on where they were.
     pub fn new(policy: Policy, candidates: Vec<Candidate>, previous: Option<&Self>) -> Self {
+        let lottery = || {
+            let weights: Vec<u32> = candidates.iter().map(Candidate::weight).collect();
+            Lottery::new(&weights)
+        };
         let method = match policy {
             Policy::RoundRobin => {
-                let entries = candidates
-                    .iter()
-                    .map(|candidate| Entry {
-                        key: candidate.key,
-                        weight: candidate.weight(),
-                    })
-                    .collect();
-                let before = previous.and_then(|picker| match &picker.method {
-                    Method::RoundRobin(rotation) => Some(rotation),
-                    Method::LeastConnections => None,
-                });
-                Method::RoundRobin(Rotation::new(entries, before))
+                let before = previous.and_then(Self::rotation);
+                Method::RoundRobin(Rotation::new(entries(&candidates), before))
             }
-            Policy::LeastConnections => Method::LeastConnections,
+            Policy::LeastConnections => Method::LeastConnections(lottery()),
+            Policy::Random => Method::Random(lottery()),
+            Policy::Hash(overflow) => Method::Hash(HashPick::new(&candidates, overflow, lottery())),
+            Policy::PeakEwma => Method::PeakEwma(lottery()),
         };
         Self {
             candidates: candidates.into(),
@@ -104,15 +114,27 @@ impl Picker {
     /// Picks a worker and takes a place at its gate, which the caller must release. Returns the index
     /// into [`candidates`](Self::candidates).
     ///
-    /// `None` only after every gate that is not to be avoided was seen to refuse.
+    /// `None` only after every gate that is not to be avoided was seen to refuse; under
+    /// [`Overflow::Never`] the gate of the one worker that the request belongs to.
     #[must_use = "the place at the gate of the picked worker must be released"]
     pub fn pick(&self, query: &Query<'_>) -> Option<usize> {
+        let all = &*self.candidates;
+        let draw = Draw::new(query.seed);
         match &self.method {
-            Method::RoundRobin(rotation) => {
-                rotation.next(|index| self.candidates[index].try_acquire(query))
+            Method::RoundRobin(rotation) => rotation.next(|index| all[index].try_acquire(query)),
+            Method::LeastConnections(lottery) => {
+                let scan = all.len() <= EXACT_SCAN_MAX;
+                let pairs = (!scan).then_some(lottery);
+                least::pick(all, query, draw, pairs, |candidate, in_flight| {
+                    candidate.vitals.load(in_flight, query.now) / f64::from(candidate.weight())
+                })
             }
-            Method::LeastConnections => {
-                least_connections::pick(&self.candidates, query, Draw::new(query.seed))
+            Method::Random(lottery) => random::pick(all, query, draw, lottery),
+            Method::Hash(hash) => hash.pick(all, query, draw),
+            Method::PeakEwma(lottery) => {
+                least::pick(all, query, draw, Some(lottery), |candidate, in_flight| {
+                    candidate.vitals.delay(in_flight, query.now) / f64::from(candidate.weight())
+                })
             }
         }
     }
@@ -121,6 +143,13 @@ impl Picker {
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
     }
+
+    fn rotation(&self) -> Option<&Rotation> {
+        match &self.method {
+            Method::RoundRobin(rotation) => Some(rotation),
+            _ => None,
+        }
+    }
 }
 
 impl Candidate {
@@ -128,20 +157,30 @@ impl Candidate {
         self.weight.max(1)
     }
 
-    fn may_take(&self, query: &Query<'_>) -> bool {
-        query.avoid.is_empty() || !query.avoid.contains(&self.key)
+    fn is_avoided(&self, query: &Query<'_>) -> bool {
+        !query.avoid.is_empty() && query.avoid.contains(&self.key)
     }
 
     fn try_acquire(&self, query: &Query<'_>) -> bool {
-        self.may_take(query) && self.vitals.gate().try_acquire()
+        !self.is_avoided(query) && self.vitals.gate().try_acquire()
     }
 
     /// Requests in flight, if this one may be picked now.
     fn free(&self, query: &Query<'_>) -> Option<u32> {
-        if self.may_take(query) {
-            self.vitals.gate().free()
-        } else {
+        if self.is_avoided(query) {
             None
+        } else {
+            self.vitals.gate().free()
         }
     }
+}
+
+fn entries(candidates: &[Candidate]) -> Vec<Entry> {
+    candidates
+        .iter()
+        .map(|candidate| Entry {
+            key: candidate.key,
+            weight: candidate.weight(),
+        })
+        .collect()
 }

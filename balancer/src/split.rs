@@ -1,6 +1,27 @@
-//! Chooses the deployment of a request by weight.
+//! Chooses the deployment of a request.
 
-use crate::rotation::{Entry, Rotation};
+use crate::{
+    draw::Draw,
+    rendezvous::{self, Racer},
+    rotation::{Entry, Rotation},
+};
+
+/// How requests are split between the deployments of a service.
+///
+/// `workers` and `round-robin` need no rule of their own: they are [`Turns`](Self::Turns) with the
+/// number of ready workers, or 1, for a weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitPolicy {
+    /// Smooth turns: any window as long as the sum of the weights is exact.
+    Turns,
+    /// The least `(load + 1) / weight`; ties at random.
+    LeastConnections,
+    /// At random, by weight.
+    Random,
+    /// By the request's hash, stable when weights change: raising a weight moves keys only to that
+    /// deployment. At random when the request has no hash.
+    Hash,
+}
 
 /// One deployment that takes part in a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +30,80 @@ pub struct Share {
     pub key: u64,
     /// Share of the traffic in relation to the siblings; 0 takes none.
     pub weight: u32,
+}
+
+/// What one choice may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitQuery {
+    /// Fresh random bits for every choice.
+    pub seed: u64,
+    /// Hash of what binds the request to a deployment.
+    pub hash: Option<u64>,
+}
+
+/// Splits between the deployments of one service by one policy. Immutable, shared by all threads;
+/// choosing takes no lock and allocates nothing.
+#[derive(Debug)]
+pub struct Splitter {
+    policy: SplitPolicy,
+    shares: Box<[Share]>,
+    turns: WeightedSplit,
+}
+
+impl Splitter {
+    /// Splits between `shares`, going on from where `previous` stands.
+    pub fn new(policy: SplitPolicy, shares: Vec<Share>, previous: Option<&Self>) -> Self {
+        Self {
+            policy,
+            turns: WeightedSplit::new(&shares, previous.map(|splitter| &splitter.turns)),
+            shares: shares.into(),
+        }
+    }
+
+    /// The deployment for a request, as an index into the shares. `load` tells how many requests a
+    /// deployment has; those that `may_take` denies are passed over, in proportion. `None` when no
+    /// deployment with a weight may.
+    pub fn choose(
+        &self,
+        query: &SplitQuery,
+        load: impl Fn(usize) -> u32,
+        may_take: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let open = || {
+            let all = self.shares.iter().enumerate();
+            all.filter(|(index, share)| share.weight > 0 && may_take(*index))
+        };
+        match (self.policy, query.hash) {
+            (SplitPolicy::Turns, _) => self.turns.choose_where(&may_take),
+            (SplitPolicy::LeastConnections, _) => least(open(), load, &mut Draw::new(query.seed)),
+            // Without a hash the race is between fresh random numbers: a weighted random choice.
+            (SplitPolicy::Hash, Some(hash)) => race(open(), hash),
+            (SplitPolicy::Hash, None) | (SplitPolicy::Random, _) => race(open(), query.seed),
+        }
+    }
+}
+
+fn race<'a>(open: impl Iterator<Item = (usize, &'a Share)>, hash: u64) -> Option<usize> {
+    let racers = open.map(|(index, share)| Racer {
+        index,
+        key: share.key,
+        weight: share.weight,
+    });
+    rendezvous::winner(hash, racers)
+}
+
+fn least<'a>(
+    open: impl Iterator<Item = (usize, &'a Share)>,
+    load: impl Fn(usize) -> u32,
+    draw: &mut Draw,
+) -> Option<usize> {
+    let price = |(index, share): (usize, &Share)| {
+        let price = (f64::from(load(index)) + 1.0) / f64::from(share.weight);
+        (price, draw.bits(), index)
+    };
+    open.map(price)
+        .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
+        .map(|(.., index)| index)
 }
 
 /// Smooth weighted turns between deployments. Any window as long as the sum of the weights (divided by
@@ -46,48 +141,4 @@ impl WeightedSplit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shares(weights: &[u32]) -> Vec<Share> {
-        weights
-            .iter()
-            .zip(0..)
-            .map(|(weight, key)| Share {
-                key,
-                weight: *weight,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_window_of_the_weight_sum_is_exact() {
-        let split = WeightedSplit::new(&shares(&[90, 10]), None);
-        let chosen: Vec<_> = (0..50).map(|_| split.choose().unwrap()).collect();
-        for window in chosen.windows(10) {
-            assert_eq!(window.iter().filter(|chosen| **chosen == 1).count(), 1);
-        }
-    }
-
-    #[test]
-    fn a_deployment_that_takes_nothing_now_leaves_its_share_to_the_others() {
-        let split = WeightedSplit::new(&shares(&[50, 30, 20]), None);
-        let mut had = [0; 3];
-        for _ in 0..100 {
-            had[split.choose_where(|index| index != 0).unwrap()] += 1;
-        }
-        assert_eq!(had, [0, 60, 40]);
-    }
-
-    #[test]
-    fn a_changed_weight_goes_on_without_a_burst() {
-        let mut split = WeightedSplit::new(&shares(&[95, 5]), None);
-        let mut canary = 0;
-        for percent in [5, 10, 20, 20, 20] {
-            split = WeightedSplit::new(&shares(&[100 - percent, percent]), Some(&split));
-            canary += (0..20).filter(|_| split.choose() == Some(1)).count();
-        }
-        // 5 % + 10 % + 3 × 20 % of 20 requests each.
-        assert_eq!(canary, 15);
-    }
-}
+mod tests;

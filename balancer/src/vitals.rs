@@ -1,6 +1,11 @@
 //! What balancing remembers about one worker.
 
-use crate::{Gate, Ramp};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::{Gate, Ramp, latency::Latency, strikes::Strikes};
 
 /// The state of one worker that outlives changes of the fleet: keep it, behind an `Arc`, for as long
 /// as the worker's identity exists.
@@ -12,6 +17,10 @@ use crate::{Gate, Ramp};
 pub struct Vitals {
     gate: Gate,
     ramp: Ramp,
+    latency: Latency,
+    strikes: Strikes,
+    /// Failures since the last good answer.
+    failures: AtomicU32,
 }
 
 impl Vitals {
@@ -19,7 +28,13 @@ impl Vitals {
     /// `gentle` fills it gently (see [`Ramp`]).
     pub fn new(max: Option<u32>, gentle: bool) -> Self {
         let (ramp, gate) = Ramp::new(max, gentle);
-        Self { gate, ramp }
+        Self {
+            gate,
+            ramp,
+            latency: Latency::new(),
+            strikes: Strikes::default(),
+            failures: AtomicU32::new(0),
+        }
     }
 
     /// Admission and the count of requests in flight. Its limit belongs to the ramp: set it by
@@ -28,10 +43,9 @@ impl Vitals {
         &self.gate
     }
 
-    /// Notes that the worker answered a request well. True when it may take more from now on, so that
-    /// requests which wait should be offered the room.
-    pub fn answered(&self) -> bool {
-        self.ramp.answered(&self.gate)
+    /// The gentle filling.
+    pub fn ramp(&self) -> &Ramp {
+        &self.ramp
     }
 
     /// Takes a new `max_concurrency`; a ramp under way goes on. True when the limit grew.
@@ -39,8 +53,66 @@ impl Vitals {
         self.ramp.set_max(&self.gate, max)
     }
 
-    /// The gentle filling.
-    pub fn ramp(&self) -> &Ramp {
-        &self.ramp
+    /// Notes that the worker answered a request well. True when it may take more from now on, so that
+    /// requests which wait should be offered the room.
+    pub fn answered(&self) -> bool {
+        self.ramp.answered(&self.gate)
+    }
+
+    /// Notes for later picks that a request ended well and took this long. Measure the same for every
+    /// request of a deployment; for streams the time to the first byte, because their length is the
+    /// client's choice and not the worker's fault.
+    pub fn succeeded(&self, took: Duration, now: Duration) {
+        self.latency.observe(took, now);
+        self.strikes.succeeded(now);
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
+        }
+    }
+
+    /// Notes for later picks that the worker failed a request: however fast it did, it now seems
+    /// loaded. Returns how many it failed in a row, for the [`Ejector`](crate::Ejector).
+    ///
+    /// A request that the client gave up is neither a success nor a failure.
+    pub fn failed(&self, now: Duration) -> u32 {
+        self.strikes.failed(now);
+        self.failures.fetch_add(1, Relaxed).saturating_add(1)
+    }
+
+    /// Failures since the last good answer.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
+    pub(crate) fn set_failures(&self, count: u32) {
+        self.failures.store(count, Relaxed);
+    }
+
+    /// The cost of one more request when only the number of requests counts.
+    pub(crate) fn load(&self, in_flight: u32, now: Duration) -> f64 {
+        (f64::from(in_flight) + 1.0) * self.strikes.factor(now)
+    }
+
+    /// The cost of one more request when the worker's latency counts too.
+    pub(crate) fn delay(&self, in_flight: u32, now: Duration) -> f64 {
+        self.latency.cost(in_flight, now) * self.strikes.factor(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_in_a_row_are_counted_until_a_good_answer() {
+        let (vitals, now) = (Vitals::new(None, false), Duration::ZERO);
+        assert_eq!((vitals.failed(now), vitals.failed(now)), (1, 2));
+        vitals.succeeded(Duration::ZERO, now);
+        assert_eq!(vitals.failures(), 0);
+    }
+
+    #[test]
+    fn a_worker_has_cache_lines_of_its_own() {
+        assert_eq!((align_of::<Vitals>(), size_of::<Vitals>()), (128, 128));
     }
 }
