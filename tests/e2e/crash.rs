@@ -54,10 +54,7 @@ async fn after_a_crash_workers_of_a_removed_service_are_ended_with_their_childre
     penstock.exit().await;
     penstock.write_config("");
     penstock.start_again().await;
-    eventually("all is gone", async || {
-        penstock.worker_processes().is_empty().then_some(())
-    })
-    .await;
+    penstock.until_alone().await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod support;
 mod bad_input;
 mod client_leaves;
 mod cold_start;
+mod commands;
 mod crash;
 mod forwarding;
 mod grpc;

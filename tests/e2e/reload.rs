@@ -110,20 +110,28 @@ async fn a_removed_service_finishes_what_it_has() {
 async fn a_bad_file_changes_nothing_and_is_told() {
     let (http, grpc) = (FakeWorker::start().await, GrpcWorker::start().await);
     let penstock = Penstock::start(&config(&http, &grpc, "")).await;
-    for bad in ["[services", "[services.chat]\ncolour = 1\n"] {
-        penstock.write_config(bad);
-        penstock.signal(Signal::SIGHUP);
+    let refused = async |times: usize| {
+        let count = [("result", "refused")];
         penstock
             .until("the file is refused", |metrics| {
-                metrics.sum("penstock_config_last_reload_successful", &[]) == 0.0
+                metrics.sum("penstock_config_reloads_total", &count) >= times as f64
             })
             .await;
         assert_eq!(penstock.client("chat").get("/").await.text(), "ok");
-        penstock.reload(&config(&http, &grpc, "")).await;
-        penstock
-            .until("the file is good again", |metrics| {
-                metrics.sum("penstock_config_last_reload_successful", &[]) == 1.0
-            })
-            .await;
-    }
+    };
+    penstock.write_config("[services");
+    refused(1).await;
+    penstock.write_config("[services.chat]\ncolour = 1\n");
+    refused(2).await;
+    // SIGHUP reads it again, changed or not.
+    penstock.signal(Signal::SIGHUP);
+    refused(3).await;
+    assert!(penstock.log().contains("colour"), "{}", penstock.log());
+    penstock
+        .reload(&config(
+            &http,
+            &grpc,
+            "[services.new.deployments.d]\nstatic = { addresses = [\"127.0.0.1:1\"] }",
+        ))
+        .await;
 }

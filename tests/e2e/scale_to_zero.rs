@@ -6,7 +6,6 @@ use http::Method;
 
 use crate::support::{
     client::{Events, empty},
-    eventually,
     fake::Behaviour,
     launches::Launches,
     penstock::{Penstock, simulated},
@@ -49,10 +48,7 @@ async fn an_idle_service_is_left_without_a_process() {
     });
     assert_eq!(answer.status, 200);
     penstock.until_no_worker("chat").await;
-    eventually("the process is gone", async || {
-        penstock.worker_processes().is_empty().then_some(())
-    })
-    .await;
+    penstock.until_alone().await;
     drop(worker);
 
     // And it wakes again.

@@ -70,10 +70,7 @@ async fn a_worker_that_never_becomes_ready_fails_its_waiters_and_is_ended() {
             (503, "start_failed")
         );
     }
-    eventually("the worker is ended", async || {
-        penstock.worker_processes().is_empty().then_some(())
-    })
-    .await;
+    penstock.until_alone().await;
 
     penstock
         .reload(&config(&simulated("--load-time 0s"), ""))

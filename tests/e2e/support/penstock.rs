@@ -1,6 +1,7 @@
 //! The real binary with a configuration of the test.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -89,7 +90,7 @@ impl Penstock {
     pub(crate) async fn command(&self, args: &[&str]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_penstock"))
             .args(args)
-            .args(["--admin", &format!("http://{}", self.admin)])
+            .args(["--admin", &self.admin.to_string()])
             .current_dir(self.path())
             .output();
         let output = soon("the command ends", output).await.unwrap();
@@ -149,15 +150,21 @@ impl Penstock {
         write_config(self.path(), config);
     }
 
-    /// Replaces the configuration and waits until it is in force.
+    /// Replaces the configuration by another one and waits until it is in force.
     pub(crate) async fn reload(&self, config: &str) {
-        let count = |metrics: &Metrics| metrics.sum("penstock_config_reloads_total", &[]);
+        let applied = [("result", "applied")];
+        let count = |metrics: &Metrics| metrics.sum("penstock_config_reloads_total", &applied);
         let before = count(&self.metrics().await);
         self.write_config(config);
         self.until("the new configuration is in force", |metrics| {
             count(metrics) > before
         })
         .await;
+    }
+
+    /// What it wrote so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(log_file(self.path())).unwrap_or_default()
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -178,11 +185,7 @@ impl Penstock {
         self.signal(Signal::SIGTERM);
         let status = self.exit().await;
         assert!(status.success(), "{status}");
-        assert_eq!(
-            processes::marked(&self.mark).len(),
-            0,
-            "processes left behind"
-        );
+        assert_eq!(self.processes().count(), 0, "processes left behind");
     }
 
     /// Starts it again in the same folder after it has ended.
@@ -191,20 +194,34 @@ impl Penstock {
         (self.address, self.admin) = ready(self.dir.path(), &mut self.child).await;
     }
 
-    /// Its own processes but itself: workers and their children.
-    pub(crate) fn worker_processes(&self) -> std::collections::BTreeSet<i32> {
-        let mut pids = processes::marked(&self.mark);
-        if let Some(pid) = self.child.id() {
-            pids.remove(&pid.cast_signed());
-        }
-        pids
+    /// The processes of its workers, with whatever those have started.
+    pub(crate) fn worker_processes(&self) -> BTreeSet<i32> {
+        self.processes()
+            .filter(|pid| !processes::is_supervisor(*pid))
+            .collect()
+    }
+
+    /// Waits until nothing but Penstock itself is left.
+    pub(crate) async fn until_alone(&self) {
+        eventually("no other process", async || {
+            self.processes().next().is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Everything that was started but Penstock itself.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = i32> {
+        let own = self.child.id().map(u32::cast_signed);
+        processes::marked(&self.mark)
+            .into_iter()
+            .filter(move |pid| Some(*pid) != own)
     }
 }
 
 impl Drop for Penstock {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(log_file(self.path())).unwrap_or_default();
+            let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(80).collect();
             eprintln!("last lines of penstock's log:");
             tail.iter().rev().for_each(|line| eprintln!("  {line}"));

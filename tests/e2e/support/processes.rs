@@ -26,6 +26,12 @@ pub(crate) fn marked(mark: &str) -> BTreeSet<i32> {
         .collect()
 }
 
+/// Whether this is the process that Penstock puts above a worker.
+pub(crate) fn is_supervisor(pid: i32) -> bool {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command.split(|byte| *byte == 0).nth(1) == Some(b"supervise")
+}
+
 /// Ends all processes with this mark and asserts that none is left.
 pub(crate) fn kill_marked(mark: &str) {
     for _ in 0..1000 {
