@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
-use crate::key_path::KeyPath;
+use crate::key_path::{KeyPath, Segment};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +87,17 @@ impl Problems {
 
     /// Whether the key or anything below it has an error.
     pub(crate) fn touches(&self, key: &KeyPath) -> bool {
-        self.keys
+        self.any_below(key, |_| true)
+    }
+
+    /// Whether an error at or below the key fits: what is asked gets the way from the key to it.
+    pub(crate) fn any_below(&self, key: &KeyPath, fits: impl Fn(&[Segment]) -> bool) -> bool {
+        let length = key.segments().len();
+        let mut below = self
+            .keys
             .range(key..)
-            .next()
-            .is_some_and(|found| found.starts_with(key))
+            .take_while(|found| found.starts_with(key));
+        below.any(|found| fits(&found.segments()[length..]))
     }
 
     /// Whether the key itself has an error.

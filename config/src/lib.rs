@@ -3,6 +3,22 @@
 //! A configuration file becomes, once, a [`Config`]: a value that cannot be wrong. Gateway and
 //! control take it from there. While the program runs they exchange only the types of [`fleet`]:
 //! snapshots go down to the gateway, load reports come up from it.
+//!
+//! # From file to [`Config`]
+//!
+//! [`load`] reports everything that is wrong at once, so it takes four steps:
+//!
+//! 1. `document` reads TOML and keeps the place of every value; `load::include` does so for further
+//!    files.
+//! 2. `structure` walks a file along its `shape` and reports unknown keys (with what was meant, from
+//!    `suggest`), wrong types, ranges and formats. The shape comes from the JSON [`schema()`], and
+//!    that from the types of `raw`: they are the one list of keys, defaults and ranges.
+//! 3. What is right of the file is read into the types of `raw`.
+//! 4. `check` makes a [`Config`] of them: defaults that depend on other keys, and rules about
+//!    several keys.
+//!
+//! A new key is a field in `raw` and in the checked type, a line in `check`, and a line in
+//! `examples/full.toml`, which a test misses.
 
 mod check;
 mod deployment;

@@ -21,7 +21,7 @@ pub struct Config {
     pub gpus: Gpus,
     /// Where the output of workers goes.
     pub worker_logs: WorkerLogs,
-    /// The services by name.
+    /// The services by name. Empty only when the file includes others.
     pub services: BTreeMap<ServiceName, Arc<Service>>,
 }
 

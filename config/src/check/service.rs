@@ -8,7 +8,8 @@ use std::{
 use super::{Check, deployment};
 use crate::{
     Balance, Gpus, Protocol, Queue, Service, ServiceName, Source, Split, Timeouts,
-    key_path::KeyPath, raw,
+    key_path::{KeyPath, Segment},
+    raw,
 };
 
 /// The end of every service's own host name.
@@ -103,10 +104,16 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
         .values()
         .all(|deployment| deployment.weight == 0)
     {
-        check.missing(
-            &deployments,
-            "at least one deployment must have a weight above 0",
-        );
+        // A deployment or a weight that is wrong might have been the one above 0.
+        let unsure = check.problems.any_below(&deployments, |way| match way {
+            [_] => true,
+            [_, Segment::Key(key), ..] => key == "weight",
+            _ => false,
+        });
+        if !unsure {
+            let rule = "at least one deployment must have a weight above 0";
+            check.error_without_value(&deployments, rule);
+        }
     }
     if service.max_body_bytes == Some(0) {
         check.error(
