@@ -95,7 +95,7 @@ impl ProcessDriver {
     ///
     /// When this process cannot become a child subreaper.
     pub fn new(settings: ProcessSettings, exits: ExitSender) -> io::Result<Self> {
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        children::adopt_orphans()?;
         Ok(Self {
             ports: Ports::default(),
             gpus: Arc::new(Inventory::new(&settings.gpus)),

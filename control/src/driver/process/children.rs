@@ -7,10 +7,13 @@ use std::{
     collections::HashSet,
     io,
     process::{Child, Command},
+    sync::OnceLock,
 };
 
 use parking_lot::Mutex;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, getsid, waitid, waitpid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitOptions, getsid, set_child_subreaper, waitid, waitpid,
+};
 
 use super::{
     identity::Identity,
@@ -22,11 +25,14 @@ use super::{
 /// process, like the children themselves.
 static SUPERVISORS: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
 
+/// Whether unknown children can only be orphans of workers.
+static ORPHANS_ARE_OURS: OnceLock<bool> = OnceLock::new();
+
 /// Starts a supervisor.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut supervisors = SUPERVISORS.lock();
     let child = command.spawn()?;
-    let pid = Pid::from_child(&child).as_raw_nonzero().get();
+    let pid = raw(Pid::from_child(&child));
     supervisors.get_or_insert_default().insert(pid);
     Ok(child)
 }
@@ -51,25 +57,40 @@ pub(crate) fn reap(supervisor: Identity) {
     }
 }
 
-/// Every living process, and which of them are orphans that this process adopted: children in
-/// another session that are not supervisors. Whoever else starts children here leaves them in
-/// our session. Orphans that ended are reaped.
+/// Makes orphans of this process's descendants its children, and finds out whether it can tell
+/// them: not as the init of a container, nor when it had children before it started any (`sh -c
+/// 'other & exec penstock'`), for then orphans may be somebody else's.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    let us = rustix::process::getpid();
+    let supervisors = SUPERVISORS.lock();
+    ORPHANS_ARE_OURS.get_or_init(|| {
+        let children = tree::all();
+        let mut children = children.iter().filter(|member| member.parent == raw(us));
+        raw(us) != 1 && children.all(|child| is_listed(supervisors.as_ref(), child.id.pid))
+    });
+    drop(supervisors);
+    Ok(set_child_subreaper(Some(us))?)
+}
+
+/// Every living process, and which of them are orphans of workers: children of this process in
+/// another session that are not supervisors. (Whoever else starts children here leaves them in
+/// our session.) Orphans that ended are reaped.
 pub(crate) fn living_and_orphans() -> (Vec<Member>, Vec<Identity>) {
     // Locked, so that no supervisor is seen that is not in the list yet.
     let supervisors = SUPERVISORS.lock();
     let mut members = tree::all();
-    let us = rustix::process::getpid().as_raw_nonzero().get();
-    let session = getsid(None)
-        .ok()
-        .map(|session| session.as_raw_nonzero().get());
-    let is_supervisor = |pid| {
-        supervisors
-            .as_ref()
-            .is_some_and(|known| known.contains(&pid))
-    };
+    let us = raw(rustix::process::getpid());
+    let session = getsid(None).map(raw);
+    let can_tell = ORPHANS_ARE_OURS.get() == Some(&true);
     let orphans = members.iter().filter(|member| {
-        let elsewhere = session.is_some_and(|session| member.session != session);
-        member.parent == us && elsewhere && !is_supervisor(member.id.pid)
+        can_tell
+            && member.parent == us
+            && session.is_ok_and(|session| member.session != session)
+            && !is_listed(supervisors.as_ref(), member.id.pid)
     });
     // The supervisor of a worker of some control below us that crashed is no orphan: it waits to
     // be adopted.
@@ -80,4 +101,12 @@ pub(crate) fn living_and_orphans() -> (Vec<Member>, Vec<Identity>) {
     }
     members.retain(|member| !member.zombie);
     (members, orphans.iter().map(|orphan| orphan.id).collect())
+}
+
+fn is_listed(supervisors: Option<&HashSet<i32>>, pid: i32) -> bool {
+    supervisors.is_some_and(|supervisors| supervisors.contains(&pid))
+}
+
+fn raw(pid: Pid) -> i32 {
+    pid.as_raw_nonzero().get()
 }

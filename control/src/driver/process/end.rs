@@ -1,9 +1,6 @@
 //! Ends what the supervisors did not: used when one was killed, hangs, or is not wanted any more.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use rustix::process::Signal;
 use tokio::{
@@ -11,11 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    children,
-    identity::Identity,
-    tree::{self, Member},
-};
+use super::{children, identity::Identity, tree};
 
 /// From one look to the next at first, and at most.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -27,6 +20,10 @@ const LONG: Duration = Duration::from_secs(10);
 /// How long unknown workers have from SIGTERM to SIGKILL.
 const UNKNOWN_GRACE: Duration = Duration::from_secs(5);
 
+/// Rounds in which only what is below supervisors is killed. More than it takes unless something
+/// else starts the processes anew.
+const SPARING_ROUNDS: u32 = 20;
+
 /// What is left of workers.
 #[derive(Debug, Default)]
 struct Left {
@@ -37,10 +34,11 @@ struct Left {
 }
 
 impl Left {
-    fn next(&self) -> &[Identity] {
+    fn next(&self, round: u32) -> Vec<Identity> {
         match self.others.as_slice() {
-            [] => &self.supervisors,
-            others => others,
+            [] => self.supervisors.clone(),
+            others if round < SPARING_ROUNDS => others.to_vec(),
+            others => [others, &self.supervisors].concat(),
         }
     }
 }
@@ -60,26 +58,27 @@ pub(crate) async fn worker(id: &str, installation: &str, supervisor: Option<Iden
 /// Asks every worker of `installation` that is not `known` to end, then makes it. Gives the ids
 /// of those that were there.
 pub(crate) async fn unknown(known: HashSet<String>, installation: String) -> Vec<String> {
-    let (marked, installation) = spawn_blocking(move || {
-        let workers = tree::living();
-        let workers = workers.iter().filter_map(|member| {
-            let worker = tree::marked(member.id, &installation)?;
+    let looking = installation.clone();
+    let marked = spawn_blocking(move || {
+        let members = tree::living();
+        let unknown = members.iter().filter_map(|member| {
+            let worker = tree::marked(member.id, &looking)?;
             (!known.contains(&worker)).then_some((member.id, worker))
         });
-        (workers.collect::<HashMap<_, _>>(), installation)
+        unknown.collect::<Vec<_>>()
     })
     .await
-    .expect("looking at processes does not panic");
-    for process in marked.keys() {
+    .unwrap_or_default();
+    for (process, _) in &marked {
         process.signal(Signal::TERM);
     }
-    let ids: HashSet<String> = marked.values().cloned().collect();
     let deadline = Instant::now() + UNKNOWN_GRACE;
     let mut pause = LOOK_AGAIN;
-    while Instant::now() < deadline && marked.keys().any(|process| process.open().is_some()) {
+    while Instant::now() < deadline && marked.iter().any(|(process, _)| process.lives()) {
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_AGAIN_MAX / 10);
     }
+    let ids: HashSet<String> = marked.into_iter().map(|(_, worker)| worker).collect();
     let gone = ids.clone();
     let is_one = move |worker: &str| gone.contains(worker);
     end(move || left(&HashSet::new(), &installation, &is_one)).await;
@@ -88,28 +87,29 @@ pub(crate) async fn unknown(known: HashSet<String>, installation: String) -> Vec
 
 /// Kills until nothing is found any more.
 async fn end(find: impl Fn() -> Left + Send + Sync + 'static) {
-    let find = std::sync::Arc::new(find);
-    let (begin, mut pause, mut told) = (Instant::now(), LOOK_AGAIN, false);
-    loop {
-        let look = std::sync::Arc::clone(&find);
-        let left = spawn_blocking(move || {
-            let left = look();
-            for process in left.next() {
+    let find = Arc::new(find);
+    let (begin, mut pause) = (Instant::now(), LOOK_AGAIN);
+    let mut told = false;
+    for round in 0.. {
+        let look = Arc::clone(&find);
+        let killing = spawn_blocking(move || {
+            let left = look().next(round);
+            for process in &left {
                 process.signal(Signal::KILL);
             }
             left
-        })
-        .await
-        .expect("looking at processes does not panic");
-        if left.next().is_empty() {
+        });
+        // An error means that the program ends.
+        let left = killing.await.unwrap_or_default();
+        if left.is_empty() {
             return;
         }
         if begin.elapsed() > LONG && !told {
             told = true;
-            let pids: Vec<i32> = left.next().iter().map(|process| process.pid).collect();
+            let pids: Vec<i32> = left.iter().map(|process| process.pid).collect();
             tracing::warn!(
                 ?pids,
-                "processes of a worker do not end, not even by SIGKILL"
+                "a worker's processes do not end, not even by SIGKILL"
             );
         }
         sleep(pause).await;
@@ -125,32 +125,17 @@ fn left(sessions: &HashSet<i32>, installation: &str, is_it: &dyn Fn(&str) -> boo
         tree::marked(member.id, installation).is_some_and(|worker| is_it(&worker))
     });
     let marked: HashSet<Identity> = marked.map(|member| member.id).collect();
-    // A session that a marked process leads was made by it, so that all of it belongs to the
-    // worker.
+    // A session that a marked process leads was made by it, so that all of it is the worker's.
     let leading = living
         .iter()
-        .filter(|member| leads(member) && marked.contains(&member.id));
-    let sessions = sessions
-        .iter()
-        .copied()
-        .chain(leading.map(|member| member.session))
-        .collect();
+        .filter(|member| member.session == member.id.pid && marked.contains(&member.id))
+        .map(|member| member.session);
+    let sessions = sessions.iter().copied().chain(leading).collect();
     let seeds = orphans.into_iter().chain(marked).collect();
     let family = tree::family(&living, seeds, &sessions);
-    let is_supervisor = |member: &Member| leads(member) && sessions.contains(&member.session);
-    let supervisors: HashSet<Identity> = living
-        .iter()
-        .filter(|member| is_supervisor(member))
-        .map(|member| member.id)
-        .collect();
-    let (supervisors, others) = family.into_iter().partition(|id| supervisors.contains(id));
+    let (supervisors, others) = family.into_iter().partition(|id| tree::is_supervisor(*id));
     Left {
         supervisors,
         others,
     }
-}
-
-/// Whether a process made the session it is in.
-fn leads(member: &Member) -> bool {
-    member.session == member.id.pid
 }

@@ -5,15 +5,19 @@ use std::{
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     time::Duration,
 };
 
 use super::wire::LogOrder;
 
-/// Pieces of output, at most one read of a pipe each, that wait for a slow disk. Further ones
-/// are dropped: a worker must not stand still for its log.
-const WAITING_MAX: usize = 256;
+/// Most bytes that wait for a slow disk. What comes then is dropped: a worker must not stand
+/// still for its log.
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long the end waits for the disk.
 const END_WAIT: Duration = Duration::from_secs(2);
@@ -21,7 +25,9 @@ const END_WAIT: Duration = Duration::from_secs(2);
 /// A log file that is written without the writer waiting for the disk.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
-    pieces: Option<SyncSender<Vec<u8>>>,
+    pieces: Option<Sender<Vec<u8>>>,
+    /// Bytes handed over and not written yet.
+    waiting: Arc<AtomicUsize>,
     ended: Receiver<()>,
 }
 
@@ -33,26 +39,36 @@ impl LogWriter {
     /// When the folder or the file cannot be made or written.
     pub(crate) fn open(order: LogOrder) -> io::Result<Self> {
         let mut file = LogFile::open(order)?;
-        let (pieces, waiting) = mpsc::sync_channel::<Vec<u8>>(WAITING_MAX);
+        let (pieces, received) = mpsc::channel::<Vec<u8>>();
         let (end, ended) = mpsc::channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&waiting);
+        let write = move || {
+            for piece in received {
+                file.write(&piece);
+                written.fetch_sub(piece.len(), Ordering::Relaxed);
+            }
+            drop(end);
+        };
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || {
-                for piece in waiting {
-                    file.write(&piece);
-                }
-                drop(end);
-            })?;
+            .spawn(write)?;
         Ok(Self {
             pieces: Some(pieces),
+            waiting,
             ended,
         })
     }
 
     /// Hands whole lines to the disk. `false` when it is too slow and they were dropped.
     pub(crate) fn write(&self, lines: Vec<u8>) -> bool {
+        let bytes = lines.len();
+        if self.waiting.load(Ordering::Relaxed) + bytes > WAITING_BYTES_MAX {
+            return false;
+        }
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
         let pieces = self.pieces.as_ref();
-        pieces.is_some_and(|pieces| pieces.try_send(lines).is_ok())
+        pieces.is_some_and(|pieces| pieces.send(lines).is_ok())
     }
 }
 
@@ -60,9 +76,7 @@ impl Drop for LogWriter {
     /// Waits, not for ever, until everything is written.
     fn drop(&mut self) {
         self.pieces = None;
-        let ended = self.ended.recv_timeout(END_WAIT);
-        debug_assert_ne!(ended, Ok(()), "the thread only ever hangs up");
-        let _: Result<(), RecvTimeoutError> = ended;
+        let _hung_up: Result<(), RecvTimeoutError> = self.ended.recv_timeout(END_WAIT);
     }
 }
 
