@@ -1,0 +1,197 @@
+//! The handle to a running control service.
+
+use std::{path::PathBuf, sync::Arc};
+
+use penstock_config::{
+    Config,
+    fleet::{FleetSnapshot, LoadReport},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    driver::{
+        ExitSender, WorkerExit,
+        fixed::StaticDriver,
+        process::{ProcessDriver, ProcessSettings},
+    },
+    reconcile::{Command, Drivers, Ends, Reconciler},
+    status::Status,
+    store::{JournalEntry, JournalQuery, Store, StoreError},
+};
+
+/// Reports waiting for the loop. A gateway whose report does not fit sends the next one a second
+/// later, and that one holds all.
+const REPORTS_MAX: usize = 1024;
+
+/// Commands waiting for the loop.
+const COMMANDS_MAX: usize = 64;
+
+/// Why control could not start, or does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The state file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The process driver.
+    #[error("worker processes cannot be run: {0}")]
+    Processes(std::io::Error),
+    /// The loop has ended.
+    #[error("control has been shut down")]
+    Ended,
+}
+
+/// A running control service. Dropping it leaves the workers running, as a crash would; the next run takes them
+/// over. To stop them use [`Control::shutdown`].
+#[derive(Debug)]
+pub struct Control {
+    fleet: watch::Receiver<Arc<FleetSnapshot>>,
+    reports: parking_lot::Mutex<Option<mpsc::Sender<LoadReport>>>,
+    commands: mpsc::Sender<Command>,
+    store: Store,
+    task: JoinHandle<()>,
+}
+
+impl Control {
+    /// Starts control in the current tokio runtime: opens the state file, takes over the workers
+    /// of an earlier run and begins to bring the fleet to what `config` asks for. `executable` is
+    /// the `penstock` program, which supervises every worker process.
+    ///
+    /// The first snapshot is available as soon as this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the state file cannot be used, or processes cannot be run on this system.
+    pub async fn start(config: Arc<Config>, executable: PathBuf) -> Result<Self, ControlError> {
+        let (exits, exited) = mpsc::unbounded_channel();
+        let drivers = drivers(&config, executable, exits)?;
+        Self::start_with(config, drivers, exited).await
+    }
+
+    /// As [`Self::start`], with other drivers; `exits` is where they report workers that ended.
+    ///
+    /// # Errors
+    ///
+    /// When the state file cannot be used.
+    pub async fn start_with(
+        config: Arc<Config>,
+        drivers: Drivers,
+        exits: mpsc::UnboundedReceiver<WorkerExit>,
+    ) -> Result<Self, ControlError> {
+        let path = config.admin.state.clone();
+        let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
+        let (store, remembered) = opened.map_err(|_| StoreError::Closed)??;
+        let (reports, reports_end) = mpsc::channel(REPORTS_MAX);
+        let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
+        let (snapshots, mut fleet) = watch::channel(Arc::default());
+        let ends = Ends {
+            reports: reports_end,
+            exits,
+            commands: commands_end,
+            snapshots,
+        };
+        let (reconciler, inbox) =
+            Reconciler::new(&config, drivers, store.clone(), remembered, ends);
+        let task = tokio::spawn(reconciler.run(inbox));
+        fleet.changed().await.map_err(|_| ControlError::Ended)?;
+        let reports = parking_lot::Mutex::new(Some(reports));
+        Ok(Self {
+            fleet,
+            reports,
+            commands,
+            store,
+            task,
+        })
+    }
+
+    /// The fleet as it is, and as it changes.
+    pub fn fleet(&self) -> watch::Receiver<Arc<FleetSnapshot>> {
+        self.fleet.clone()
+    }
+
+    /// Where gateways send their load reports. Nobody listens any more once control shuts down.
+    pub fn reports(&self) -> mpsc::Sender<LoadReport> {
+        let reports = self.reports.lock().clone();
+        reports.unwrap_or_else(|| mpsc::channel(1).0)
+    }
+
+    /// Follows another configuration from now on. GPUs, log settings and the state file stay as
+    /// they were at the start.
+    pub async fn apply(&self, config: Arc<Config>) {
+        self.command(Command::Apply(config)).await;
+    }
+
+    /// Notes for the status why a new configuration was not taken over.
+    pub async fn config_rejected(&self, error: String) {
+        self.command(Command::Rejected(error)).await;
+    }
+
+    /// How things are.
+    ///
+    /// # Errors
+    ///
+    /// When control has been shut down.
+    pub async fn status(&self) -> Result<Status, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Status(reply)).await;
+        answer.await.map_err(|_| ControlError::Ended)
+    }
+
+    /// What was decided and what happened, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the state file cannot be read.
+    pub async fn journal(&self, query: JournalQuery) -> Result<Vec<JournalEntry>, ControlError> {
+        Ok(self.store.journal(query).await?)
+    }
+
+    /// Drains and stops every worker; returns when all are gone and the state file is closed.
+    /// Gateways should have finished, or be about to: a worker is stopped as soon as the newest
+    /// reports show nothing in flight on it.
+    pub async fn shutdown(&self) {
+        // With the gateways' own senders dropped too, nothing is in flight any more.
+        self.reports.lock().take();
+        let (done, gone) = oneshot::channel();
+        self.command(Command::Shutdown(done)).await;
+        // An error means that it was shut down before.
+        let _ = gone.await;
+        self.store.close().await;
+    }
+
+    /// Stops workers without waiting for their requests, while [`Self::shutdown`] is under way.
+    pub async fn hurry(&self) {
+        self.command(Command::Hurry).await;
+    }
+
+    async fn command(&self, command: Command) {
+        // Whoever waits for an answer learns from its absence.
+        let _ = self.commands.send(command).await;
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn drivers(
+    config: &Config,
+    executable: PathBuf,
+    exits: ExitSender,
+) -> Result<Drivers, ControlError> {
+    let settings = ProcessSettings {
+        executable,
+        installation: config.admin.state.to_string_lossy().into_owned(),
+        gpus: config.gpus.clone(),
+        logs: config.worker_logs.clone(),
+    };
+    let process = ProcessDriver::new(settings, exits.clone()).map_err(ControlError::Processes)?;
+    Ok(Drivers {
+        process: Arc::new(process),
+        fixed: Arc::new(StaticDriver::new(exits)),
+    })
+}

@@ -1,0 +1,135 @@
+//! Control's metrics. Handles are looked up once per deployment.
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::scale::Reason;
+
+/// Worker states that have a gauge.
+const STATES: [&str; 5] = ["starting", "ready", "not_ready", "draining", "stopping"];
+
+/// The metrics of one deployment. Its gauges read zero once it is dropped.
+pub(crate) struct DeploymentMetrics {
+    service: String,
+    deployment: String,
+    workers: [Gauge; STATES.len()],
+    /// Last values, so that the thousands of deployments where nothing happens cost nothing.
+    counts: [u32; STATES.len()],
+    desired: Gauge,
+    desired_value: Option<u32>,
+    decisions: Vec<(&'static str, Counter)>,
+    starts_ready: Counter,
+    starts_failed: Counter,
+    start_seconds: Histogram,
+}
+
+/// Says what the metrics mean; to be called once a recorder is there.
+pub fn describe() {
+    metrics::describe_gauge!("penstock_workers", "Workers by state.");
+    metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
+    metrics::describe_counter!(
+        "penstock_scale_decisions_total",
+        "Changes of the desired count, by reason."
+    );
+    metrics::describe_counter!(
+        "penstock_worker_starts_total",
+        "Starts of workers, by result."
+    );
+    metrics::describe_histogram!(
+        "penstock_start_seconds",
+        "Time from the start of a worker to its readiness."
+    );
+}
+
+impl DeploymentMetrics {
+    pub(crate) fn new(service: &str, deployment: &str) -> Self {
+        let (service, deployment) = (service.to_owned(), deployment.to_owned());
+        let labels = [
+            ("service", service.clone()),
+            ("deployment", deployment.clone()),
+        ];
+        let starts = |result: &'static str| {
+            let [service, deployment] = labels.clone();
+            let result = ("result", result.to_owned());
+            counter!(
+                "penstock_worker_starts_total",
+                &[service, deployment, result]
+            )
+        };
+        Self {
+            workers: STATES.map(|state| {
+                let [service, deployment] = labels.clone();
+                gauge!(
+                    "penstock_workers",
+                    &[service, deployment, ("state", state.to_owned())]
+                )
+            }),
+            counts: [0; STATES.len()],
+            desired: gauge!("penstock_desired_workers", &labels),
+            desired_value: None,
+            decisions: Vec::new(),
+            starts_ready: starts("ready"),
+            starts_failed: starts("failed"),
+            start_seconds: histogram!("penstock_start_seconds", &labels),
+            service,
+            deployment,
+        }
+    }
+
+    /// Counts workers by the words for their states.
+    pub(crate) fn workers<'a>(&mut self, states: impl Iterator<Item = &'a str>) {
+        let mut counts = [0; STATES.len()];
+        for state in states {
+            if let Some(place) = STATES.iter().position(|known| *known == state) {
+                counts[place] += 1;
+            }
+        }
+        for (place, count) in counts.into_iter().enumerate() {
+            if count != self.counts[place] {
+                self.workers[place].set(count);
+            }
+        }
+        self.counts = counts;
+    }
+
+    pub(crate) fn desired(&mut self, desired: u32) {
+        if self.desired_value != Some(desired) {
+            self.desired.set(desired);
+            self.desired_value = Some(desired);
+        }
+    }
+
+    /// The desired count changed.
+    pub(crate) fn decided(&mut self, reason: &Reason) {
+        let label = reason.label();
+        if !self.decisions.iter().any(|(known, _)| *known == label) {
+            let counter = counter!(
+                "penstock_scale_decisions_total",
+                "service" => self.service.clone(),
+                "deployment" => self.deployment.clone(),
+                "reason" => label,
+            );
+            self.decisions.push((label, counter));
+        }
+        if let Some((_, counter)) = self.decisions.iter().find(|(known, _)| *known == label) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn started(&self, seconds: f64) {
+        self.starts_ready.increment(1);
+        self.start_seconds.record(seconds);
+    }
+
+    pub(crate) fn start_failed(&self) {
+        self.starts_failed.increment(1);
+    }
+}
+
+impl Drop for DeploymentMetrics {
+    fn drop(&mut self) {
+        for gauge in &self.workers {
+            gauge.set(0);
+        }
+        self.desired.set(0);
+    }
+}

@@ -1,0 +1,310 @@
+//! Names the workers to start, drain and stop.
+//!
+//! Pure and told the time. The plan is so specific that nothing is left to choose when it is
+//! carried out, and it is made anew from facts every time: what failed, is late or was overtaken
+//! shows in the next facts, so there is nothing to undo.
+//!
+//! A worker that has been ready is never stopped directly. It drains first: the snapshot tells every gateway to
+//! close its gate, and only when all of them say that they obey and that nothing is in flight on it, or when the
+//! drain deadline has passed, is it stopped. A request that comes in between waits in the queue, and that undoes
+//! the drain.
+
+mod facts;
+mod starts;
+#[cfg(test)]
+mod tests;
+mod victims;
+
+use std::time::Duration;
+
+use penstock_config::fleet::WorkerId;
+
+pub use self::{
+    facts::{Situation, Stage, StartFacts, WorkerFacts},
+    starts::{Failed, PROVEN_AFTER, StartRecord},
+};
+use crate::scale::Decision;
+
+/// What to do now, and when to look again even if nothing happens.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// In the order in which to do them.
+    pub actions: Vec<Action>,
+    /// The next time at which this plan may change by itself.
+    pub wake_at: Option<Duration>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start a worker with this number.
+    Start {
+        /// The smallest number no other worker of the deployment has.
+        slot: u32,
+    },
+    /// Let it take no new requests.
+    Drain {
+        /// Which one.
+        id: WorkerId,
+        /// Why.
+        why: DrainCause,
+    },
+    /// Let it take requests again.
+    Undrain {
+        /// Which one.
+        id: WorkerId,
+    },
+    /// End it.
+    Stop {
+        /// Which one.
+        id: WorkerId,
+        /// Why.
+        why: StopCause,
+    },
+}
+
+/// Why a worker drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainCause {
+    /// There are more workers than desired.
+    Surplus,
+    /// It runs something else than is configured now.
+    Outdated,
+    /// Its liveness probe failed.
+    Broken,
+}
+
+/// Why a worker is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// It drained and has nothing in flight.
+    Drained,
+    /// It did not finish before the drain deadline.
+    DrainDeadline,
+    /// It was not ready within `start_timeout`.
+    StartTimeout,
+    /// It is on its way, but not wanted any more.
+    Unwanted,
+    /// Its liveness probe failed before it was ready.
+    Broken,
+}
+
+/// Plans the way from the situation to the decision at the time `now`.
+pub fn plan(decision: &Decision, situation: &Situation<'_>, now: Duration) -> Plan {
+    let mut plan = Plan::default();
+    finish(&mut plan, situation, now);
+    let count = Count::of(situation);
+    drain_broken(&mut plan, situation);
+    let desired = decision.desired as usize;
+    let undrained = undrain(&mut plan, situation, desired, &count);
+    start(&mut plan, situation, desired, &count, undrained, now);
+    retire_outdated(&mut plan, situation, desired, &count, undrained);
+    drain_surplus(&mut plan, situation, desired, &count);
+    plan
+}
+
+/// Workers that count, by what they run.
+struct Count {
+    current: usize,
+    current_ready: usize,
+    outdated: usize,
+}
+
+impl Count {
+    fn of(situation: &Situation<'_>) -> Self {
+        let kept = || situation.workers.iter().filter(|worker| worker.is_kept());
+        let current = |worker: &&WorkerFacts| !worker.outdated;
+        Self {
+            current: kept().filter(current).count(),
+            current_ready: kept()
+                .filter(current)
+                .filter(|w| w.stage == Stage::Ready)
+                .count(),
+            // One that is not ready serves nobody and is retired at once.
+            outdated: kept()
+                .filter(|w| w.outdated && w.stage == Stage::Ready)
+                .count(),
+        }
+    }
+}
+
+/// Ends what has drained, and what took too long.
+fn finish(plan: &mut Plan, situation: &Situation<'_>, now: Duration) {
+    for worker in situation.workers {
+        let id = worker.id.clone();
+        match worker.stage {
+            Stage::Draining {
+                gates_closed: true, ..
+            } if worker.in_flight == 0 => {
+                plan.actions.push(Action::Stop {
+                    id,
+                    why: StopCause::Drained,
+                });
+            }
+            Stage::Draining { deadline, .. } if now >= deadline => {
+                plan.actions.push(Action::Stop {
+                    id,
+                    why: StopCause::DrainDeadline,
+                });
+            }
+            Stage::Draining { deadline, .. } => plan.look_again(deadline),
+            Stage::Starting => {
+                let deadline = worker.started_at + situation.start_timeout;
+                if now >= deadline {
+                    plan.actions.push(Action::Stop {
+                        id,
+                        why: StopCause::StartTimeout,
+                    });
+                } else {
+                    plan.look_again(deadline);
+                }
+            }
+            Stage::Ready | Stage::NotReady | Stage::Stopping => {}
+        }
+    }
+}
+
+fn drain_broken(plan: &mut Plan, situation: &Situation<'_>) {
+    for worker in situation.workers {
+        let id = worker.id.clone();
+        match worker.stage {
+            _ if worker.broken.is_none() => {}
+            Stage::Starting => plan.stop(id, StopCause::Broken),
+            Stage::Ready | Stage::NotReady => {
+                plan.actions.push(Action::Drain {
+                    id,
+                    why: DrainCause::Broken,
+                });
+            }
+            Stage::Draining { .. } | Stage::Stopping => {}
+        }
+    }
+}
+
+/// Takes draining workers back before any is started: a warm worker is worth minutes.
+fn undrain(plan: &mut Plan, situation: &Situation<'_>, desired: usize, count: &Count) -> usize {
+    let missing = desired.saturating_sub(count.current + count.outdated);
+    let chosen = victims::to_take_back(situation.workers, missing);
+    for id in &chosen {
+        // It may just have been found drained.
+        plan.actions
+            .retain(|action| !matches!(action, Action::Stop { id: stopped, .. } if stopped == id));
+        plan.actions.push(Action::Undrain { id: id.clone() });
+    }
+    chosen.len()
+}
+
+fn start(
+    plan: &mut Plan,
+    situation: &Situation<'_>,
+    desired: usize,
+    count: &Count,
+    undrained: usize,
+    now: Duration,
+) {
+    let current = count.current + undrained;
+    let timed_out = plan.actions.iter().any(|action| {
+        matches!(
+            action,
+            Action::Stop {
+                why: StopCause::StartTimeout,
+                ..
+            }
+        )
+    });
+    // Replacements come one more than desired at a time, so that what runs goes on serving.
+    let room = if count.outdated > 0 {
+        desired + 1
+    } else {
+        desired
+    };
+    let wanted = desired
+        .saturating_sub(current)
+        .min(room.saturating_sub(current + count.outdated));
+    if wanted == 0 || timed_out || situation.starts_wait {
+        return;
+    }
+    if let Some(not_before) = situation.starts.not_before.filter(|at| now < *at) {
+        plan.look_again(not_before);
+        return;
+    }
+    for slot in victims::free_slots(situation.workers).take(wanted) {
+        plan.actions.push(Action::Start { slot });
+    }
+}
+
+/// Lets workers of an older revision go as soon as newer ones stand in for them.
+fn retire_outdated(
+    plan: &mut Plan,
+    situation: &Situation<'_>,
+    desired: usize,
+    count: &Count,
+    undrained: usize,
+) {
+    for worker in situation
+        .workers
+        .iter()
+        .filter(|worker| worker.outdated && worker.broken.is_none())
+    {
+        let id = worker.id.clone();
+        match worker.stage {
+            Stage::Starting => plan.stop(id, StopCause::Unwanted),
+            Stage::NotReady => plan.actions.push(Action::Drain {
+                id,
+                why: DrainCause::Outdated,
+            }),
+            Stage::Ready | Stage::Draining { .. } | Stage::Stopping => {}
+        }
+    }
+    let needed = desired.saturating_sub(count.current_ready + undrained);
+    let mut surplus = count.outdated.saturating_sub(needed);
+    let current_starting = count.current - count.current_ready;
+    if surplus == 0
+        && current_starting == 0
+        && count.outdated > 0
+        && situation.starts.no_room.is_some()
+    {
+        // No room beside the old ones: one has to go first.
+        let giving_way = situation.workers.iter().any(|w| w.outdated && !w.is_kept());
+        surplus = usize::from(!giving_way);
+    }
+    for id in victims::to_drain(situation.workers, surplus, true) {
+        plan.actions.push(Action::Drain {
+            id,
+            why: DrainCause::Outdated,
+        });
+    }
+}
+
+fn drain_surplus(plan: &mut Plan, situation: &Situation<'_>, desired: usize, count: &Count) {
+    let surplus = count.current.saturating_sub(desired);
+    for id in victims::to_drain(situation.workers, surplus, false) {
+        let starting = situation
+            .workers
+            .iter()
+            .any(|w| w.id == id && w.stage == Stage::Starting);
+        if starting {
+            plan.stop(id, StopCause::Unwanted);
+        } else {
+            plan.actions.push(Action::Drain {
+                id,
+                why: DrainCause::Surplus,
+            });
+        }
+    }
+}
+
+impl Plan {
+    fn look_again(&mut self, at: Duration) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Stops a worker unless the plan does so already.
+    fn stop(&mut self, id: WorkerId, why: StopCause) {
+        let stopped =
+            |action: &Action| matches!(action, Action::Stop { id: other, .. } if *other == id);
+        if !self.actions.iter().any(stopped) {
+            self.actions.push(Action::Stop { id, why });
+        }
+    }
+}

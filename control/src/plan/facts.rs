@@ -1,0 +1,76 @@
+//! What a plan is made from: plain facts about the workers of one deployment.
+
+use std::{sync::Arc, time::Duration};
+
+use penstock_config::fleet::WorkerId;
+
+/// The situation of one deployment.
+#[derive(Debug, Clone)]
+pub struct Situation<'a> {
+    /// Every worker that is not gone yet.
+    pub workers: &'a [WorkerFacts],
+    /// How starting went lately.
+    pub starts: &'a StartFacts,
+    /// Longest time from start to readiness.
+    pub start_timeout: Duration,
+    /// Whether workers of an earlier run may still hold what new ones need.
+    pub starts_wait: bool,
+}
+
+/// One worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerFacts {
+    /// Its identity.
+    pub id: WorkerId,
+    /// Its number within the deployment.
+    pub slot: u32,
+    /// Where it stands.
+    pub stage: Stage,
+    /// When it was started.
+    pub started_at: Duration,
+    /// Requests it has now, by the newest reports of all gateways.
+    pub in_flight: u32,
+    /// Whether it runs something else than is configured now.
+    pub outdated: bool,
+    /// Why it must be replaced although it is what is configured: its liveness probe failed.
+    pub broken: Option<Arc<str>>,
+}
+
+impl WorkerFacts {
+    /// Whether it counts as one of the workers there should be.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.stage, Stage::Starting | Stage::Ready | Stage::NotReady)
+            && self.broken.is_none()
+    }
+}
+
+/// Where a worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// On its way; has never been ready.
+    Starting,
+    /// Takes requests.
+    Ready,
+    /// Has been ready, but its readiness probe fails now.
+    NotReady,
+    /// Takes no new requests.
+    Draining {
+        /// When it is stopped whatever it still has.
+        deadline: Duration,
+        /// Whether every live gateway obeys a snapshot in which the worker drains.
+        gates_closed: bool,
+        /// Whether it may go back to work.
+        cancellable: bool,
+    },
+    /// Being ended by the driver.
+    Stopping,
+}
+
+/// How starting went lately.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartFacts {
+    /// No start before this time.
+    pub not_before: Option<Duration>,
+    /// Why the last attempt found no room, until there may be some.
+    pub no_room: Option<Arc<str>>,
+}

@@ -1,0 +1,212 @@
+//! How starts of one deployment went: back-off after failures, and when to give up for a while.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::facts::StartFacts;
+
+/// The first pause after a failed start; each further one is twice as long.
+const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest pause; Kubernetes' CrashLoopBackOff ends at the same.
+const BACK_OFF_MAX: Duration = Duration::from_secs(300);
+
+/// Starts that fail in a row until waiting requests are refused.
+const FAILURES_UNTIL_REFUSAL: u32 = 3;
+
+/// A worker that was ready for this long was a good start, whatever happens to it later.
+pub const PROVEN_AFTER: Duration = Duration::from_secs(10);
+
+/// After no room was found: when to look again if nothing was stopped before.
+const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
+
+/// Start times remembered for the estimate.
+const TIMES_MAX: usize = 9;
+
+/// The record of starts of one deployment.
+#[derive(Debug, Clone, Default)]
+pub struct StartRecord {
+    /// Failures since the last start that proved good.
+    failures: u32,
+    facts: StartFacts,
+    failed: Option<Failed>,
+    times: VecDeque<Duration>,
+}
+
+/// Starting failed for good: requests are refused until the time `until`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// What went wrong, for people.
+    pub reason: Arc<str>,
+    /// When it may be tried again.
+    pub until: Duration,
+}
+
+impl StartRecord {
+    /// What `plan` needs to know.
+    pub fn facts(&self) -> &StartFacts {
+        &self.facts
+    }
+
+    /// Whether starting failed for good and must not be tried at `now`.
+    pub fn failed(&self, now: Duration) -> Option<&Failed> {
+        self.failed.as_ref().filter(|failed| now < failed.until)
+    }
+
+    /// How long a start takes by experience: the median of the last ones.
+    pub fn estimate(&self) -> Option<Duration> {
+        let mut times: Vec<Duration> = self.times.iter().copied().collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
+    /// A worker became ready `took` after its start.
+    pub fn ready(&mut self, took: Duration) {
+        self.failed = None;
+        self.facts = StartFacts::default();
+        self.times.push_back(took);
+        if self.times.len() > TIMES_MAX {
+            self.times.pop_front();
+        }
+    }
+
+    /// A worker has been ready for `up` so far, and may have ended just now.
+    pub fn up_for(&mut self, up: Duration) {
+        if up >= PROVEN_AFTER {
+            self.failures = 0;
+        }
+    }
+
+    /// A start failed in a way that may go away: the worker ended before it proved good.
+    pub fn crashed(&mut self, reason: Arc<str>, now: Duration) {
+        self.fail(reason, self.failures + 1 >= FAILURES_UNTIL_REFUSAL, now);
+    }
+
+    /// A start failed in a way that is not likely to go away.
+    pub fn failed_for_good(&mut self, reason: Arc<str>, now: Duration) {
+        self.fail(reason, true, now);
+    }
+
+    /// There was no room for a worker.
+    pub fn no_room(&mut self, reason: Arc<str>, now: Duration) {
+        self.facts.no_room = Some(reason);
+        self.facts.not_before = Some(now + NO_ROOM_RETRY);
+    }
+
+    /// A worker exists, so there was room for it.
+    pub fn found_room(&mut self) {
+        self.facts.no_room = None;
+    }
+
+    /// A start failed for a reason outside of the worker: try again after a pause, refuse nobody.
+    pub fn pause(&mut self, now: Duration) {
+        self.fail(Arc::from(""), false, now);
+    }
+
+    /// There may be room again.
+    pub fn room_may_exist(&mut self) {
+        if self.facts.no_room.is_some() {
+            self.facts.not_before = None;
+        }
+    }
+
+    /// The deployment changed: what failed before says nothing.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+        self.failed = None;
+        self.facts = StartFacts::default();
+    }
+
+    fn fail(&mut self, reason: Arc<str>, refuse: bool, now: Duration) {
+        let doublings = self.failures.min(16);
+        let pause = BACK_OFF_FIRST
+            .saturating_mul(1 << doublings)
+            .min(BACK_OFF_MAX);
+        self.failures = self.failures.saturating_add(1);
+        let until = now + pause;
+        self.facts.not_before = self.facts.not_before.max(Some(until));
+        self.facts.no_room = None;
+        if refuse {
+            self.failed = Some(Failed { reason, until });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_the_third_failure_refuses() {
+        let mut record = StartRecord::default();
+        let mut now = at(100);
+        for (failure, pause) in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+            .into_iter()
+            .enumerate()
+        {
+            record.crashed("exit status 1".into(), now);
+            assert_eq!(record.facts().not_before, Some(now + at(pause)));
+            assert_eq!(record.failed(now).is_some(), failure >= 2);
+            now += at(pause);
+            assert_eq!(
+                record.failed(now),
+                None,
+                "after the pause it may be tried again"
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_that_proved_good_clears_the_record_and_one_that_did_not_does_not() {
+        let mut record = StartRecord::default();
+        for _ in 0..2 {
+            record.crashed("crash".into(), at(1));
+        }
+        record.ready(at(3));
+        record.up_for(at(1));
+        record.crashed("crash".into(), at(9));
+        assert!(record.failed(at(9)).is_some(), "three in a row");
+        record.ready(at(3));
+        record.up_for(at(10));
+        record.crashed("crash".into(), at(30));
+        assert!(record.failed(at(30)).is_none());
+        assert_eq!(record.facts().not_before, Some(at(31)));
+    }
+
+    #[test]
+    fn a_reload_forgets_failures_at_once() {
+        let mut record = StartRecord::default();
+        record.failed_for_good("no such program".into(), at(5));
+        assert!(record.failed(at(5)).is_some());
+        record.reset();
+        assert_eq!(
+            (record.failed(at(5)), record.facts()),
+            (None, &StartFacts::default())
+        );
+    }
+
+    #[test]
+    fn the_estimate_is_the_median_of_the_last_starts() {
+        let mut record = StartRecord::default();
+        assert_eq!(record.estimate(), None);
+        for took in [500, 3, 2, 4, 3, 3, 3, 3, 3, 90] {
+            record.ready(at(took));
+        }
+        assert_eq!(record.estimate(), Some(at(3)));
+    }
+
+    #[test]
+    fn no_room_is_not_a_failure() {
+        let mut record = StartRecord::default();
+        for _ in 0..10 {
+            record.no_room("no GPU free".into(), at(1));
+        }
+        assert_eq!(record.failed(at(1)), None);
+        assert_eq!(record.facts().not_before, Some(at(2)));
+        record.room_may_exist();
+        assert_eq!(record.facts().not_before, None);
+    }
+}

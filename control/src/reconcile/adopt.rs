@@ -1,0 +1,159 @@
+//! Begins where an earlier run of control ended.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use penstock_config::{
+    Config,
+    fleet::{FleetSnapshot, LoadReport, WorkerId},
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Command, Drivers, Inbox, Reconciler, carry_out::at_address, deployment::DeploymentState,
+    executor::Executor, worker::Worker,
+};
+use crate::{
+    clock::Clock,
+    driver::{NewWorker, WorkerExit},
+    reports::Gateways,
+    scale::{History, ScaleState},
+    status::ConfigStatus,
+    store::{Remembered, Store, WorkerRow},
+};
+
+/// Where the outside talks to the loop.
+pub(crate) struct Ends {
+    pub(crate) reports: mpsc::Receiver<LoadReport>,
+    pub(crate) exits: mpsc::UnboundedReceiver<WorkerExit>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) snapshots: watch::Sender<Arc<FleetSnapshot>>,
+}
+
+impl Reconciler {
+    /// Makes the loop for a configuration, with what an earlier run left. Workers whose deployment
+    /// still exists are taken over; if it changed meanwhile they are replaced as after a reload.
+    /// All others are ended.
+    pub(crate) fn new(
+        config: &Arc<Config>,
+        drivers: Drivers,
+        store: Store,
+        remembered: Remembered,
+        ends: Ends,
+    ) -> (Self, Inbox) {
+        let clock = Clock::start();
+        let now = clock.now();
+        let (facts, facts_end) = mpsc::unbounded_channel();
+        let (probe_events, probes_end) = mpsc::unbounded_channel();
+        let workers_ran = !remembered.workers.is_empty();
+        let mut this = Self {
+            clock,
+            config: ConfigStatus::default(),
+            services: BTreeMap::new(),
+            gateways: Gateways::new(workers_ran, now),
+            owners: HashMap::new(),
+            executor: Executor::new(drivers, store.clone(), facts),
+            probe_events,
+            store,
+            snapshots: ends.snapshots,
+            generation: 0,
+            touched: BTreeSet::new(),
+            due: BTreeMap::new(),
+            next_tick: now,
+            workers_made: 0,
+            run: clock.wall_ms(now),
+            adopting: 0,
+            stale: BTreeSet::new(),
+            shutting_down: None,
+        };
+        this.apply(config);
+        this.take_over(remembered);
+        let inbox = Inbox {
+            reports: ends.reports,
+            exits: ends.exits,
+            commands: ends.commands,
+            facts: facts_end,
+            probes: probes_end,
+        };
+        (this, inbox)
+    }
+
+    fn take_over(&mut self, remembered: Remembered) {
+        let now = self.clock.now();
+        let mut kept = Vec::new();
+        for row in remembered.workers {
+            match self.adopt(&row) {
+                Some(id) => kept.push(id),
+                None => self.executor.forget(WorkerId(row.id.into())),
+            }
+        }
+        let mut histories: HashMap<(String, String), Vec<_>> = HashMap::new();
+        for row in remembered.desired {
+            let change = (self.clock.at_wall_ms(row.at_ms), row.desired);
+            histories
+                .entry((row.service, row.deployment))
+                .or_default()
+                .push(change);
+        }
+        for deployment in self
+            .services
+            .values_mut()
+            .flat_map(|service| service.deployments.values_mut())
+        {
+            let key = (
+                deployment.key.service.to_string(),
+                deployment.key.deployment.to_string(),
+            );
+            let history = History::restore(histories.remove(&key).unwrap_or_default());
+            deployment.begin_with(history, now);
+        }
+        // What is running and not in the state file, or not wanted any more.
+        self.adopting += 1;
+        self.executor.sweep(kept);
+    }
+
+    /// Takes over one worker; `None` when there is no place for it.
+    fn adopt(&mut self, row: &WorkerRow) -> Option<WorkerId> {
+        let now = self.clock.now();
+        let service = self.services.get_mut(row.service.as_str())?;
+        let deployment = service.deployments.get_mut(row.deployment.as_str())?;
+        let spec = if deployment.is_static() {
+            at_address(&deployment.spec, &row.revision).filter(|_| !row.saved.is_empty())?
+        } else {
+            Arc::clone(&deployment.spec)
+        };
+        let key = deployment.key.clone();
+        let new = NewWorker {
+            id: WorkerId(row.id.as_str().into()),
+            service: key.service.clone(),
+            deployment: key.deployment.clone(),
+            slot: row.slot,
+            spec,
+        };
+        let id = new.id.clone();
+        deployment.workers.push(Worker::new(
+            new.clone(),
+            row.revision.as_str().into(),
+            true,
+            now,
+        ));
+        self.owners.insert(id.clone(), key);
+        self.adopting += 1;
+        self.executor.adopt(new, row.saved.clone());
+        Some(id)
+    }
+}
+
+impl DeploymentState {
+    /// As many workers are desired as there are, within the bounds.
+    fn begin_with(&mut self, history: History, now: std::time::Duration) {
+        let running = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
+        let scaling = &self.spec.scaling;
+        let desired = running.clamp(scaling.min, scaling.max);
+        self.scale = ScaleState::new(desired, history, now);
+        self.decision.desired = desired;
+        self.decision.before = desired;
+    }
+}

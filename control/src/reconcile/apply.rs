@@ -1,0 +1,106 @@
+//! Follows a new configuration.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use penstock_config::{Config, Service};
+
+use super::{
+    Reconciler, ServiceState,
+    deployment::{DeploymentState, Key},
+    worker::Life,
+};
+use crate::{scale::ScaleState, status::ConfigStatus};
+
+impl Reconciler {
+    /// Takes over a configuration. What did not change is left alone; what is not in it any more
+    /// drains.
+    pub(super) fn apply(&mut self, config: &Arc<Config>) {
+        let now = self.clock.now();
+        self.config = ConfigStatus::loaded(config, self.clock.wall_ms(now));
+        for (name, service) in &mut self.services {
+            if !config.services.contains_key(name) && !service.removed {
+                service.removed = true;
+                service.deployments.values_mut().for_each(remove);
+                self.stale.insert(name.clone());
+            }
+        }
+        for (name, spec) in &config.services {
+            let unchanged = self
+                .services
+                .get(name)
+                .is_some_and(|known| !known.removed && *known.spec == **spec);
+            if !unchanged {
+                self.follow(spec);
+                self.stale.insert(name.clone());
+            }
+        }
+        self.next_tick = now;
+    }
+
+    fn follow(&mut self, spec: &Arc<Service>) {
+        let now = self.clock.now();
+        let events = self.probe_events.clone();
+        let service = self
+            .services
+            .entry(spec.name.clone())
+            .or_insert_with(|| ServiceState {
+                spec: Arc::clone(spec),
+                removed: false,
+                deployments: BTreeMap::new(),
+                published: None,
+            });
+        service.spec = Arc::clone(spec);
+        service.removed = false;
+        for (name, deployment) in &mut service.deployments {
+            if !spec.deployments.contains_key(name) && !deployment.removed {
+                remove(deployment);
+            }
+        }
+        for (name, wanted) in &spec.deployments {
+            if let Some(deployment) = service.deployments.get_mut(name) {
+                let probes_changed = deployment.spec.probes != wanted.probes;
+                if deployment.removed {
+                    deployment.scale = ScaleState::new(deployment.ready(), Default::default(), now);
+                }
+                deployment.follow(wanted);
+                if probes_changed {
+                    deployment.probe_anew(&events);
+                }
+            } else {
+                let key = Key {
+                    service: spec.name.clone(),
+                    deployment: name.clone(),
+                };
+                let scale = ScaleState::new(wanted.scaling.min, Default::default(), now);
+                service.deployments.insert(
+                    name.clone(),
+                    DeploymentState::new(key, Arc::clone(wanted), scale),
+                );
+            }
+        }
+    }
+}
+
+fn remove(deployment: &mut DeploymentState) {
+    deployment.removed = true;
+    deployment.changed = true;
+}
+
+impl DeploymentState {
+    /// Probes all workers by the new settings.
+    fn probe_anew(
+        &mut self,
+        events: &tokio::sync::mpsc::UnboundedSender<crate::probe::ProbeEvent>,
+    ) {
+        for worker in &mut self.workers {
+            if let Some(address) = worker.address.filter(|_| worker.life != Life::Stopping) {
+                worker.probing = Some(crate::probe::watch(
+                    &worker.new,
+                    address,
+                    &self.spec.probes,
+                    events.clone(),
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Executes plans.
+
+use std::{sync::Arc, time::Duration};
+
+use penstock_config::{Deployment, Source, StaticAddress, fleet::WorkerId};
+
+use super::{
+    Reconciler,
+    deployment::{DeploymentState, Key},
+    worker::{Life, Worker},
+};
+use crate::{
+    driver::NewWorker,
+    plan::{Action, DrainCause, StopCause},
+};
+
+impl Reconciler {
+    pub(super) fn carry_out(&mut self, key: &Key, action: Action, now: Duration) {
+        match action {
+            Action::Start { slot } => self.start(key, slot, now),
+            Action::Drain { id, why } => self.drain(&id, why, now),
+            Action::Undrain { id } => self.undrain(&id, now),
+            Action::Stop { id, why } => self.stop(&id, why, now),
+        }
+    }
+
+    fn start(&mut self, key: &Key, slot: u32, now: Duration) {
+        let id = self.new_id(key);
+        let Some(deployment) = self.deployment_mut(key) else {
+            return;
+        };
+        let Some((spec, revision)) = what_to_run(deployment) else {
+            return;
+        };
+        let new = NewWorker {
+            id: id.clone(),
+            service: key.service.clone(),
+            deployment: key.deployment.clone(),
+            slot,
+            spec,
+        };
+        let worker = Worker::new(new, revision, false, now);
+        deployment.workers.push(worker);
+        if let Some(worker) = deployment_worker(&self.services, key) {
+            self.executor.start(worker);
+        }
+        self.owners.insert(id, key.clone());
+        self.note(
+            key,
+            "worker_starting",
+            &format!("worker {slot} is being started"),
+            now,
+        );
+    }
+
+    fn drain(&mut self, id: &WorkerId, why: DrainCause, now: Duration) {
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let deadline = now + deployment.spec.drain_timeout;
+        let worker = &mut deployment.workers[place];
+        worker.life = Life::Draining {
+            cause: why,
+            deadline,
+            generation: None,
+        };
+        let slot = worker.new.slot;
+        deployment.changed = true;
+        let why = match why {
+            DrainCause::Surplus => "not needed any more",
+            DrainCause::Outdated => "replaced by a newer revision",
+            DrainCause::Broken => "it fails its liveness probe",
+        };
+        self.note(
+            &key,
+            "worker_draining",
+            &format!("worker {slot} drains: {why}"),
+            now,
+        );
+    }
+
+    fn undrain(&mut self, id: &WorkerId, now: Duration) {
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = &mut deployment.workers[place];
+        worker.life = Life::Serving;
+        let slot = worker.new.slot;
+        deployment.changed = true;
+        self.note(
+            &key,
+            "worker_undrained",
+            &format!("worker {slot} is needed again"),
+            now,
+        );
+    }
+
+    fn stop(&mut self, id: &WorkerId, why: StopCause, now: Duration) {
+        let executor = self.executor.clone();
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = &mut deployment.workers[place];
+        worker.life = Life::Stopping;
+        worker.probing = None;
+        worker.cancelled.set();
+        if worker.address.is_some() {
+            executor.stop(&worker.new);
+        }
+        // Else its start is under way, and it is stopped when that has come to something.
+        let text = format!(
+            "worker {} is stopped: {}",
+            worker.new.slot,
+            explain(worker, why, &deployment.spec)
+        );
+        if matches!(why, StopCause::StartTimeout | StopCause::Broken) {
+            let reason = failure(worker, why, &deployment.spec);
+            deployment.metrics.start_failed();
+            match why {
+                StopCause::StartTimeout if deployment.is_static() => deployment.starts.pause(now),
+                StopCause::StartTimeout => deployment.starts.failed_for_good(reason, now),
+                _ => deployment.starts.crashed(reason, now),
+            }
+        }
+        deployment.changed = true;
+        self.note(&key, "worker_stopping", &text, now);
+    }
+
+    /// From now on no worker is waited for.
+    pub(super) fn hurry(&mut self) {
+        let now = self.clock.now();
+        for service in self.services.values_mut() {
+            for deployment in service.deployments.values_mut() {
+                for worker in &mut deployment.workers {
+                    if let Life::Draining { deadline, .. } = &mut worker.life {
+                        *deadline = now.min(*deadline);
+                    }
+                }
+            }
+        }
+        self.next_tick = now;
+    }
+
+    /// An identity that no worker ever had.
+    fn new_id(&mut self, key: &Key) -> WorkerId {
+        self.workers_made += 1;
+        let Key {
+            service,
+            deployment,
+        } = key;
+        WorkerId(
+            format!(
+                "{service}-{deployment}-{:x}-{:x}",
+                self.run, self.workers_made
+            )
+            .into(),
+        )
+    }
+}
+
+/// The worker that was pushed last.
+fn deployment_worker<'a>(
+    services: &'a std::collections::BTreeMap<penstock_config::ServiceName, super::ServiceState>,
+    key: &Key,
+) -> Option<&'a Worker> {
+    services
+        .get(&key.service)?
+        .deployments
+        .get(&key.deployment)?
+        .workers
+        .last()
+}
+
+/// Settings and revision of a new worker. A static one gets the settings with one address only,
+/// its own.
+fn what_to_run(deployment: &DeploymentState) -> Option<(Arc<Deployment>, Arc<str>)> {
+    if !deployment.is_static() {
+        return Some((
+            Arc::clone(&deployment.spec),
+            Arc::clone(&deployment.revision),
+        ));
+    }
+    let address = deployment.free_address()?;
+    Some((at_address(&deployment.spec, &address)?, address))
+}
+
+/// The settings of a static deployment with one of its addresses only.
+pub(super) fn at_address(spec: &Arc<Deployment>, address: &str) -> Option<Arc<Deployment>> {
+    let Source::Static(addresses) = &spec.source else {
+        return None;
+    };
+    let own: Vec<StaticAddress> = addresses
+        .iter()
+        .find(|known| known.address == address)
+        .cloned()
+        .into_iter()
+        .collect();
+    Some(Arc::new(Deployment {
+        source: Source::Static(own),
+        ..Deployment::clone(spec)
+    }))
+}
+
+fn explain(worker: &Worker, why: StopCause, spec: &Deployment) -> String {
+    match why {
+        StopCause::Drained => "nothing is left to do".to_owned(),
+        StopCause::DrainDeadline => {
+            format!(
+                "it did not finish within drain_timeout ({:?})",
+                spec.drain_timeout
+            )
+        }
+        StopCause::Unwanted => "not needed any more".to_owned(),
+        StopCause::StartTimeout | StopCause::Broken => failure(worker, why, spec).to_string(),
+    }
+}
+
+/// Why a start failed, with what the probes last said.
+fn failure(worker: &Worker, why: StopCause, spec: &Deployment) -> Arc<str> {
+    match (why, &worker.broken, &worker.probe_failure) {
+        (StopCause::Broken, Some(reason), _) => format!("liveness probe: {reason}").into(),
+        (_, _, Some(reason)) => format!(
+            "not ready within start_timeout ({:?}): {reason}",
+            spec.start_timeout
+        )
+        .into(),
+        _ => format!("not ready within start_timeout ({:?})", spec.start_timeout).into(),
+    }
+}

@@ -1,0 +1,240 @@
+//! One deployment: its settings, workers and memory, and one turn of observe → decide → plan.
+
+use std::{sync::Arc, time::Duration};
+
+use penstock_config::{
+    Deployment, DeploymentName, ServiceName,
+    fleet::{DeploymentFleet, Phase},
+};
+
+use super::{
+    revision::{is_current, revision, wanted_addresses},
+    worker::{Life, Worker},
+};
+use crate::{
+    metrics::DeploymentMetrics,
+    plan::{Plan, Situation, StartRecord, WorkerFacts, plan},
+    reports::{Gateways, Measured, Tracker},
+    scale::{Decision, Observation, Reason, ScaleState, decide},
+};
+
+/// Which deployment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) service: ServiceName,
+    pub(super) deployment: DeploymentName,
+}
+
+/// Everything about one deployment.
+pub(super) struct DeploymentState {
+    pub(super) key: Key,
+    pub(super) spec: Arc<Deployment>,
+    pub(super) revision: Arc<str>,
+    /// Not configured any more; stays until its workers are gone.
+    pub(super) removed: bool,
+    pub(super) scale: ScaleState,
+    pub(super) starts: StartRecord,
+    pub(super) tracker: Tracker,
+    pub(super) workers: Vec<Worker>,
+    pub(super) measured: Measured,
+    pub(super) decision: Decision,
+    pub(super) phase: Phase,
+    /// Whether the gateways must be told something.
+    pub(super) changed: bool,
+    pub(super) metrics: DeploymentMetrics,
+}
+
+/// What holds for all deployments in one turn.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub(super) now: Duration,
+    pub(super) gateways: &'a Gateways,
+    pub(super) shutting_down: bool,
+    /// Workers of an earlier run may still hold GPUs and ports: start none yet.
+    pub(super) starts_wait: bool,
+}
+
+impl DeploymentState {
+    pub(super) fn new(key: Key, spec: Arc<Deployment>, scale: ScaleState) -> Self {
+        let desired = scale.desired();
+        Self {
+            metrics: DeploymentMetrics::new(key.service.as_str(), key.deployment.as_str()),
+            revision: revision(&spec),
+            key,
+            spec,
+            removed: false,
+            scale,
+            starts: StartRecord::default(),
+            tracker: Tracker::default(),
+            workers: Vec::new(),
+            measured: Measured::default(),
+            decision: Decision::fixed(desired, desired, Reason::Asleep),
+            phase: Phase::Cold,
+            changed: true,
+        }
+    }
+
+    /// Takes over new settings.
+    pub(super) fn follow(&mut self, spec: &Arc<Deployment>) {
+        if !self.removed && *self.spec == **spec {
+            return;
+        }
+        self.spec = Arc::clone(spec);
+        self.revision = revision(spec);
+        self.removed = false;
+        self.changed = true;
+        // Whatever failed may be what was mended.
+        self.starts.reset();
+    }
+
+    pub(super) fn is_static(&self) -> bool {
+        wanted_addresses(&self.spec).is_some()
+    }
+
+    pub(super) fn ready(&self) -> u32 {
+        count(self.workers.iter().filter(|worker| worker.is_ready()))
+    }
+
+    /// Observes, decides and plans. Nothing but the memory of this deployment changes.
+    pub(super) fn turn(&mut self, turn: Turn<'_>) -> Plan {
+        let workers = &self.workers;
+        let is_draining = |id: &_| {
+            workers
+                .iter()
+                .any(|worker| worker.id() == id && worker.is_draining())
+        };
+        self.measured = self.tracker.measure(turn.gateways, is_draining, turn.now);
+        self.note_proven(turn.now);
+        self.decision = self.decide(turn);
+        let facts: Vec<WorkerFacts> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let outdated = !is_current(&self.spec, &self.revision, &worker.revision);
+                worker.facts(outdated, &self.tracker, turn.gateways, turn.shutting_down)
+            })
+            .collect();
+        let situation = Situation {
+            workers: &facts,
+            starts: self.starts.facts(),
+            start_timeout: self.spec.start_timeout,
+            starts_wait: turn.starts_wait,
+        };
+        plan(&self.decision, &situation, turn.now)
+    }
+
+    fn decide(&mut self, turn: Turn<'_>) -> Decision {
+        let before = self.decision.desired;
+        if turn.shutting_down {
+            return Decision::fixed(before, 0, Reason::Shutdown);
+        }
+        if self.removed {
+            return Decision::fixed(before, 0, Reason::Removed);
+        }
+        if let Some(wanted) = wanted_addresses(&self.spec) {
+            let desired = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+            return Decision::fixed(before, desired, Reason::Given);
+        }
+        let ready = self.ready();
+        let seen = Observation {
+            current: self.measured.current,
+            queued: self.measured.queued,
+            load: self.measured.load,
+            ready,
+            starting: count(
+                self.workers
+                    .iter()
+                    .filter(|worker| worker.life == Life::Starting),
+            ),
+            hold: turn.gateways.hold(turn.now),
+            start_failed: ready == 0 && self.starts.failed(turn.now).is_some(),
+        };
+        decide(&self.spec.scaling, &seen, &mut self.scale, turn.now)
+    }
+
+    /// A worker that has been ready for a while was a good start.
+    fn note_proven(&mut self, now: Duration) {
+        let longest = self
+            .workers
+            .iter()
+            .filter(|worker| worker.is_ready())
+            .filter_map(|w| w.ready_at)
+            .min();
+        if let Some(ready_at) = longest {
+            self.starts.up_for(now.saturating_sub(ready_at));
+        }
+    }
+
+    /// Brings the phase up to date; to be called after the plan was carried out.
+    pub(super) fn update_phase(&mut self, now: Duration) {
+        let phase = self.phase_at(now);
+        let same = match (&phase, &self.phase) {
+            // How long it still lasts shrinks all the time; that is no news.
+            (Phase::Failed { reason, .. }, Phase::Failed { reason: known, .. }) => reason == known,
+            (new, known) => new == known,
+        };
+        if !same {
+            self.phase = phase;
+            self.changed = true;
+        }
+    }
+
+    fn phase_at(&self, now: Duration) -> Phase {
+        if self.ready() > 0 {
+            return Phase::Warm;
+        }
+        if self.is_static() {
+            return Phase::Cold;
+        }
+        if let Some(failed) = self.starts.failed(now) {
+            let retry_after = failed.until.saturating_sub(now);
+            return Phase::Failed {
+                reason: Arc::clone(&failed.reason),
+                retry_after,
+            };
+        }
+        let on_their_way = self
+            .workers
+            .iter()
+            .any(|w| matches!(w.life, Life::Starting | Life::Serving));
+        if on_their_way || self.decision.desired > 0 {
+            Phase::Starting
+        } else {
+            Phase::Cold
+        }
+    }
+
+    /// How the gateways see it.
+    pub(super) fn fleet(&self) -> DeploymentFleet {
+        let mut workers: Vec<_> = self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.entry(&self.spec))
+            .collect();
+        workers.sort_unstable_by_key(|worker| worker.slot);
+        DeploymentFleet {
+            spec: Arc::clone(&self.spec),
+            phase: self.phase.clone(),
+            workers,
+            start_estimate: self.starts.estimate(),
+        }
+    }
+
+    /// The first address of a static deployment that no worker has.
+    pub(super) fn free_address(&self) -> Option<Arc<str>> {
+        let wanted = wanted_addresses(&self.spec)?;
+        let is_taken = |address: &str| {
+            self.workers
+                .iter()
+                .any(|worker| *worker.revision == *address)
+        };
+        wanted
+            .into_iter()
+            .find(|address| !is_taken(address))
+            .map(Arc::from)
+    }
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}

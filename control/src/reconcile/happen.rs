@@ -1,0 +1,308 @@
+//! Takes in what happened: load reports, exits, probes, results of driver calls.
+
+use std::sync::Arc;
+
+use penstock_config::fleet::{DeploymentLoad, LoadReport, WorkerId};
+
+use super::{Reconciler, deployment::DeploymentState, executor::Fact, worker::Life};
+use crate::{
+    driver::{StartError, StartedWorker, WorkerExit},
+    probe::ProbeEvent,
+    reports::Base,
+};
+
+impl Reconciler {
+    pub(super) fn on_report(&mut self, report: &LoadReport) {
+        let now = self.clock.now();
+        let Some(base) = self.gateways.take(report, now) else {
+            return;
+        };
+        if !matches!(base, Base::Last { .. }) {
+            tracing::info!(gateway = report.gateway, "a gateway reports");
+        }
+        for load in &report.deployments {
+            let service = self.services.get_mut(&load.service);
+            let Some(deployment) =
+                service.and_then(|service| service.deployments.get_mut(&load.deployment))
+            else {
+                continue;
+            };
+            deployment
+                .tracker
+                .take(report.gateway, report.sequence, load, base, now);
+            note_answers(deployment, load);
+            if cannot_wait(deployment, load) {
+                self.touched.insert(deployment.key.clone());
+            }
+        }
+        self.touch_draining();
+    }
+
+    /// A gateway may have closed its gate for a draining worker, also one of a deployment that it
+    /// no longer mentions.
+    fn touch_draining(&mut self) {
+        for service in self.services.values() {
+            for deployment in service.deployments.values() {
+                if deployment
+                    .workers
+                    .iter()
+                    .any(|worker| matches!(worker.life, Life::Draining { .. }))
+                {
+                    self.touched.insert(deployment.key.clone());
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_exit(&mut self, exit: WorkerExit) {
+        let now = self.clock.now();
+        let Some((key, deployment, place)) = self.worker_mut(&exit.id) else {
+            return;
+        };
+        if deployment.workers[place].life == Life::Stopping {
+            // It was asked to; the driver says when nothing of it is left.
+            return;
+        }
+        let worker = deployment.workers.swap_remove(place);
+        deployment.changed = true;
+        let up = worker.ready_at.map(|ready_at| now.saturating_sub(ready_at));
+        let reason: Arc<str> = exit.reason.into();
+        if let Some(up) = up {
+            deployment.starts.up_for(up);
+        }
+        let proven = up.is_some_and(|up| up >= crate::plan::PROVEN_AFTER);
+        if !proven && worker.life != (Life::Stopping) && !worker.is_draining() {
+            deployment.starts.crashed(Arc::clone(&reason), now);
+            deployment.metrics.start_failed();
+        }
+        self.owners.remove(&exit.id);
+        self.executor.forget(exit.id);
+        self.note(
+            &key,
+            "worker_ended",
+            &format!("worker {} ended: {reason}", worker.new.slot),
+            now,
+        );
+        self.touched.insert(key);
+        self.room_may_exist();
+    }
+
+    pub(super) fn on_probe(&mut self, event: ProbeEvent) {
+        match event {
+            ProbeEvent::Ready(id) => self.on_ready(&id),
+            ProbeEvent::NotReady(id, reason) => self.on_not_ready(&id, reason.into()),
+            ProbeEvent::LivenessFailed(id, reason) => self.on_liveness_failed(&id, reason.into()),
+        }
+    }
+
+    fn on_ready(&mut self, id: &WorkerId) {
+        let now = self.clock.now();
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = &mut deployment.workers[place];
+        worker.passes = true;
+        worker.probe_failure = None;
+        deployment.changed = true;
+        let slot = worker.new.slot;
+        let mut text = format!("worker {slot} is ready again");
+        if worker.life == Life::Starting {
+            worker.life = Life::Serving;
+            worker.ready_at = Some(now);
+            let took = now.saturating_sub(worker.started_at);
+            if worker.adopted {
+                text = format!("worker {slot} of an earlier run is ready");
+            } else {
+                text = format!("worker {slot} is ready after {:.1} s", took.as_secs_f64());
+                deployment.starts.ready(took);
+                deployment.metrics.started(took.as_secs_f64());
+            }
+        }
+        self.note(&key, "worker_ready", &text, now);
+        self.touched.insert(key);
+    }
+
+    fn on_not_ready(&mut self, id: &WorkerId, reason: Arc<str>) {
+        let now = self.clock.now();
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = &mut deployment.workers[place];
+        let was_ready = worker.is_ready();
+        worker.passes = false;
+        worker.probe_failure = Some(Arc::clone(&reason));
+        let slot = worker.new.slot;
+        if was_ready {
+            deployment.changed = true;
+            self.note(
+                &key,
+                "worker_not_ready",
+                &format!("worker {slot} is not ready: {reason}"),
+                now,
+            );
+            self.touched.insert(key);
+        }
+    }
+
+    fn on_liveness_failed(&mut self, id: &WorkerId, reason: Arc<str>) {
+        let now = self.clock.now();
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        if deployment.is_static() {
+            // There is nothing to replace it with. Its readiness decides.
+            return;
+        }
+        let worker = &mut deployment.workers[place];
+        let slot = worker.new.slot;
+        worker.broken = Some(Arc::clone(&reason));
+        self.note(
+            &key,
+            "worker_broken",
+            &format!("worker {slot} fails its liveness probe: {reason}"),
+            now,
+        );
+        self.touched.insert(key);
+    }
+
+    pub(super) fn on_fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Started(id, Ok(started)) => self.on_exists(&id, started),
+            Fact::Started(id, Err(error)) => self.on_start_failed(&id, error),
+            Fact::CalledOff(id) | Fact::Stopped(id) => self.on_gone(&id),
+            Fact::Adopted(id, found) => {
+                self.one_adopted();
+                match found {
+                    Some(started) => self.on_exists(&id, started),
+                    None => self.on_gone(&id),
+                }
+            }
+            Fact::Swept => self.one_adopted(),
+        }
+    }
+
+    /// A worker exists now. It is probed until it is to end.
+    fn on_exists(&mut self, id: &WorkerId, started: StartedWorker) {
+        let (executor, events) = (self.executor.clone(), self.probe_events.clone());
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        deployment.starts.found_room();
+        let probes = &deployment.spec.probes;
+        let worker = &mut deployment.workers[place];
+        worker.address = Some(started.address);
+        if worker.life == Life::Stopping {
+            // It was called off while it was being started.
+            executor.stop(&worker.new);
+        } else {
+            worker.probing = Some(crate::probe::watch(
+                &worker.new,
+                started.address,
+                probes,
+                events,
+            ));
+        }
+        self.touched.insert(key);
+    }
+
+    fn on_start_failed(&mut self, id: &WorkerId, error: StartError) {
+        let now = self.clock.now();
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = deployment.workers.swap_remove(place);
+        let reason: Arc<str> = error.to_string().into();
+        let called_off = worker.life == Life::Stopping;
+        let fixed = deployment.is_static();
+        let mut kind = "start_failed";
+        match error {
+            _ if called_off => {}
+            StartError::NoRoom(_) => {
+                // Said once, not with every attempt.
+                let known = deployment.starts.facts().no_room.as_deref() == Some(&*reason);
+                kind = if known { "" } else { "no_room" };
+                deployment.starts.no_room(Arc::clone(&reason), now);
+            }
+            // A name that cannot be looked up now may be found later.
+            StartError::Failed(_) if fixed => deployment.starts.pause(now),
+            StartError::Failed(_) => {
+                deployment.starts.failed_for_good(Arc::clone(&reason), now);
+                deployment.metrics.start_failed();
+            }
+        }
+        self.owners.remove(id);
+        if !called_off && !kind.is_empty() {
+            self.note(
+                &key,
+                kind,
+                &format!("no worker {}: {reason}", worker.new.slot),
+                now,
+            );
+        }
+        self.touched.insert(key);
+    }
+
+    /// Nothing is left of a worker.
+    fn on_gone(&mut self, id: &WorkerId) {
+        let now = self.clock.now();
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = deployment.workers.swap_remove(place);
+        deployment.changed = true;
+        self.owners.remove(id);
+        self.note(
+            &key,
+            "worker_gone",
+            &format!("worker {} is gone", worker.new.slot),
+            now,
+        );
+        self.touched.insert(key);
+        self.room_may_exist();
+    }
+
+    fn one_adopted(&mut self) {
+        self.adopting = self.adopting.saturating_sub(1);
+        if self.adopting == 0 {
+            // Starts waited for this.
+            self.next_tick = self.clock.now();
+        }
+    }
+
+    /// Something ended: whoever waits for a GPU may try again.
+    fn room_may_exist(&mut self) {
+        for service in self.services.values_mut() {
+            for deployment in service.deployments.values_mut() {
+                if deployment.starts.facts().no_room.is_some() {
+                    deployment.starts.room_may_exist();
+                    self.touched.insert(deployment.key.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Whether a report asks for a turn before the next tick: somebody waits, or the load is alive.
+fn cannot_wait(deployment: &DeploymentState, load: &DeploymentLoad) -> bool {
+    load.current > 0 || load.queued > 0 || (deployment.decision.desired == 0 && load.arrivals > 0)
+}
+
+/// An answered request is as good as a passed liveness probe: a busy worker may answer probes late.
+fn note_answers(deployment: &mut DeploymentState, load: &DeploymentLoad) {
+    if deployment.spec.probes.live.is_none() {
+        return;
+    }
+    for seen in &load.workers {
+        let worker = deployment
+            .workers
+            .iter_mut()
+            .find(|worker| *worker.id() == seen.id);
+        let Some(worker) = worker.filter(|worker| worker.answered < seen.answered) else {
+            continue;
+        };
+        worker.answered = seen.answered;
+        if let Some(probing) = &worker.probing {
+            probing.note_traffic();
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Writes down what was decided and what happened.
+
+use std::time::Duration;
+
+use super::{Reconciler, deployment::Key, deployment_mut};
+use crate::store::{DesiredRow, JournalEntry};
+
+impl Reconciler {
+    /// Writes down a decision if it changed the desired count.
+    pub(super) fn note_decision(&mut self, key: &Key, now: Duration) {
+        let Some(deployment) = deployment_mut(&mut self.services, key) else {
+            return;
+        };
+        let decision = &deployment.decision;
+        if decision.desired == decision.before {
+            return;
+        }
+        deployment.metrics.decided(&decision.reason);
+        let load = &deployment.measured;
+        let mut details = vec![format!(
+            "in flight or queued: {}, of these queued: {}, ready workers: {}",
+            load.current,
+            load.queued,
+            deployment.ready()
+        )];
+        details.extend(decision.wishes.iter().map(|wish| format!("wish: {wish}")));
+        details.extend(
+            decision
+                .clamps
+                .iter()
+                .map(|clamp| format!("clamp: {clamp}")),
+        );
+        let (before, desired) = (decision.before, decision.desired);
+        let text = format!("{before} → {desired} workers: {}", decision.reason);
+        tracing::info!(
+            service = %key.service, deployment = %key.deployment, before, desired,
+            reason = %deployment.decision.reason, "scaled"
+        );
+        let at_ms = self.clock.wall_ms(now);
+        let (service, name) = (key.service.to_string(), key.deployment.to_string());
+        self.store.desired(DesiredRow {
+            at_ms,
+            service: service.clone(),
+            deployment: name.clone(),
+            desired,
+        });
+        self.store.note(JournalEntry {
+            at_ms,
+            service,
+            deployment: name,
+            kind: deployment.decision.reason.label().to_owned(),
+            text,
+            before: Some(before),
+            desired: Some(desired),
+            details,
+        });
+    }
+
+    /// Writes down something that happened to a worker.
+    pub(super) fn note(&self, key: &Key, kind: &str, text: &str, now: Duration) {
+        tracing::info!(service = %key.service, deployment = %key.deployment, "{text}");
+        self.store.note(JournalEntry {
+            at_ms: self.clock.wall_ms(now),
+            service: key.service.to_string(),
+            deployment: key.deployment.to_string(),
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+            before: None,
+            desired: None,
+            details: Vec::new(),
+        });
+    }
+}

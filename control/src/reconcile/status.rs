@@ -1,0 +1,102 @@
+//! Describes the state for the API.
+
+use std::time::Duration;
+
+use penstock_config::fleet::Phase;
+
+use super::{
+    Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
+};
+use crate::status::{DeploymentStatus, ServiceStatus, Status, WorkerStatus};
+
+impl Reconciler {
+    pub(super) fn status(&self) -> Status {
+        let now = self.clock.now();
+        Status {
+            generation: self.generation,
+            gateway_generation: self.gateways.generation(),
+            config: self.config.clone(),
+            services: self
+                .services
+                .values()
+                .map(|service| describe_service(service, now))
+                .collect(),
+        }
+    }
+}
+
+fn describe_service(service: &ServiceState, now: Duration) -> ServiceStatus {
+    ServiceStatus {
+        name: service.spec.name.to_string(),
+        display_name: service.spec.display_name.clone(),
+        hosts: service.spec.hosts.clone(),
+        removed: service.removed,
+        deployments: service
+            .deployments
+            .values()
+            .map(|d| describe_deployment(d, now))
+            .collect(),
+    }
+}
+
+fn describe_deployment(deployment: &DeploymentState, now: Duration) -> DeploymentStatus {
+    let (phase, phase_reason) = match &deployment.phase {
+        Phase::Cold => ("cold", None),
+        Phase::Starting => ("starting", None),
+        Phase::Warm => ("warm", None),
+        Phase::Failed { reason, .. } => ("failed", Some(reason.to_string())),
+        Phase::Paused { reason } => ("paused", Some(reason.to_string())),
+    };
+    let decision = &deployment.decision;
+    let mut workers: Vec<WorkerStatus> = deployment
+        .workers
+        .iter()
+        .map(|worker| describe_worker(deployment, worker, now))
+        .collect();
+    workers.sort_by_key(|worker| worker.slot);
+    DeploymentStatus {
+        name: deployment.spec.name.to_string(),
+        host: deployment.spec.host.clone(),
+        weight: deployment.spec.weight,
+        removed: deployment.removed,
+        phase,
+        phase_reason,
+        no_room: deployment
+            .starts
+            .facts()
+            .no_room
+            .as_ref()
+            .map(ToString::to_string),
+        desired: decision.desired,
+        min: deployment.spec.scaling.min,
+        max: deployment.spec.scaling.max,
+        in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
+        queued: deployment.measured.queued,
+        reason: decision.reason.label(),
+        reason_text: decision.reason.to_string(),
+        wishes: decision.wishes.iter().map(ToString::to_string).collect(),
+        clamps: decision.clamps.iter().map(ToString::to_string).collect(),
+        start_estimate: deployment
+            .starts
+            .estimate()
+            .map(|estimate| estimate.as_secs_f64()),
+        workers,
+    }
+}
+
+fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration) -> WorkerStatus {
+    WorkerStatus {
+        id: worker.id().to_string(),
+        slot: worker.new.slot,
+        state: worker.state(),
+        address: worker.address.map(|address| address.to_string()),
+        in_flight: deployment.tracker.in_flight(worker.id()),
+        age: now.saturating_sub(worker.started_at).as_secs_f64(),
+        outdated: !is_current(&deployment.spec, &deployment.revision, &worker.revision),
+        probe_failure: worker
+            .broken
+            .as_ref()
+            .or(worker.probe_failure.as_ref())
+            .map(ToString::to_string),
+    }
+}

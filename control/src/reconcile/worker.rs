@@ -1,0 +1,189 @@
+//! One worker, as control follows it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use penstock_config::{
+    Deployment, Source,
+    fleet::{WorkerEntry, WorkerId, WorkerState},
+};
+
+use crate::{
+    driver::NewWorker,
+    plan::{DrainCause, Stage, WorkerFacts},
+    probe::ProbeGuard,
+    reports::{Gateways, Tracker},
+};
+
+/// A worker that is not gone yet.
+pub(super) struct Worker {
+    pub(super) new: NewWorker,
+    /// What it runs, as text.
+    pub(super) revision: Arc<str>,
+    pub(super) life: Life,
+    pub(super) started_at: Duration,
+    pub(super) ready_at: Option<Duration>,
+    /// Known once it exists.
+    pub(super) address: Option<SocketAddr>,
+    /// What its readiness probe says now.
+    pub(super) passes: bool,
+    /// The last failure of a probe, for people.
+    pub(super) probe_failure: Option<Arc<str>>,
+    /// Set when its liveness probe failed.
+    pub(super) broken: Option<Arc<str>>,
+    /// Whether an earlier run of control started it.
+    pub(super) adopted: bool,
+    /// Requests it answered, by the newest reports.
+    pub(super) answered: u64,
+    /// Probes it until dropped.
+    pub(super) probing: Option<ProbeGuard>,
+    /// Tells a start that still waits for its turn not to begin.
+    pub(super) cancelled: Cancelled,
+}
+
+/// Where a worker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Has never been ready.
+    Starting,
+    /// Has been ready and is wanted.
+    Serving,
+    /// To take no new requests.
+    Draining {
+        cause: DrainCause,
+        deadline: Duration,
+        /// The generation that tells the gateways; `None` until it is published.
+        generation: Option<u64>,
+    },
+    /// Being ended.
+    Stopping,
+}
+
+/// A flag that is set once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cancelled(Arc<AtomicBool>);
+
+impl Cancelled {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Worker {
+    pub(super) fn new(new: NewWorker, revision: Arc<str>, adopted: bool, now: Duration) -> Self {
+        Self {
+            new,
+            revision,
+            life: Life::Starting,
+            started_at: now,
+            ready_at: None,
+            address: None,
+            passes: false,
+            probe_failure: None,
+            broken: None,
+            adopted,
+            answered: 0,
+            probing: None,
+            cancelled: Cancelled::default(),
+        }
+    }
+
+    pub(super) fn id(&self) -> &WorkerId {
+        &self.new.id
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.life == Life::Serving && self.passes
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.life, Life::Draining { .. } | Life::Stopping)
+    }
+
+    /// What `plan` needs to know.
+    pub(super) fn facts(
+        &self,
+        outdated: bool,
+        tracker: &Tracker,
+        gateways: &Gateways,
+        shutting_down: bool,
+    ) -> WorkerFacts {
+        let stage = match self.life {
+            Life::Starting => Stage::Starting,
+            Life::Serving if self.passes => Stage::Ready,
+            Life::Serving => Stage::NotReady,
+            Life::Draining {
+                cause,
+                deadline,
+                generation,
+            } => Stage::Draining {
+                deadline,
+                // At shutdown no gateway takes requests any more, or soon nobody answers them.
+                gates_closed: shutting_down
+                    || generation.is_some_and(|generation| gateways.obey(generation)),
+                cancellable: cause == DrainCause::Surplus,
+            },
+            Life::Stopping => Stage::Stopping,
+        };
+        WorkerFacts {
+            id: self.new.id.clone(),
+            slot: self.new.slot,
+            stage,
+            started_at: self.started_at,
+            in_flight: tracker.in_flight(&self.new.id),
+            outdated,
+            broken: self.broken.clone(),
+        }
+    }
+
+    /// How the gateways see it; `None` as long as it has never been ready.
+    pub(super) fn entry(&self, spec: &Deployment) -> Option<WorkerEntry> {
+        let state = match self.life {
+            Life::Starting => return None,
+            Life::Serving if self.passes => WorkerState::Ready,
+            // Its gate closes too, until it passes again.
+            Life::Serving | Life::Draining { .. } | Life::Stopping => WorkerState::Draining,
+        };
+        self.ready_at?;
+        Some(WorkerEntry {
+            id: self.new.id.clone(),
+            slot: self.new.slot,
+            address: self.address?,
+            state,
+            weight: self.weight(spec),
+            ramp: spec.ramp && !self.adopted,
+        })
+    }
+
+    /// Static workers have the weight of their address.
+    fn weight(&self, spec: &Deployment) -> u32 {
+        match &spec.source {
+            Source::Static(addresses) => addresses
+                .iter()
+                .find(|address| address.address == *self.revision)
+                .map_or(1, |address| address.weight),
+            Source::Process(_) => 1,
+        }
+    }
+
+    /// The word for its state in the API and in metrics.
+    pub(super) fn state(&self) -> &'static str {
+        match self.life {
+            Life::Starting => "starting",
+            Life::Serving if self.passes => "ready",
+            Life::Serving => "not_ready",
+            Life::Draining { .. } => "draining",
+            Life::Stopping => "stopping",
+        }
+    }
+}

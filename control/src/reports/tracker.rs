@@ -1,0 +1,198 @@
+//! What the gateways say about one deployment.
+
+use std::time::Duration;
+
+use penstock_config::fleet::{DeploymentLoad, WorkerId, WorkerLoad};
+
+use super::gateways::{Base, Gateways};
+use crate::scale::Load;
+
+/// Between reports this far apart, what happened is spread over the whole time; closer ones are
+/// taken as belonging to the moment.
+const SPREAD_FROM: Duration = Duration::from_secs(2);
+
+/// The newest words of every gateway about one deployment, and how much of them was counted.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    sources: Vec<Source>,
+    /// Taken in since the last measurement.
+    arrivals: u64,
+    completions: u64,
+    served: u64,
+    longest_gap: Duration,
+    measured_at: Option<Duration>,
+}
+
+/// One gateway's newest report.
+#[derive(Debug)]
+struct Source {
+    gateway: u64,
+    sequence: u64,
+    received_at: Duration,
+    integral: f64,
+    /// How much of the integral, including what was extrapolated, has been measured.
+    counted: f64,
+    arrivals: u64,
+    completions: u64,
+    served: u64,
+    current: u32,
+    queued: u32,
+    /// In the order of ids.
+    workers: Vec<WorkerLoad>,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Measured {
+    /// Requests in flight or queued, those on draining workers left out.
+    pub current: u32,
+    /// Requests queued.
+    pub queued: u32,
+    /// What happened since the last measurement.
+    pub load: Load,
+}
+
+impl Source {
+    fn integral_at(&self, now: Duration) -> f64 {
+        let since = now.saturating_sub(self.received_at).as_secs_f64();
+        f64::from(self.current).mul_add(since, self.integral)
+    }
+
+    fn restarted(&self, load: &DeploymentLoad) -> bool {
+        load.arrivals < self.arrivals
+            || load.completions < self.completions
+            || load.integral < self.integral
+    }
+}
+
+impl Tracker {
+    /// Takes in what a report says. `sequence` is the report's, `base` what [`Gateways::take`] said.
+    pub fn take(
+        &mut self,
+        gateway: u64,
+        sequence: u64,
+        load: &DeploymentLoad,
+        base: Base,
+        now: Duration,
+    ) {
+        let served = load.service_time.counts.iter().sum();
+        let mut workers = load.workers.clone();
+        workers.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let known = self
+            .sources
+            .iter()
+            .position(|source| source.gateway == gateway);
+        let old = known
+            .map(|place| self.sources.swap_remove(place))
+            .filter(|old| !old.restarted(load));
+        let mut source = Source {
+            gateway,
+            sequence,
+            received_at: now,
+            integral: load.integral,
+            counted: 0.0,
+            arrivals: load.arrivals,
+            completions: load.completions,
+            served,
+            current: load.current,
+            queued: load.queued,
+            workers,
+        };
+        match (base, old) {
+            (Base::This, _) => source.counted = load.integral,
+            (Base::Last { gap }, Some(old)) => {
+                source.counted = old.counted;
+                self.longest_gap = self.longest_gap.max(gap);
+                self.arrivals += load.arrivals - old.arrivals;
+                self.completions += load.completions - old.completions;
+                self.served += served.saturating_sub(old.served);
+            }
+            (Base::Last { .. } | Base::Zero, _) => {
+                self.arrivals += load.arrivals;
+                self.completions += load.completions;
+                self.served += served;
+            }
+        }
+        self.sources.push(source);
+    }
+
+    /// Measures the time since the last measurement. Between reports the newest `current` is
+    /// taken to last, which the next report corrects; so does the load of a silent gateway last until it is given up.
+    pub fn measure(
+        &mut self,
+        gateways: &Gateways,
+        is_draining: impl Fn(&WorkerId) -> bool,
+        now: Duration,
+    ) -> Measured {
+        self.drop_outdated(gateways, now);
+        let since = now.saturating_sub(self.measured_at.replace(now).unwrap_or(now));
+        let over = if self.longest_gap >= SPREAD_FROM {
+            since.max(self.longest_gap)
+        } else {
+            since
+        };
+        let (mut current, mut queued, mut on_draining, mut grown) = (0_u32, 0_u32, 0_u32, 0.0);
+        for source in &mut self.sources {
+            current = current.saturating_add(source.current);
+            queued = queued.saturating_add(source.queued);
+            let draining = source
+                .workers
+                .iter()
+                .filter(|worker| is_draining(&worker.id));
+            on_draining = draining.fold(on_draining, |sum, worker| {
+                sum.saturating_add(worker.in_flight)
+            });
+            let integral = source.integral_at(now);
+            if integral > source.counted {
+                grown += integral - source.counted;
+                source.counted = integral;
+            }
+        }
+        let in_flight = f64::from(current.saturating_sub(queued));
+        let load = Load {
+            over,
+            request_seconds: (grown - f64::from(on_draining) * since.as_secs_f64()).max(0.0),
+            in_flight_seconds: in_flight * over.as_secs_f64(),
+            arrivals: std::mem::take(&mut self.arrivals),
+            completions: std::mem::take(&mut self.completions),
+            served: std::mem::take(&mut self.served),
+        };
+        self.longest_gap = Duration::ZERO;
+        Measured {
+            current: current.saturating_sub(on_draining),
+            queued,
+            load,
+        }
+    }
+
+    /// Requests a worker has, over all gateways.
+    pub fn in_flight(&self, id: &WorkerId) -> u32 {
+        let of_source = |source: &Source| {
+            let place = source.workers.binary_search_by(|worker| worker.id.cmp(id));
+            place.map_or(0, |place| source.workers[place].in_flight)
+        };
+        self.sources
+            .iter()
+            .map(of_source)
+            .fold(0, u32::saturating_add)
+    }
+
+    /// Forgets gateways that were given up, and what a gateway no longer mentions.
+    fn drop_outdated(&mut self, gateways: &Gateways, now: Duration) {
+        self.sources
+            .retain_mut(|source| match gateways.sequence(source.gateway) {
+                None => false,
+                Some(newest) => {
+                    if newest != source.sequence
+                        && !(source.current == 0 && source.workers.is_empty())
+                    {
+                        source.integral = source.integral_at(now).max(source.counted);
+                        source.received_at = now;
+                        (source.current, source.queued) = (0, 0);
+                        source.workers.clear();
+                    }
+                    true
+                }
+            });
+    }
+}

@@ -1,0 +1,210 @@
+//! Decides how many workers a deployment should have.
+//!
+//! Pure and told the time: the same settings, observations and times give the same decisions. Every
+//! rule yields a *wish*. The largest wins, then come the bounds and the pace. Growing is immediate,
+//! shrinking is patient:
+//!
+//! - **up** to the wish at once, but never faster than `up` allows (`pace`);
+//! - **down** only when for the whole of `down.stable_for` one worker less would have done too,
+//!   counted again from zero after every change in either direction;
+//! - **to zero** only from one, with `min = 0`, and when nothing was in flight, queued or open and
+//!   nothing came for `idle_timeout`;
+//! - **from zero** with the first request, whether it is still there or not.
+
+mod concurrency;
+mod decision;
+mod down;
+mod history;
+mod observation;
+mod pace;
+mod pile;
+#[cfg(test)]
+mod tests;
+mod up;
+
+use std::time::Duration;
+
+use penstock_config::{Rule, Scaling};
+
+use self::concurrency::ConcurrencyState;
+pub use self::{
+    decision::{Clamp, Decision, Reason, Wish},
+    history::History,
+    observation::{Hold, HoldCause, Load, Observation},
+};
+
+/// What decisions about one deployment remember.
+#[derive(Debug, Clone)]
+pub struct ScaleState {
+    desired: u32,
+    history: History,
+    rules: Vec<RuleState>,
+    /// Since when one worker less would have done, and the largest wish since then.
+    fits: Option<Fits>,
+    /// When there was last something to do.
+    busy_at: Duration,
+    /// Whether the last wish was more than the pace allowed.
+    paced: bool,
+    /// Whether no worker has been ready since the wake from zero.
+    waking: bool,
+}
+
+#[derive(Debug, Clone)]
+struct RuleState {
+    rule: Rule,
+    state: ConcurrencyState,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Fits {
+    since: Duration,
+    largest_wish: u32,
+}
+
+impl ScaleState {
+    /// Begins with `desired` workers, which are there already or on their way.
+    pub fn new(desired: u32, history: History, now: Duration) -> Self {
+        let mut state = Self {
+            desired,
+            history,
+            rules: Vec::new(),
+            fits: None,
+            busy_at: now,
+            paced: false,
+            waking: false,
+        };
+        state.history.record(desired, Duration::MAX, now);
+        state
+    }
+
+    /// The count decided last.
+    pub fn desired(&self) -> u32 {
+        self.desired
+    }
+
+    /// Takes over rules that changed; the unchanged ones keep what they know.
+    fn follow(&mut self, rules: &[Rule]) {
+        let same = self.rules.len() == rules.len()
+            && self
+                .rules
+                .iter()
+                .zip(rules)
+                .all(|(known, rule)| known.rule == *rule);
+        if same {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.rules);
+        self.rules = rules
+            .iter()
+            .map(|rule| {
+                if let Some(place) = old.iter().position(|known| known.rule == *rule) {
+                    return old.swap_remove(place);
+                }
+                let Rule::Concurrency(concurrency) = rule;
+                RuleState {
+                    rule: rule.clone(),
+                    state: ConcurrencyState::new(concurrency),
+                }
+            })
+            .collect();
+    }
+
+    /// Takes in an observation.
+    fn record(&mut self, seen: &Observation, now: Duration) {
+        // At zero the averages rest, so that they begin with the request that wakes.
+        if self.desired > 0 {
+            let missing = self.paced || seen.ready < self.desired;
+            for rule in &mut self.rules {
+                rule.state.record(&seen.load, missing, now);
+            }
+        }
+        if seen.current > 0 || seen.load.arrivals > 0 {
+            self.busy_at = now;
+        }
+        self.waking &= seen.ready == 0;
+    }
+
+    /// Puts a decision into force.
+    fn settle(&mut self, decision: &Decision, scaling: &Scaling, now: Duration) {
+        if decision.desired == decision.before {
+            return;
+        }
+        self.desired = decision.desired;
+        self.fits = None;
+        self.history.record(
+            decision.desired,
+            scaling.up.period.max(scaling.down.period),
+            now,
+        );
+        if decision.desired == 0 {
+            for rule in &mut self.rules {
+                rule.state.clear();
+            }
+        }
+    }
+}
+
+/// Decides the number of workers at the time `now`, which must not go back between calls.
+pub fn decide(
+    scaling: &Scaling,
+    seen: &Observation,
+    state: &mut ScaleState,
+    now: Duration,
+) -> Decision {
+    state.follow(&scaling.rules);
+    state.record(seen, now);
+    let decision = if seen.start_failed {
+        // The requests were refused, nobody waits.
+        state.busy_at = now;
+        Decision::fixed(state.desired, scaling.min, Reason::StartFailed)
+    } else if state.desired == 0 {
+        up::from_zero(scaling, seen, state)
+    } else {
+        from_some(scaling, seen, state, now)
+    };
+    state.settle(&decision, scaling, now);
+    decision
+}
+
+fn from_some(
+    scaling: &Scaling,
+    seen: &Observation,
+    state: &mut ScaleState,
+    now: Duration,
+) -> Decision {
+    let wishes: Vec<Wish> = state
+        .rules
+        .iter()
+        .map(|known| {
+            let Rule::Concurrency(rule) = &known.rule;
+            known.state.wish(rule)
+        })
+        .collect();
+    let wish = wishes.iter().map(|wish| wish.workers).max().unwrap_or(1);
+    let mut decision = Decision {
+        wishes,
+        ..Decision::fixed(state.desired, state.desired, Reason::Steady)
+    };
+    if wish > state.desired {
+        up::grow(&mut decision, wish, scaling, seen, state, now);
+    } else {
+        state.paced = false;
+        down::shrink(&mut decision, wish, scaling, seen, state, now);
+    }
+    bound(&mut decision, scaling);
+    decision
+}
+
+/// Bounds win over everything: `min` always runs.
+fn bound(decision: &mut Decision, scaling: &Scaling) {
+    if decision.desired < scaling.min {
+        decision.desired = scaling.min;
+        decision.reason = Reason::Bounds;
+        decision.clamps.push(Clamp::Minimum(scaling.min));
+    }
+    if decision.desired > scaling.max {
+        decision.desired = scaling.max;
+        decision.reason = Reason::Bounds;
+        decision.clamps.push(Clamp::Maximum(scaling.max));
+    }
+}

@@ -1,0 +1,270 @@
+//! A decision, and why it was made.
+
+use std::{fmt, time::Duration};
+
+use super::observation::HoldCause;
+
+/// How many workers there should be, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The count from now on.
+    pub desired: u32,
+    /// The count until now.
+    pub before: u32,
+    /// Why.
+    pub reason: Reason,
+    /// What each rule asked for, in the order of the rules.
+    pub wishes: Vec<Wish>,
+    /// What kept the count from being the largest wish, in the order it was applied.
+    pub clamps: Vec<Clamp>,
+}
+
+impl Decision {
+    /// A decision that no load had a part in.
+    pub fn fixed(before: u32, desired: u32, reason: Reason) -> Self {
+        Self {
+            desired,
+            before,
+            reason,
+            wishes: Vec::new(),
+            clamps: Vec::new(),
+        }
+    }
+}
+
+/// What one rule asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wish {
+    /// The count.
+    pub workers: u32,
+    /// Concurrency averaged over the long window.
+    pub long: f64,
+    /// Concurrency averaged over the burst window.
+    pub burst: f64,
+    /// Concurrency one worker should have.
+    pub target: f64,
+    /// Requests that do not count because workers on their way will clear them.
+    pub pile: f64,
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            workers,
+            long,
+            burst,
+            target,
+            pile,
+        } = self;
+        write!(
+            f,
+            "{workers} for concurrency {burst:.1} (long average {long:.1}) at {target} per worker"
+        )?;
+        if *pile >= 0.5 {
+            write!(f, ", {pile:.0} more left to workers on their way")?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that kept the desired count from being the largest wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clamp {
+    /// `scaling.min`.
+    Minimum(u32),
+    /// `scaling.max`.
+    Maximum(u32),
+    /// `scaling.up`: the most that the rolling period allows.
+    UpPace(u32),
+    /// `scaling.down.percent`: the least that the rolling period allows.
+    DownPace(u32),
+    /// `scaling.down.step`: the least that one change may lead to.
+    DownStep(u32),
+}
+
+impl fmt::Display for Clamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Minimum(n) => write!(f, "min is {n}"),
+            Self::Maximum(n) => write!(f, "max is {n}"),
+            Self::UpPace(n) => write!(f, "up pace allows {n}"),
+            Self::DownPace(n) => write!(f, "down pace allows {n}"),
+            Self::DownStep(n) => write!(f, "one step leads to {n}"),
+        }
+    }
+}
+
+/// Why a decision is as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// No worker, and nothing asks for one.
+    Asleep,
+    /// The first request at zero.
+    Wake {
+        /// Requests now in flight or queued.
+        current: u32,
+        /// Requests that came since the last look.
+        arrivals: u64,
+    },
+    /// The load asks for just what there is.
+    Steady,
+    /// The load asks for more.
+    LoadRose {
+        /// Averaged concurrency.
+        concurrency: f64,
+        /// Concurrency one worker should have.
+        target: f64,
+    },
+    /// The load asks for more, but the pace allows no more yet.
+    Paced {
+        /// What the load asks for.
+        wish: u32,
+    },
+    /// The load asks for more than `max`.
+    AtMaximum {
+        /// What the load asks for.
+        wish: u32,
+    },
+    /// The load has fitted fewer workers for long enough.
+    LoadFell {
+        /// For how long.
+        stable: Duration,
+    },
+    /// The load fits fewer workers, but not for long enough yet.
+    Settling {
+        /// What the load asks for.
+        wish: u32,
+        /// For how long it would have fitted one less.
+        stable: Duration,
+        /// For how long it must.
+        needed: Duration,
+    },
+    /// The load seems to fit fewer workers, but the measurement cannot be trusted yet.
+    Held(HoldCause),
+    /// Fewer workers are not allowed by the pace yet.
+    PacedDown,
+    /// As few as `min` allows.
+    AtMinimum,
+    /// The last worker waits for the end of `idle_timeout`.
+    Idling {
+        /// Since when there has been nothing to do.
+        idle: Duration,
+        /// When the worker goes.
+        timeout: Duration,
+    },
+    /// Nothing to do for `idle_timeout`: to zero.
+    Idle {
+        /// For how long.
+        idle: Duration,
+    },
+    /// `min` or `max` moved the count.
+    Bounds,
+    /// Starting failed for good; none is wanted until it is tried again.
+    StartFailed,
+    /// The workers are given by address.
+    Given,
+    /// The deployment is no longer configured.
+    Removed,
+    /// Control shuts down.
+    Shutdown,
+}
+
+impl Reason {
+    /// A stable name for metrics and the API.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Asleep => "asleep",
+            Self::Wake { .. } => "wake",
+            Self::Steady => "steady",
+            Self::LoadRose { .. } => "load_rose",
+            Self::Paced { .. } => "paced",
+            Self::AtMaximum { .. } => "at_maximum",
+            Self::LoadFell { .. } => "load_fell",
+            Self::Settling { .. } => "settling",
+            Self::Held(_) => "held",
+            Self::PacedDown => "paced_down",
+            Self::AtMinimum => "at_minimum",
+            Self::Idling { .. } => "idling",
+            Self::Idle { .. } => "idle",
+            Self::Bounds => "bounds",
+            Self::StartFailed => "start_failed",
+            Self::Given => "given",
+            Self::Removed => "removed",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asleep => f.write_str("nothing to do"),
+            Self::Wake { current, arrivals } => {
+                write!(f, "woken: {current} requests waiting, {arrivals} arrived")
+            }
+            Self::Steady => f.write_str("the load fits"),
+            Self::LoadRose {
+                concurrency,
+                target,
+            } => {
+                write!(
+                    f,
+                    "concurrency rose to {concurrency:.1}, {target} per worker"
+                )
+            }
+            Self::Paced { wish } => write!(
+                f,
+                "the load asks for {wish}, the up pace allows no more yet"
+            ),
+            Self::AtMaximum { wish } => write!(f, "the load asks for {wish}, max is reached"),
+            Self::LoadFell { stable } => {
+                write!(
+                    f,
+                    "the load has fitted fewer workers for {}",
+                    Seconds(*stable)
+                )
+            }
+            Self::Settling {
+                wish,
+                stable,
+                needed,
+            } => write!(
+                f,
+                "the load asks for {wish}, one less would have done for {} of {}",
+                Seconds(*stable),
+                Seconds(*needed)
+            ),
+            Self::Held(cause) => write!(f, "no fewer for now: {cause}"),
+            Self::PacedDown => f.write_str("the down pace allows no fewer yet"),
+            Self::AtMinimum => f.write_str("nothing to do, min is reached"),
+            Self::Idling { idle, timeout } => {
+                write!(
+                    f,
+                    "nothing to do for {} of {}",
+                    Seconds(*idle),
+                    Seconds(*timeout)
+                )
+            }
+            Self::Idle { idle } => write!(f, "nothing to do for {}", Seconds(*idle)),
+            Self::Bounds => f.write_str("min or max asks for it"),
+            Self::StartFailed => f.write_str("starting failed, next try later"),
+            Self::Given => f.write_str("addresses are given"),
+            Self::Removed => f.write_str("no longer configured"),
+            Self::Shutdown => f.write_str("shutting down"),
+        }
+    }
+}
+
+/// A duration for people: whole seconds from ten on, tenths below.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds >= 10.0 {
+            write!(f, "{seconds:.0} s")
+        } else {
+            write!(f, "{seconds:.1} s")
+        }
+    }
+}

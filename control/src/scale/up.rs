@@ -1,0 +1,86 @@
+//! Growing: at once, within the pace.
+
+use std::time::Duration;
+
+use penstock_config::{Rule, Scaling};
+
+use super::{
+    ScaleState, bound,
+    decision::{Clamp, Decision, Reason},
+    observation::Observation,
+    pace,
+};
+
+/// What to do with no worker wanted: any request, also one that came and went since the last look,
+/// wakes the deployment.
+pub(super) fn from_zero(scaling: &Scaling, seen: &Observation, state: &mut ScaleState) -> Decision {
+    let mut decision = Decision::fixed(0, 0, Reason::Asleep);
+    if seen.current > 0 || seen.load.arrivals > 0 {
+        state.waking = true;
+        decision.reason = Reason::Wake {
+            current: seen.current,
+            arrivals: seen.load.arrivals,
+        };
+        let wanted = burst(scaling, seen, state).max(1);
+        decision.desired = wanted.min(scaling.max);
+        if wanted > scaling.max {
+            decision.clamps.push(Clamp::Maximum(scaling.max));
+        }
+    }
+    bound(&mut decision, scaling);
+    decision
+}
+
+/// Raises the count to `wish`, as far as `max` and the pace allow.
+pub(super) fn grow(
+    decision: &mut Decision,
+    wish: u32,
+    scaling: &Scaling,
+    seen: &Observation,
+    state: &mut ScaleState,
+    now: Duration,
+) {
+    state.fits = None;
+    let before = decision.before;
+    let mut desired = wish;
+    if desired > scaling.max {
+        desired = scaling.max.max(before);
+        decision.clamps.push(Clamp::Maximum(scaling.max));
+        decision.reason = Reason::AtMaximum { wish };
+    }
+    let most = pace::most(&scaling.up, &state.history, before, now)
+        .max(burst(scaling, seen, state))
+        .max(before);
+    state.paced = desired > most;
+    if state.paced {
+        desired = most;
+        decision.clamps.push(Clamp::UpPace(most));
+        decision.reason = Reason::Paced { wish };
+    }
+    if desired > before
+        && let Some(largest) = decision.wishes.iter().max_by_key(|wish| wish.workers)
+    {
+        let concurrency = largest.long.max(largest.burst);
+        decision.reason = Reason::LoadRose {
+            concurrency,
+            target: largest.target,
+        };
+    }
+    decision.desired = desired;
+}
+
+/// What `burst_from_zero` allows until the first worker after a wake is ready; 0 when it is off.
+fn burst(scaling: &Scaling, seen: &Observation, state: &ScaleState) -> u32 {
+    if !scaling.up.burst_from_zero || !state.waking {
+        return 0;
+    }
+    let wishes = scaling.rules.iter().map(|Rule::Concurrency(rule)| {
+        let workers = (f64::from(seen.queued) / rule.target).ceil();
+        if workers >= f64::from(u32::MAX) {
+            u32::MAX
+        } else {
+            workers as u32
+        }
+    });
+    wishes.max().unwrap_or(0)
+}

@@ -1,0 +1,131 @@
+//! How things are, for the API and `penstock status`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use penstock_config::Config;
+use serde::Serialize;
+
+use crate::store::JournalEntry;
+
+/// All of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Generation of the newest snapshot.
+    pub generation: u64,
+    /// The lowest generation that a live gateway obeys; absent when none reports.
+    pub gateway_generation: Option<u64>,
+    /// About the configuration.
+    pub config: ConfigStatus,
+    /// Every service by name.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// About the configuration in force.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ConfigStatus {
+    /// Equal for equal configurations of one build of penstock.
+    pub hash: String,
+    /// When it was loaded: milliseconds since 1970.
+    pub loaded_at_ms: u64,
+    /// Why the last attempt to load another one failed.
+    pub last_error: Option<String>,
+}
+
+impl ConfigStatus {
+    pub(crate) fn loaded(config: &Config, at_ms: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        format!("{config:?}").hash(&mut hasher);
+        Self {
+            hash: format!("{:016x}", hasher.finish()),
+            loaded_at_ms: at_ms,
+            last_error: None,
+        }
+    }
+}
+
+/// One service.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub display_name: String,
+    /// Host names that lead to it.
+    pub hosts: Vec<String>,
+    /// Whether it is no longer configured and only finishes what it has.
+    pub removed: bool,
+    /// Its deployments by name.
+    pub deployments: Vec<DeploymentStatus>,
+}
+
+/// One deployment.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeploymentStatus {
+    /// Its name.
+    pub name: String,
+    /// Host name that leads straight to it.
+    pub host: String,
+    /// Share of the service's traffic.
+    pub weight: u32,
+    /// Whether it is no longer configured and only finishes what it has.
+    pub removed: bool,
+    /// `cold`, `starting`, `warm`, `failed` or `paused`.
+    pub phase: &'static str,
+    /// Why it failed or is paused.
+    pub phase_reason: Option<String>,
+    /// Why no worker can be started now although one is wanted.
+    pub no_room: Option<String>,
+    /// Workers there should be.
+    pub desired: u32,
+    /// Bounds of `desired`.
+    pub min: u32,
+    /// Bounds of `desired`.
+    pub max: u32,
+    /// Requests on workers, by the newest reports.
+    pub in_flight: u32,
+    /// Requests waiting for a worker, by the newest reports.
+    pub queued: u32,
+    /// Label of the reason of the last decision.
+    pub reason: &'static str,
+    /// The reason in words.
+    pub reason_text: String,
+    /// What each rule asks for.
+    pub wishes: Vec<String>,
+    /// What limits it.
+    pub clamps: Vec<String>,
+    /// How long a cold start takes by experience, in seconds.
+    pub start_estimate: Option<f64>,
+    /// Its workers by slot.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// One worker.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkerStatus {
+    /// Its identity.
+    pub id: String,
+    /// Its number within the deployment.
+    pub slot: u32,
+    /// `starting`, `ready`, `not_ready`, `draining` or `stopping`.
+    pub state: &'static str,
+    /// Where it listens.
+    pub address: Option<String>,
+    /// Requests it has.
+    pub in_flight: u32,
+    /// Seconds since its start, or since it was taken over from an earlier run.
+    pub age: f64,
+    /// Whether it runs something else than is configured now.
+    pub outdated: bool,
+    /// What its probes last complained of.
+    pub probe_failure: Option<String>,
+}
+
+/// One service with its last journal entries.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceDetail {
+    /// How it is.
+    #[serde(flatten)]
+    pub service: ServiceStatus,
+    /// What was decided and what happened last, newest first.
+    pub journal: Vec<JournalEntry>,
+}

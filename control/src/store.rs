@@ -1,0 +1,168 @@
+//! What control remembers across restarts, in one SQLite file: the journal of decisions, the
+//! desired counts of the recent past, and the workers that run.
+//!
+//! A thread of its own does the work, in batches: one transaction for all that has come in
+//! meanwhile. The loop of control never waits for it.
+
+mod journal;
+mod lock;
+mod open;
+mod rows;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::{
+    journal::{JournalEntry, JournalQuery},
+    rows::{DesiredRow, WorkerRow},
+};
+use self::{lock::Lock, writer::Job};
+
+/// Jobs waiting for the thread; what does not fit must wait or, if it is only a note, is dropped.
+const JOBS_MAX: usize = 8192;
+
+/// Why the state file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it.
+    #[error("{}: another penstock process uses this state file", .0.display())]
+    InUse(PathBuf),
+    /// A newer penstock wrote it.
+    #[error("{}: written by a newer penstock (format {found}, this one knows {known})", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format this program knows.
+        known: u32,
+    },
+    /// It is something else, or damaged.
+    #[error("{}: not a penstock state file, or damaged ({reason}); move it away to begin with an empty one", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// It cannot be read or written.
+    #[error("{}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What the system or SQLite says.
+        reason: String,
+    },
+    /// The thread that works on it has ended.
+    #[error("the state file was closed")]
+    Closed,
+}
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// Workers that ran.
+    pub workers: Vec<WorkerRow>,
+    /// Changes of desired counts, oldest first.
+    pub desired: Vec<DesiredRow>,
+}
+
+/// The state file. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Store {
+    /// Opens the file, or makes it. Blocks for a moment.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn open(path: &Path) -> Result<(Self, Remembered), StoreError> {
+        let lock = Lock::take(path)?;
+        let (connection, remembered) = open::open(path)?;
+        let (jobs, todo) = mpsc::channel(JOBS_MAX);
+        let name = path.to_owned();
+        std::thread::Builder::new()
+            .name("penstock-store".to_owned())
+            .spawn(move || {
+                let closing = writer::run(connection, todo);
+                // Only now may another process have the file.
+                drop(lock);
+                drop(closing);
+            })
+            .map_err(|error| StoreError::Unusable {
+                path: name,
+                reason: error.to_string(),
+            })?;
+        Ok((Self { jobs }, remembered))
+    }
+
+    /// Writes a line into the journal, soon. Dropped when the disk cannot keep up.
+    pub fn note(&self, entry: JournalEntry) {
+        self.try_send(Job::Note(entry));
+    }
+
+    /// Remembers a desired count, soon.
+    pub fn desired(&self, row: DesiredRow) {
+        self.try_send(Job::Desired(row));
+    }
+
+    /// Remembers a worker; returns when it is written, so that what is started afterwards will be
+    /// found again whatever happens.
+    pub async fn put_worker(&self, row: WorkerRow) {
+        self.send(|done| Job::PutWorker(row, done)).await;
+    }
+
+    /// Forgets a worker; returns when it is written.
+    pub async fn forget_worker(&self, id: String) {
+        self.send(|done| Job::ForgetWorker(id, done)).await;
+    }
+
+    /// Reads from the journal, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub async fn journal(&self, query: JournalQuery) -> Result<Vec<JournalEntry>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs
+            .send(Job::Journal(query, reply))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Returns when all that was written before is in the file.
+    pub async fn flush(&self) {
+        self.send(Job::Flush).await;
+    }
+
+    /// Closes the file for all handles; returns when another process may open it.
+    pub async fn close(&self) {
+        self.send(Job::Close).await;
+    }
+
+    fn try_send(&self, job: Job) {
+        if self.jobs.try_send(job).is_err() {
+            tracing::warn!("the state file cannot keep up; an entry of the journal is lost");
+        }
+    }
+
+    async fn send(&self, job: impl FnOnce(oneshot::Sender<()>) -> Job) {
+        let (done, written) = oneshot::channel();
+        if self.jobs.send(job(done)).await.is_ok() {
+            // An error means that the thread has ended, and it has said why.
+            let _ = written.await;
+        }
+    }
+}
+
+/// How long desired counts are kept: longer than any pace's period should be.
+pub(crate) const DESIRED_KEPT: Duration = Duration::from_secs(24 * 3600);

@@ -1,0 +1,113 @@
+//! The journal: what was decided and what happened, and why.
+
+use rusqlite::{Connection, Result, params, params_from_iter, types::Value};
+use serde::Serialize;
+
+/// Entries kept per deployment.
+const PER_DEPLOYMENT_MAX: i64 = 1_000;
+
+/// Entries kept at all.
+const TOTAL_MAX: i64 = 100_000;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JournalEntry {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The service.
+    pub service: String,
+    /// The deployment.
+    pub deployment: String,
+    /// What kind of thing it was: the label of a decision's reason, or of what happened to a worker.
+    pub kind: String,
+    /// In words.
+    pub text: String,
+    /// For decisions: the desired count until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u32>,
+    /// For decisions: the desired count from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired: Option<u32>,
+    /// For decisions: the inputs, what each rule asked for, and what limited it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+/// Which entries to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JournalQuery {
+    /// Only of this service.
+    pub service: Option<String>,
+    /// Only of deployments with this name.
+    pub deployment: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+pub(super) fn append(db: &Connection, entry: &JournalEntry) -> Result<()> {
+    let sql =
+        "INSERT INTO journal (at_ms, service, deployment, kind, text, before, desired, detail)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let at_ms = i64::try_from(entry.at_ms).unwrap_or(i64::MAX);
+    db.prepare_cached(sql)?.execute(params![
+        at_ms,
+        entry.service,
+        entry.deployment,
+        entry.kind,
+        entry.text,
+        entry.before,
+        entry.desired,
+        entry.details.join("\n"),
+    ])?;
+    Ok(())
+}
+
+/// Keeps the newest entries of a deployment.
+pub(super) fn prune(db: &Connection, service: &str, deployment: &str) -> Result<()> {
+    let sql = "DELETE FROM journal WHERE service = ?1 AND deployment = ?2 AND id <=
+               (SELECT id FROM journal WHERE service = ?1 AND deployment = ?2
+                ORDER BY id DESC LIMIT 1 OFFSET ?3)";
+    db.prepare_cached(sql)?
+        .execute(params![service, deployment, PER_DEPLOYMENT_MAX])?;
+    Ok(())
+}
+
+/// Keeps the newest entries of all.
+pub(super) fn prune_all(db: &Connection) -> Result<()> {
+    let sql = "DELETE FROM journal WHERE id <= (SELECT id FROM journal ORDER BY id DESC LIMIT 1 OFFSET ?)";
+    db.prepare_cached(sql)?.execute([TOTAL_MAX])?;
+    Ok(())
+}
+
+/// Newest first.
+pub(super) fn read(db: &Connection, query: &JournalQuery) -> Result<Vec<JournalEntry>> {
+    let mut sql =
+        "SELECT at_ms, service, deployment, kind, text, before, desired, detail FROM journal WHERE 1".to_owned();
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(service) = &query.service {
+        sql.push_str(" AND service = ?");
+        values.push(service.clone().into());
+    }
+    if let Some(deployment) = &query.deployment {
+        sql.push_str(" AND deployment = ?");
+        values.push(deployment.clone().into());
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ?");
+    values.push(i64::from(query.limit).into());
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), |row| {
+        let at_ms: i64 = row.get(0)?;
+        let details: String = row.get(7)?;
+        Ok(JournalEntry {
+            at_ms: u64::try_from(at_ms).unwrap_or(0),
+            service: row.get(1)?,
+            deployment: row.get(2)?,
+            kind: row.get(3)?,
+            text: row.get(4)?,
+            before: row.get(5)?,
+            desired: row.get(6)?,
+            details: details.lines().map(str::to_owned).collect(),
+        })
+    })?;
+    rows.collect()
+}

@@ -1,0 +1,42 @@
+//! Only one process may use a state file.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use super::StoreError;
+
+/// The lock beside a state file, let go when dropped or when the process ends in whatever way.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn take(state: &Path) -> Result<Self, StoreError> {
+        let path = beside(state);
+        let unusable = |error: std::io::Error| StoreError::Unusable {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
+        // A lock on the file itself would be in SQLite's way.
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(state.to_owned())),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+}
+
+fn beside(state: &Path) -> PathBuf {
+    let mut name = state.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}

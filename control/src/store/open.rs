@@ -1,0 +1,126 @@
+//! Opens the state file and makes its tables.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{Remembered, StoreError, rows};
+
+/// Format of the file. Raise it with every change of the tables, and bring older files up to date
+/// in [`migrate`].
+const FORMAT: u32 = 1;
+
+/// Tells our files from other SQLite files: `PENS` in ASCII.
+const APPLICATION_ID: i32 = 0x5045_4e53;
+
+const TABLES: &str = "
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
+        service TEXT NOT NULL,
+        deployment TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL,
+        before INTEGER,
+        desired INTEGER,
+        detail TEXT NOT NULL
+    );
+    CREATE INDEX journal_by_deployment ON journal (service, deployment, id);
+    CREATE TABLE desired (
+        at_ms INTEGER NOT NULL,
+        service TEXT NOT NULL,
+        deployment TEXT NOT NULL,
+        desired INTEGER NOT NULL
+    );
+    CREATE INDEX desired_by_time ON desired (at_ms);
+    CREATE TABLE workers (
+        id TEXT PRIMARY KEY,
+        service TEXT NOT NULL,
+        deployment TEXT NOT NULL,
+        slot INTEGER NOT NULL,
+        revision TEXT NOT NULL,
+        saved TEXT NOT NULL
+    ) WITHOUT ROWID;
+";
+
+pub(super) fn open(path: &Path) -> Result<(Connection, Remembered), StoreError> {
+    let failed = |error: rusqlite::Error| describe(path, &error);
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(rows::BUSY_WAIT).map_err(failed)?;
+    let format = migrate(&connection).map_err(failed)?;
+    match format {
+        Format::Known => {}
+        Format::Newer(found) => {
+            return Err(StoreError::Newer {
+                path: path.to_owned(),
+                found,
+                known: FORMAT,
+            });
+        }
+        Format::Foreign => {
+            let reason = "it belongs to another program".to_owned();
+            return Err(StoreError::Damaged {
+                path: path.to_owned(),
+                reason,
+            });
+        }
+    }
+    let remembered = read(&connection).map_err(failed)?;
+    Ok((connection, remembered))
+}
+
+enum Format {
+    Known,
+    Newer(u32),
+    Foreign,
+}
+
+fn migrate(connection: &Connection) -> rusqlite::Result<Format> {
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Ok(Format::Foreign);
+    }
+    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > FORMAT {
+        return Ok(Format::Newer(found));
+    }
+    // Survives a crash of the process; a crash of the machine may cost the last moments, and the
+    // workers are gone then anyway.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    if tables == 0 {
+        let make = format!(
+            "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        );
+        connection.execute_batch(&make)?;
+    }
+    Ok(Format::Known)
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if sound != "ok" {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        return Err(rusqlite::Error::SqliteFailure(code, Some(sound)));
+    }
+    Ok(Remembered {
+        workers: rows::workers(connection)?,
+        desired: rows::desired(connection)?,
+    })
+}
+
+fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let (path, reason) = (path.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::DiskFull,
+        ) => StoreError::Unusable { path, reason },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse(path),
+        _ => StoreError::Damaged { path, reason },
+    }
+}

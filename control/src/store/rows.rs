@@ -1,0 +1,108 @@
+//! What is kept besides the journal.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Result, params};
+
+use super::DESIRED_KEPT;
+
+/// A worker that may be running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerRow {
+    /// Its identity.
+    pub id: String,
+    /// Its service.
+    pub service: String,
+    /// Its deployment.
+    pub deployment: String,
+    /// Its number within the deployment.
+    pub slot: u32,
+    /// What it runs, as text.
+    pub revision: String,
+    /// What its driver needs to find it again; empty as long as it was about to be started.
+    pub saved: String,
+}
+
+/// A desired count that came into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredRow {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The service.
+    pub service: String,
+    /// The deployment.
+    pub deployment: String,
+    /// The count.
+    pub desired: u32,
+}
+
+pub(super) fn put_worker(db: &Connection, row: &WorkerRow) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO workers (id, service, deployment, slot, revision, saved) VALUES (?, ?, ?, ?, ?, ?)";
+    let mut statement = db.prepare_cached(sql)?;
+    statement.execute(params![
+        row.id,
+        row.service,
+        row.deployment,
+        row.slot,
+        row.revision,
+        row.saved
+    ])?;
+    Ok(())
+}
+
+pub(super) fn forget_worker(db: &Connection, id: &str) -> Result<()> {
+    db.prepare_cached("DELETE FROM workers WHERE id = ?")?
+        .execute([id])?;
+    Ok(())
+}
+
+pub(super) fn workers(db: &Connection) -> Result<Vec<WorkerRow>> {
+    let sql = "SELECT id, service, deployment, slot, revision, saved FROM workers ORDER BY id";
+    let mut statement = db.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok(WorkerRow {
+            id: row.get(0)?,
+            service: row.get(1)?,
+            deployment: row.get(2)?,
+            slot: row.get(3)?,
+            revision: row.get(4)?,
+            saved: row.get(5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn put_desired(db: &Connection, row: &DesiredRow) -> Result<()> {
+    let sql = "INSERT INTO desired (at_ms, service, deployment, desired) VALUES (?, ?, ?, ?)";
+    let at_ms = i64::try_from(row.at_ms).unwrap_or(i64::MAX);
+    db.prepare_cached(sql)?
+        .execute(params![at_ms, row.service, row.deployment, row.desired])?;
+    Ok(())
+}
+
+/// Forgets desired counts that are too old to matter.
+pub(super) fn prune_desired(db: &Connection, newest_ms: u64) -> Result<()> {
+    let kept = u64::try_from(DESIRED_KEPT.as_millis()).unwrap_or(u64::MAX);
+    let before = i64::try_from(newest_ms.saturating_sub(kept)).unwrap_or(i64::MAX);
+    db.prepare_cached("DELETE FROM desired WHERE at_ms < ?")?
+        .execute([before])?;
+    Ok(())
+}
+
+pub(super) fn desired(db: &Connection) -> Result<Vec<DesiredRow>> {
+    let mut statement = db
+        .prepare("SELECT at_ms, service, deployment, desired FROM desired ORDER BY at_ms, rowid")?;
+    let rows = statement.query_map([], |row| {
+        let at_ms: i64 = row.get(0)?;
+        Ok(DesiredRow {
+            at_ms: u64::try_from(at_ms).unwrap_or(0),
+            service: row.get(1)?,
+            deployment: row.get(2)?,
+            desired: row.get(3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Waiting for another connection (a curious `sqlite3`) at most this long.
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(2);

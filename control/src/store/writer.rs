@@ -1,0 +1,131 @@
+//! The thread that works on the state file.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    StoreError,
+    journal::{self, JournalEntry, JournalQuery},
+    rows::{self, DesiredRow, WorkerRow},
+};
+
+/// Most jobs of one transaction.
+const BATCH_MAX: usize = 512;
+
+/// Entries of a deployment between two prunings of its journal: deleting each time would double
+/// the work.
+const PRUNE_EVERY: u32 = 100;
+
+/// What there is to do. The senders are told when it is written.
+#[derive(Debug)]
+pub(super) enum Job {
+    Note(JournalEntry),
+    Desired(DesiredRow),
+    PutWorker(WorkerRow, oneshot::Sender<()>),
+    ForgetWorker(String, oneshot::Sender<()>),
+    Journal(
+        JournalQuery,
+        oneshot::Sender<Result<Vec<JournalEntry>, StoreError>>,
+    ),
+    Flush(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// Works until it is told to close or nobody can send any more. Gives back what was waiting for
+/// the end; whoever waits is released when it is dropped.
+pub(super) fn run(mut db: Connection, mut jobs: mpsc::Receiver<Job>) -> Vec<Job> {
+    let mut closing = Vec::new();
+    let mut writer = Writer::default();
+    while let Some(first) = jobs.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX
+            && let Ok(next) = jobs.try_recv()
+        {
+            batch.push(next);
+        }
+        if let Err(error) = writer.write(&mut db, &batch) {
+            // Control works on: what is lost is memory, not service.
+            tracing::error!(%error, "writing the state file failed");
+        }
+        for job in batch {
+            match job {
+                Job::Close(_) => closing.push(job),
+                other => reply(&db, other),
+            }
+        }
+        if !closing.is_empty() {
+            break;
+        }
+    }
+    if let Err((_, error)) = db.close() {
+        tracing::warn!(%error, "closing the state file failed");
+    }
+    closing
+}
+
+#[derive(Default)]
+struct Writer {
+    /// Entries by deployment since its journal was last pruned. As many as there are deployments
+    /// with news between two prunings of all.
+    unpruned: HashMap<(String, String), u32>,
+    written: u32,
+}
+
+impl Writer {
+    fn write(&mut self, db: &mut Connection, batch: &[Job]) -> rusqlite::Result<()> {
+        let transaction = db.transaction()?;
+        for job in batch {
+            match job {
+                Job::Note(entry) => self.note(&transaction, entry)?,
+                Job::Desired(row) => {
+                    rows::put_desired(&transaction, row)?;
+                    rows::prune_desired(&transaction, row.at_ms)?;
+                }
+                Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
+                Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
+                Job::Journal(..) | Job::Flush(_) | Job::Close(_) => {}
+            }
+        }
+        transaction.commit()
+    }
+
+    fn note(&mut self, db: &Connection, entry: &JournalEntry) -> rusqlite::Result<()> {
+        journal::append(db, entry)?;
+        let key = (entry.service.clone(), entry.deployment.clone());
+        let unpruned = self.unpruned.entry(key).or_insert(PRUNE_EVERY - 1);
+        *unpruned += 1;
+        if *unpruned >= PRUNE_EVERY {
+            *unpruned = 0;
+            journal::prune(db, &entry.service, &entry.deployment)?;
+        }
+        self.written += 1;
+        if self.written >= 10 * PRUNE_EVERY {
+            self.written = 0;
+            self.unpruned.clear();
+            journal::prune_all(db)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whoever does not wait any more needs no answer.
+fn reply(db: &Connection, job: Job) {
+    match job {
+        Job::Note(_) | Job::Desired(_) => {}
+        Job::PutWorker(_, done)
+        | Job::ForgetWorker(_, done)
+        | Job::Flush(done)
+        | Job::Close(done) => {
+            let _ = done.send(());
+        }
+        Job::Journal(query, reply) => {
+            let entries = journal::read(db, &query).map_err(|error| StoreError::Damaged {
+                path: db.path().unwrap_or_default().into(),
+                reason: error.to_string(),
+            });
+            let _ = reply.send(entries);
+        }
+    }
+}
