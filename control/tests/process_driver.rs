@@ -2,6 +2,8 @@
 //!
 //! This binary has a main of its own because it is also the supervisor that the driver starts.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "process_driver/support.rs"]
 mod support;
 

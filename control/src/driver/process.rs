@@ -37,7 +37,6 @@ use tokio::{
 
 use self::{
     gpu::{Inventory, Lease},
-    identity::Watch,
     launch::Launch,
     life::Life,
     port::{Port, Ports},
@@ -47,7 +46,11 @@ use self::{
 use crate::driver::{Driver, ExitSender, NewWorker, StartError, StartedWorker};
 
 pub use self::supervisor::supervise;
-pub(crate) use self::{command::fill, command::find as find_program};
+pub(crate) use self::{
+    command::{fill, find as find_program},
+    identity::{Identity, Watch},
+    supervisor::describe,
+};
 
 /// First argument that makes this executable a supervisor; see [`supervise`].
 pub const SUPERVISE: &str = "supervise";

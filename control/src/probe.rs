@@ -1,0 +1,186 @@
+//! Asks workers whether they are ready and alive.
+//!
+//! [`state`] says what results mean; the other files ask.
+
+mod exec;
+mod grpc;
+mod http;
+mod state;
+mod target;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use penstock_config::{Probe, Probes, fleet::WorkerId};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep_until, timeout},
+};
+
+use self::{
+    state::{Change, Kind, State},
+    target::Target,
+};
+use crate::driver::NewWorker;
+
+/// What probes found out about a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeEvent {
+    /// It may get requests.
+    Ready(WorkerId),
+    /// It may not get requests any more, for the reason given, until it is ready again.
+    NotReady(WorkerId, String),
+    /// It must be replaced, for the reason given. Sent once; liveness is not asked after it.
+    LivenessFailed(WorkerId, String),
+}
+
+/// Keeps the probes of a worker going; ends them when dropped.
+#[derive(Debug)]
+pub struct ProbeGuard {
+    task: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// A request was answered since the last look.
+    traffic: AtomicBool,
+    last_failure: Mutex<Option<String>>,
+}
+
+impl ProbeGuard {
+    /// The worker answered a request. Counts as a passed liveness probe, so that a worker too busy
+    /// to answer probes in time is not replaced.
+    pub fn note_traffic(&self) {
+        self.shared.traffic.store(true, Ordering::Relaxed);
+    }
+
+    /// Why the last startup or readiness probe failed; `None` when it passed or none was made.
+    /// Tells why a worker did not become ready in time.
+    pub fn last_failure(&self) -> Option<String> {
+        self.shared.last_failure.lock().clone()
+    }
+}
+
+impl Drop for ProbeGuard {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Begins to probe a worker, whose start is now. Events end with the guard.
+pub fn watch(
+    worker: &NewWorker,
+    address: SocketAddr,
+    probes: &Probes,
+    events: mpsc::UnboundedSender<ProbeEvent>,
+) -> ProbeGuard {
+    let shared = Arc::new(Shared::default());
+    let watcher = Watcher {
+        target: Arc::new(Target::new(worker, address)),
+        probes: probes.clone(),
+        shared: Arc::clone(&shared),
+        events,
+    };
+    ProbeGuard {
+        task: tokio::spawn(watcher.run()),
+        shared,
+    }
+}
+
+struct Watcher {
+    target: Arc<Target>,
+    probes: Probes,
+    shared: Arc<Shared>,
+    events: mpsc::UnboundedSender<ProbeEvent>,
+}
+
+impl Watcher {
+    async fn run(self) {
+        let start = Instant::now();
+        let mut state = State::new(&self.probes);
+        let mut running = JoinSet::new();
+        self.tell(state.begin());
+        loop {
+            if self.shared.traffic.swap(false, Ordering::Relaxed) {
+                state.traffic(start.elapsed());
+            }
+            for kind in state.due(start.elapsed()) {
+                self.begin(kind, &mut running);
+            }
+            let due = state.wake_at().map(|at| start + at);
+            if due.is_none() && running.is_empty() {
+                return;
+            }
+            let until_due = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(ended) = running.join_next() => {
+                    // An error means that the program ends.
+                    let Ok((kind, result)) = ended else { return };
+                    if self.shared.traffic.swap(false, Ordering::Relaxed) {
+                        state.traffic(start.elapsed());
+                    }
+                    self.note(kind, &result);
+                    self.tell(state.result(kind, result, start.elapsed()));
+                }
+                () = until_due => {}
+            }
+        }
+    }
+
+    fn begin(&self, kind: Kind, running: &mut JoinSet<(Kind, Result<(), String>)>) {
+        let probe = match kind {
+            Kind::Startup => &self.probes.startup,
+            Kind::Ready => &self.probes.ready,
+            Kind::Live => &self.probes.live,
+        };
+        if let Some(probe) = probe.clone() {
+            let target = Arc::clone(&self.target);
+            running.spawn(async move { (kind, ask(&target, &probe).await) });
+        }
+    }
+
+    fn note(&self, kind: Kind, result: &Result<(), String>) {
+        if kind != Kind::Live {
+            *self.shared.last_failure.lock() = result.as_ref().err().cloned();
+        }
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        let id = self.target.id.clone();
+        let event = match change {
+            None => return,
+            Some(Change::Ready) => ProbeEvent::Ready(id),
+            Some(Change::NotReady(reason)) => ProbeEvent::NotReady(id, reason),
+            Some(Change::LivenessFailed(reason)) => ProbeEvent::LivenessFailed(id, reason),
+        };
+        // Nobody listens any more when control is ending.
+        let _ = self.events.send(event);
+    }
+}
+
+/// Asks once; an error says why the probe failed.
+async fn ask(target: &Target, probe: &Probe) -> Result<(), String> {
+    let limit = probe.timeout;
+    match timeout(limit, target.ask(&probe.kind)).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("no answer within {}", shown(limit))),
+    }
+}
+
+fn shown(duration: Duration) -> impl std::fmt::Display {
+    humantime::format_duration(duration)
+}

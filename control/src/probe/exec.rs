@@ -1,0 +1,100 @@
+//! Probes by a command.
+
+use std::{
+    env,
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, waitpid};
+
+use super::target::Target;
+use crate::driver::process::{Identity, Watch, describe, fill, find_program};
+
+/// Passes on exit status 0. What the command started in its process group ends with it.
+pub(super) async fn ask(target: &Target, command: &[String]) -> Result<(), String> {
+    let command = prepare(target, command)?;
+    let spawned = tokio::task::spawn_blocking(move || Running::spawn(command)).await;
+    let running = spawned.map_err(|error| error.to_string())??;
+    running.watch.ended().await;
+    match running.end() {
+        Some(status) if status.exit_status() == Some(0) => Ok(()),
+        Some(status) => Err(describe(status.exit_status(), status.terminating_signal())),
+        None => Err("the command ended".to_owned()),
+    }
+}
+
+fn prepare(target: &Target, command: &[String]) -> Result<Command, String> {
+    let port = target.address.port();
+    let (name, args) = command.split_first().ok_or("the command is empty")?;
+    let path = target.env.get("PATH").map(OsString::from);
+    let path = path.or_else(|| env::var_os("PATH")).unwrap_or_default();
+    let ourselves = env::current_exe().map_err(|error| error.to_string())?;
+    let program = find_program(&fill(name, port), &target.directory, &path, &ourselves)?;
+    let values = target.env.iter();
+    let mut command = Command::new(program);
+    command
+        .args(args.iter().map(|arg| fill(arg, port)))
+        .envs(values.map(|(name, value)| (name, fill(value, port))))
+        .env("PORT", port.to_string())
+        .current_dir(&target.directory)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Ok(command)
+}
+
+/// A command that runs; killed with its process group when dropped.
+struct Running {
+    /// Its number, which stays its own until it is reaped here.
+    pid: Pid,
+    watch: Watch,
+    reaped: bool,
+}
+
+impl Running {
+    fn spawn(mut command: Command) -> Result<Self, String> {
+        let child = command
+            .spawn()
+            .map_err(|error| format!("running {}: {error}", command.get_program().display()))?;
+        let pid = Pid::from_child(&child);
+        let watch = Identity::of(pid.as_raw_nonzero().get())
+            .and_then(Identity::open)
+            .and_then(|handle| handle.watch().ok());
+        let Some(watch) = watch else {
+            end_group(pid);
+            return Err("no handle on the command".to_owned());
+        };
+        Ok(Self {
+            pid,
+            watch,
+            reaped: false,
+        })
+    }
+
+    /// Ends the group of a command that has ended itself.
+    fn end(mut self) -> Option<WaitStatus> {
+        self.reaped = true;
+        end_group(self.pid)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let pid = self.pid;
+            let _ = kill_process_group(pid, Signal::KILL);
+            // It may take the kernel a moment, and this thread serves others.
+            std::thread::spawn(move || end_group(pid));
+        }
+    }
+}
+
+/// Kills a process group and reaps its first process.
+fn end_group(pid: Pid) -> Option<WaitStatus> {
+    let _ = kill_process_group(pid, Signal::KILL);
+    let (_, status) = waitpid(Some(pid), WaitOptions::empty()).ok()??;
+    Some(status)
+}

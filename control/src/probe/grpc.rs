@@ -1,0 +1,33 @@
+//! Probes by gRPC's standard health service.
+
+use tonic::{Code, transport::Endpoint};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::target::Target;
+
+/// Passes when the worker says SERVING for `service`; the empty name means all of it.
+pub(super) async fn ask(target: &Target, service: &str) -> Result<(), String> {
+    let url = format!("http://{}", target.address);
+    let endpoint = Endpoint::from_shared(url).map_err(|error| error.to_string())?;
+    // Connecting by ourselves gives a plain reason.
+    drop(target.connect().await?);
+    let channel = endpoint
+        .connect()
+        .await
+        .map_err(|error| format!("gRPC: {error}"))?;
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let response = HealthClient::new(channel).check(request).await;
+    let response = response.map_err(|status| match status.code() {
+        Code::Unimplemented => "the worker does not offer grpc.health.v1.Health".to_owned(),
+        Code::NotFound => format!("the worker does not know the service {service:?}"),
+        code => format!("gRPC status {code:?}: {}", status.message()),
+    })?;
+    match response.into_inner().status() {
+        ServingStatus::Serving => Ok(()),
+        status => Err(format!("the worker says {}", status.as_str_name())),
+    }
+}
