@@ -27,15 +27,11 @@ pub trait Driver: Send + Sync {
     /// more; whatever was left of it has been ended then.
     async fn adopt(&self, worker: &NewWorker, saved: &str) -> Option<StartedWorker>;
 
-    /// Ends every worker of this installation that an earlier run started and that is not among
-    /// `known`; gives their ids. Called once, before the first start.
+    /// Ends every worker of this installation that an earlier run started and that is neither
+    /// among `known` nor started or adopted since; gives their ids. A driver whose workers end
+    /// with control, or are not its own, has nothing to do.
     async fn sweep(&self, _known: &[WorkerId]) -> Vec<WorkerId> {
         Vec::new()
-    }
-
-    /// Share of its deployment's traffic that a worker takes in relation to the others; at least 1.
-    fn weight(&self, _id: &WorkerId) -> u32 {
-        1
     }
 }
 

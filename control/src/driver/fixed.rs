@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use penstock_config::{DeploymentName, ServiceName, Source, StaticAddress, fleet::WorkerId};
+use penstock_config::{Source, StaticAddress, fleet::WorkerId};
 use serde::{Deserialize, Serialize};
 use tokio::{net::lookup_host, task::AbortHandle, time::timeout};
 
@@ -19,21 +19,25 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Longest wait for an answer about a host name.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Gives addresses to workers.
+/// Finds workers at given addresses.
+///
+/// The worker in slot n gets the n-th address of its deployment, counted around: whoever wants a
+/// certain address gives a deployment with that one alone.
 #[derive(Debug)]
 pub struct StaticDriver {
     exits: ExitSender,
-    workers: Arc<Mutex<HashMap<WorkerId, Held>>>,
+    /// What looks up the names of workers again; those at IP addresses have no entry.
+    looking: Arc<Mutex<HashMap<WorkerId, Looking>>>,
 }
 
-/// An address that a worker has.
+/// Ends with its entry.
 #[derive(Debug)]
-struct Held {
-    service: ServiceName,
-    deployment: DeploymentName,
-    address: StaticAddress,
-    /// Looks its name up again; `None` until it was found, and for IP addresses.
-    looking: Option<AbortHandle>,
+struct Looking(AbortHandle);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What is kept of a worker.
@@ -48,152 +52,86 @@ impl StaticDriver {
     pub fn new(exits: ExitSender) -> Self {
         Self {
             exits,
-            workers: Arc::default(),
+            looking: Arc::default(),
         }
     }
 
-    /// Takes an address that no other worker of the deployment has: the one at the place of the
-    /// worker's slot if that is free, so that it stays put.
-    fn take(&self, worker: &NewWorker) -> Result<StaticAddress, StartError> {
-        let addresses = addresses(worker)?;
-        let mut workers = self.workers.lock();
-        let is_free = |address: &&StaticAddress| {
-            !workers.values().any(|held| {
-                held.address.address == address.address
-                    && held.service == worker.service
-                    && held.deployment == worker.deployment
-            })
-        };
-        let own = addresses.get(worker.slot as usize).filter(is_free);
-        let Some(address) = own.or_else(|| addresses.iter().find(is_free)).cloned() else {
-            let count = addresses.len();
-            let message = format!("each of the {count} addresses has a worker");
-            return Err(StartError::NoRoom(message));
-        };
-        workers.insert(worker.id.clone(), Held::new(worker, address.clone()));
-        Ok(address)
-    }
-
-    /// Takes this very address again; `false` when it is not in the list any more.
-    fn take_again(&self, worker: &NewWorker, address: &str) -> bool {
-        let addresses = addresses(worker).unwrap_or_default();
-        let Some(address) = addresses.iter().find(|given| given.address == address) else {
-            return false;
-        };
-        let held = Held::new(worker, address.clone());
-        self.workers.lock().insert(worker.id.clone(), held);
-        true
-    }
-
-    /// Looks from time to time whether the name still leads to `socket`.
-    fn look_again(&self, id: &WorkerId, address: String, socket: SocketAddr) {
-        if address.parse::<SocketAddr>().is_ok() {
-            return;
+    fn exists(&self, id: &WorkerId, address: &str, socket: SocketAddr) -> StartedWorker {
+        if address.parse::<SocketAddr>().is_err() {
+            self.look_again(id.clone(), address.to_owned(), socket);
         }
-        let (key, exits, workers) = (id.clone(), self.exits.clone(), Arc::clone(&self.workers));
-        // Locked, so that the task does not remove the entry before it has its handle.
-        let mut held = self.workers.lock();
-        let Some(entry) = held.get_mut(id) else {
-            return;
-        };
+        let address = address.to_owned();
+        let saved = Saved { address, socket };
+        StartedWorker {
+            address: socket,
+            saved: serde_json::to_string(&saved).expect("two texts have a JSON form"),
+        }
+    }
+
+    /// Reports an exit once the name does not lead to `socket` any more.
+    fn look_again(&self, id: WorkerId, address: String, socket: SocketAddr) {
+        let (key, exits, looking) = (id.clone(), self.exits.clone(), Arc::clone(&self.looking));
+        // Locked until the entry is there, so that the task cannot remove it before.
+        let mut entries = self.looking.lock();
         let task = tokio::spawn(async move {
             let now = moved(&address, socket).await;
-            workers.lock().remove(&key);
             let reason = format!("{address} now leads to {now}, no longer to {socket}");
-            let _ = exits.send(WorkerExit { id: key, reason });
+            // A worker that is not noted any more was stopped.
+            if looking.lock().remove(&id).is_some() {
+                let _ = exits.send(WorkerExit { id, reason });
+            }
         });
-        entry.looking = Some(task.abort_handle());
-    }
-}
-
-impl Held {
-    fn new(worker: &NewWorker, address: StaticAddress) -> Self {
-        Self {
-            service: worker.service.clone(),
-            deployment: worker.deployment.clone(),
-            address,
-            looking: None,
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(looking) = &self.looking {
-            looking.abort();
-        }
+        entries.insert(key, Looking(task.abort_handle()));
     }
 }
 
 #[async_trait]
 impl Driver for StaticDriver {
     async fn start(&self, worker: &NewWorker) -> Result<StartedWorker, StartError> {
-        let address = self.take(worker)?.address;
-        let found = look_up(&address).await;
-        let socket = found.map(|sockets| sockets[0]).map_err(|error| {
-            self.workers.lock().remove(&worker.id);
-            StartError::Failed(error)
-        })?;
-        self.look_again(&worker.id, address.clone(), socket);
-        Ok(started(address, socket))
+        let addresses = addresses(worker);
+        let own = addresses.iter().cycle().nth(worker.slot as usize);
+        let own = own.ok_or_else(|| StartError::Failed("there is no address".to_owned()))?;
+        let sockets = look_up(&own.address).await.map_err(StartError::Failed)?;
+        Ok(self.exists(&worker.id, &own.address, sockets[0]))
     }
 
     async fn stop(&self, id: &WorkerId) {
-        self.workers.lock().remove(id);
+        self.looking.lock().remove(id);
     }
 
     async fn adopt(&self, worker: &NewWorker, saved: &str) -> Option<StartedWorker> {
         let Saved { address, socket } = serde_json::from_str(saved).ok()?;
-        if !self.take_again(worker, &address) {
+        if addresses(worker)
+            .iter()
+            .all(|given| given.address != address)
+        {
             return None;
         }
-        let sockets = look_up(&address).await;
         // A name that cannot be looked up now is believed to lead where it did.
-        if sockets.is_ok_and(|sockets| !sockets.contains(&socket)) {
-            self.workers.lock().remove(&worker.id);
-            return None;
-        }
-        self.look_again(&worker.id, address.clone(), socket);
-        Some(started(address, socket))
-    }
-
-    fn weight(&self, id: &WorkerId) -> u32 {
-        self.workers
-            .lock()
-            .get(id)
-            .map_or(1, |held| held.address.weight)
+        let moved = look_up(&address)
+            .await
+            .is_ok_and(|sockets| !sockets.contains(&socket));
+        (!moved).then(|| self.exists(&worker.id, &address, socket))
     }
 }
 
-fn addresses(worker: &NewWorker) -> Result<&[StaticAddress], StartError> {
+fn addresses(worker: &NewWorker) -> &[StaticAddress] {
     match &worker.spec.source {
-        Source::Static(addresses) => Ok(addresses),
-        Source::Process(_) => {
-            let message = format!("{} has a process, not addresses", worker.deployment);
-            Err(StartError::Failed(message))
-        }
-    }
-}
-
-fn started(address: String, socket: SocketAddr) -> StartedWorker {
-    let saved = Saved { address, socket };
-    StartedWorker {
-        address: socket,
-        saved: serde_json::to_string(&saved).expect("two texts have a JSON form"),
+        Source::Static(addresses) => addresses,
+        Source::Process(_) => &[],
     }
 }
 
 /// Every address behind `host:port`; never empty.
 async fn look_up(address: &str) -> Result<Vec<SocketAddr>, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("looking up {address}: {error}");
     let found = timeout(LOOK_UP_LIMIT, lookup_host(address)).await;
-    let found = found.map_err(|_| format!("looking up {address}: no answer"))?;
-    let sockets: Vec<_> = found
-        .map_err(|error| format!("looking up {address}: {error}"))?
-        .collect();
-    match sockets.is_empty() {
-        true => Err(format!("looking up {address}: no address")),
-        false => Ok(sockets),
+    let found = found.map_err(|_| wrong(&"no answer"))?;
+    let sockets: Vec<_> = found.map_err(|error| wrong(&error))?.collect();
+    if sockets.is_empty() {
+        return Err(wrong(&"it has no address"));
     }
+    Ok(sockets)
 }
 
 /// Returns, with where it leads now, once a name does not lead to `socket` any more. While it

@@ -108,14 +108,6 @@ impl ProcessDriver {
         })
     }
 
-    /// Ends every worker that an earlier run of this installation started and that is not among
-    /// `known`; gives their ids. To be called once at the start, before the first worker is started.
-    pub async fn sweep(&self, known: &[WorkerId]) -> Vec<WorkerId> {
-        let known: HashSet<String> = known.iter().map(|id| id.0.as_ref().to_owned()).collect();
-        let ended = end::unknown(known, self.settings.installation.clone()).await;
-        ended.into_iter().map(|id| WorkerId(id.into())).collect()
-    }
-
     /// All that a start needs, or why it cannot be.
     fn prepare(&self, worker: &NewWorker) -> Result<(Launch, Port, Lease), StartError> {
         let spec = process_spec(worker)?;
@@ -242,6 +234,18 @@ impl Driver for ProcessDriver {
             life.adopt(saved, supervisor, process)
         });
         Some(started)
+    }
+
+    async fn sweep(&self, known: &[WorkerId]) -> Vec<WorkerId> {
+        let known: HashSet<WorkerId> = known.iter().cloned().collect();
+        let workers = Arc::clone(&self.workers);
+        // Workers are noted before they are started, so that none is seen and not known.
+        let is_known = move |id: &str| {
+            let id = WorkerId(id.into());
+            known.contains(&id) || workers.lock().contains_key(&id)
+        };
+        let ended = end::unknown(is_known, self.settings.installation.clone()).await;
+        ended.into_iter().map(|id| WorkerId(id.into())).collect()
     }
 }
 

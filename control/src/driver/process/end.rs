@@ -55,15 +55,18 @@ pub(crate) async fn worker(id: &str, installation: &str, supervisor: Option<Iden
     end(move || left(&sessions, &installation, &is_it)).await;
 }
 
-/// Asks every worker of `installation` that is not `known` to end, then makes it. Gives the ids
-/// of those that were there.
-pub(crate) async fn unknown(known: HashSet<String>, installation: String) -> Vec<String> {
+/// Asks every worker of `installation` that is not known to end, then makes it. Gives the ids of
+/// those that were there.
+pub(crate) async fn unknown(
+    is_known: impl Fn(&str) -> bool + Send + 'static,
+    installation: String,
+) -> Vec<String> {
     let looking = installation.clone();
     let marked = spawn_blocking(move || {
         let members = tree::living();
         let unknown = members.iter().filter_map(|member| {
             let worker = tree::marked(member.id, &looking)?;
-            (!known.contains(&worker)).then_some((member.id, worker))
+            (!is_known(&worker)).then_some((member.id, worker))
         });
         unknown.collect::<Vec<_>>()
     })
