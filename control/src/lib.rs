@@ -1,5 +1,6 @@
 //! The control service: turns load reports into workers.
 
+pub mod api;
 mod clock;
 mod control;
 pub mod driver;

@@ -102,7 +102,13 @@ impl Reconciler {
         };
         let worker = &mut deployment.workers[place];
         worker.life = Life::Stopping;
-        worker.probing = None;
+        if let Some(failure) = worker
+            .probing
+            .take()
+            .and_then(|probing| probing.last_failure())
+        {
+            worker.probe_failure = Some(failure.into());
+        }
         worker.cancelled.set();
         if worker.address.is_some() {
             executor.stop(&worker.new);
