@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use crate::stamped::{Stamp, pack, unpack};
+
 /// How many retries are allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BudgetRules {
@@ -37,8 +39,7 @@ impl Default for BudgetRules {
 #[derive(Debug)]
 pub struct RetryBudget {
     rules: BudgetRules,
-    /// Above 32 bits: milliseconds up to which the trickle was paid in, modulo 2³². Below: the balance
-    /// in thousandths of a retry.
+    /// The balance in thousandths of a retry, with the time up to which the trickle was paid in.
     word: AtomicU64,
 }
 
@@ -55,8 +56,16 @@ impl RetryBudget {
         };
         Self {
             rules,
-            word: AtomicU64::new(pack(millis(now), rules.burst * RETRY)),
+            word: AtomicU64::new(pack(rules.burst * RETRY, Stamp::at(now))),
         }
+    }
+
+    /// A budget with other rules that goes on with this one's balance, as far as they allow it.
+    pub fn with_rules(&self, rules: BudgetRules, now: Duration) -> Self {
+        let next = Self::new(rules, now);
+        let balance = next.rules.burst.min(self.balance(now)) * RETRY;
+        next.word.store(pack(balance, Stamp::at(now)), Relaxed);
+        next
     }
 
     /// The rules, brought into their ranges.
@@ -68,33 +77,35 @@ impl RetryBudget {
     pub fn request(&self) {
         let pay = (self.rules.share * f64::from(RETRY)).round() as u32;
         // While nothing fails the budget is full, and this is one load of a word nobody writes.
-        self.change(|paid_until, balance| {
+        self.change(|balance, paid_until| {
             let paid = self.capped(balance.saturating_add(pay));
-            (paid != balance).then_some((paid_until, paid))
+            (paid != balance).then_some((paid, paid_until))
         });
     }
 
     /// Takes one retry out, if there is one.
     #[must_use = "without a true answer there must be no retry"]
     pub fn try_retry(&self, now: Duration) -> bool {
-        let now = millis(now);
-        self.change(|paid_until, balance| {
-            // A thread that read the clock earlier than another must not pay in twice.
-            let elapsed = (now.wrapping_sub(paid_until) as i32).max(0) as u32;
-            // Retries per second are thousandths of a retry per millisecond.
-            let trickle = elapsed.saturating_mul(self.rules.per_second);
-            let paid = self.capped(balance.saturating_add(trickle));
-            let left = paid.checked_sub(RETRY)?;
-            Some((paid_until.wrapping_add(elapsed), left))
+        let now = Stamp::at(now);
+        self.change(|balance, paid_until| {
+            let elapsed = now.since(paid_until);
+            let paid = self.with_trickle(balance, elapsed);
+            // A thread that read the clock earlier than another must not set it back.
+            let paid_until = if elapsed.is_zero() { paid_until } else { now };
+            Some((paid.checked_sub(RETRY)?, paid_until))
         })
     }
 
-    /// Retries that could be made at once, were they made by `now`.
+    /// Retries that could be made at `now`.
     pub fn balance(&self, now: Duration) -> u32 {
-        let (paid_until, balance) = unpack(self.word.load(Relaxed));
-        let elapsed = (millis(now).wrapping_sub(paid_until) as i32).max(0) as u32;
-        let trickle = elapsed.saturating_mul(self.rules.per_second);
-        self.capped(balance.saturating_add(trickle)) / RETRY
+        let (balance, paid_until) = unpack(self.word.load(Relaxed));
+        self.with_trickle(balance, Stamp::at(now).since(paid_until)) / RETRY
+    }
+
+    fn with_trickle(&self, balance: u32, elapsed: Duration) -> u32 {
+        let millis = u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX);
+        // Retries per second are thousandths of a retry per millisecond.
+        self.capped(balance.saturating_add(millis.saturating_mul(self.rules.per_second)))
     }
 
     fn capped(&self, balance: u32) -> u32 {
@@ -102,14 +113,14 @@ impl RetryBudget {
     }
 
     /// Applies `next` atomically, unless it says that there is nothing to change.
-    fn change(&self, next: impl Fn(u32, u32) -> Option<(u32, u32)>) -> bool {
+    fn change(&self, next: impl Fn(u32, Stamp) -> Option<(u32, Stamp)>) -> bool {
         let mut seen = self.word.load(Relaxed);
         loop {
-            let (paid_until, balance) = unpack(seen);
-            let Some((paid_until, balance)) = next(paid_until, balance) else {
+            let (balance, paid_until) = unpack(seen);
+            let Some((balance, paid_until)) = next(balance, paid_until) else {
                 return false;
             };
-            let word = pack(paid_until, balance);
+            let word = pack(balance, paid_until);
             match self
                 .word
                 .compare_exchange_weak(seen, word, Relaxed, Relaxed)
@@ -119,18 +130,6 @@ impl RetryBudget {
             }
         }
     }
-}
-
-fn millis(now: Duration) -> u32 {
-    now.as_millis() as u32
-}
-
-fn pack(paid_until: u32, balance: u32) -> u64 {
-    (u64::from(paid_until) << 32) | u64::from(balance)
-}
-
-fn unpack(word: u64) -> (u32, u32) {
-    ((word >> 32) as u32, word as u32)
 }
 
 #[cfg(test)]
@@ -174,6 +173,30 @@ mod tests {
         (0..1_000).for_each(|_| budget.request());
         assert_eq!(budget.balance(Duration::from_secs(60)), 5);
         assert_eq!(retries(&budget, 100, Duration::from_secs(60)), 5);
+    }
+
+    #[test]
+    fn new_rules_keep_the_balance() {
+        let old = budget(0.0, 0, 10);
+        assert_eq!(retries(&old, 7, Duration::ZERO), 7);
+        let rules = BudgetRules {
+            burst: 100,
+            ..old.rules()
+        };
+        assert_eq!(
+            old.with_rules(rules, Duration::ZERO)
+                .balance(Duration::ZERO),
+            3
+        );
+        let rules = BudgetRules {
+            burst: 2,
+            ..old.rules()
+        };
+        assert_eq!(
+            old.with_rules(rules, Duration::ZERO)
+                .balance(Duration::ZERO),
+            2
+        );
     }
 
     #[test]

@@ -145,8 +145,15 @@ impl Ejector {
     pub fn keep(&mut self, workers: &[Candidate], now: Duration) -> usize {
         let mut keys: Vec<u64> = workers.iter().map(|worker| worker.key).collect();
         keys.sort_unstable();
-        self.records
-            .retain(|key, _| keys.binary_search(key).is_ok());
+        let failures = self.rules.failures;
+        self.records.retain(|key, record| {
+            let stays = keys.binary_search(key).is_ok();
+            // It may come back, when a drain is cancelled; nobody would remember to readmit it then.
+            if !stays && record.until().is_some() {
+                record.readmit(failures, now);
+            }
+            stays
+        });
         let allowed = self.allowed(workers.len());
         let mut readmitted = 0;
         while self.ejected() > allowed {
@@ -155,7 +162,7 @@ impl Ejector {
                 .values_mut()
                 .filter(|record| record.until().is_some());
             if let Some(record) = ejected.min_by_key(|record| record.until()) {
-                record.readmit(self.rules.failures, now);
+                record.readmit(failures, now);
                 readmitted += 1;
             }
         }

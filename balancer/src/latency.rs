@@ -39,7 +39,7 @@ impl Latency {
         let mut seen = self.word.load(Relaxed);
         loop {
             let word = match seen {
-                UNKNOWN => pack(took, now),
+                UNKNOWN => pack(took.to_bits(), now),
                 _ => mixed(seen, took, now),
             };
             match self
@@ -68,7 +68,8 @@ impl Latency {
                 requests * UNKNOWN_SECONDS
             };
         }
-        let (seconds, since) = unpack(word);
+        let (bits, since) = unpack(word);
+        let seconds = f32::from_bits(bits);
         if in_flight == 0 {
             f64::from(seconds * faded(Stamp::at(now).since(since)))
         } else {
@@ -79,9 +80,10 @@ impl Latency {
 
 /// The average after one more measurement.
 fn mixed(word: u64, took: f32, now: Stamp) -> u64 {
-    let (average, since) = unpack(word);
+    let (bits, since) = unpack(word);
+    let average = f32::from_bits(bits);
     if took >= average {
-        return pack(took, now);
+        return pack(took.to_bits(), now);
     }
     let age = now.since(since);
     if age.is_zero() {
@@ -89,7 +91,8 @@ fn mixed(word: u64, took: f32, now: Stamp) -> u64 {
         return word;
     }
     let old = faded(age);
-    pack(average * old + took * (1.0 - old), now)
+    let mixed: f32 = average * old + took * (1.0 - old);
+    pack(mixed.to_bits(), now)
 }
 
 fn faded(age: Duration) -> f32 {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// A moment in milliseconds, counted modulo 2³².
-///
-/// Two moments can be told apart while less than 24 days lie between them; something that was not
-/// touched for longer may look fresh once more, which costs a worker one misplaced decision.
+/// How far behind others a thread may read the clock.
+const SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// A moment in milliseconds, counted modulo 2³²: what was not touched for 49 days looks fresh again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp(u32);
 
@@ -14,22 +14,26 @@ impl Stamp {
         Self(now.as_millis() as u32)
     }
 
-    /// Time since an earlier stamp; zero if that one is later, as it may be when threads read a
-    /// coarse clock at different times.
+    /// Time since an earlier stamp; zero if that one is a little later, as it may be when threads
+    /// read the clock at different times.
     pub(crate) fn since(self, earlier: Self) -> Duration {
-        let millis = self.0.wrapping_sub(earlier.0) as i32;
-        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+        let behind = Duration::from_millis(u64::from(earlier.0.wrapping_sub(self.0)));
+        if behind <= SKEW_MAX {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(u64::from(self.0.wrapping_sub(earlier.0)))
+        }
     }
 }
 
-/// Both in one word.
-pub(crate) fn pack(value: f32, at: Stamp) -> u64 {
-    (u64::from(value.to_bits()) << 32) | u64::from(at.0)
+/// Both in one word. A fraction goes in as its bits.
+pub(crate) fn pack(value: u32, at: Stamp) -> u64 {
+    (u64::from(value) << 32) | u64::from(at.0)
 }
 
 /// Takes the word apart.
-pub(crate) fn unpack(word: u64) -> (f32, Stamp) {
-    (f32::from_bits((word >> 32) as u32), Stamp(word as u32))
+pub(crate) fn unpack(word: u64) -> (u32, Stamp) {
+    ((word >> 32) as u32, Stamp(word as u32))
 }
 
 #[cfg(test)]
@@ -42,11 +46,13 @@ mod tests {
         let later = Stamp::at(end + Duration::from_millis(6));
         assert_eq!(later.since(Stamp::at(end)), Duration::from_millis(6));
         assert_eq!(Stamp::at(end).since(later), Duration::ZERO);
+        let month = Duration::from_secs(30 * 24 * 3600);
+        assert_eq!(Stamp::at(end + month).since(Stamp::at(end)), month);
     }
 
     #[test]
     fn a_word_keeps_both() {
         let at = Stamp::at(Duration::from_secs(9));
-        assert_eq!(unpack(pack(0.25, at)), (0.25, at));
+        assert_eq!(unpack(pack(7, at)), (7, at));
     }
 }

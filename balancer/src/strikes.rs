@@ -2,8 +2,8 @@
 //!
 //! A worker that refuses in a millisecond has few requests in flight, and any rule that prefers the
 //! least loaded would send it nearly everything. So failures count as load: each one doubles what the
-//! worker seems to cost, each good answer halves the number of doublings, and time forgets them one
-//! by one. After some failures in a row the worker is therefore tried again once, with one request
+//! worker seems to cost, each good answer takes back a fifth of the doublings, and time forgets them
+//! one by one. After some failures in a row the worker is therefore tried again once, with one request
 //! (which already doubles its cost), and rested for longer when that fails too.
 
 use std::{
@@ -20,6 +20,10 @@ const FORGET_ONE: Duration = Duration::from_secs(5);
 /// minute, even when the others have nothing to do.
 const STRIKES_MAX: f32 = 12.0;
 
+/// What a good answer leaves of the doublings. A worker that fails every second request so settles at
+/// five doublings and gets next to nothing; one that fails every tenth at half a doubling.
+const FORGIVEN: f32 = 0.8;
+
 /// The recent failures of one worker: a count that decays, with the time it was true.
 #[derive(Debug, Default)]
 pub(crate) struct Strikes {
@@ -34,10 +38,13 @@ impl Strikes {
     pub(crate) fn succeeded(&self, now: Duration) {
         // The usual case, no strikes, must not write to a shared line.
         if self.word.load(Relaxed) != 0 {
-            self.change(
-                now,
-                |strikes| if strikes < 0.25 { 0.0 } else { strikes / 2.0 },
-            );
+            self.change(now, |strikes| {
+                if strikes < 0.25 {
+                    0.0
+                } else {
+                    strikes * FORGIVEN
+                }
+            });
         }
     }
 
@@ -54,7 +61,11 @@ impl Strikes {
         let mut seen = self.word.load(Relaxed);
         loop {
             let strikes = next(left(seen, now));
-            let word = if strikes > 0.0 { pack(strikes, now) } else { 0 };
+            let word = if strikes > 0.0 {
+                pack(strikes.to_bits(), now)
+            } else {
+                0
+            };
             match self
                 .word
                 .compare_exchange_weak(seen, word, Relaxed, Relaxed)
@@ -70,7 +81,7 @@ impl Strikes {
 fn left(word: u64, now: Stamp) -> f32 {
     let (strikes, since) = unpack(word);
     let forgotten = now.since(since).as_secs_f32() / FORGET_ONE.as_secs_f32();
-    (strikes - forgotten).max(0.0)
+    (f32::from_bits(strikes) - forgotten).max(0.0)
 }
 
 #[cfg(test)]
@@ -92,15 +103,15 @@ mod tests {
     }
 
     #[test]
-    fn a_good_answer_halves_the_doublings_until_none_is_left() {
+    fn good_answers_take_the_doublings_back() {
         let strikes = Strikes::default();
         for _ in 0..100 {
             strikes.failed(SECOND);
         }
         assert_eq!(strikes.factor(SECOND), 4096.0);
         strikes.succeeded(SECOND);
-        assert_eq!(strikes.factor(SECOND), 64.0);
-        for _ in 0..6 {
+        assert!((strikes.factor(SECOND).log2() - 9.6).abs() < 0.01);
+        for _ in 0..20 {
             strikes.succeeded(SECOND);
         }
         assert_eq!(strikes.word.load(Relaxed), 0);

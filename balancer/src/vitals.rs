@@ -7,6 +7,9 @@ use std::{
 
 use crate::{Gate, Ramp, latency::Latency, strikes::Strikes};
 
+/// What a failure counts for in the latency, however fast it came; linkerd's penalty.
+const FAILURE_TAKES: Duration = Duration::from_secs(5);
+
 /// The state of one worker that outlives changes of the fleet: keep it, behind an `Arc`, for as long
 /// as the worker's identity exists.
 ///
@@ -75,6 +78,7 @@ impl Vitals {
     ///
     /// A request that the client gave up is neither a success nor a failure.
     pub fn failed(&self, now: Duration) -> u32 {
+        self.latency.observe(FAILURE_TAKES, now);
         self.strikes.failed(now);
         self.failures.fetch_add(1, Relaxed).saturating_add(1)
     }

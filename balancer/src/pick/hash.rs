@@ -62,7 +62,9 @@ impl HashPick {
         };
         let mut refused = [0; CHOICES_MAX];
         for asked in 0..CHOICES_MAX {
-            let index = self.darts.winner(hash, &refused[..asked])?;
+            let Some(index) = self.darts.winner(hash, &refused[..asked]) else {
+                break;
+            };
             let candidate = &all[index];
             if self.has_room(candidate, all, query) && candidate.try_acquire(query) {
                 return Some(index);

@@ -5,7 +5,10 @@
 //! choices").
 
 use super::{Candidate, Query};
-use crate::{draw::Draw, lottery::Lottery};
+use crate::{
+    draw::{Draw, mix},
+    lottery::Lottery,
+};
 
 /// Up to this many workers `least-connections` looks at all of them.
 pub const EXACT_SCAN_MAX: usize = 64;
@@ -86,7 +89,7 @@ fn least(
             continue;
         };
         // A different order of the indexes for every `order`.
-        let rank = (index as u64 ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let rank = mix(index as u64 ^ order);
         let price = (cost(candidate, in_flight), rank);
         if winner.is_none() || price < best {
             (best, winner) = (price, Some(index));

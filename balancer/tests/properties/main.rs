@@ -1,0 +1,11 @@
+//! What must hold for every sequence of events, every list of workers and every set of weights.
+
+mod affinity;
+mod black_hole;
+mod budget;
+mod eject;
+mod gates;
+mod hand_over;
+mod shares;
+mod simulation;
+mod workers;
