@@ -23,6 +23,9 @@ pub(crate) use forwarded::Forwarding;
 pub(crate) use trace::X_REQUEST_ID;
 pub(crate) use upgrade::requested_upgrade;
 
+/// As many fields as a request usually gets added; the map then grows once for all of them.
+const ADDED: usize = 7;
+
 /// How a request goes to the worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Onward {
@@ -52,6 +55,7 @@ pub(crate) fn prepare_request(
         None
     };
     hop_by_hop::remove_from_request(headers);
+    headers.reserve(ADDED);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }

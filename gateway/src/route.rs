@@ -84,10 +84,13 @@ fn without_port(host: &str) -> &str {
     host.split_once(':').map_or(host, |(name, _)| name)
 }
 
-/// The path prefixes of one host, each without a slash at its end.
+/// The path prefixes of one host.
 #[derive(Debug, Default)]
 struct PathRules {
-    targets: HashMap<Box<str>, Target, RandomState>,
+    /// That of the prefix `/`, which is all that most hosts have.
+    whole: Option<Target>,
+    /// The others, each without a slash at its end.
+    prefixes: HashMap<Box<str>, Target, RandomState>,
     /// Segments of the longest prefix: how far into a path a look is worth while, whatever length
     /// of path the client sends.
     depth_max: usize,
@@ -96,25 +99,26 @@ struct PathRules {
 impl PathRules {
     fn add(&mut self, path: &str, target: Target) {
         let prefix = path.trim_end_matches('/');
+        if prefix.is_empty() {
+            self.whole.get_or_insert(target);
+            return;
+        }
         let depth = prefix.bytes().filter(|byte| *byte == b'/').count();
         self.depth_max = self.depth_max.max(depth);
-        self.targets.entry(prefix.into()).or_insert(target);
+        self.prefixes.entry(prefix.into()).or_insert(target);
     }
 
     fn find(&self, path: &str) -> Option<Target> {
-        let restricted = self.depth_max > 0;
-        let depth = if restricted && prefix::climbs(path) {
-            0
-        } else {
-            self.depth_max
-        };
-        let mut candidate = prefix::first_segments(path, depth);
-        loop {
-            if let Some(target) = self.targets.get(candidate) {
-                return Some(*target);
+        if self.depth_max > 0 && !prefix::climbs(path) {
+            let mut candidate = prefix::first_segments(path, self.depth_max);
+            while !candidate.is_empty() {
+                if let Some(target) = self.prefixes.get(candidate) {
+                    return Some(*target);
+                }
+                candidate = prefix::parent(candidate);
             }
-            candidate = prefix::parent(candidate)?;
         }
+        self.whole
     }
 }
 

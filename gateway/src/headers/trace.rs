@@ -24,10 +24,12 @@ const PARENT_ID: std::ops::Range<usize> = 36..52;
 /// tracing off in workers that follow their parent. A request that brings neither id nor trace gets
 /// the same 32 hex digits for both, so that logs and traces are found from each other.
 pub(super) fn write(headers: &mut HeaderMap, trusted: bool) -> HeaderValue {
-    let kept = headers
-        .get(X_REQUEST_ID)
-        .filter(|id| trusted && is_id(id.as_bytes()))
-        .cloned();
+    let incoming = if trusted {
+        headers.get(X_REQUEST_ID)
+    } else {
+        None
+    };
+    let kept = incoming.filter(|id| is_id(id.as_bytes())).cloned();
     let fresh = fresh_parent();
     let id = kept.unwrap_or_else(|| {
         let id = shared(fresh.slice(TRACE_ID));

@@ -10,12 +10,9 @@ pub(super) fn first_segments(path: &str, count: usize) -> &str {
         .map_or(path, |(end, _)| &path[..end])
 }
 
-/// The path without its last segment; `None` for the empty text, which every path comes to.
-pub(super) fn parent(path: &str) -> Option<&str> {
-    if path.is_empty() {
-        return None;
-    }
-    Some(path.rfind('/').map_or("", |end| &path[..end]))
+/// The path without its last segment; every path comes to the empty text.
+pub(super) fn parent(path: &str) -> &str {
+    path.rfind('/').map_or("", |end| &path[..end])
 }
 
 /// Whether a path holds a `..` segment in any spelling that some worker may understand:
@@ -70,10 +67,9 @@ mod tests {
         assert_eq!(first_segments("/a/b/c", 9), "/a/b/c");
         assert_eq!(first_segments("/a/", 1), "/a");
         assert_eq!(first_segments("*", 0), "*");
-        assert_eq!(parent("/a/b"), Some("/a"));
-        assert_eq!(parent("/a"), Some(""));
-        assert_eq!(parent("*"), Some(""));
-        assert_eq!(parent(""), None);
+        assert_eq!(parent("/a/b"), "/a");
+        assert_eq!(parent("/a"), "");
+        assert_eq!(parent("*"), "");
     }
 
     #[test]
