@@ -139,7 +139,13 @@ fn append(headers: &mut HeaderMap, name: HeaderName, member: &HeaderValue) {
 
 /// Removes what a client says about hops before it, beyond the fields that are overwritten anyway.
 fn remove_claims(headers: &mut HeaderMap) {
-    while let Some(name) = headers.keys().find(|name| is_claim(name)).cloned() {
+    // Names in a list, because a client may send very many of them.
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_claim(name))
+        .cloned()
+        .collect();
+    for name in claims {
         headers.remove(name);
     }
 }

@@ -46,16 +46,14 @@ fn remove_where(headers: &mut HeaderMap, matches: impl Fn(&HeaderName) -> bool) 
 
 /// Removes `Connection` and the fields that it names, but for those no peer may have removed.
 fn remove_nominated(headers: &mut HeaderMap) {
-    let Some(first) = headers.get(CONNECTION) else {
+    if !headers.contains_key(CONNECTION) {
         return;
-    };
+    }
     let one_option = |value: &HeaderValue| is_option(value.as_bytes());
-    if one_option(first) {
+    if headers.get_all(CONNECTION).iter().all(one_option) {
         // The usual case: `keep-alive`, `close` or `upgrade` and nothing else.
-        if headers.get_all(CONNECTION).iter().all(one_option) {
-            headers.remove(CONNECTION);
-            return;
-        }
+        headers.remove(CONNECTION);
+        return;
     }
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)

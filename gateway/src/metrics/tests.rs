@@ -119,12 +119,12 @@ fn every_sample_stands_under_the_type_of_its_metric() {
         first_byte: Some(Duration::ZERO),
         ..settled(200)
     });
-    let mut current = "";
+    let mut current = String::new();
     for line in page(&metrics).lines() {
         if let Some(declared) = line.strip_prefix("# TYPE ") {
-            current = declared.split(' ').next().unwrap().to_owned().leak();
+            declared.split(' ').next().unwrap().clone_into(&mut current);
         } else if !line.starts_with('#') {
-            assert!(line.starts_with(current), "{line} under {current}");
+            assert!(line.starts_with(&current), "{line} under {current}");
         }
     }
 }
