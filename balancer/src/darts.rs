@@ -72,11 +72,11 @@ impl Darts {
         }
     }
 
-    /// The worker this hash belongs to if those in `except` did not exist; `None` if there is no other.
-    /// Meant for a handful of exceptions.
-    pub(crate) fn winner(&self, hash: u64, except: &[u32]) -> Option<usize> {
+    /// The slot this hash belongs to if those in `except` were vacant; `None` if no other is taken.
+    /// Meant for a handful of exceptions, none of them twice.
+    pub(crate) fn winner(&self, hash: u64, except: &[u32]) -> Option<u32> {
         let mut best = f64::INFINITY;
-        let mut winner = VACANT;
+        let mut winner = None;
         for block in &self.blocks {
             // Without anything left to hit the darts would never end.
             if !except.is_empty() && self.left(block, except) == 0 {
@@ -98,28 +98,32 @@ impl Darts {
                 let place = draw.bits();
                 let slot = block.first_slot + ((place >> 32) as u32 & (block.slots - 1));
                 let weight = block.first_weight + (place as u32 & (block.weights - 1));
-                let index = self.slots.get(slot as usize).copied().unwrap_or(VACANT);
-                if index != VACANT
-                    && self.heights[slot as usize] > weight
-                    && !except.contains(&index)
-                {
-                    (best, winner) = (time, index);
+                if self.height(slot) > weight && !except.contains(&slot) {
+                    (best, winner) = (time, Some(slot));
                     break;
                 }
             }
         }
-        (winner != VACANT).then_some(winner as usize)
+        winner
+    }
+
+    /// The worker in a slot, as its index into the targets.
+    pub(crate) fn worker(&self, slot: u32) -> Option<usize> {
+        let index = *self.slots.get(slot as usize)?;
+        (index != VACANT).then_some(index as usize)
+    }
+
+    /// The weight in a slot; 0 where there is none.
+    fn height(&self, slot: u32) -> u32 {
+        self.heights.get(slot as usize).copied().unwrap_or(0)
     }
 
     /// How much of a block belongs to workers that are no exception.
     fn left(&self, block: &Block, except: &[u32]) -> u64 {
-        let slots = block.first_slot as usize..(block.first_slot + block.slots) as usize;
-        let excepted = self.slots[slots.start..slots.end.min(self.slots.len())]
-            .iter()
-            .zip(slots)
-            .filter(|(index, _)| except.contains(index))
-            .map(|(_, slot)| block.height(self.heights[slot]));
-        block.taken - excepted.sum::<u64>()
+        let slots = block.first_slot..block.first_slot + block.slots;
+        let excepted = except.iter().filter(|slot| slots.contains(slot));
+        let excepted: u64 = excepted.map(|slot| block.height(self.height(*slot))).sum();
+        block.taken - excepted
     }
 }
 

@@ -62,9 +62,11 @@ impl HashPick {
         };
         let mut refused = [0; CHOICES_MAX];
         for asked in 0..CHOICES_MAX {
-            let Some(index) = self.darts.winner(hash, &refused[..asked]) else {
+            let Some(slot) = self.darts.winner(hash, &refused[..asked]) else {
                 break;
             };
+            refused[asked] = slot;
+            let index = self.darts.worker(slot)?;
             let candidate = &all[index];
             if self.has_room(candidate, all, query) && candidate.try_acquire(query) {
                 return Some(index);
@@ -77,7 +79,6 @@ impl HashPick {
             if is_waited_for {
                 return None;
             }
-            refused[asked] = index as u32;
         }
         least::pick(all, query, draw, None, |candidate, in_flight| {
             (f64::from(in_flight) + 1.0) / f64::from(candidate.weight())

@@ -1,6 +1,7 @@
 //! What must hold for every sequence of events, every list of workers and every set of weights.
 
 mod affinity;
+mod allocation;
 mod black_hole;
 mod budget;
 mod eject;
