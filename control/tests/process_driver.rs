@@ -11,6 +11,8 @@ mod support;
 mod basics;
 #[path = "process_driver/leftovers.rs"]
 mod leftovers;
+#[path = "process_driver/real.rs"]
+mod real;
 #[path = "process_driver/recovery.rs"]
 mod recovery;
 
@@ -23,7 +25,12 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(SUPERVISE) {
         return supervise();
     }
-    let trials = [basics::trials(), leftovers::trials(), recovery::trials()];
+    let trials = [
+        basics::trials(),
+        leftovers::trials(),
+        recovery::trials(),
+        real::trials(),
+    ];
     let trials: Vec<Trial> = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -10,7 +10,7 @@ use penstock_control::driver::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Bench, limited, lives, supervisor, trial};
+use crate::support::{Bench, limited, lives, supervisor, trial, worker_pid};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -209,11 +209,6 @@ async fn other_installation() {
     assert!(lives(worker_pid(&started.saved)));
     theirs.stop(&worker).await;
     theirs.assert_nothing_left();
-}
-
-fn worker_pid(saved: &str) -> i32 {
-    let saved: serde_json::Value = serde_json::from_str(saved).unwrap();
-    saved["worker"]["pid"].as_i64().unwrap().try_into().unwrap()
 }
 
 async fn ended(pid: i32) {

@@ -18,10 +18,10 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// Longest wait for anything; far more than it takes.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A test that runs in a runtime.
-pub(crate) fn trial<F>(name: &str, test: fn() -> F) -> Trial
+pub(crate) fn trial<F>(name: &str, test: impl FnOnce() -> F + Send + 'static) -> Trial
 where
     F: Future<Output = ()> + 'static,
 {
@@ -246,10 +246,15 @@ fn deployment(spec: ProcessSpec) -> Deployment {
 
 /// The number of a worker's supervisor.
 pub(crate) fn supervisor(started: &StartedWorker) -> i32 {
-    let saved: serde_json::Value = serde_json::from_str(&started.saved).unwrap();
-    saved["supervisor"]["pid"]
-        .as_i64()
-        .unwrap()
-        .try_into()
-        .unwrap()
+    saved_pid(&started.saved, "supervisor")
+}
+
+/// The number of a worker.
+pub(crate) fn worker_pid(saved: &str) -> i32 {
+    saved_pid(saved, "worker")
+}
+
+fn saved_pid(saved: &str, which: &str) -> i32 {
+    let saved: serde_json::Value = serde_json::from_str(saved).unwrap();
+    saved[which]["pid"].as_i64().unwrap().try_into().unwrap()
 }
