@@ -1,8 +1,23 @@
-//! `penstock`: the command line.
+//! `penstock`: the command line. One file per subcommand.
 
+mod admin_client;
+mod check;
+mod logs;
+mod reload;
+mod run;
+mod signals;
+mod status;
+mod telemetry;
 mod worker;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use penstock_control::driver::process::{SUPERVISE, supervise};
+
+/// mimalloc, by measurement: see `benches/RESULTS.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// L7 gateway for GPU inference workers, with the control service that scales them.
 #[derive(Parser)]
@@ -14,11 +29,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::RunArgs),
+    Check(check::CheckArgs),
+    Schema(check::SchemaArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
     Worker(worker::WorkerArgs),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == SUPERVISE) {
+        return supervise();
+    }
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Schema(args) => check::schema(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Worker(args) => worker::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("penstock: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

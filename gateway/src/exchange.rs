@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
 
 use crate::{
     access_log::AccessRecord, clock::Clock, connection::Connection, deployment::DeploymentState,
@@ -79,11 +79,6 @@ impl Exchange {
             complete: false,
             logged,
         }
-    }
-
-    /// When it began.
-    pub(crate) fn started(&self) -> Duration {
-        self.started
     }
 
     /// The gateway's clock.
@@ -206,8 +201,14 @@ impl Exchange {
         if let Some(id) = &self.request_id {
             parts.headers.insert(X_REQUEST_ID, id.clone());
         }
+        if self.reason == Some(Reason::BadRequest) && !self.connection.h2 {
+            // Where the next request would begin is no longer certain.
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         self.bytes_out = body.len() as u64;
-        Response::from_parts(parts, DownstreamBody::Own(body, Some(self)))
+        Response::from_parts(parts, DownstreamBody::own(body, self))
     }
 
     fn lease_ended(&mut self, now: Duration) {

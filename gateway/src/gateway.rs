@@ -134,7 +134,10 @@ impl Gateway {
     /// Stops accepting, finishes what is in flight within `timeout`, and ends all threads. Returns
     /// at once when nothing is open.
     pub async fn drain(self, timeout: Duration) -> Drained {
-        self.threads.drain(timeout).await
+        let drained = self.threads.drain(timeout).await;
+        // Dropping it writes what is still in memory.
+        self.shared.access_log.store(None);
+        drained
     }
 }
 

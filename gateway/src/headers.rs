@@ -35,7 +35,12 @@ pub(crate) struct Onward {
     pub(crate) upgrade: bool,
 }
 
-/// Turns a client's request fields into those for the worker, and returns the request's id.
+/// Gives the request its id and its trace, and returns the id.
+pub(crate) fn identify(headers: &mut HeaderMap, from: &Forwarding) -> HeaderValue {
+    trace::write(headers, from.is_trusted())
+}
+
+/// Turns a client's request fields into those for the worker.
 ///
 /// `host` is what [`check_request`] returned. `Expect` is removed too: the gateway answers it
 /// itself when the body is first read. Framing is left to the HTTP library: `Transfer-Encoding`
@@ -45,7 +50,7 @@ pub(crate) fn prepare_request(
     from: &Forwarding,
     host: &HeaderValue,
     onward: Onward,
-) -> HeaderValue {
+) {
     let takes_trailers = list::any(headers, &TE, |token| {
         token.eq_ignore_ascii_case(b"trailers")
     });
@@ -67,7 +72,6 @@ pub(crate) fn prepare_request(
         }
     }
     from.write(headers, host);
-    trace::write(headers, from.is_trusted())
 }
 
 /// Turns a worker's response fields into those for the client. `upgrade`: the response is the 101

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, UPGRADE},
     request::Parts,
     uri::{PathAndQuery, Scheme},
 };
@@ -79,7 +79,7 @@ impl Outgoing {
         connection: &Connection,
         protocol: Protocol,
         wanted: Option<Wanted>,
-        exchange: &mut Exchange,
+        exchange: &Exchange,
     ) -> Result<Self, Refusal> {
         // HTTP/1.1 upgrades end at a worker that speaks HTTP/2; it answers the plain request.
         let wanted =
@@ -89,8 +89,7 @@ impl Outgoing {
             upgrade: matches!(wanted, Some(Wanted::H1(_))),
         };
         let mut headers = parts.headers;
-        let id = headers::prepare_request(&mut headers, &connection.forwarding, host, onward);
-        exchange.request_id = Some(id);
+        headers::prepare_request(&mut headers, &connection.forwarding, host, onward);
         if let Some((deadline, Reason::Deadline)) = exchange.deadline {
             let left = deadline.saturating_sub(exchange.clock().now());
             headers.insert(grpc::GRPC_TIMEOUT, grpc::format_timeout(left));
@@ -122,6 +121,7 @@ impl Outgoing {
 fn ask_for_upgrade(headers: &mut HeaderMap, extended: &Extended) -> Result<(), Refusal> {
     let protocol = HeaderValue::from_str(extended.as_str())
         .map_err(|_| Refusal::new(Reason::BadRequest, ":protocol is not a header value"))?;
+    headers.remove(TE);
     headers.insert(UPGRADE, protocol);
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     // RFC 6455 §4.1: 16 random bytes, base64.

@@ -80,7 +80,11 @@ async fn forward(
     mut request: Request<Incoming>,
 ) -> Result<Forwarded, Failure> {
     let downstream_upgrade = Wanted::of(&mut request);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    exchange.request_id = Some(headers::identify(
+        &mut parts.headers,
+        &connection.forwarding,
+    ));
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, has_body);
     if framing == Framing::Contradictory {

@@ -19,8 +19,13 @@ use crate::{
 
 /// The body of any answer.
 pub(crate) enum DownstreamBody {
-    /// The gateway's own answer. The exchange settles when it has been written.
-    Own(Bytes, Option<Box<Exchange>>),
+    /// The gateway's own answer, with the exchange that settles when it has been written.
+    Own {
+        /// What is still to be written.
+        bytes: Bytes,
+        /// Only to be dropped.
+        _exchange: Option<Box<Exchange>>,
+    },
     /// A worker's answer, as it comes.
     Streamed(Box<WorkerBody>),
 }
@@ -46,9 +51,20 @@ pub(crate) struct CutOff(pub(crate) Reason);
 type FrameResult = Option<Result<Frame<Bytes>, CutOff>>;
 
 impl DownstreamBody {
+    /// The gateway's own answer.
+    pub(crate) fn own(bytes: Bytes, exchange: Box<Exchange>) -> Self {
+        Self::Own {
+            bytes,
+            _exchange: Some(exchange),
+        }
+    }
+
     /// No body.
     pub(crate) fn empty() -> Self {
-        Self::Own(Bytes::new(), None)
+        Self::Own {
+            bytes: Bytes::new(),
+            _exchange: None,
+        }
     }
 
     /// Streams a worker's answer, with no silence longer than `idle`.
@@ -156,22 +172,22 @@ impl Body for DownstreamBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<FrameResult> {
         match self.get_mut() {
-            Self::Own(bytes, _) if bytes.is_empty() => Poll::Ready(None),
-            Self::Own(bytes, _) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Own { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
+            Self::Own { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Streamed(body) => body.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Own(bytes, _) => bytes.is_empty(),
+            Self::Own { bytes, .. } => bytes.is_empty(),
             Self::Streamed(body) => body.failed || body.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Own(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Own { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
             Self::Streamed(body) => body.incoming.size_hint(),
         }
     }

@@ -23,6 +23,7 @@ fn onward(protocol: Protocol) -> Onward {
 /// The fields that arrive, without those that this gateway adds to every request.
 fn arrives(lines: &[(&str, &str)], onward: Onward) -> HeaderMap {
     let mut headers = headers(lines);
+    identify(&mut headers, &from(false));
     prepare_request(
         &mut headers,
         &from(false),
@@ -158,7 +159,8 @@ fn a_101_keeps_the_protocol_it_switches_to() {
 fn the_id_of_a_trusted_proxy_is_the_id_of_the_request() {
     let mut headers = headers(&[("x-request-id", "abc")]);
     let host = HeaderValue::from_static("a");
-    let id = prepare_request(&mut headers, &from(true), &host, onward(Protocol::H2));
+    let id = identify(&mut headers, &from(true));
+    prepare_request(&mut headers, &from(true), &host, onward(Protocol::H2));
     assert_eq!(id, "abc");
     assert_eq!(headers["x-request-id"], "abc");
 }

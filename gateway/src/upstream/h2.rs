@@ -132,14 +132,9 @@ impl Upstreams {
         timeouts: &Timeouts,
     ) -> Result<(Sender, StreamPlace), String> {
         let opening = Arc::clone(&self.workers.lock().entry(worker.key).or_default().opening);
-        let _opening = match tokio::time::timeout(timeouts.connect, opening.lock()).await {
-            Ok(guard) => guard,
-            Err(_) => {
-                return Err(format!(
-                    "no connection to {} within {:?}",
-                    worker.address, timeouts.connect
-                ));
-            }
+        let Ok(_opening) = tokio::time::timeout(timeouts.connect, opening.lock()).await else {
+            let (address, limit) = (worker.address, timeouts.connect);
+            return Err(format!("no connection to {address} within {limit:?}"));
         };
         if let Some(stream) = self.stream(worker, timeouts) {
             return Ok(stream);

@@ -1,0 +1,37 @@
+//! `penstock check` and `penstock schema`: the configuration file, looked at without running it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+/// Check a configuration file and print every error in it.
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration file.
+    file: PathBuf,
+}
+
+/// Print the JSON Schema of the configuration file, for editors.
+#[derive(Args)]
+pub(crate) struct SchemaArgs {}
+
+/// Says whether the file is good; its errors are this command's error.
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<()> {
+    let config = penstock_config::load(&args.file).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    let deployments: usize = config.services.values().map(|service| service.deployments.len()).sum();
+    println!(
+        "{}: good ({} services, {deployments} deployments, {} listeners)",
+        args.file.display(),
+        config.services.len(),
+        config.listeners.len(),
+    );
+    Ok(())
+}
+
+/// Prints the schema.
+pub(crate) fn schema(_: &SchemaArgs) -> anyhow::Result<()> {
+    let schema = serde_json::to_string_pretty(&penstock_config::schema());
+    println!("{}", schema.context("the schema is not JSON")?);
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Noticing that the configuration file may have changed.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+/// Editors and Kubernetes change several files in a row; this long after the last change all is read.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Watches the folders of configuration files. Folders, because a file that is replaced by another
+/// (as editors and Kubernetes' symbolic links do) takes the watch on itself with it.
+pub(crate) struct FileWatch {
+    changes: mpsc::Receiver<()>,
+    watcher: RecommendedWatcher,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl FileWatch {
+    /// Watches the folder of this file and those it includes files from.
+    pub(crate) fn start(file: &Path) -> anyhow::Result<Self> {
+        // One place is enough: a change that waits covers those that come meanwhile.
+        let (notice, changes) = mpsc::channel(1);
+        let name = file.file_name().map(OsStr::to_owned).unwrap_or_default();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let matters = event.is_ok_and(|event| {
+                !event.kind.is_access() && event.paths.iter().any(|path| may_be_configuration(path, &name))
+            });
+            if matters {
+                let _ = notice.try_send(());
+            }
+        })
+        .context("cannot watch files")?;
+        let mut watch = Self { changes, watcher, folders: BTreeSet::new() };
+        watch.follow(file)?;
+        Ok(watch)
+    }
+
+    /// Watches what the file includes now.
+    pub(crate) fn follow(&mut self, file: &Path) -> anyhow::Result<()> {
+        let folders = penstock_config::watched_folders(file);
+        for gone in self.folders.difference(&folders) {
+            // A folder that was removed has taken its watch along.
+            let _ = self.watcher.unwatch(gone);
+        }
+        for new in folders.difference(&self.folders) {
+            self.watcher
+                .watch(new, RecursiveMode::NonRecursive)
+                .with_context(|| format!("cannot watch {}", new.display()))?;
+        }
+        self.folders = folders;
+        Ok(())
+    }
+
+    /// Returns after something changed and nothing changed any more for a moment. What changed
+    /// need not be this configuration.
+    pub(crate) async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        while tokio::time::timeout(SETTLE, self.changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+    }
+}
+
+/// The file itself, other TOML files, and the hidden links through which Kubernetes swaps a folder
+/// of them. The state file may lie in the same folder and changes all the time.
+fn may_be_configuration(path: &Path, main: &OsStr) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    let text = name.to_string_lossy();
+    name == main || text.ends_with(".toml") || text.starts_with("..")
+}

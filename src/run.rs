@@ -1,0 +1,236 @@
+//! `penstock run`: gateway and control in one process.
+
+mod banner;
+mod log_pages;
+mod ready_file;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Context;
+use clap::Args;
+use metrics_exporter_prometheus::PrometheusHandle;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use penstock_config::Config;
+use penstock_control::{
+    Control,
+    api::{self, Api, Hooks},
+};
+use penstock_gateway::Gateway;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    reload::FileWatch,
+    signals::{Asked, Signals},
+    telemetry,
+};
+
+/// Run gateway and control with a configuration file, until SIGTERM or Ctrl-C.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The configuration file. It is watched, and read again on SIGHUP.
+    file: PathBuf,
+    /// Write logs as JSON, one object per line.
+    #[arg(long)]
+    json_logs: bool,
+}
+
+/// Runs until a signal asks to end.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let config = penstock_config::load(&args.file).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    telemetry::start_logs(args.json_logs);
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let metrics = telemetry::start_metrics()?;
+        penstock_control::describe_metrics();
+        Program::start(args.file.clone(), config, metrics).await?.run().await
+    })
+}
+
+/// Every connection needs a descriptor, and the usual soft limit of 1,024 is soon reached.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// Everything that runs.
+struct Program {
+    file: PathBuf,
+    config: Arc<Config>,
+    control: Arc<Control>,
+    gateway: Gateway,
+    _api: Api,
+    signals: Signals,
+    files: FileWatch,
+    reloads: mpsc::Receiver<ReloadReply>,
+    metrics: PrometheusHandle,
+    ending: Arc<AtomicBool>,
+}
+
+/// Where somebody who asked for a reload waits for what came of it.
+type ReloadReply = oneshot::Sender<Result<(), String>>;
+
+impl Program {
+    async fn start(file: PathBuf, config: Config, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        // First of all, so that no signal between here and the loop below is missed.
+        let signals = Signals::listen().context("cannot listen to signals")?;
+        let files = FileWatch::start(&file)?;
+        let config = Arc::new(config);
+        let executable = std::env::current_exe().context("cannot find the penstock executable")?;
+        let control = Arc::new(Control::start(Arc::clone(&config), executable).await?);
+        let mut gateway = Gateway::start(&config.gateway, control.fleet(), control.reports())?;
+        gateway.apply(&config)?;
+        let (ask_reload, reloads) = mpsc::channel(1);
+        let ending = Arc::new(AtomicBool::new(false));
+        let hooks = hooks(&gateway, &metrics, ask_reload, &ending);
+        let router = api::router(Arc::clone(&control), hooks).merge(log_pages::router(&config));
+        let api = Api::start(config.admin.address, router)
+            .await
+            .with_context(|| format!("cannot listen on {} (admin.address)", config.admin.address))?;
+        let listeners = gateway.addresses();
+        ready_file::write(&listeners, api.address())?;
+        banner::print(&config, &listeners, api.address());
+        Ok(Self { file, config, control, gateway, _api: api, signals, files, reloads, metrics, ending })
+    }
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut upkeep = tokio::time::interval(telemetry::UPKEEP_EVERY);
+        loop {
+            tokio::select! {
+                asked = self.signals.next() => match asked {
+                    Asked::Reload => {
+                        self.gateway.reopen_access_log();
+                        let _ = self.reload().await;
+                    }
+                    Asked::End => return self.end().await,
+                },
+                () = self.files.changed() => {
+                    let _ = self.reload().await;
+                }
+                Some(reply) = self.reloads.recv() => {
+                    // Whoever asked may have gone; the reload happened all the same.
+                    let _ = reply.send(self.reload().await);
+                }
+                _ = upkeep.tick() => self.metrics.run_upkeep(),
+            }
+        }
+    }
+
+    /// Reads the configuration again. A bad one changes nothing and says why.
+    async fn reload(&mut self) -> Result<(), String> {
+        let file = self.file.display();
+        match self.try_reload().await {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                metrics::counter!("penstock_config_reloads_total", "result" => "applied").increment(1);
+                tracing::info!(file = %self.file.display(), "configuration applied");
+                Ok(())
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                metrics::counter!("penstock_config_reloads_total", "result" => "refused").increment(1);
+                tracing::error!("configuration {file} refused, the old one stays:\n{error}");
+                self.control.config_rejected(error.clone()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether anything changed.
+    async fn try_reload(&mut self) -> anyhow::Result<bool> {
+        let file = self.file.clone();
+        // A large configuration takes a while, and requests for workers must not wait for it.
+        let config = tokio::task::spawn_blocking(move || penstock_config::load(&file)).await?;
+        let config = Arc::new(config.map_err(|errors| anyhow::anyhow!("{errors}"))?);
+        let changed = config != self.config;
+        if changed {
+            self.refuse_what_needs_a_restart(&config)?;
+            // The gateway first: it can fail, on an address that is taken, and then nothing has changed.
+            self.gateway.apply(&config)?;
+            self.files.follow(&self.file)?;
+        }
+        // Even if nothing changed: an earlier refusal is over.
+        self.control.apply(Arc::clone(&config)).await;
+        self.config = config;
+        Ok(changed)
+    }
+
+    fn refuse_what_needs_a_restart(&self, new: &Config) -> anyhow::Result<()> {
+        let old = &*self.config;
+        anyhow::ensure!(new.admin == old.admin, "admin: a change needs a restart");
+        anyhow::ensure!(
+            new.gateway.threads == old.gateway.threads,
+            "gateway.threads: a change needs a restart"
+        );
+        anyhow::ensure!(new.gpus == old.gpus, "gpus: a change needs a restart");
+        anyhow::ensure!(new.worker_logs == old.worker_logs, "worker_logs: a change needs a restart");
+        Ok(())
+    }
+
+    /// Finishes what is in flight, stops all workers. A second signal waits for no request.
+    async fn end(self) -> anyhow::Result<()> {
+        let Self { config, control, gateway, mut signals, ending, _api, .. } = self;
+        ending.store(true, Ordering::Relaxed);
+        tracing::info!("ending: finishing what is in flight; a second signal ends at once");
+        let patience = config.gateway.drain_timeout;
+        let hurried = {
+            let drain = gateway.drain(patience);
+            tokio::select! {
+                drained = drain => {
+                    if drained.cut > 0 {
+                        tracing::warn!(connections = drained.cut, "cut after {patience:?}");
+                    }
+                    false
+                }
+                () = signals.end() => true,
+            }
+        };
+        let stop = control.shutdown();
+        let mut stop = std::pin::pin!(stop);
+        if !hurried {
+            tokio::select! {
+                () = stop.as_mut() => return Ok(()),
+                () = signals.end() => {}
+            }
+        }
+        tracing::warn!("ending at once");
+        tokio::join!(control.hurry(), stop);
+        Ok(())
+    }
+}
+
+fn hooks(
+    gateway: &Gateway,
+    metrics: &PrometheusHandle,
+    ask_reload: mpsc::Sender<ReloadReply>,
+    ending: &Arc<AtomicBool>,
+) -> Hooks {
+    let gateway_page = gateway.metrics();
+    let control_page = metrics.clone();
+    let ending = Arc::clone(ending);
+    Hooks {
+        metrics: Arc::new(move || gateway_page() + &control_page.render()),
+        not_ready: Arc::new(move || ending.load(Ordering::Relaxed).then(|| "ending".to_owned())),
+        reload: Arc::new(move || {
+            let ask_reload = ask_reload.clone();
+            Box::pin(async move {
+                let (reply, result) = oneshot::channel();
+                let gone = |_| "the program is ending".to_owned();
+                ask_reload.send(reply).await.map_err(|_| gone(()))?;
+                result.await.map_err(|_| gone(()))?
+            })
+        }),
+    }
+}
