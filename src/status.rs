@@ -1,0 +1,82 @@
+//! `penstock status`: how services, deployments and workers are.
+
+mod table;
+mod watch;
+
+use std::io::Write;
+
+use anyhow::bail;
+use clap::Args;
+use penstock_config::ServiceName;
+use penstock_control::status::{ServiceDetail, Status};
+
+use crate::{
+    admin_client::{AdminArgs, AdminClient, block_on},
+    output::unless_closed,
+};
+
+/// Services named when one is asked for that is not there.
+const NAMED_MAX: usize = 20;
+
+/// Show services, deployments and workers, and why there are as many as there are.
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Only this service, with its last decisions and events.
+    #[arg(value_parser = |text: &str| ServiceName::try_from(text))]
+    service: Option<ServiceName>,
+    /// Print what the API answers; see `/api/v1/status`.
+    #[arg(long)]
+    json: bool,
+    /// Show it again every second until Ctrl-C.
+    #[arg(short, long)]
+    watch: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Prints the status, once or every second.
+pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<()> {
+    let client = AdminClient::new(&args.admin);
+    block_on(unless_closed(async {
+        if args.watch {
+            watch::watch(&client, args).await
+        } else {
+            let text = text(&client, args).await?;
+            Ok(anstream::stdout().write_all(text.as_bytes())?)
+        }
+    }))
+}
+
+/// What is printed, with colours.
+async fn text(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<String> {
+    if args.json {
+        return json(client, args).await;
+    }
+    let status: Status = client.get_json("/api/v1/status").await?;
+    let Some(name) = &args.service else { return Ok(table::overview(&status)) };
+    if !status.services.iter().any(|service| service.name == name.as_str()) {
+        bail!("there is no service {name}; {}", those_there_are(&status));
+    }
+    let detail: ServiceDetail = client.get_json(&format!("/api/v1/services/{name}")).await?;
+    Ok(table::detail(&status, &detail))
+}
+
+async fn json(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<String> {
+    let path = match &args.service {
+        Some(name) => format!("/api/v1/services/{name}"),
+        None => "/api/v1/status".to_owned(),
+    };
+    let value: serde_json::Value = client.get_json(&path).await?;
+    // One line per look, so that a program can read them as they come.
+    let text = if args.watch { value.to_string() } else { format!("{value:#}") };
+    Ok(text + "\n")
+}
+
+fn those_there_are(status: &Status) -> String {
+    let names: Vec<&str> = status.services.iter().map(|service| service.name.as_str()).collect();
+    match names.len() {
+        0 => "there are none".to_owned(),
+        count if count > NAMED_MAX => format!("there are {count} others"),
+        _ => format!("there are: {}", names.join(", ")),
+    }
+}

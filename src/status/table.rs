@@ -1,0 +1,93 @@
+//! The status as a table: one row per service, deployment and worker.
+
+mod rows;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use anstyle::{AnsiColor, Style};
+use penstock_control::{
+    status::{ConfigStatus, ServiceDetail, Status},
+    store::JournalEntry,
+};
+
+use self::rows::Rows;
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const CHANGING: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+
+/// All services.
+pub(super) fn overview(status: &Status) -> String {
+    let mut text = about_config(status);
+    if status.services.is_empty() {
+        return text + "no services\n";
+    }
+    let mut rows = Rows::default();
+    status.services.iter().for_each(|service| rows.add_service(service, false));
+    text += &rows.render();
+    text
+}
+
+/// One service with its journal.
+pub(super) fn detail(status: &Status, detail: &ServiceDetail) -> String {
+    let mut text = about_config(status);
+    let mut rows = Rows::default();
+    rows.add_service(&detail.service, true);
+    text += &rows.render();
+    if !detail.journal.is_empty() {
+        text += &format!("\n{}\n", styled("LATEST", BOLD));
+    }
+    // The newest last, as in a log.
+    text.extend(detail.journal.iter().rev().map(journal_line));
+    text
+}
+
+fn about_config(status: &Status) -> String {
+    let ConfigStatus { loaded_at_ms, last_error, .. } = &status.config;
+    let mut text = String::new();
+    if let Some(error) = last_error {
+        let title = "The new configuration was refused; the one before stays in force:";
+        text += &format!("{}\n", styled(title, BAD.bold()));
+        text.extend(error.lines().map(|line| format!("  {}\n", styled(&printable(line), BAD))));
+        text.push('\n');
+    }
+    let gateway = match status.gateway_generation {
+        None => styled(", no gateway reports", BAD),
+        Some(generation) if generation == status.generation => String::new(),
+        Some(generation) => styled(&format!(", gateway still at {generation}"), CHANGING),
+    };
+    text += &format!("configuration of {}, generation {}{gateway}\n\n", at(*loaded_at_ms), status.generation);
+    text
+}
+
+fn journal_line(entry: &JournalEntry) -> String {
+    let JournalEntry { at_ms, deployment, kind, text, .. } = entry;
+    let change = match (entry.before, entry.desired) {
+        (Some(before), Some(desired)) if before != desired => format!(" ({before} → {desired})"),
+        _ => String::new(),
+    };
+    let (kind, text) = (printable(kind), printable(text));
+    format!("{}  {deployment}  {}  {text}{change}\n", at(*at_ms), styled(&kind, BOLD))
+}
+
+/// UTC: the logs have the same.
+fn at(ms: u64) -> String {
+    let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms));
+    // humantime has no words for years above 9999.
+    match time.filter(|_| ms < 253_402_300_800_000) {
+        Some(time) => humantime::format_rfc3339_seconds(time).to_string(),
+        None => "?".to_owned(),
+    }
+}
+
+fn styled(text: &str, style: Style) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Without what would move the cursor or worse: some texts are the words of a worker.
+fn printable(text: &str) -> String {
+    let replace = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.trim_end().chars().map(replace).collect()
+}

@@ -1,0 +1,165 @@
+//! Rows of services, deployments and workers, in columns.
+
+use std::time::Duration;
+
+use anstyle::Style;
+use penstock_control::status::{DeploymentStatus, ServiceStatus, WorkerStatus};
+
+use super::{BAD, BOLD, CHANGING, DIM, GOOD, printable, styled};
+
+/// From one column to the next.
+const GAP: usize = 2;
+
+/// What stands above the columns.
+const HEADS: [&str; 5] = ["NAME", "STATE", "IN-FLIGHT", "QUEUED", "DETAILS"];
+
+/// Where notes begin: a little to the right of their subject.
+const NOTE_INDENT: usize = 6;
+
+/// Rows that have been added, in their order.
+#[derive(Default)]
+pub(super) struct Rows(Vec<Row>);
+
+enum Row {
+    Columns { cells: [String; 5], style: Style },
+    Note { text: String, style: Style },
+}
+
+impl Rows {
+    /// With every number behind the last decision if `detailed`.
+    pub(super) fn add_service(&mut self, service: &ServiceStatus, detailed: bool) {
+        let sum = |of: fn(&DeploymentStatus) -> u32| service.deployments.iter().map(of).sum::<u32>().to_string();
+        let mut details: Vec<&str> = service.hosts.iter().map(String::as_str).collect();
+        if !detailed {
+            details.truncate(1);
+        }
+        let mut details = details.join(" ");
+        if service.removed {
+            details += ", removed";
+        }
+        let name = service.name.clone();
+        let cells = [name, String::new(), sum(|d| d.in_flight), sum(|d| d.queued), details];
+        self.0.push(Row::Columns { cells, style: BOLD });
+        if detailed && service.display_name != service.name {
+            self.note(&service.display_name, DIM);
+        }
+        for deployment in &service.deployments {
+            self.add_deployment(deployment, detailed);
+        }
+    }
+
+    fn add_deployment(&mut self, deployment: &DeploymentStatus, detailed: bool) {
+        let DeploymentStatus { name, phase, in_flight, queued, .. } = deployment;
+        let details = about_deployment(deployment, detailed);
+        let cells = [format!("  {name}"), phase.to_string(), in_flight.to_string(), queued.to_string(), details];
+        self.0.push(Row::Columns { cells, style: style_of(phase) });
+        if let Some(reason) = &deployment.phase_reason {
+            self.note(reason, style_of(phase));
+        }
+        if let Some(reason) = &deployment.no_room {
+            self.note(reason, BAD);
+        }
+        self.note(&deployment.reason_text, DIM);
+        if detailed {
+            deployment.wishes.iter().for_each(|wish| self.note(&format!("wish: {wish}"), DIM));
+            deployment.clamps.iter().for_each(|clamp| self.note(&format!("limit: {clamp}"), DIM));
+        }
+        deployment.workers.iter().for_each(|worker| self.add_worker(worker));
+    }
+
+    fn add_worker(&mut self, worker: &WorkerStatus) {
+        let mut details = worker.address.clone().unwrap_or_default();
+        details += &format!("  {}", age(worker.age));
+        if worker.outdated {
+            details += ", outdated";
+        }
+        let state = worker.state.replace('_', " ");
+        let style = style_of(&worker.state);
+        let name = format!("    #{}", worker.slot);
+        let cells = [name, state, worker.in_flight.to_string(), String::new(), details];
+        self.0.push(Row::Columns { cells, style });
+        if let Some(failure) = &worker.probe_failure {
+            self.note(failure, BAD);
+        }
+    }
+
+    fn note(&mut self, text: &str, style: Style) {
+        self.0.push(Row::Note { text: printable(text), style });
+    }
+
+    /// The table with its head.
+    pub(super) fn render(&self) -> String {
+        let widths = self.widths();
+        let head = line(&HEADS.map(str::to_owned), &widths, None);
+        let mut text = styled(&head, DIM) + "\n";
+        for row in &self.0 {
+            match row {
+                Row::Columns { cells, style } => text += &line(cells, &widths, Some(*style)),
+                Row::Note { text: note, style } => {
+                    text += &format!("{:NOTE_INDENT$}{}", "", styled(note, *style));
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn widths(&self) -> [usize; 5] {
+        let mut widths = HEADS.map(str::len);
+        for row in &self.0 {
+            let Row::Columns { cells, .. } = row else { continue };
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        widths
+    }
+}
+
+/// The style is that of the name of a service, of the state of anything else.
+fn line(cells: &[String; 5], widths: &[usize; 5], style: Option<Style>) -> String {
+    let [name, state, in_flight, queued, details] = cells;
+    let [name_width, state_width, in_flight_width, queued_width, _] = widths;
+    let (name, state) = (format!("{name:name_width$}"), format!("{state:state_width$}"));
+    let (name, state) = match style {
+        Some(style) if style == BOLD => (styled(&name, style), state),
+        Some(style) => (name, styled(&state, style)),
+        None => (name, state),
+    };
+    format!(
+        "{name}{:GAP$}{state}{:GAP$}{in_flight:>in_flight_width$}{:GAP$}{queued:>queued_width$}{:GAP$}{details}",
+        "", "", "", ""
+    )
+}
+
+fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
+    let DeploymentStatus { desired, min, max, weight, .. } = deployment;
+    let ready = deployment.workers.iter().filter(|worker| worker.state == "ready").count();
+    let mut details = format!("{ready} ready, {desired} desired ({min}–{max})");
+    if deployment.removed {
+        details += ", removed";
+    }
+    if detailed {
+        details += &format!(", weight {weight}");
+        if let Some(seconds) = deployment.start_estimate {
+            details += &format!(", starts in {seconds:.1} s");
+        }
+    }
+    details
+}
+
+fn style_of(state: &str) -> Style {
+    match state {
+        "ready" | "warm" => GOOD,
+        "failed" | "not_ready" => BAD,
+        "cold" => DIM,
+        _ => CHANGING,
+    }
+}
+
+/// The two largest units will do.
+fn age(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds.floor()).unwrap_or_default();
+    let text = humantime::format_duration(whole).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
