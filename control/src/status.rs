@@ -1,14 +1,17 @@
 //! How things are, for the API and `penstock status`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    borrow::Cow,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use penstock_config::Config;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::store::JournalEntry;
 
 /// All of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
     /// Generation of the newest snapshot.
     pub generation: u64,
@@ -21,7 +24,7 @@ pub struct Status {
 }
 
 /// About the configuration in force.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ConfigStatus {
     /// Equal for equal configurations of one build of penstock.
     pub hash: String,
@@ -44,7 +47,7 @@ impl ConfigStatus {
 }
 
 /// One service.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,
@@ -59,7 +62,7 @@ pub struct ServiceStatus {
 }
 
 /// One deployment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeploymentStatus {
     /// Its name.
     pub name: String,
@@ -70,7 +73,7 @@ pub struct DeploymentStatus {
     /// Whether it is no longer configured and only finishes what it has.
     pub removed: bool,
     /// `cold`, `starting`, `warm`, `failed` or `paused`.
-    pub phase: &'static str,
+    pub phase: Cow<'static, str>,
     /// Why it failed or is paused.
     pub phase_reason: Option<String>,
     /// Why no worker can be started now although one is wanted.
@@ -86,7 +89,7 @@ pub struct DeploymentStatus {
     /// Requests waiting for a worker, by the newest reports.
     pub queued: u32,
     /// Label of the reason of the last decision.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The reason in words.
     pub reason_text: String,
     /// What each rule asks for.
@@ -100,14 +103,14 @@ pub struct DeploymentStatus {
 }
 
 /// One worker.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// Its identity.
     pub id: String,
     /// Its number within the deployment.
     pub slot: u32,
     /// `starting`, `ready`, `not_ready`, `draining` or `stopping`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// Where it listens.
     pub address: Option<String>,
     /// Requests it has.
@@ -121,7 +124,7 @@ pub struct WorkerStatus {
 }
 
 /// One service with its last journal entries.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceDetail {
     /// How it is.
     #[serde(flatten)]

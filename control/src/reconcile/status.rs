@@ -59,7 +59,7 @@ fn describe_deployment(deployment: &DeploymentState, now: Duration) -> Deploymen
         host: deployment.spec.host.clone(),
         weight: deployment.spec.weight,
         removed: deployment.removed,
-        phase,
+        phase: phase.into(),
         phase_reason,
         no_room: deployment
             .starts
@@ -72,7 +72,7 @@ fn describe_deployment(deployment: &DeploymentState, now: Duration) -> Deploymen
         max: deployment.spec.scaling.max,
         in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
         queued: deployment.measured.queued,
-        reason: decision.reason.label(),
+        reason: decision.reason.label().into(),
         reason_text: decision.reason.to_string(),
         wishes: decision.wishes.iter().map(ToString::to_string).collect(),
         clamps: decision.clamps.iter().map(ToString::to_string).collect(),
@@ -88,7 +88,7 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
     WorkerStatus {
         id: worker.id().to_string(),
         slot: worker.new.slot,
-        state: worker.state(),
+        state: worker.state().into(),
         address: worker.address.map(|address| address.to_string()),
         in_flight: deployment.tracker.in_flight(worker.id()),
         age: now.saturating_sub(worker.started_at).as_secs_f64(),

@@ -1,7 +1,7 @@
 //! The journal: what was decided and what happened, and why.
 
 use rusqlite::{Connection, Result, params, params_from_iter, types::Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Entries kept per deployment.
 const PER_DEPLOYMENT_MAX: i64 = 1_000;
@@ -10,7 +10,7 @@ const PER_DEPLOYMENT_MAX: i64 = 1_000;
 const TOTAL_MAX: i64 = 100_000;
 
 /// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
     /// Milliseconds since 1970.
     pub at_ms: u64,
@@ -29,7 +29,7 @@ pub struct JournalEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
     /// For decisions: the inputs, what each rule asked for, and what limited it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
 }
 

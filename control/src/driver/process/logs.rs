@@ -16,7 +16,7 @@ use penstock_config::{DeploymentName, ServiceName, WorkerLogs};
 use super::supervisor::{EXIT_NOTE, START_NOTE, log_file::rotated};
 
 mod follow;
-pub use follow::follow;
+pub use follow::Follower;
 
 /// How much is read at once, going backwards from the end of a file.
 const CHUNK_BYTES: u64 = 64 * 1024;

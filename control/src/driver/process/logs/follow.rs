@@ -6,39 +6,58 @@ use std::{
     io::{self, BufRead, BufReader, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use penstock_config::WorkerLogs;
 
 use super::{LogFile, LogFilter, LogLine, by_time, files, tail};
 
-/// From one look at the files to the next.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Reads logs that are being written, of workers yet to come too, and across rotations.
+///
+/// Every call reads files, so an async caller makes it on a thread that may block; between calls
+/// it waits as long as new lines may be late.
+#[derive(Debug)]
+pub struct Follower {
+    logs: WorkerLogs,
+    filter: LogFilter,
+    known: BTreeMap<PathBuf, Reader>,
+}
 
-/// Hands on the last `count` lines and then every new one, of new workers too, across rotations.
-/// Never returns unless something fails.
-///
-/// # Errors
-///
-/// When a file or the folder cannot be read.
-pub async fn follow(
-    logs: &WorkerLogs,
-    filter: &LogFilter,
-    count: usize,
-    mut on_line: impl FnMut(LogLine),
-) -> io::Result<()> {
-    let mut known = BTreeMap::new();
-    let first = files(logs, filter)?;
-    for file in &first {
-        known.insert(file.path.clone(), Reader::at_end(&file.path)?);
+impl Follower {
+    /// Begins after the last `count` lines, which come back too.
+    ///
+    /// # Errors
+    ///
+    /// When a file or the folder cannot be read.
+    pub fn new(
+        logs: WorkerLogs,
+        filter: LogFilter,
+        count: usize,
+    ) -> io::Result<(Self, Vec<LogLine>)> {
+        let mut known = BTreeMap::new();
+        let first = files(&logs, &filter)?;
+        for file in &first {
+            known.insert(file.path.clone(), Reader::at_end(&file.path)?);
+        }
+        let lines = tail(&first, count)?;
+        let follower = Self {
+            logs,
+            filter,
+            known,
+        };
+        Ok((follower, lines))
     }
-    tail(&first, count)?.into_iter().for_each(&mut on_line);
-    loop {
-        let mut lines = new_lines(&files(logs, filter)?, &mut known)?;
+
+    /// The lines that were written since the last call, in the order of their times.
+    ///
+    /// # Errors
+    ///
+    /// When a file or the folder cannot be read.
+    pub fn new_lines(&mut self) -> io::Result<Vec<LogLine>> {
+        let files = files(&self.logs, &self.filter)?;
+        let mut lines = new_lines(&files, &mut self.known)?;
         lines.sort_by(by_time);
-        lines.into_iter().for_each(&mut on_line);
-        tokio::time::sleep(LOOK_AGAIN).await;
+        Ok(lines)
     }
 }
 
@@ -57,7 +76,7 @@ fn new_lines(files: &[LogFile], known: &mut BTreeMap<PathBuf, Reader>) -> io::Re
 }
 
 /// A place in a log.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Reader {
     open: Option<BufReader<fs::File>>,
     begun: Vec<u8>,
