@@ -244,23 +244,20 @@ async fn follow() {
                   [ $((i % 50)) = 0 ] && sleep 0.3; done; exec sleep 1000";
     let worker = bench.shell(script);
     bench.start(&worker).await;
-    let (seen, mut lines) = tokio::sync::mpsc::unbounded_channel();
-    let logs = bench.logs();
-    let following = tokio::spawn(async move {
-        logs::follow(&logs, &filter(), 1000, |line| drop(seen.send(line.text))).await
-    });
+    let (mut follower, mut lines) = logs::Follower::new(bench.logs(), filter(), 1000).unwrap();
     let mut expected = 0;
-    while expected < 500 {
-        let line = crate::support::limited(lines.recv()).await.unwrap();
-        if line.contains(" out ") {
-            assert!(
-                line.ends_with(&format!(" out line {expected} of the output")),
-                "{line}"
-            );
-            expected += 1;
+    crate::support::limited(async {
+        while expected < 500 {
+            for line in lines.iter().filter(|line| line.text.contains(" out ")) {
+                let text = format!(" out line {expected} of the output");
+                assert!(line.text.ends_with(&text), "{line}");
+                expected += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            lines = follower.new_lines().unwrap();
         }
-    }
-    following.abort();
+    })
+    .await;
     bench.stop(&worker).await;
     bench.assert_nothing_left();
 }
