@@ -18,6 +18,7 @@ mod history;
 mod observation;
 mod pace;
 mod pile;
+mod service_time;
 #[cfg(test)]
 mod tests;
 mod up;
@@ -115,7 +116,7 @@ impl ScaleState {
         if self.desired > 0 {
             let missing = self.paced || seen.ready < self.desired;
             for rule in &mut self.rules {
-                rule.state.record(&seen.load, missing, now);
+                rule.state.record(seen.current, &seen.load, missing, now);
             }
         }
         if seen.current > 0 || seen.load.arrivals > 0 {

@@ -12,6 +12,9 @@ use crate::scale::{Hold, HoldCause};
 /// A gateway that has not reported for this long is given up; it reports every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 
+/// While a gateway has not reported for this long nothing shrinks.
+const LATE_AFTER: Duration = Duration::from_secs(3);
+
 /// Gateways that were given up and would be recognised if they came back.
 const RETIRED_MAX: usize = 64;
 
@@ -133,6 +136,13 @@ impl Gateways {
             return Some(Hold {
                 since: now,
                 cause: HoldCause::NoGateway,
+            });
+        }
+        let is_late = |gateway: &Gateway| now.saturating_sub(gateway.received_at) > LATE_AFTER;
+        if self.live.values().any(is_late) {
+            return Some(Hold {
+                since: now,
+                cause: HoldCause::GatewaySilent,
             });
         }
         self.hold

@@ -11,6 +11,14 @@ use crate::scale::Load;
 /// taken as belonging to the moment.
 const SPREAD_FROM: Duration = Duration::from_secs(2);
 
+/// Rates are taken over at least this long: reports come every second, but for the first arrival
+/// at zero, which is reported at once and must not look like hundreds per second.
+const RATE_OVER: Duration = Duration::from_secs(1);
+
+/// What a gateway last had in flight is taken to go on for this long without a report. Not longer:
+/// when a gateway is replaced by another run of itself, its requests would count twice.
+const LAST_WORD_HOLDS: Duration = Duration::from_secs(2);
+
 /// The newest words of every gateway about one deployment, and how much of them was counted.
 #[derive(Debug, Default)]
 pub struct Tracker {
@@ -33,6 +41,8 @@ struct Source {
     /// How much of the integral, including what was extrapolated, has been measured.
     counted: f64,
     arrivals: u64,
+    /// Requests per second between the last two reports.
+    arrival_rate: f64,
     completions: u64,
     served: u64,
     current: u32,
@@ -54,7 +64,10 @@ pub struct Measured {
 
 impl Source {
     fn integral_at(&self, now: Duration) -> f64 {
-        let since = now.saturating_sub(self.received_at).as_secs_f64();
+        let since = now
+            .saturating_sub(self.received_at)
+            .min(LAST_WORD_HOLDS)
+            .as_secs_f64();
         f64::from(self.current).mul_add(since, self.integral)
     }
 
@@ -92,6 +105,7 @@ impl Tracker {
             integral: load.integral,
             counted: 0.0,
             arrivals: load.arrivals,
+            arrival_rate: 0.0,
             completions: load.completions,
             served,
             current: load.current,
@@ -103,12 +117,15 @@ impl Tracker {
             (Base::Last { gap }, Some(old)) => {
                 source.counted = old.counted;
                 self.longest_gap = self.longest_gap.max(gap);
-                self.arrivals += load.arrivals - old.arrivals;
+                let arrivals = load.arrivals - old.arrivals;
+                self.arrivals += arrivals;
+                source.arrival_rate = arrivals as f64 / gap.max(RATE_OVER).as_secs_f64();
                 self.completions += load.completions - old.completions;
                 self.served += served.saturating_sub(old.served);
             }
             (Base::Last { .. } | Base::Zero, _) => {
                 self.arrivals += load.arrivals;
+                source.arrival_rate = load.arrivals as f64 / RATE_OVER.as_secs_f64();
                 self.completions += load.completions;
                 self.served += served;
             }
@@ -116,8 +133,8 @@ impl Tracker {
         self.sources.push(source);
     }
 
-    /// Measures the time since the last measurement. Between reports the newest `current` is
-    /// taken to last, which the next report corrects; so does the load of a silent gateway last until it is given up.
+    /// Measures the time since the last measurement. Between reports the newest `current` is taken
+    /// to last, which the next report corrects.
     pub fn measure(
         &mut self,
         gateways: &Gateways,
@@ -131,10 +148,12 @@ impl Tracker {
         } else {
             since
         };
-        let (mut current, mut queued, mut on_draining, mut grown) = (0_u32, 0_u32, 0_u32, 0.0);
+        let (mut current, mut queued, mut on_draining) = (0_u32, 0_u32, 0_u32);
+        let (mut grown, mut arrival_rate) = (0.0, 0.0);
         for source in &mut self.sources {
             current = current.saturating_add(source.current);
             queued = queued.saturating_add(source.queued);
+            arrival_rate += source.arrival_rate;
             let draining = source
                 .workers
                 .iter()
@@ -154,6 +173,7 @@ impl Tracker {
             request_seconds: (grown - f64::from(on_draining) * since.as_secs_f64()).max(0.0),
             in_flight_seconds: in_flight * over.as_secs_f64(),
             arrivals: std::mem::take(&mut self.arrivals),
+            arrival_rate,
             completions: std::mem::take(&mut self.completions),
             served: std::mem::take(&mut self.served),
         };
@@ -188,7 +208,7 @@ impl Tracker {
                     {
                         source.integral = source.integral_at(now).max(source.counted);
                         source.received_at = now;
-                        (source.current, source.queued) = (0, 0);
+                        (source.current, source.queued, source.arrival_rate) = (0, 0, 0.0);
                         source.workers.clear();
                     }
                     true

@@ -17,7 +17,6 @@ pub(super) struct ConcurrencyState {
     long: Window,
     burst: Window,
     pile: Pile,
-    pile_size: f64,
 }
 
 impl ConcurrencyState {
@@ -25,20 +24,22 @@ impl ConcurrencyState {
         Self {
             long: Window::new(rule.window),
             burst: Window::new(rule.burst_window),
-            pile: Pile::new(rule.window),
-            pile_size: 0.0,
+            pile: Pile::new(rule.window, rule.burst_window),
         }
     }
 
     /// Takes in what happened. `missing`: whether fewer workers are ready than the load asks for.
-    pub(super) fn record(&mut self, load: &Load, missing: bool, now: Duration) {
+    pub(super) fn record(&mut self, current: u32, load: &Load, missing: bool, now: Duration) {
         let over = load.over.as_secs_f64();
         if over <= 0.0 {
             return;
         }
-        let total = load.request_seconds / over;
-        self.pile_size = self.pile.update(total, self.counted(), load, missing, now);
-        let counted = (total - self.pile_size).max(0.0) * over;
+        let ceiling = self
+            .pile
+            .ceiling(current, self.counted(), load, missing, now);
+        let counted = load
+            .request_seconds
+            .min(ceiling.unwrap_or(f64::INFINITY) * over);
         self.long.record(counted, load.over, now);
         self.burst.record(counted, load.over, now);
     }
@@ -57,7 +58,7 @@ impl ConcurrencyState {
             long: self.long.average().unwrap_or(0.0),
             burst: self.burst.average().unwrap_or(0.0),
             target: rule.target,
-            pile: self.pile_size,
+            pile: self.pile.size(),
         }
     }
 
@@ -66,7 +67,6 @@ impl ConcurrencyState {
         self.long.clear();
         self.burst.clear();
         self.pile.clear();
-        self.pile_size = 0.0;
     }
 
     fn counted(&self) -> f64 {

@@ -33,6 +33,8 @@ pub struct Load {
     pub in_flight_seconds: f64,
     /// Requests that came.
     pub arrivals: u64,
+    /// Requests per second that came, by the newest reports.
+    pub arrival_rate: f64,
     /// Requests that ended, in whatever way.
     pub completions: u64,
     /// Requests that ended after a worker had them.

@@ -2,19 +2,19 @@
 //!
 //! While workers load for a minute or two, requests pile up that those workers will clear.
 //! Counted as concurrency, the pile would order more workers, and more as it grows (wind-up;
-//! Knative #3153, Ray #63279). So as long as workers are missing, the concurrency counts only up to
-//! the larger of
+//! Knative #3153, Ray #63279). So while workers are missing, the concurrency counts only up to a
+//! ceiling, the larger of
 //!
 //! - what it was when workers began to be missing, and
 //! - what it would be if no request had to wait: arrivals × service time (Little's law).
 //!
-//! The rest is the *pile*. When the workers are there it goes on not counting while it is being
-//! cleared. A pile that neither grows nor shrinks is something else: clients that each wait for an
-//! answer before they ask again. It counts after all.
+//! What is above is the *pile*. When all workers are there the pile goes on not counting while it
+//! is being cleared; only what grows beyond it counts. A pile that neither grows nor shrinks is
+//! something else: clients that each wait for an answer before they ask again. It counts after all.
 
 use std::time::Duration;
 
-use super::observation::Load;
+use super::{observation::Load, service_time::ServiceTime};
 
 /// Arrivals and completions that differ by less than this share count as equal.
 const STANDING: f64 = 0.1;
@@ -22,135 +22,146 @@ const STANDING: f64 = 0.1;
 /// The pile of one deployment.
 #[derive(Debug, Clone)]
 pub(super) struct Pile {
-    /// Half of this long, arrivals and completions must be equal for the pile to be standing.
-    window: Duration,
+    /// The pile is looked at over periods of this length.
+    period: Duration,
+    /// While it is unknown how long requests take, what comes within this time after the first
+    /// worker went missing counts in full.
+    grace: Duration,
     service_time: ServiceTime,
     /// Concurrency if no request had to wait.
     offered: f64,
+    missing_since: Option<Duration>,
+    missing_until: Duration,
     /// Set while workers are missing or what piled up meanwhile is not cleared.
     open: Option<Open>,
 }
 
 #[derive(Debug, Clone)]
 struct Open {
-    /// Concurrency that counts.
-    base: f64,
+    ceiling: f64,
     size: f64,
-    /// When the comparison of arrivals and completions began.
-    compared_since: Duration,
+    /// About the present period.
+    period_began: Duration,
+    largest: f64,
     arrivals: u64,
     completions: u64,
 }
 
 impl Pile {
-    pub(super) fn new(window: Duration) -> Self {
+    pub(super) fn new(window: Duration, burst_window: Duration) -> Self {
         Self {
-            window,
-            service_time: ServiceTime::default(),
+            period: window / 2,
+            grace: burst_window,
+            service_time: ServiceTime::new(window),
             offered: 0.0,
+            missing_since: None,
+            missing_until: Duration::ZERO,
             open: None,
         }
     }
 
-    /// The part of the concurrency `total`, averaged over `load.over`, that does not count.
-    /// `missing`: whether fewer workers are ready than the load asks for. `counted`: the
-    /// concurrency that counted so far.
-    pub(super) fn update(
+    /// The concurrency up to which requests count; `None` when all do. `current`: requests now in
+    /// flight or queued. `counted`: the averaged concurrency that counted so far. `missing`:
+    /// whether fewer workers are ready than the load asks for.
+    pub(super) fn ceiling(
         &mut self,
-        total: f64,
+        current: u32,
         counted: f64,
         load: &Load,
         missing: bool,
         now: Duration,
-    ) -> f64 {
-        let service_time = self.service_time.update(load, self.window);
-        let Some(service_time) = service_time else {
-            // Without any experience every request may be a long one.
-            self.open = None;
-            return 0.0;
-        };
-        self.offer(load, service_time);
+    ) -> Option<f64> {
+        let service_time = self.service_time.update(load);
+        if let Some(service_time) = service_time {
+            self.offer(load, service_time);
+        }
+        let missing = self.is_missing(missing, service_time, now);
         if self.open.is_none() && !missing {
-            return 0.0;
+            return None;
         }
-        let open = self.open.get_or_insert(Open {
-            base: counted,
-            size: 0.0,
-            compared_since: now,
-            arrivals: 0,
-            completions: 0,
-        });
-        open.base = open.base.max(self.offered);
-        let excess = (total - open.base).max(0.0);
-        // With all workers there it may only shrink: what grows now is load.
-        open.size = if missing {
-            excess
-        } else {
-            excess.min(open.size)
-        };
-        if open.is_standing(load, self.window / 2, now) {
-            open.base = open.base.max(total);
-            open.size = 0.0;
-        }
-        let size = open.size;
-        if !missing && size <= 0.0 {
+        let open = self.open.get_or_insert_with(|| Open::new(counted, now));
+        open.ceiling = open.ceiling.max(self.offered);
+        open.grow(f64::from(current), missing);
+        open.arrivals += load.arrivals;
+        open.completions += load.completions;
+        let period_ended = now.saturating_sub(open.period_began) >= self.period;
+        if period_ended && open.end_period(f64::from(current), missing, now) {
             self.open = None;
         }
-        size
+        self.open.as_ref().map(|open| open.ceiling)
+    }
+
+    /// Whether workers are missing in the sense of the pile: after the grace, and until the
+    /// requests that the last of them began with have had the time to end.
+    fn is_missing(&mut self, missing: bool, service_time: Option<f64>, now: Duration) -> bool {
+        let relief = service_time.map(Duration::from_secs_f64);
+        if missing {
+            let since = *self.missing_since.get_or_insert(now);
+            self.missing_until = now.saturating_add(relief.unwrap_or_default());
+            relief.is_some() || now.saturating_sub(since) >= self.grace
+        } else {
+            self.missing_since = None;
+            self.open.is_some() && now < self.missing_until
+        }
     }
 
     /// Forgets the load, but not how long requests take.
     pub(super) fn clear(&mut self) {
         self.offered = 0.0;
+        self.missing_since = None;
         self.open = None;
+    }
+
+    /// Requests that do not count.
+    pub(super) fn size(&self) -> f64 {
+        self.open.as_ref().map_or(0.0, |open| open.size)
     }
 
     /// Concurrency of endlessly many workers: it gains the arrivals and loses what is served.
     fn offer(&mut self, load: &Load, service_time: f64) {
-        let over = load.over.as_secs_f64();
-        let kept = (-over / service_time).exp();
-        let gained = if over > 0.0 {
-            load.arrivals as f64 / over * service_time * (1.0 - kept)
-        } else {
-            load.arrivals as f64
-        };
-        self.offered = self.offered * kept + gained;
+        let kept = (-load.over.as_secs_f64() / service_time).exp();
+        self.offered = self.offered * kept + load.arrival_rate * service_time * (1.0 - kept);
     }
 }
 
 impl Open {
-    fn is_standing(&mut self, load: &Load, period: Duration, now: Duration) -> bool {
-        self.arrivals += load.arrivals;
-        self.completions += load.completions;
-        if now.saturating_sub(self.compared_since) < period {
-            return false;
+    fn new(ceiling: f64, now: Duration) -> Self {
+        Self {
+            ceiling,
+            size: 0.0,
+            period_began: now,
+            largest: 0.0,
+            arrivals: 0,
+            completions: 0,
         }
-        let difference = self.arrivals.abs_diff(self.completions) as f64;
-        let standing = difference <= STANDING * self.arrivals as f64;
-        (self.compared_since, self.arrivals, self.completions) = (now, 0, 0);
-        standing
     }
-}
 
-/// Mean time a request spends on a worker, in seconds: time spent there over requests served,
-/// both forgotten with the window. It is right for requests that take longer than the window too,
-/// once a few ended, because the time of those still running is in it.
-#[derive(Debug, Clone, Default)]
-struct ServiceTime {
-    spent: f64,
-    served: f64,
-    mean: Option<f64>,
-}
-
-impl ServiceTime {
-    fn update(&mut self, load: &Load, window: Duration) -> Option<f64> {
-        let kept = (-load.over.as_secs_f64() / window.as_secs_f64().max(1e-3)).exp();
-        self.spent = self.spent * kept + load.in_flight_seconds;
-        self.served = self.served * kept + load.served as f64;
-        // Less than half a request left: the old mean says more.
-        if self.served >= 0.5 {
-            self.mean = Some((self.spent / self.served).max(1e-6));
+    fn grow(&mut self, current: f64, missing: bool) {
+        let excess = (current - self.ceiling).max(0.0);
+        self.largest = self.largest.max(excess);
+        if missing {
+            self.size = self.size.max(excess);
+        } else if excess > self.size {
+            // With all workers there, what grows now is load.
+            self.ceiling = current - self.size;
         }
-        self.mean
+    }
+
+    /// Looks back at the period and begins the next; whether the pile is cleared. It shrinks only
+    /// here: workers that became ready together end their requests together, and the ups and downs
+    /// of that are not load.
+    fn end_period(&mut self, current: f64, missing: bool, now: Duration) -> bool {
+        self.size = self.size.min(self.largest);
+        let difference = self.arrivals.abs_diff(self.completions) as f64;
+        if difference <= STANDING * self.arrivals as f64 {
+            self.ceiling = self.ceiling.max(current);
+            self.size = 0.0;
+        }
+        let (ceiling, size) = (self.ceiling, self.size);
+        *self = Self {
+            size,
+            ..Self::new(ceiling, now)
+        };
+        !missing && size <= 0.0
     }
 }

@@ -1,0 +1,234 @@
+//! What holds for every sequence of observations.
+
+use std::time::Duration;
+
+use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
+use penstock_control::scale::{
+    Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, decide,
+};
+use proptest::prelude::*;
+
+fn seconds(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_secs)
+}
+
+prop_compose! {
+    fn up_pace()(percent in 1..400_u32, period in seconds(1..120)) -> UpPace {
+        UpPace { percent, period, burst_from_zero: false }
+    }
+}
+
+prop_compose! {
+    fn down_pace()(
+        stable_for in seconds(0..90),
+        step in 1..6_u32,
+        percent in 1..=100_u32,
+        period in seconds(1..120),
+    ) -> DownPace {
+        DownPace { stable_for, step, percent, period }
+    }
+}
+
+prop_compose! {
+    fn scaling()(
+        min in 0..5_u32,
+        above in 0..200_u32,
+        idle_timeout in seconds(0..120),
+        target in 0.5..200.0_f64,
+        window in seconds(1..120),
+        up in up_pace(),
+        down in down_pace(),
+    ) -> Scaling {
+        let rule = ConcurrencyRule { target, window, burst_window: window / 10 };
+        Scaling {
+            min,
+            max: (min + above).max(1),
+            idle_timeout,
+            rules: vec![Rule::Concurrency(rule)],
+            up,
+            down,
+        }
+    }
+}
+
+prop_compose! {
+    /// A moment: time since the last one in milliseconds, and what is seen.
+    fn moment()(
+        step in 1..3000_u64,
+        current in prop_oneof![Just(0), 0..20_u32, 0..20_000_u32],
+        queued_share in 0.0..1.0_f64,
+        ready_share in 0.0..1.2_f64,
+        arrivals in 0..5000_u64,
+        served_share in 0.0..1.5_f64,
+        holds in prop::option::weighted(0.1, Just(HoldCause::GatewaySilent)),
+        start_failed in prop::bool::weighted(0.02),
+    ) -> Moment {
+        let over = Duration::from_millis(step);
+        let queued = (f64::from(current) * queued_share) as u32;
+        let load = Load {
+            over,
+            request_seconds: f64::from(current) * over.as_secs_f64(),
+            in_flight_seconds: f64::from(current - queued) * over.as_secs_f64(),
+            arrivals,
+            arrival_rate: arrivals as f64 / over.as_secs_f64(),
+            completions: (arrivals as f64 * served_share) as u64,
+            served: (arrivals as f64 * served_share) as u64,
+        };
+        Moment { over, current, queued, ready_share, load, holds, start_failed }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Moment {
+    over: Duration,
+    current: u32,
+    queued: u32,
+    ready_share: f64,
+    load: Load,
+    holds: Option<HoldCause>,
+    start_failed: bool,
+}
+
+/// Decides at every moment; gives time, decision and what was seen.
+fn run(
+    scaling: &Scaling,
+    moments: &[Moment],
+) -> Vec<(Duration, penstock_control::scale::Decision, Observation)> {
+    let mut now = Duration::from_secs(1000);
+    let mut state = ScaleState::new(scaling.min, History::default(), now);
+    let decide_at = |moment: &Moment| {
+        now += moment.over;
+        let ready = (f64::from(state.desired()) * moment.ready_share) as u32;
+        let seen = Observation {
+            current: moment.current,
+            queued: moment.queued,
+            load: moment.load,
+            ready,
+            starting: state.desired().saturating_sub(ready),
+            hold: moment.holds.map(|cause| Hold { since: now, cause }),
+            start_failed: moment.start_failed,
+        };
+        let decision = decide(scaling, &seen, &mut state, now);
+        assert_eq!(decision.desired, state.desired());
+        (now, decision, seen)
+    };
+    moments.iter().map(decide_at).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_desired_count_is_always_within_its_bounds(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        for (_, decision, _) in run(&scaling, &moments) {
+            prop_assert!((scaling.min..=scaling.max).contains(&decision.desired), "{decision:?}");
+        }
+    }
+
+    #[test]
+    fn in_no_rolling_period_does_the_count_grow_by_more_than_the_up_pace(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        let counts: Vec<(Duration, u32)> =
+            run(&scaling, &moments).iter().map(|(at, decision, _)| (*at, decision.desired)).collect();
+        for (place, (from, before)) in counts.iter().enumerate() {
+            let base = u64::from((*before).max(1));
+            let most = (base * u64::from(100 + scaling.up.percent)).div_ceil(100);
+            // `min` always runs, also after a failed start.
+            let most = most.max(scaling.min.into());
+            for (at, after) in &counts[place..] {
+                if *at <= *from + scaling.up.period {
+                    prop_assert!(u64::from(*after) <= most, "{before} at {from:?}, {after} at {at:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_count_falls_by_steps_after_a_stable_time_and_never_while_held(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        let mut changed_at = None;
+        for (at, decision, seen) in run(&scaling, &moments) {
+            let fell = decision.before.saturating_sub(decision.desired);
+            let given_up = decision.reason == Reason::StartFailed;
+            if fell > 0 && !given_up {
+                prop_assert!(seen.hold.is_none(), "{decision:?}");
+                prop_assert!(fell <= scaling.down.step, "{decision:?}");
+                let to_zero = decision.desired == 0;
+                if let Some(changed_at) = changed_at.filter(|_| !to_zero) {
+                    prop_assert!(at - changed_at >= scaling.down.stable_for, "{decision:?}");
+                }
+                prop_assert!(!to_zero || (seen.current == 0 && scaling.min == 0), "{decision:?}");
+            }
+            if decision.desired != decision.before {
+                changed_at = Some(at);
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_at_zero_always_wakes(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        for (_, decision, seen) in run(&scaling, &moments) {
+            let asked = seen.current > 0 || seen.load.arrivals > 0;
+            if asked && !seen.start_failed {
+                prop_assert!(decision.desired > 0, "{decision:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_change_says_why(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        for (_, decision, _) in run(&scaling, &moments) {
+            prop_assert!(!decision.reason.to_string().is_empty());
+            let (rose, fell) =
+                (decision.desired > decision.before, decision.desired < decision.before);
+            match decision.reason {
+                Reason::LoadRose { .. } | Reason::Wake { .. } => prop_assert!(rose),
+                Reason::LoadFell { .. } | Reason::Idle { .. } => prop_assert!(fell),
+                Reason::Bounds | Reason::StartFailed => {}
+                _ => prop_assert!(!rose && !fell, "{decision:?}"),
+            }
+            let wished = decision.wishes.iter().map(|wish| wish.workers).max();
+            if let Some(wished) = wished.filter(|wished| rose && decision.desired < *wished) {
+                let limited = |clamp: &Clamp| matches!(clamp, Clamp::UpPace(_) | Clamp::Maximum(_));
+                prop_assert!(decision.clamps.iter().any(limited), "wished {wished}: {decision:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_decisions(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..50),
+    ) {
+        prop_assert_eq!(run(&scaling, &moments), run(&scaling, &moments));
+    }
+
+    #[test]
+    fn settings_that_change_on_the_way_do_no_harm(
+        settings in prop::collection::vec(scaling(), 2..5),
+        moments in prop::collection::vec(moment(), 1..100),
+    ) {
+        let mut now = Duration::from_secs(1000);
+        let mut state = ScaleState::new(0, History::default(), now);
+        for (place, moment) in moments.iter().enumerate() {
+            now += moment.over;
+            let scaling = &settings[place % settings.len()];
+            let seen = Observation { current: moment.current, load: moment.load, ..Observation::default() };
+            let decision = decide(scaling, &seen, &mut state, now);
+            prop_assert!((scaling.min..=scaling.max).contains(&decision.desired), "{decision:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Requests against drains and stops in thousands of random orders.
+
+use std::time::Duration;
+
+use crate::{
+    random::Random,
+    world::{Request, Setup, World},
+};
+
+/// A deployment at zero most of the time, with everything about as long as everything else.
+fn setup(random: &mut Random) -> Setup {
+    let mut setup = Setup::default();
+    setup.scaling.min = 0;
+    setup.scaling.max = 1 + random.below(3) as u32;
+    setup.scaling.idle_timeout = millis(random.below(600));
+    setup.scaling.down.stable_for = millis(random.below(600));
+    setup.start = millis(random.below(300));
+    setup.delay = millis(random.below(150));
+    // Nothing may depend on the deadline.
+    setup.drain_timeout = Duration::from_secs(600);
+    setup.max_concurrency = 1 + random.below(3) as u32;
+    let penstock_config::Rule::Concurrency(rule) = &mut setup.scaling.rules[0];
+    rule.target = 1.0;
+    rule.window = millis(100 + random.below(1000));
+    rule.burst_window = rule.window / 4;
+    setup
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// One run; how many workers were started. The world panics when a worker is stopped that the
+/// gateway could still use.
+fn run(seed: u64, bad_network: bool) -> u32 {
+    let mut random = Random::new(seed);
+    let setup = setup(&mut random);
+    let idle = setup.scaling.idle_timeout;
+    let mut world = World::new(setup);
+    world.bad_network = bad_network.then(|| Random::new(seed + 1));
+    let mut arrived = 0;
+    let mut next = Duration::ZERO;
+    let last = Duration::from_secs(12);
+    while world.elapsed() < last || (world.gateway.current() > 0 && world.elapsed() < last * 10) {
+        if world.elapsed() >= next && world.elapsed() < last {
+            let service = millis(random.below(200));
+            world.arrive(Request {
+                service,
+                again: false,
+            });
+            arrived += 1;
+            // Mostly about when the last worker is let go, sometimes in a crowd.
+            next = world.elapsed()
+                + match random.below(4) {
+                    0 => millis(random.below(20)),
+                    _ => idle + millis(random.below(2500)),
+                };
+        }
+        world.step(millis(1 + random.below(30)));
+    }
+    let cut: Vec<_> = world
+        .timeline
+        .iter()
+        .filter(|line| line.contains("cut off"))
+        .collect();
+    assert!(cut.is_empty(), "seed {seed}: {}", world.timeline.join("\n"));
+    assert_eq!(
+        world.gateway.answered,
+        arrived,
+        "seed {seed}: {}",
+        world.timeline.join("\n")
+    );
+    world.control.starts_made
+}
+
+#[test]
+fn a_request_at_the_instant_of_scale_to_zero_is_never_lost() {
+    let starts: u32 = (0..3000).map(|seed| run(seed, false)).sum();
+    assert!(
+        starts > 6000,
+        "only {starts} starts: the runs do not reach zero often enough"
+    );
+}
+
+#[test]
+fn a_request_is_never_lost_when_reports_get_lost_or_come_twice() {
+    for seed in 0..1500 {
+        run(100_000 + seed, true);
+    }
+}
+
+#[test]
+fn a_quick_request_between_two_ticks_wakes_exactly_one_worker() {
+    let mut setup = Setup::default();
+    setup.scaling.min = 0;
+    let mut world = World::new(setup);
+    while world.elapsed() < Duration::from_millis(3400) {
+        world.step(millis(10));
+    }
+    world.arrive(Request {
+        service: millis(30),
+        again: false,
+    });
+    while world.elapsed() < Duration::from_secs(20) {
+        world.step(millis(10));
+    }
+    assert_eq!(world.control.starts_made, 1);
+    assert_eq!(world.gateway.answered, 1);
+}

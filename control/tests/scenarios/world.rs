@@ -1,0 +1,161 @@
+//! One deployment, its workers and one gateway in simulated time.
+//!
+//! `scale`, `plan` and `reports` are the real ones. What `reconcile` does with their results, and
+//! what gateway and driver do, is modelled here in a few lines each.
+
+mod control;
+mod gateway;
+
+use std::time::Duration;
+
+use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace, fleet::LoadReport};
+
+use self::control::Control;
+use self::gateway::Gateway;
+pub(crate) use self::gateway::Request;
+use crate::random::Random;
+
+/// What a run consists of.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) scaling: Scaling,
+    pub(crate) max_concurrency: u32,
+    pub(crate) start: Duration,
+    pub(crate) start_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    /// From a change in control to the gateway, and from a report to control.
+    pub(crate) delay: Duration,
+}
+
+impl Default for Setup {
+    /// The defaults of the configuration.
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        let rule = ConcurrencyRule {
+            target: 10.0,
+            window: minute,
+            burst_window: minute / 10,
+        };
+        Self {
+            scaling: Scaling {
+                min: 1,
+                max: 1000,
+                idle_timeout: minute,
+                rules: vec![Rule::Concurrency(rule)],
+                up: UpPace {
+                    percent: 200,
+                    period: minute,
+                    burst_from_zero: false,
+                },
+                down: DownPace {
+                    stable_for: minute,
+                    step: 1,
+                    percent: 100,
+                    period: minute,
+                },
+            },
+            max_concurrency: 14,
+            start: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(600),
+            drain_timeout: Duration::from_secs(30),
+            delay: Duration::from_millis(20),
+        }
+    }
+}
+
+/// The whole simulation.
+pub(crate) struct World {
+    pub(crate) now: Duration,
+    pub(crate) control: Control,
+    pub(crate) gateway: Gateway,
+    setup: Setup,
+    /// When set, reports get lost and come twice or late.
+    pub(crate) bad_network: Option<Random>,
+    last_report: Option<LoadReport>,
+    /// What happened, with its time.
+    pub(crate) timeline: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let now = Duration::from_secs(100_000);
+        Self {
+            now,
+            control: Control::new(setup.scaling.min, now),
+            gateway: Gateway::new(1, now),
+            setup,
+            bad_network: None,
+            last_report: None,
+            timeline: Vec::new(),
+        }
+    }
+
+    /// Time since the beginning of the run.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now - Duration::from_secs(100_000)
+    }
+
+    pub(crate) fn arrive(&mut self, request: Request) {
+        self.gateway.arrive(request, self.now);
+    }
+
+    /// Lets `step` pass.
+    pub(crate) fn step(&mut self, step: Duration) {
+        self.now += step;
+        let now = self.now;
+        self.gateway.run(&self.setup, &self.control.published, now);
+        let mut reports = self.gateway.reports_due(self.setup.delay, now);
+        self.disturb(&mut reports);
+        let mut notes = self.control.run(&self.setup, reports, now);
+        for id in self.control.let_go.drain(..) {
+            assert!(
+                !self.gateway.may_use(&id),
+                "worker {id} was stopped under the gateway's feet"
+            );
+        }
+        for id in self.control.ended.drain(..) {
+            let cut = self.gateway.lose(&id);
+            if cut > 0 {
+                notes.push(format!("{cut} requests cut off"));
+            }
+        }
+        let time = self.elapsed().as_secs_f64();
+        self.timeline
+            .extend(notes.into_iter().map(|note| format!("{time:9.2}  {note}")));
+    }
+
+    /// Loses and repeats reports, as a network may.
+    fn disturb(&mut self, reports: &mut Vec<LoadReport>) {
+        let Some(random) = &mut self.bad_network else {
+            return;
+        };
+        let mut arriving = Vec::new();
+        for report in reports.drain(..) {
+            match random.below(8) {
+                0 => {}
+                1 => arriving.extend([report.clone(), report]),
+                2 => arriving.extend(self.last_report.iter().cloned().chain([report])),
+                _ => arriving.push(report),
+            }
+        }
+        self.last_report = arriving.last().cloned().or(self.last_report.take());
+        *reports = arriving;
+    }
+
+    /// Another run of the gateway takes over: in-flight requests go on, sums begin at zero.
+    pub(crate) fn restart_gateway(&mut self) {
+        self.gateway.restart(self.now);
+        self.note("the gateway was restarted");
+    }
+
+    /// Another run of control takes over the workers.
+    pub(crate) fn restart_control(&mut self) {
+        self.control.restart(&self.setup, self.now);
+        self.note("control was restarted");
+    }
+
+    fn note(&mut self, text: &str) {
+        let time = self.elapsed().as_secs_f64();
+        self.timeline.push(format!("{time:9.2}  {text}"));
+    }
+}
