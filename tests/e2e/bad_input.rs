@@ -15,7 +15,7 @@ async fn start() -> (FakeWorker, Penstock) {
         r#"
         gateway.limits = {{ header_timeout = "500ms", max_header_bytes = "16KiB", max_headers = 50, idle_timeout = "2s" }}
         [services.chat]
-        max_body_size = "1KiB"
+        max_body = "1KiB"
         [services.chat.deployments.main]
         static = {{ addresses = ["{}"] }}
         "#,

@@ -1,6 +1,6 @@
 //! The commands for people: `status`, `logs`, `check`.
 
-use crate::support::penstock::{Penstock, simulated};
+use crate::support::penstock::{NOBODY, Penstock, simulated};
 
 #[tokio::test]
 async fn status_and_logs_tell_about_a_running_service() {
@@ -28,7 +28,7 @@ async fn status_and_logs_tell_about_a_running_service() {
 
 #[tokio::test]
 async fn health_pages_answer() {
-    let penstock = Penstock::start("").await;
+    let penstock = Penstock::start(NOBODY).await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(penstock.admin().get(path).await.status, 200, "{path}");
     }

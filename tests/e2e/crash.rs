@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{
     eventually,
-    penstock::{Penstock, simulated},
+    penstock::{NOBODY, Penstock, simulated},
 };
 
 fn config(process: &str) -> String {
@@ -52,7 +52,7 @@ async fn after_a_crash_workers_of_a_removed_service_are_ended_with_their_childre
     assert!(penstock.worker_processes().len() >= 4, "each has a child");
     penstock.signal(Signal::SIGKILL);
     penstock.exit().await;
-    penstock.write_config("");
+    penstock.write_config(NOBODY);
     penstock.start_again().await;
     penstock.until_alone().await;
 }

@@ -10,7 +10,7 @@ use crate::support::{
     client::{Events, empty, over_h1},
     fake::{Behaviour, FakeWorker},
     grpc::{GrpcClient, GrpcWorker},
-    penstock::Penstock,
+    penstock::{NOBODY, Penstock},
     soon,
 };
 
@@ -92,7 +92,7 @@ async fn a_removed_service_finishes_what_it_has() {
     let penstock = Penstock::start(&config(&http, &grpc, "")).await;
     let client = penstock.client("chat");
     let mut events = Events::new(client.send(Method::GET, "/events", empty()).await);
-    penstock.reload("").await;
+    penstock.reload(NOBODY).await;
     crate::support::eventually("the service is gone", async || {
         (client.get("/").await.reason() == "no_route").then_some(())
     })

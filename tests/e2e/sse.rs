@@ -1,6 +1,7 @@
 //! Server-sent events through the gateway.
 
 use http::Method;
+use http_body_util::BodyExt;
 
 use crate::support::{
     client::{Events, empty},
@@ -61,11 +62,14 @@ async fn a_slow_reader_holds_up_nobody_else() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_seen_to_break_off() {
     for protocol in ["http1", "h2"] {
-        let (_worker, penstock) = start(protocol).await;
+        let (worker, penstock) = start(protocol).await;
         let client = penstock.client("chat");
         for client in [client.clone(), client.h2()] {
-            let exchange = client.send(Method::GET, "/cut", empty()).await;
+            let mut exchange = client.send(Method::GET, "/cut", empty()).await;
             assert_eq!(exchange.status(), 200);
+            let beginning = exchange.response.frame().await.unwrap().unwrap();
+            assert_eq!(beginning.into_data().unwrap(), "the beginning of");
+            worker.release(1);
             assert!(
                 exchange.try_whole().await.is_err(),
                 "a broken answer looked whole"

@@ -49,6 +49,11 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>
         .unwrap()
 }
 
+/// Reads until the socket's end and lets go of it, as a well-behaved client does.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream<S>) {
+    while let Some(Ok(_)) = soon("the socket's end", socket.next()).await {}
+}
+
 #[tokio::test]
 async fn messages_of_every_size_and_kind_come_back() {
     let (worker, penstock) = start().await;
@@ -68,6 +73,7 @@ async fn messages_of_every_size_and_kind_come_back() {
     penstock.until_load("chat", 1, 0).await;
 
     socket.close(None).await.unwrap();
+    end(socket).await;
     worker
         .until("it is closed", |seen| seen.finished == 1)
         .await;
@@ -86,6 +92,7 @@ async fn close_codes_pass_in_both_directions() {
         (u16::from(frame.code), frame.reason.as_str()),
         (4001, "as you wish")
     );
+    end(socket).await;
 
     let mut socket = over_h1(&penstock.client("chat"), "/ws").await;
     let frame = CloseFrame {
@@ -94,6 +101,7 @@ async fn close_codes_pass_in_both_directions() {
     };
     send(&mut socket, Message::Close(Some(frame.clone()))).await;
     assert_eq!(next(&mut socket).await, Message::Close(Some(frame)));
+    end(socket).await;
     worker
         .until("both are closed", |seen| seen.finished == 2)
         .await;
@@ -130,6 +138,7 @@ async fn extended_connect_over_http2_reaches_an_http1_worker() {
     }
     penstock.until_load("chat", 1, 0).await;
     socket.close(None).await.unwrap();
+    end(socket).await;
     worker.until("it is closed", |seen| seen.current == 0).await;
     penstock.until_load("chat", 0, 0).await;
     drop(connection);

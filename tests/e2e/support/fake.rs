@@ -48,6 +48,16 @@ struct State {
     events: broadcast::Sender<Bytes>,
 }
 
+impl State {
+    /// Waits until the test lets a request go.
+    async fn pass_gate(&self) {
+        // Closed means that everything may go.
+        if let Ok(permit) = self.gate.acquire().await {
+            permit.forget();
+        }
+    }
+}
+
 /// What a fake worker has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {

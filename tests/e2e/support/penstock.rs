@@ -35,6 +35,12 @@ pub(crate) fn simulated(args: &str) -> String {
     format!("command = [{program:?}, \"worker\"{}]", args.concat())
 }
 
+/// A configuration of one service that nobody asks.
+pub(crate) const NOBODY: &str = r#"
+    [services.nobody.deployments.main]
+    static = { addresses = ["127.0.0.1:1"] }
+    "#;
+
 /// A running Penstock. Killed with all its workers when it is dropped.
 pub(crate) struct Penstock {
     dir: TempDir,

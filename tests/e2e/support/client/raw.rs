@@ -28,6 +28,22 @@ impl RawConnection {
         let _ = soon("room to write", self.stream.write_all(bytes.as_ref())).await;
     }
 
+    /// Sends zeros until the socket takes no more for a while; how many it took.
+    pub(crate) async fn write_until_full(&mut self) -> usize {
+        let mut taken = 0;
+        let zeros = vec![0; 1 << 16];
+        let quiet = std::time::Duration::from_millis(300);
+        while let Ok(written) = tokio::time::timeout(quiet, self.stream.write(&zeros)).await {
+            taken += written.expect("an open connection");
+        }
+        taken
+    }
+
+    /// Closes by a reset, which overtakes what was not sent yet.
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// Closes the sending side.
     pub(crate) async fn end(&mut self) {
         let _ = self.stream.shutdown().await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, future::BoxFuture, stream};
+use futures_util::{StreamExt, future::BoxFuture};
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -28,7 +28,7 @@ pub(crate) enum Behaviour {
     Echo,
     /// Closes the connection in place of an answer.
     Reset,
-    /// Begins an answer of unknown length and breaks off.
+    /// Begins an answer of unknown length and breaks off when the test lets it go.
     CutOff,
     /// Sends WebSocket messages back.
     WebSocket,
@@ -46,7 +46,7 @@ impl Behaviour {
 
     pub(super) async fn answer(
         self,
-        state: &State,
+        state: &Arc<State>,
         request: Request<Incoming>,
         counted: Counted,
     ) -> Result<Response<Body>, BoxError> {
@@ -57,10 +57,7 @@ impl Behaviour {
                 Response::builder().status(status).body(full(text))?
             }
             Self::Hold => {
-                // Closed means that everything may go.
-                if let Ok(permit) = state.gate.acquire().await {
-                    permit.forget();
-                }
+                state.pass_gate().await;
                 Response::new(full("released"))
             }
             Self::Events => Response::builder()
@@ -68,7 +65,7 @@ impl Behaviour {
                 .body(events(state))?,
             Self::Echo => Response::new(request.into_body().map_err(BoxError::from).boxed()),
             Self::Reset => return Err("asked to break off".into()),
-            Self::CutOff => Response::new(cut_off()),
+            Self::CutOff => Response::new(cut_off(Arc::clone(state))),
             Self::WebSocket => return Ok(websocket::accept(request, counted)),
             Self::Custom(answer) => answer(request).await,
         };
@@ -82,12 +79,13 @@ fn events(state: &State) -> Body {
     BodyExt::boxed(StreamBody::new(pieces))
 }
 
-fn cut_off() -> Body {
-    let pieces = [
-        Ok(Frame::data("the beginning of".into())),
-        Err("asked to break off".into()),
-    ];
-    BodyExt::boxed(StreamBody::new(stream::iter(pieces)))
+fn cut_off(state: Arc<State>) -> Body {
+    let pieces = async_stream::stream! {
+        yield Ok(Frame::data("the beginning of".into()));
+        state.pass_gate().await;
+        yield Err("asked to break off".into());
+    };
+    BodyExt::boxed(StreamBody::new(pieces))
 }
 
 /// The status for a handshake: HTTP/2 has no 101.
