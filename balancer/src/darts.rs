@@ -12,7 +12,8 @@
 //! cut into blocks whose sides double ([0,1), [1,2), [2,4), [4,8), …, in slots and in weight), and each
 //! block has its own darts, which do not depend on what other blocks there are. For `n` workers of
 //! weight `w` that is about `log n · log w` blocks, most of which are done with one random number
-//! because their first dart comes too late.
+//! because their first dart comes too late. An almost empty board costs more darts, at worst about as
+//! many as it has slots: a thousand when of a thousand workers one is left, and that in the last slot.
 
 use crate::draw::{Draw, mix, unit};
 

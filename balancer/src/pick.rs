@@ -90,6 +90,9 @@ enum Method {
 impl Picker {
     /// A picker for these workers. `previous` is the picker that this one takes over from, so that
     /// turns go on where they were.
+    ///
+    /// Closed and ejected workers in the list are passed over, but count in the mean load that
+    /// [`Overflow::AboveMean`] compares with: leave out those that stay away for long.
     pub fn new(policy: Policy, candidates: Vec<Candidate>, previous: Option<&Self>) -> Self {
         let lottery = || {
             let weights: Vec<u32> = candidates.iter().map(Candidate::weight).collect();

@@ -82,16 +82,18 @@ fn least(
     cost: impl Fn(&Candidate, u32) -> f64,
 ) -> Option<usize> {
     let order = draw.bits();
-    let mut best = (f64::INFINITY, u64::MAX);
+    // A different order of the indexes for every `order`.
+    let rank = |index: usize| mix(index as u64 ^ order);
+    let mut best = f64::INFINITY;
     let mut winner = None;
     for (index, candidate) in candidates.iter().enumerate() {
         let Some(in_flight) = candidate.free(query) else {
             continue;
         };
-        // A different order of the indexes for every `order`.
-        let rank = mix(index as u64 ^ order);
-        let price = (cost(candidate, in_flight), rank);
-        if winner.is_none() || price < best {
+        let price = cost(candidate, in_flight);
+        let wins = winner
+            .is_none_or(|leader| price < best || (price == best && rank(index) < rank(leader)));
+        if wins {
             (best, winner) = (price, Some(index));
         }
     }
