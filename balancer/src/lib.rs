@@ -38,7 +38,7 @@
 //! | 1,000 | 22 | 26 | 17 | 78 | 49 |
 //! | 10,000 | 22 | 31 | 20 | 112 | 62 |
 //!
-//! Why `hash` throws [darts](Overflow) and is no ring. Nanoseconds per lookup, and the largest and
+//! Why `hash` throws darts (module `darts`) and is no ring. Nanoseconds per lookup, and the largest and
 //! smallest share of a worker for 300 keys per worker (where chance alone gives 1.2 and 0.8); each moves
 //! only the keys of a lost worker:
 //!

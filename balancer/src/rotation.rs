@@ -6,9 +6,9 @@
 //! - exact: any window as long as the sum of the (reduced) weights holds each entry exactly as often
 //!   as its weight says, because the table repeats;
 //! - smooth: at no point of the table has an entry had a whole turn more or less than its share. Turn
-//!   `j` of an entry with share `s` may fall into the time from `j / s` to `(j + 1) / s`, and the turn
-//!   whose time ends first goes first; for unit jobs on one machine that rule meets every such time
-//!   if any order does (Jackson 1955; Liu and Layland 1973), and here one always does;
+//!   `j` of an entry with share `s` may fall into the time from `j / s` to `(j + 1) / s`; an order that
+//!   keeps to this always exists (Tijdeman 1980, "the chairman assignment problem"), and letting the turn
+//!   go first whose time ends first finds it (Horn 1974);
 //! - lasting: a new table takes over what the old one owed. Whoever stays neither loses a turn nor gets
 //!   an extra one, however often the list changes.
 

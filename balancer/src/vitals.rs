@@ -13,8 +13,8 @@ const FAILURE_TAKES: Duration = Duration::from_secs(5);
 /// The state of one worker that outlives changes of the fleet: keep it, behind an `Arc`, for as long
 /// as the worker's identity exists.
 ///
-/// It fills two cache lines (adjacent lines are fetched together on x86, and arm64 has lines of 128
-/// bytes), so that threads counting on different workers do not disturb each other.
+/// It fills 128 bytes (x86 fetches two adjacent lines of 64 together, and some arm64 cores have lines
+/// of 128), so that threads counting on different workers do not disturb each other.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Vitals {
