@@ -184,3 +184,6 @@ async fn ask(target: &Target, probe: &Probe) -> Result<(), String> {
 fn shown(duration: Duration) -> impl std::fmt::Display {
     humantime::format_duration(duration)
 }
+
+#[cfg(test)]
+mod tests;

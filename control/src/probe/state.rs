@@ -124,6 +124,9 @@ impl State {
             return None;
         }
         self.started = true;
+        if let Some(ready) = &mut self.ready {
+            ready.due = ready.due.max(now);
+        }
         if let Some(live) = &mut self.live {
             live.due = live.due.max(now + live.period);
         }

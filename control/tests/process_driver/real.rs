@@ -84,7 +84,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("exit", End::Killed),
         ("adoption", End::Adopted),
         ("exit_unnoticed", End::KilledUnnoticed),
-        ("death_of_its_supervisor", End::SupervisorKilled),
+        ("supervisors_death", End::SupervisorKilled),
     ];
     let mut trials = Vec::new();
     for (name, server) in &SERVERS {

@@ -194,7 +194,7 @@ impl Drop for Bench {
 /// Whether a process exists, zombies aside.
 pub(crate) fn lives(pid: i32) -> bool {
     let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
-    stat.is_ok_and(|stat| stat.state != 'Z')
+    stat.is_ok_and(|stat| stat.state != 'Z' || stat.num_threads > 1)
 }
 
 pub(crate) async fn limited<T>(future: impl Future<Output = T>) -> T {

@@ -93,6 +93,8 @@ async fn end(find: impl Fn() -> Left + Send + Sync + 'static) {
     let find = Arc::new(find);
     let (begin, mut pause) = (Instant::now(), LOOK_AGAIN);
     let mut told = false;
+    // One that is ending cannot be told any more, for its memory goes before its threads.
+    let mut ending = Vec::new();
     for round in 0.. {
         let look = Arc::clone(&find);
         let killing = spawn_blocking(move || {
@@ -100,7 +102,8 @@ async fn end(find: impl Fn() -> Left + Send + Sync + 'static) {
             for process in &left {
                 process.signal(Signal::KILL);
             }
-            left
+            ending.retain(|process: &Identity| process.lives() && !left.contains(process));
+            [left, ending].concat()
         });
         // An error means that the program ends.
         let left = killing.await.unwrap_or_default();
@@ -115,6 +118,7 @@ async fn end(find: impl Fn() -> Left + Send + Sync + 'static) {
                 "a worker's processes do not end, not even by SIGKILL"
             );
         }
+        ending = left;
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_AGAIN_MAX);
     }

@@ -2,6 +2,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
+use procfs::process::Stat;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use tokio::io::{Interest, unix::AsyncFd};
@@ -32,16 +33,22 @@ impl Identity {
         (Self::of(self.pid) == Some(self)).then_some(Handle { fd })
     }
 
-    /// Whether it runs: it is neither gone nor a zombie.
+    /// Whether any of it runs: it is neither gone nor a zombie.
     pub(crate) fn lives(self) -> bool {
         let stat = procfs::process::Process::new(self.pid).and_then(|process| process.stat());
-        stat.is_ok_and(|stat| stat.starttime == self.start && !matches!(stat.state, 'Z' | 'X'))
+        stat.is_ok_and(|stat| stat.starttime == self.start && !has_ended(&stat))
     }
 
     /// Sends a signal to this very process. `false` when it is gone.
     pub(crate) fn signal(self, signal: Signal) -> bool {
         self.open().is_some_and(|handle| handle.signal(signal))
     }
+}
+
+/// Whether a process has ended and only waits for its parent to notice. One whose first thread has
+/// ended looks like it, but holds its ports and GPUs until the last thread has.
+pub(crate) fn has_ended(stat: &Stat) -> bool {
+    matches!(stat.state, 'Z' | 'X') && stat.num_threads <= 1
 }
 
 /// A handle on one process (a pidfd): never means another one, whatever happens to the number.

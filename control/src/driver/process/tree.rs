@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use procfs::process::all_processes;
 
-use super::identity::Identity;
+use super::identity::{Identity, has_ended};
 
 /// Environment variable that names the worker a process belongs to.
 pub(crate) const WORKER: &str = "PENSTOCK_WORKER";
@@ -44,7 +44,7 @@ pub(crate) fn all() -> Vec<Member> {
             },
             parent: stat.ppid,
             session: stat.session,
-            zombie: matches!(stat.state, 'Z' | 'X'),
+            zombie: has_ended(&stat),
         })
         .collect()
 }

@@ -106,9 +106,19 @@ impl Output {
     }
 }
 
-/// A line without control characters and of bounded length.
+/// A line without colours and control characters, and of bounded length.
 fn plain(line: &str) -> String {
-    let visible = line.trim().chars().filter(|char| !char.is_control());
+    let mut pieces = line.trim().split("\x1b[");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        // A control sequence ends with its first letter.
+        let end = piece.find(|char: char| char.is_ascii_alphabetic());
+        text += end.map_or("", |end| &piece[end + 1..]);
+    }
+    let visible = text
+        .chars()
+        .map(|char| if char == '\t' { ' ' } else { char });
+    let visible = visible.filter(|char| !char.is_control());
     visible.take(REASON_CHARS_MAX).collect()
 }
 
@@ -116,4 +126,19 @@ fn plain(line: &str) -> String {
 #[allow(clippy::disallowed_methods, reason = "the clock of the worker logs")]
 fn time() -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_in_a_reason_has_neither_colours_nor_control_characters() {
+        assert_eq!(
+            plain(" \x1b[1;31mERROR\x1b[0m: out\tof memory\x07\n"),
+            "ERROR: out of memory"
+        );
+        assert_eq!(plain("\x1b[31"), "");
+        assert_eq!(plain(&"ä".repeat(1000)).chars().count(), REASON_CHARS_MAX);
+    }
 }

@@ -1,0 +1,372 @@
+//! Probes against real servers and commands.
+
+use std::{collections::BTreeMap, convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
+
+use ::http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use penstock_config::{
+    Deployment, DownPace, ProbeKind, ProcessCommand, ProcessSpec, Protocol, Scaling, Source, UpPace,
+};
+use tokio::net::TcpListener;
+use tonic_health::ServingStatus;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn an_http_probe_asks_with_the_given_path_and_headers() {
+    let address = serve(Protocol::Http1, |request| {
+        let header = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap())
+        };
+        let as_wanted = request.uri() == "/health?deep=1"
+            && header("x-key") == Some("secret")
+            && header("host") == Some("worker.internal");
+        if as_wanted { 204 } else { 400 }
+    })
+    .await;
+    let headers = [("X-Key", "secret"), ("Host", "worker.internal")];
+    let probe = get("/health?deep=1", &headers);
+    assert_eq!(once(address, probe).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_http_probe_passes_from_200_to_399() {
+    for (status, passes) in [
+        (200, true),
+        (302, true),
+        (399, true),
+        (400, false),
+        (503, false),
+    ] {
+        let address = serve(Protocol::Http1, move |_| status).await;
+        let expected = if passes {
+            Ok(())
+        } else {
+            Err(format!("HTTP status {status}"))
+        };
+        assert_eq!(once(address, get("/", &[])).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_http_probe_of_an_h2_worker_speaks_h2() {
+    let address = serve(Protocol::H2, |request| {
+        if request.uri().path() == "/health" {
+            200
+        } else {
+            404
+        }
+    })
+    .await;
+    let mut worker = worker(Path::new("/"));
+    Arc::get_mut(&mut worker.spec).unwrap().protocol = Protocol::H2;
+    assert_eq!(once_of(&worker, address, get("/health", &[])).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_tcp_probe_passes_when_the_connection_opens() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    assert_eq!(once(address, ProbeKind::Tcp).await, Ok(()));
+    drop(listener);
+    let reason = once(address, ProbeKind::Tcp).await.unwrap_err();
+    assert_eq!(
+        reason,
+        format!("connecting to {address}: Connection refused (os error 111)")
+    );
+}
+
+#[tokio::test]
+async fn a_probe_without_an_answer_ends_with_its_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let target = Target::new(&worker(Path::new("/")), address);
+    let probe = Probe {
+        timeout: Duration::from_millis(50),
+        ..probe(get("/", &[]))
+    };
+    assert_eq!(
+        ask(&target, &probe).await,
+        Err("no answer within 50ms".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn an_exec_probe_gets_the_workers_port_environment_and_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo \"{port} $PORT $MODEL $(pwd)\" > seen";
+    assert_eq!(exec(folder.path(), script).await, Ok(()));
+    let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    assert_eq!(seen, format!("7 7 m-7 {}\n", path.display()));
+}
+
+#[tokio::test]
+async fn an_exec_probe_fails_with_the_way_its_command_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let failed = |text: &str| Err(text.to_owned());
+    assert_eq!(exec(folder.path(), "exit 3").await, failed("exit status 3"));
+    assert_eq!(
+        exec(folder.path(), "kill -9 $$").await,
+        failed("killed by SIGKILL")
+    );
+    let command = ProbeKind::Exec(vec!["./check".to_owned()]);
+    let reason = once_of(&worker(folder.path()), port_7(), command)
+        .await
+        .unwrap_err();
+    assert!(
+        reason.ends_with("check: No such file or directory (os error 2)"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn an_exec_probe_that_takes_too_long_is_killed_with_all_of_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::new(&worker(folder.path()), port_7());
+    let script = "trap '' TERM; sleep 1000 & echo $! > pid.new; mv pid.new pid; wait";
+    let probe = Probe {
+        timeout: Duration::from_millis(200),
+        ..probe(shell(script))
+    };
+    assert_eq!(
+        ask(&target, &probe).await,
+        Err("no answer within 200ms".to_owned())
+    );
+    let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
+    let gone = async {
+        while crate::driver::process::Identity::of(pid.trim().parse().unwrap())
+            .is_some_and(|process| process.lives())
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_grpc_probe_passes_only_when_the_worker_says_serving() {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status("model", ServingStatus::Serving)
+        .await;
+    reporter
+        .set_service_status("loading", ServingStatus::NotServing)
+        .await;
+    let address = serve_grpc(tonic::transport::Server::builder().add_service(service)).await;
+    let asked = async |service: &str| once(address, ProbeKind::Grpc(service.to_owned())).await;
+    assert_eq!(asked("").await, Ok(()));
+    assert_eq!(asked("model").await, Ok(()));
+    assert_eq!(
+        asked("loading").await.unwrap_err(),
+        "the worker says NOT_SERVING"
+    );
+    let reason = asked("other").await.unwrap_err();
+    assert_eq!(reason, "the worker does not know the service \"other\"");
+}
+
+#[tokio::test]
+async fn a_grpc_worker_without_the_health_service_is_a_clear_failure() {
+    let empty = tonic::service::Routes::default();
+    let address = serve_grpc(tonic::transport::Server::builder().add_routes(empty)).await;
+    let reason = once(address, ProbeKind::Grpc(String::new()))
+        .await
+        .unwrap_err();
+    assert_eq!(reason, "the worker does not offer grpc.health.v1.Health");
+}
+
+#[tokio::test]
+async fn a_worker_becomes_ready_when_it_answers_and_says_why_it_did_not_before() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let probes = Probes {
+        startup: None,
+        ready: Some(probe(ProbeKind::Tcp)),
+        live: None,
+    };
+    let (events, mut received) = mpsc::unbounded_channel();
+    let worker = worker(Path::new("/"));
+    let guard = watch(&worker, address, &probes, events);
+    while guard.last_failure().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(
+        guard
+            .last_failure()
+            .unwrap()
+            .ends_with("Connection refused (os error 111)")
+    );
+    let _listener = TcpListener::bind(address).await.unwrap();
+    let event = timeout(LIMIT, received.recv()).await.unwrap();
+    assert_eq!(event, Some(ProbeEvent::Ready(worker.id.clone())));
+    assert_eq!(guard.last_failure(), None);
+    drop(guard);
+    assert_eq!(
+        timeout(LIMIT, received.recv()).await.unwrap(),
+        None,
+        "nobody asks any more"
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_answering_fails_its_liveness_probe() {
+    let probes = Probes {
+        startup: None,
+        ready: None,
+        live: Some(Probe {
+            period: Duration::from_millis(20),
+            ..probe(get("/", &[]))
+        }),
+    };
+    let address = serve(Protocol::Http1, |_| 500).await;
+    let (events, mut received) = mpsc::unbounded_channel();
+    let worker = worker(Path::new("/"));
+    let _guard = watch(&worker, address, &probes, events);
+    let id = worker.id.clone();
+    assert_eq!(received.recv().await, Some(ProbeEvent::Ready(id.clone())));
+    let failed = ProbeEvent::LivenessFailed(id, "HTTP status 500".to_owned());
+    assert_eq!(timeout(LIMIT, received.recv()).await.unwrap(), Some(failed));
+}
+
+async fn once(address: SocketAddr, kind: ProbeKind) -> Result<(), String> {
+    once_of(&worker(Path::new("/")), address, kind).await
+}
+
+async fn once_of(worker: &NewWorker, address: SocketAddr, kind: ProbeKind) -> Result<(), String> {
+    ask(&Target::new(worker, address), &probe(kind)).await
+}
+
+async fn exec(folder: &Path, script: &str) -> Result<(), String> {
+    once_of(&worker(folder), port_7(), shell(script)).await
+}
+
+fn port_7() -> SocketAddr {
+    ([127, 0, 0, 1], 7).into()
+}
+
+fn shell(script: &str) -> ProbeKind {
+    ProbeKind::Exec(["sh", "-c", script].map(str::to_owned).to_vec())
+}
+
+fn get(path: &str, headers: &[(&str, &str)]) -> ProbeKind {
+    let headers = headers
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    ProbeKind::Http {
+        path: path.to_owned(),
+        headers: headers.collect(),
+    }
+}
+
+fn probe(kind: ProbeKind) -> Probe {
+    Probe {
+        kind,
+        initial_delay: Duration::ZERO,
+        timeout: LIMIT,
+        period: LIMIT,
+        failures: 3,
+    }
+}
+
+/// A server that answers every request with the status that `answer` gives.
+async fn serve(
+    protocol: Protocol,
+    answer: impl Fn(&Request<Incoming>) -> u16 + Clone + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = hyper::service::service_fn(move |request| {
+        let status = answer(&request);
+        async move {
+            let response = Response::builder()
+                .status(status)
+                .body(Empty::<Bytes>::new());
+            Ok::<_, Infallible>(response.unwrap())
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (io, service) = (TokioIo::new(stream), service.clone());
+            match protocol {
+                Protocol::Http1 => {
+                    let connection = hyper::server::conn::http1::Builder::new();
+                    tokio::spawn(connection.serve_connection(io, service));
+                }
+                Protocol::H2 => {
+                    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    tokio::spawn(connection.serve_connection(io, service));
+                }
+            }
+        }
+    });
+    address
+}
+
+async fn serve_grpc(router: tonic::transport::server::Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    tokio::spawn(router.serve_with_incoming(incoming));
+    address
+}
+
+fn worker(folder: &Path) -> NewWorker {
+    let name = "stable".try_into().unwrap();
+    NewWorker {
+        id: WorkerId("w0".into()),
+        service: "chat".try_into().unwrap(),
+        deployment: "stable".try_into().unwrap(),
+        slot: 0,
+        spec: Arc::new(deployment(name, folder)),
+    }
+}
+
+fn deployment(name: penstock_config::DeploymentName, folder: &Path) -> Deployment {
+    Deployment {
+        name,
+        host: String::new(),
+        weight: 1,
+        max_concurrency: None,
+        ramp: true,
+        protocol: Protocol::Http1,
+        source: Source::Process(ProcessSpec {
+            command: ProcessCommand::Shell("true".to_owned()),
+            directory: folder.to_owned(),
+            env: BTreeMap::from([("MODEL".to_owned(), "m-{port}".to_owned())]),
+            gpus: 0,
+            stop_grace: LIMIT,
+        }),
+        probes: Probes {
+            startup: None,
+            ready: None,
+            live: None,
+        },
+        start_timeout: LIMIT,
+        drain_timeout: LIMIT,
+        scaling: Scaling {
+            min: 0,
+            max: 1,
+            idle_timeout: LIMIT,
+            rules: Vec::new(),
+            up: UpPace {
+                percent: 100,
+                period: LIMIT,
+                burst_from_zero: false,
+            },
+            down: DownPace {
+                stable_for: LIMIT,
+                step: 1,
+                percent: 100,
+                period: LIMIT,
+            },
+        },
+    }
+}
