@@ -8,6 +8,7 @@
 mod support;
 
 mod bad_input;
+mod balancing;
 mod client_leaves;
 mod cold_start;
 mod commands;

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use nix::sys::signal::Signal;
+use tokio::net::TcpStream;
 
 use crate::support::{
     client::{Events, empty},
+    eventually,
     fake::{Behaviour, FakeWorker},
     penstock::{Penstock, simulated},
 };
@@ -83,6 +85,14 @@ async fn the_drain_ends_in_time() {
 async fn a_second_signal_ends_it_now() {
     let (worker, mut penstock, mut events) = with_stream("1h").await;
     penstock.signal(Signal::SIGTERM);
+    // Until it has seen the first signal, a second one would be the same to it.
+    eventually("it accepts nobody", async || {
+        TcpStream::connect(penstock.address)
+            .await
+            .is_err()
+            .then_some(())
+    })
+    .await;
     worker.send_event("still here");
     assert_eq!(events.next().await.unwrap(), "still here");
     penstock.signal(Signal::SIGTERM);
