@@ -5,6 +5,8 @@
 
 pub mod fixed;
 pub mod process;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::{net::SocketAddr, sync::Arc};
 

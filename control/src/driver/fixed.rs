@@ -146,3 +146,87 @@ async fn moved(address: &str, socket: SocketAddr) -> SocketAddr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::driver::testing;
+
+    fn driver() -> (StaticDriver, mpsc::UnboundedReceiver<WorkerExit>) {
+        let (exits, received) = mpsc::unbounded_channel();
+        (StaticDriver::new(exits), received)
+    }
+
+    fn worker(slot: u32, addresses: &[&str]) -> NewWorker {
+        let addresses = addresses.iter().map(|&address| StaticAddress {
+            address: address.to_owned(),
+            weight: 1,
+        });
+        testing::worker(slot, Source::Static(addresses.collect()))
+    }
+
+    #[tokio::test]
+    async fn the_slot_says_which_address_a_worker_gets() {
+        let (driver, _exits) = driver();
+        let addresses = ["127.0.0.1:81", "[::1]:82", "localhost:83"];
+        let mut found = Vec::new();
+        for slot in 0..4 {
+            let started = driver.start(&worker(slot, &addresses)).await;
+            found.push(started.unwrap().address.port());
+        }
+        assert_eq!(found, [81, 82, 83, 81]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_looked_up_is_a_clear_failure() {
+        let (driver, _exits) = driver();
+        let error = driver.start(&worker(0, &["no-such-host.invalid:80"])).await;
+        let reason = error.unwrap_err().to_string();
+        assert!(
+            reason.starts_with("looking up no-such-host.invalid:80: "),
+            "{reason}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_worker_is_adopted_while_its_address_is_in_the_list() {
+        let (driver, _exits) = driver();
+        let started = driver.start(&worker(0, &["127.0.0.1:81"])).await.unwrap();
+        let listed = worker(5, &["127.0.0.1:80", "127.0.0.1:81"]);
+        assert_eq!(
+            driver.adopt(&listed, &started.saved).await,
+            Some(started.clone())
+        );
+        let gone = worker(0, &["127.0.0.1:80"]);
+        assert_eq!(driver.adopt(&gone, &started.saved).await, None);
+        assert_eq!(driver.adopt(&gone, "").await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_leads_elsewhere_ends_the_worker() {
+        let (driver, mut exits) = driver();
+        let id = worker(0, &[]).id;
+        driver.exists(&id, "localhost:80", ([127, 0, 0, 9], 80).into());
+        let exit = exits.recv().await.unwrap();
+        assert_eq!(exit.id, id);
+        let end = ", no longer to 127.0.0.9:80";
+        assert!(
+            exit.reason.starts_with("localhost:80 now leads to "),
+            "{}",
+            exit.reason
+        );
+        assert!(exit.reason.ends_with(end), "{}", exit.reason);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_was_stopped_reports_no_exit() {
+        let (driver, mut exits) = driver();
+        let id = worker(0, &[]).id;
+        driver.exists(&id, "localhost:80", ([127, 0, 0, 9], 80).into());
+        driver.stop(&id).await;
+        drop(driver);
+        assert_eq!(exits.recv().await, None);
+    }
+}

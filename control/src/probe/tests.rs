@@ -6,13 +6,12 @@ use ::http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use penstock_config::{
-    Deployment, DownPace, ProbeKind, ProcessCommand, ProcessSpec, Protocol, Scaling, Source, UpPace,
-};
+use penstock_config::{ProbeKind, ProcessCommand, ProcessSpec, Protocol, Source};
 use tokio::net::TcpListener;
 use tonic_health::ServingStatus;
 
 use super::*;
+use crate::driver::testing;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -319,54 +318,12 @@ async fn serve_grpc(router: tonic::transport::server::Router) -> SocketAddr {
 }
 
 fn worker(folder: &Path) -> NewWorker {
-    let name = "stable".try_into().unwrap();
-    NewWorker {
-        id: WorkerId("w0".into()),
-        service: "chat".try_into().unwrap(),
-        deployment: "stable".try_into().unwrap(),
-        slot: 0,
-        spec: Arc::new(deployment(name, folder)),
-    }
-}
-
-fn deployment(name: penstock_config::DeploymentName, folder: &Path) -> Deployment {
-    Deployment {
-        name,
-        host: String::new(),
-        weight: 1,
-        max_concurrency: None,
-        ramp: true,
-        protocol: Protocol::Http1,
-        source: Source::Process(ProcessSpec {
-            command: ProcessCommand::Shell("true".to_owned()),
-            directory: folder.to_owned(),
-            env: BTreeMap::from([("MODEL".to_owned(), "m-{port}".to_owned())]),
-            gpus: 0,
-            stop_grace: LIMIT,
-        }),
-        probes: Probes {
-            startup: None,
-            ready: None,
-            live: None,
-        },
-        start_timeout: LIMIT,
-        drain_timeout: LIMIT,
-        scaling: Scaling {
-            min: 0,
-            max: 1,
-            idle_timeout: LIMIT,
-            rules: Vec::new(),
-            up: UpPace {
-                percent: 100,
-                period: LIMIT,
-                burst_from_zero: false,
-            },
-            down: DownPace {
-                stable_for: LIMIT,
-                step: 1,
-                percent: 100,
-                period: LIMIT,
-            },
-        },
-    }
+    let spec = ProcessSpec {
+        command: ProcessCommand::Shell("true".to_owned()),
+        directory: folder.to_owned(),
+        env: BTreeMap::from([("MODEL".to_owned(), "m-{port}".to_owned())]),
+        gpus: 0,
+        stop_grace: LIMIT,
+    };
+    testing::worker(0, Source::Process(spec))
 }
