@@ -21,7 +21,12 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AdminArgs {
     /// Admin address of the running Penstock.
-    #[arg(long, env = "PENSTOCK_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
+    #[arg(
+        long,
+        env = "PENSTOCK_ADMIN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9900"
+    )]
     admin: AdminAddress,
 }
 
@@ -35,9 +40,17 @@ impl FromStr for AdminAddress {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "must be host:port, such as 127.0.0.1:9900".to_owned();
         let bare = text.strip_prefix("http://").unwrap_or(text);
-        let authority: Authority = bare.strip_suffix('/').unwrap_or(bare).parse().map_err(|_| wrong())?;
+        let authority: Authority = bare
+            .strip_suffix('/')
+            .unwrap_or(bare)
+            .parse()
+            .map_err(|_| wrong())?;
         let complete = authority.port_u16().is_some() && !authority.as_str().contains('@');
-        if complete { Ok(Self(authority)) } else { Err(wrong()) }
+        if complete {
+            Ok(Self(authority))
+        } else {
+            Err(wrong())
+        }
     }
 }
 
@@ -61,7 +74,9 @@ pub(crate) struct AdminClient {
 
 impl AdminClient {
     pub(crate) fn new(args: &AdminArgs) -> Self {
-        Self { address: args.admin.clone() }
+        Self {
+            address: args.admin.clone(),
+        }
     }
 
     /// The answer to `GET path`, as text.
@@ -72,8 +87,11 @@ impl AdminClient {
     pub(crate) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
         let body = self.get(path).await?;
         let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let bytes = read.map_err(|error| anyhow!("{}: {error}", self.address))?.to_bytes();
-        String::from_utf8(bytes.into()).with_context(|| format!("the answer of {} is not text", self.address))
+        let bytes = read
+            .map_err(|error| anyhow!("{}: {error}", self.address))?
+            .to_bytes();
+        String::from_utf8(bytes.into())
+            .with_context(|| format!("the answer of {} is not text", self.address))
     }
 
     /// The answer to `GET path`, read as JSON.
@@ -84,7 +102,12 @@ impl AdminClient {
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let text = self.get_text(path).await?;
         let read = serde_json::from_str(&text);
-        read.with_context(|| format!("{} does not answer as this version of penstock does", self.address))
+        read.with_context(|| {
+            format!(
+                "{} does not answer as this version of penstock does",
+                self.address
+            )
+        })
     }
 
     /// The body of the answer to `GET path`, as it comes.
@@ -98,25 +121,35 @@ impl AdminClient {
         if status == StatusCode::OK {
             return Ok(answer.into_body());
         }
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await;
         let bytes = body.map(|body| body.to_bytes()).unwrap_or_default();
         match serde_json::from_slice(&bytes) {
             Ok(Problem { detail }) => bail!(detail),
-            Err(_) => bail!("{} answers {status} to {path}: is this the admin address of penstock?", self.address),
+            Err(_) => bail!(
+                "{} answers {status} to {path}: is this the admin address of penstock?",
+                self.address
+            ),
         }
     }
 
     async fn send(&self, path: &str) -> anyhow::Result<Response<Incoming>> {
         let stream = self.connect().await?;
         let asked = async {
-            let (mut requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            let (mut requests, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             // It ends with the answer; an error in it is one of the answer too.
             tokio::spawn(connection);
             let request = Request::get(path).header(header::HOST, self.address.0.as_str());
-            let request = request.body(Empty::<Bytes>::new()).expect("paths are made of checked names");
+            let request = request
+                .body(Empty::<Bytes>::new())
+                .expect("paths are made of checked names");
             requests.send_request(request).await
         };
-        let answer = in_time(asked).await.with_context(|| format!("no answer from {}", self.address))?;
+        let answer = in_time(asked)
+            .await
+            .with_context(|| format!("no answer from {}", self.address))?;
         answer.with_context(|| format!("{} does not answer as penstock does", self.address))
     }
 
@@ -124,7 +157,10 @@ impl AdminClient {
         let host = self.address.0.host().trim_matches(['[', ']']);
         let port = self.address.0.port_u16().expect("checked when parsed");
         let nobody = || format!("no penstock at {}", self.address);
-        match in_time(TcpStream::connect((host, port))).await.with_context(nobody)? {
+        match in_time(TcpStream::connect((host, port)))
+            .await
+            .with_context(nobody)?
+        {
             Ok(stream) => Ok(stream),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => bail!(
                 "{}: connection refused — is it running? (--admin ADDRESS or PENSTOCK_ADMIN)",
@@ -142,7 +178,9 @@ async fn in_time<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
 
 /// Runs a command that asks a running Penstock.
 pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.context("cannot start the runtime")?.block_on(work)
 }
 
@@ -152,10 +190,23 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port_or_a_url_of_them() {
-        for text in ["127.0.0.1:9900", "http://127.0.0.1:9900/", "[::1]:9900", "admin.example:80"] {
+        for text in [
+            "127.0.0.1:9900",
+            "http://127.0.0.1:9900/",
+            "[::1]:9900",
+            "admin.example:80",
+        ] {
             assert!(text.parse::<AdminAddress>().is_ok(), "{text}");
         }
-        for text in ["", "127.0.0.1", "9900", "https://a:1", "a:1/x", "user@a:1", "a:99999"] {
+        for text in [
+            "",
+            "127.0.0.1",
+            "9900",
+            "https://a:1",
+            "a:1/x",
+            "user@a:1",
+            "a:99999",
+        ] {
             assert!(text.parse::<AdminAddress>().is_err(), "{text}");
         }
     }

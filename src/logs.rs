@@ -43,19 +43,34 @@ async fn print(args: &LogsArgs) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let mut empty = true;
     while let Some(frame) = body.frame().await {
-        let Ok(bytes) = frame.map_err(|_| anyhow::anyhow!("penstock has ended"))?.into_data() else { continue };
+        let Ok(bytes) = frame
+            .map_err(|_| anyhow::anyhow!("penstock has ended"))?
+            .into_data()
+        else {
+            continue;
+        };
         out.write_all(&bytes)?;
         out.flush()?;
         empty = false;
     }
     if empty {
-        eprintln!("no lines: no worker of {} has written anything yet", args.service);
+        eprintln!(
+            "no lines: no worker of {} has written anything yet",
+            args.service
+        );
     }
     Ok(())
 }
 
 fn path(args: &LogsArgs) -> String {
-    let LogsArgs { service, deployment, worker, lines, follow, .. } = args;
+    let LogsArgs {
+        service,
+        deployment,
+        worker,
+        lines,
+        follow,
+        ..
+    } = args;
     let mut path = format!("/api/v1/services/{service}/logs?lines={lines}&follow={follow}");
     if let Some(deployment) = deployment {
         path += &format!("&deployment={deployment}");

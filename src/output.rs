@@ -3,7 +3,9 @@
 use std::{future::Future, io};
 
 /// The result of `work`, except that a reader who has read enough is no error.
-pub(crate) async fn unless_closed(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+pub(crate) async fn unless_closed(
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     match work.await {
         Err(error) if is_closed(&error) => Ok(()),
         result => result,

@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::Args;
 use penstock_config::ServiceName;
 use penstock_control::status::{ServiceDetail, Status};
+use serde::Serialize;
 
 use crate::{
     admin_client::{AdminArgs, AdminClient, block_on},
@@ -24,7 +25,7 @@ pub(crate) struct StatusArgs {
     /// Only this service, with its last decisions and events.
     #[arg(value_parser = |text: &str| ServiceName::try_from(text))]
     service: Option<ServiceName>,
-    /// Print what the API answers; see `/api/v1/status`.
+    /// Print it as JSON; with --watch, one object per line.
     #[arg(long)]
     json: bool,
     /// Show it again every second until Ctrl-C.
@@ -53,8 +54,14 @@ async fn text(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<String>
         return json(client, args).await;
     }
     let status: Status = client.get_json("/api/v1/status").await?;
-    let Some(name) = &args.service else { return Ok(table::overview(&status)) };
-    if !status.services.iter().any(|service| service.name == name.as_str()) {
+    let Some(name) = &args.service else {
+        return Ok(table::overview(&status));
+    };
+    if !status
+        .services
+        .iter()
+        .any(|service| service.name == name.as_str())
+    {
         bail!("there is no service {name}; {}", those_there_are(&status));
     }
     let detail: ServiceDetail = client.get_json(&format!("/api/v1/services/{name}")).await?;
@@ -62,18 +69,36 @@ async fn text(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<String>
 }
 
 async fn json(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<String> {
-    let path = match &args.service {
-        Some(name) => format!("/api/v1/services/{name}"),
-        None => "/api/v1/status".to_owned(),
+    match &args.service {
+        None => to_json(
+            &client.get_json::<Status>("/api/v1/status").await?,
+            args.watch,
+        ),
+        Some(name) => to_json(
+            &client
+                .get_json::<ServiceDetail>(&format!("/api/v1/services/{name}"))
+                .await?,
+            args.watch,
+        ),
+    }
+}
+
+/// In one line when there will be more, so that a program can read them as they come.
+fn to_json(value: &impl Serialize, in_one_line: bool) -> anyhow::Result<String> {
+    let text = if in_one_line {
+        serde_json::to_string(value)
+    } else {
+        serde_json::to_string_pretty(value)
     };
-    let value: serde_json::Value = client.get_json(&path).await?;
-    // One line per look, so that a program can read them as they come.
-    let text = if args.watch { value.to_string() } else { format!("{value:#}") };
-    Ok(text + "\n")
+    Ok(text? + "\n")
 }
 
 fn those_there_are(status: &Status) -> String {
-    let names: Vec<&str> = status.services.iter().map(|service| service.name.as_str()).collect();
+    let names: Vec<&str> = status
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
     match names.len() {
         0 => "there are none".to_owned(),
         count if count > NAMED_MAX => format!("there are {count} others"),

@@ -1,10 +1,6 @@
 //! The part of the admin API that shows what workers wrote.
 
-use std::{
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use async_stream::try_stream;
 use axum::{
@@ -58,9 +54,7 @@ struct Parameters {
 
 /// `GET /api/v1/services/{service}/logs?deployment=&worker=&lines=&follow=`: lines of text.
 pub(super) fn router(logs: &WorkerLogs, fleet: watch::Receiver<Arc<FleetSnapshot>>) -> Router {
-    let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
-    let shared = Shared { logs: logs.clone(), fleet, followers };
-    Router::new().route("/api/v1/services/{service}/logs", get(page)).with_state(shared)
+    Shared::new(logs, fleet).router()
 }
 
 async fn page(
@@ -72,7 +66,10 @@ async fn page(
         parameters.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let lines = parameters.lines.unwrap_or(LINES_DEFAULT);
     if lines > LINES_MAX {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("lines: at most {LINES_MAX}")));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("lines: at most {LINES_MAX}"),
+        ));
     }
     let filter = shared.filter(service, &parameters).await?;
     let body = if parameters.follow {
@@ -80,7 +77,8 @@ async fn page(
         let permit = follower.map_err(|_| too_many_followers())?;
         Body::from_stream(follow(shared.logs, filter, lines as usize, permit))
     } else {
-        let read = blocking(move || logs::tail(&logs::files(&shared.logs, &filter)?, lines as usize));
+        let read =
+            blocking(move || logs::tail(&logs::files(&shared.logs, &filter)?, lines as usize));
         Body::from(text(&read.await?))
     };
     let content_type = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
@@ -88,19 +86,56 @@ async fn page(
 }
 
 impl Shared {
+    fn new(logs: &WorkerLogs, fleet: watch::Receiver<Arc<FleetSnapshot>>) -> Self {
+        let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
+        Self {
+            logs: logs.clone(),
+            fleet,
+            followers,
+        }
+    }
+
+    fn router(self) -> Router {
+        Router::new()
+            .route("/api/v1/services/{service}/logs", get(page))
+            .with_state(self)
+    }
+
     /// What to look for; an error when neither the fleet nor the logs know such a thing.
     async fn filter(&self, service: String, parameters: &Parameters) -> Result<LogFilter, Problem> {
-        let unknown = || Problem::new(StatusCode::NOT_FOUND, format!("there is no service {service}"));
+        let unknown = || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                format!("there is no service {service}"),
+            )
+        };
         let name = ServiceName::try_from(service.as_str()).map_err(|_| unknown())?;
         let deployment = parameters.deployment.clone();
-        let filter = LogFilter { service: name, deployment, slot: parameters.worker };
+        let filter = LogFilter {
+            service: name,
+            deployment,
+            slot: parameters.worker,
+        };
         // What was removed from the configuration has logs still.
-        let (logs, removed) = (self.logs.clone(), LogFilter { slot: None, ..filter.clone() });
-        if !blocking(move || logs::files(&logs, &removed)).await?.is_empty() {
+        let (logs, removed) = (
+            self.logs.clone(),
+            LogFilter {
+                slot: None,
+                ..filter.clone()
+            },
+        );
+        if !blocking(move || logs::files(&logs, &removed))
+            .await?
+            .is_empty()
+        {
             return Ok(filter);
         }
         let fleet = Arc::clone(&self.fleet.borrow());
-        let spec = fleet.services.iter().map(|service| &service.spec).find(|spec| spec.name == filter.service);
+        let spec = fleet
+            .services
+            .iter()
+            .map(|service| &service.spec)
+            .find(|spec| spec.name == filter.service);
         let spec = spec.ok_or_else(unknown)?;
         match &filter.deployment {
             Some(deployment) if !spec.deployments.contains_key(deployment) => Err(Problem::new(
@@ -140,17 +175,29 @@ fn follow(
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
-    let result = spawn_blocking(read).await.unwrap_or_else(|error| Err(error.into()));
+    let result = spawn_blocking(read)
+        .await
+        .unwrap_or_else(|error| Err(error.into()));
     result.map_err(|error| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the logs cannot be read: {error}"))
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the logs cannot be read: {error}"),
+        )
     })
 }
 
 fn text(lines: &[LogLine]) -> Bytes {
-    lines.iter().map(|line| format!("{line}\n")).collect::<String>().into()
+    lines
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect::<String>()
+        .into()
 }
 
 fn too_many_followers() -> Problem {
     let detail = format!("{FOLLOWERS_MAX} clients follow logs already");
     Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,10 @@ pub(super) fn overview(status: &Status) -> String {
         return text + "no services\n";
     }
     let mut rows = Rows::default();
-    status.services.iter().for_each(|service| rows.add_service(service, false));
+    status
+        .services
+        .iter()
+        .for_each(|service| rows.add_service(service, false));
     text += &rows.render();
     text
 }
@@ -45,12 +48,20 @@ pub(super) fn detail(status: &Status, detail: &ServiceDetail) -> String {
 }
 
 fn about_config(status: &Status) -> String {
-    let ConfigStatus { loaded_at_ms, last_error, .. } = &status.config;
+    let ConfigStatus {
+        loaded_at_ms,
+        last_error,
+        ..
+    } = &status.config;
     let mut text = String::new();
     if let Some(error) = last_error {
         let title = "The new configuration was refused; the one before stays in force:";
         text += &format!("{}\n", styled(title, BAD.bold()));
-        text.extend(error.lines().map(|line| format!("  {}\n", styled(&printable(line), BAD))));
+        text.extend(
+            error
+                .lines()
+                .map(|line| format!("  {}\n", styled(&printable(line), BAD))),
+        );
         text.push('\n');
     }
     let gateway = match status.gateway_generation {
@@ -58,18 +69,28 @@ fn about_config(status: &Status) -> String {
         Some(generation) if generation == status.generation => String::new(),
         Some(generation) => styled(&format!(", gateway still at {generation}"), CHANGING),
     };
-    text += &format!("configuration of {}, generation {}{gateway}\n\n", at(*loaded_at_ms), status.generation);
+    text += &format!(
+        "configuration of {}, generation {}{gateway}\n\n",
+        at(*loaded_at_ms),
+        status.generation
+    );
     text
 }
 
 fn journal_line(entry: &JournalEntry) -> String {
-    let JournalEntry { at_ms, deployment, kind, text, .. } = entry;
-    let change = match (entry.before, entry.desired) {
-        (Some(before), Some(desired)) if before != desired => format!(" ({before} → {desired})"),
-        _ => String::new(),
-    };
+    let JournalEntry {
+        at_ms,
+        deployment,
+        kind,
+        text,
+        ..
+    } = entry;
     let (kind, text) = (printable(kind), printable(text));
-    format!("{}  {deployment}  {}  {text}{change}\n", at(*at_ms), styled(&kind, BOLD))
+    format!(
+        "{}  {deployment}  {}  {text}\n",
+        at(*at_ms),
+        styled(&kind, BOLD)
+    )
 }
 
 /// UTC: the logs have the same.
@@ -91,3 +112,6 @@ fn printable(text: &str) -> String {
     let replace = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.trim_end().chars().map(replace).collect()
 }
+
+#[cfg(test)]
+mod tests;

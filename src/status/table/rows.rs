@@ -28,7 +28,9 @@ enum Row {
 impl Rows {
     /// With every number behind the last decision if `detailed`.
     pub(super) fn add_service(&mut self, service: &ServiceStatus, detailed: bool) {
-        let sum = |of: fn(&DeploymentStatus) -> u32| service.deployments.iter().map(of).sum::<u32>().to_string();
+        let sum = |of: fn(&DeploymentStatus) -> u32| {
+            service.deployments.iter().map(of).sum::<u32>().to_string()
+        };
         let mut details: Vec<&str> = service.hosts.iter().map(String::as_str).collect();
         if !detailed {
             details.truncate(1);
@@ -38,7 +40,13 @@ impl Rows {
             details += ", removed";
         }
         let name = service.name.clone();
-        let cells = [name, String::new(), sum(|d| d.in_flight), sum(|d| d.queued), details];
+        let cells = [
+            name,
+            String::new(),
+            sum(|d| d.in_flight),
+            sum(|d| d.queued),
+            details,
+        ];
         self.0.push(Row::Columns { cells, style: BOLD });
         if detailed && service.display_name != service.name {
             self.note(&service.display_name, DIM);
@@ -49,10 +57,25 @@ impl Rows {
     }
 
     fn add_deployment(&mut self, deployment: &DeploymentStatus, detailed: bool) {
-        let DeploymentStatus { name, phase, in_flight, queued, .. } = deployment;
+        let DeploymentStatus {
+            name,
+            phase,
+            in_flight,
+            queued,
+            ..
+        } = deployment;
         let details = about_deployment(deployment, detailed);
-        let cells = [format!("  {name}"), phase.to_string(), in_flight.to_string(), queued.to_string(), details];
-        self.0.push(Row::Columns { cells, style: style_of(phase) });
+        let cells = [
+            format!("  {name}"),
+            phase.to_string(),
+            in_flight.to_string(),
+            queued.to_string(),
+            details,
+        ];
+        self.0.push(Row::Columns {
+            cells,
+            style: style_of(phase),
+        });
         if let Some(reason) = &deployment.phase_reason {
             self.note(reason, style_of(phase));
         }
@@ -61,10 +84,19 @@ impl Rows {
         }
         self.note(&deployment.reason_text, DIM);
         if detailed {
-            deployment.wishes.iter().for_each(|wish| self.note(&format!("wish: {wish}"), DIM));
-            deployment.clamps.iter().for_each(|clamp| self.note(&format!("limit: {clamp}"), DIM));
+            deployment
+                .wishes
+                .iter()
+                .for_each(|wish| self.note(&format!("wish: {wish}"), DIM));
+            deployment
+                .clamps
+                .iter()
+                .for_each(|clamp| self.note(&format!("limit: {clamp}"), DIM));
         }
-        deployment.workers.iter().for_each(|worker| self.add_worker(worker));
+        deployment
+            .workers
+            .iter()
+            .for_each(|worker| self.add_worker(worker));
     }
 
     fn add_worker(&mut self, worker: &WorkerStatus) {
@@ -76,7 +108,13 @@ impl Rows {
         let state = worker.state.replace('_', " ");
         let style = style_of(&worker.state);
         let name = format!("    #{}", worker.slot);
-        let cells = [name, state, worker.in_flight.to_string(), String::new(), details];
+        let cells = [
+            name,
+            state,
+            worker.in_flight.to_string(),
+            String::new(),
+            details,
+        ];
         self.0.push(Row::Columns { cells, style });
         if let Some(failure) = &worker.probe_failure {
             self.note(failure, BAD);
@@ -84,7 +122,10 @@ impl Rows {
     }
 
     fn note(&mut self, text: &str, style: Style) {
-        self.0.push(Row::Note { text: printable(text), style });
+        self.0.push(Row::Note {
+            text: printable(text),
+            style,
+        });
     }
 
     /// The table with its head.
@@ -107,7 +148,9 @@ impl Rows {
     fn widths(&self) -> [usize; 5] {
         let mut widths = HEADS.map(str::len);
         for row in &self.0 {
-            let Row::Columns { cells, .. } = row else { continue };
+            let Row::Columns { cells, .. } = row else {
+                continue;
+            };
             for (width, cell) in widths.iter_mut().zip(cells) {
                 *width = cell.chars().count().max(*width);
             }
@@ -120,7 +163,10 @@ impl Rows {
 fn line(cells: &[String; 5], widths: &[usize; 5], style: Option<Style>) -> String {
     let [name, state, in_flight, queued, details] = cells;
     let [name_width, state_width, in_flight_width, queued_width, _] = widths;
-    let (name, state) = (format!("{name:name_width$}"), format!("{state:state_width$}"));
+    let (name, state) = (
+        format!("{name:name_width$}"),
+        format!("{state:state_width$}"),
+    );
     let (name, state) = match style {
         Some(style) if style == BOLD => (styled(&name, style), state),
         Some(style) => (name, styled(&state, style)),
@@ -133,8 +179,18 @@ fn line(cells: &[String; 5], widths: &[usize; 5], style: Option<Style>) -> Strin
 }
 
 fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
-    let DeploymentStatus { desired, min, max, weight, .. } = deployment;
-    let ready = deployment.workers.iter().filter(|worker| worker.state == "ready").count();
+    let DeploymentStatus {
+        desired,
+        min,
+        max,
+        weight,
+        ..
+    } = deployment;
+    let ready = deployment
+        .workers
+        .iter()
+        .filter(|worker| worker.state == "ready")
+        .count();
     let mut details = format!("{ready} ready, {desired} desired ({min}–{max})");
     if deployment.removed {
         details += ", removed";

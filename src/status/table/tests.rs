@@ -1,0 +1,122 @@
+//! What people see.
+
+use anstream::adapter::strip_str;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn deployment() -> Value {
+    json!({
+        "name": "stable", "host": "stable--chat.local.localhost", "weight": 90, "removed": false,
+        "phase": "warm", "phase_reason": null, "no_room": "no GPU is free",
+        "desired": 3, "min": 0, "max": 4, "in_flight": 57, "queued": 100,
+        "reason": "load_rose", "reason_text": "concurrency rose to 57.0, 20 per worker",
+        "wishes": ["3 for concurrency 57.0"], "clamps": ["max is 4"], "start_estimate": 3.06,
+        "workers": [
+            {"id": "a", "slot": 0, "state": "ready", "address": "127.0.0.1:2000", "in_flight": 57,
+             "age": 3723.5, "outdated": true, "probe_failure": null},
+            {"id": "b", "slot": 1, "state": "not_ready", "address": "127.0.0.1:2001", "in_flight": 0,
+             "age": 2.9, "outdated": false, "probe_failure": "GET /health: \u{1b}[31mstatus 503\n"},
+        ],
+    })
+}
+
+fn service() -> Value {
+    json!({
+        "name": "chat", "display_name": "Chat ☃", "hosts": ["chat.local.localhost", "chat.example.org"],
+        "removed": false, "deployments": [deployment()],
+    })
+}
+
+fn status(last_error: Option<&str>, gateway: Option<u64>) -> Status {
+    serde_json::from_value(json!({
+        "generation": 7, "gateway_generation": gateway,
+        "config": {"hash": "0", "loaded_at_ms": 1_000, "last_error": last_error},
+        "services": [service()],
+    }))
+    .unwrap()
+}
+
+fn plain(text: &str) -> String {
+    strip_str(text)
+        .to_string()
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
+}
+
+#[test]
+fn every_service_deployment_and_worker_has_a_row() {
+    let expected = "\
+configuration of 1970-01-01T00:00:01Z, generation 7
+
+NAME      STATE      IN-FLIGHT  QUEUED  DETAILS
+chat                        57     100  chat.local.localhost
+  stable  warm              57     100  1 ready, 3 desired (0–4)
+      no GPU is free
+      concurrency rose to 57.0, 20 per worker
+    #0    ready             57          127.0.0.1:2000  1h 2m, outdated
+    #1    not ready          0          127.0.0.1:2001  2s
+      GET /health: \u{fffd}[31mstatus 503
+";
+    assert_eq!(plain(&overview(&status(None, Some(7)))), expected);
+}
+
+#[test]
+fn a_single_service_is_shown_with_the_numbers_behind_its_size_and_what_happened() {
+    let journal = json!([
+        {"at_ms": 3_000, "service": "chat", "deployment": "stable", "kind": "worker_ready", "text": "worker 1 is ready"},
+        {"at_ms": 2_000, "service": "chat", "deployment": "stable", "kind": "wake", "text": "0 → 1 workers",
+         "before": 0, "desired": 1, "details": ["a"]},
+    ]);
+    let mut value = service();
+    value["journal"] = journal;
+    let expected = "\
+configuration of 1970-01-01T00:00:01Z, generation 7
+
+NAME      STATE      IN-FLIGHT  QUEUED  DETAILS
+chat                        57     100  chat.local.localhost chat.example.org
+      Chat ☃
+  stable  warm              57     100  1 ready, 3 desired (0–4), weight 90, starts in 3.1 s
+      no GPU is free
+      concurrency rose to 57.0, 20 per worker
+      wish: 3 for concurrency 57.0
+      limit: max is 4
+    #0    ready             57          127.0.0.1:2000  1h 2m, outdated
+    #1    not ready          0          127.0.0.1:2001  2s
+      GET /health: \u{fffd}[31mstatus 503
+
+LATEST
+1970-01-01T00:00:02Z  stable  wake  0 → 1 workers
+1970-01-01T00:00:03Z  stable  worker_ready  worker 1 is ready
+";
+    let detail_of = serde_json::from_value(value).unwrap();
+    assert_eq!(plain(&detail(&status(None, Some(7)), &detail_of)), expected);
+}
+
+#[test]
+fn a_refused_configuration_stands_first() {
+    let text = plain(&overview(&status(
+        Some("penstock.toml:3: bad\npenstock.toml:9: worse"),
+        None,
+    )));
+    let expected = "\
+The new configuration was refused; the one before stays in force:
+  penstock.toml:3: bad
+  penstock.toml:9: worse
+
+configuration of 1970-01-01T00:00:01Z, generation 7, no gateway reports
+";
+    assert!(text.starts_with(expected), "{text}");
+    let behind = plain(&overview(&status(None, Some(5))));
+    assert!(
+        behind.starts_with(
+            "configuration of 1970-01-01T00:00:01Z, generation 7, gateway still at 5\n"
+        )
+    );
+}
+
+#[test]
+fn a_time_beyond_all_calendars_is_no_reason_to_fail() {
+    assert_eq!(at(u64::MAX), "?");
+}
