@@ -166,6 +166,14 @@ impl Control {
         self.command(Command::Hurry).await;
     }
 
+    /// Ends as a crash would, leaving the workers to the next run; returns when the state file is
+    /// free. For tests.
+    #[doc(hidden)]
+    pub async fn crash(&self) {
+        self.task.abort();
+        self.store.close().await;
+    }
+
     async fn command(&self, command: Command) {
         // Whoever waits for an answer learns from its absence.
         let _ = self.commands.send(command).await;

@@ -120,12 +120,15 @@ impl Count {
                 .filter(current)
                 .filter(|w| w.stage == Stage::Ready)
                 .count(),
-            // One that is not ready serves nobody and is retired at once.
-            outdated: kept()
-                .filter(|w| w.outdated && w.stage == Stage::Ready)
-                .count(),
+            outdated: kept().filter(|w| w.outdated && serves(w)).count(),
         }
     }
+}
+
+/// Whether an outdated worker is worth keeping until its replacement is there. One that is not ready
+/// serves nobody and is retired at once; an adopted one may well be.
+fn serves(worker: &WorkerFacts) -> bool {
+    worker.stage == Stage::Ready || (worker.stage == Stage::Starting && worker.adopted)
 }
 
 /// Ends what has drained, and what took too long.
@@ -248,12 +251,12 @@ fn retire_outdated(
     {
         let id = worker.id.clone();
         match worker.stage {
-            Stage::Starting => plan.stop(id, StopCause::Unwanted),
+            Stage::Starting if !worker.adopted => plan.stop(id, StopCause::Unwanted),
             Stage::NotReady => plan.actions.push(Action::Drain {
                 id,
                 why: DrainCause::Outdated,
             }),
-            Stage::Ready | Stage::Draining { .. } | Stage::Stopping => {}
+            _ => {}
         }
     }
     let needed = desired.saturating_sub(count.current_ready + undrained);

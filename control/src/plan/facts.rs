@@ -30,6 +30,9 @@ pub struct WorkerFacts {
     pub started_at: Duration,
     /// Requests it has now, by the newest reports of all gateways.
     pub in_flight: u32,
+    /// Whether an earlier run of control started it: while it is starting it is only not known to
+    /// be ready.
+    pub adopted: bool,
     /// Whether it runs something else than is configured now.
     pub outdated: bool,
     /// Why it must be replaced although it is what is configured: its liveness probe failed.

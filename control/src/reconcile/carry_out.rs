@@ -77,6 +77,10 @@ impl Reconciler {
             &format!("worker {slot} drains: {why}"),
             now,
         );
+        if self.shutting_down.is_some() {
+            // Nobody has to agree: it can be stopped at once if it has nothing to do.
+            self.due.entry(now).or_default().insert(key);
+        }
     }
 
     fn undrain(&mut self, id: &WorkerId, now: Duration) {

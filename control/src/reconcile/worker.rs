@@ -141,6 +141,7 @@ impl Worker {
             stage,
             started_at: self.started_at,
             in_flight: tracker.in_flight(&self.new.id),
+            adopted: self.adopted,
             outdated,
             broken: self.broken.clone(),
         }

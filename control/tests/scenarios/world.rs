@@ -138,7 +138,7 @@ impl World {
                 _ => arriving.push(report),
             }
         }
-        self.last_report = arriving.last().cloned().or(self.last_report.take());
+        self.last_report = arriving.last().cloned().or_else(|| self.last_report.take());
         *reports = arriving;
     }
 

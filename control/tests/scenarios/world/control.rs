@@ -227,6 +227,7 @@ impl Control {
             stage,
             started_at: worker.started_at,
             in_flight: self.tracker.in_flight(&worker.id),
+            adopted: false,
             outdated: false,
             broken: None,
         }

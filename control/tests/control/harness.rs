@@ -1,0 +1,237 @@
+//! A control service with fake workers, and a gateway made of a few numbers.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use penstock_config::{
+    Config,
+    fleet::{
+        DeploymentFleet, DeploymentLoad, FleetSnapshot, LoadReport, Phase, TimeHistogram, WorkerId,
+        WorkerLoad, WorkerState,
+    },
+};
+use penstock_control::{Control, ControlError, Drivers, driver::fixed::StaticDriver};
+use tokio::sync::{mpsc, watch};
+
+use crate::fake_driver::FakeDriver;
+
+/// Long enough for everything that is meant to happen soon.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Harness {
+    pub(crate) control: Control,
+    pub(crate) driver: Arc<FakeDriver>,
+    pub(crate) fleet: watch::Receiver<Arc<FleetSnapshot>>,
+    folder: Arc<tempfile::TempDir>,
+    reports: mpsc::Sender<LoadReport>,
+    sequence: u64,
+    /// Whoever is queued in a report has just come.
+    arrivals: u64,
+    began: tokio::time::Instant,
+}
+
+/// The configuration with these services.
+pub(crate) fn config(folder: &Path, services: &str) -> Arc<Config> {
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\nstate = \"state.db\"\n{services}"
+    );
+    let config = penstock_config::parse(&text, &folder.join("penstock.toml"));
+    Arc::new(config.unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+/// One service `chat` with a deployment `stable` that runs `command`.
+pub(crate) fn chat(command: &str, more: &str) -> String {
+    format!(
+        "[services.chat.deployments.stable]\nprocess = {{ command = [\"{command}\"] }}\n{more}\n"
+    )
+}
+
+impl Harness {
+    pub(crate) async fn start(services: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::start_in(folder, services, None)
+            .await
+            .expect("control starts")
+    }
+
+    /// Another control on the same state file, with the workers of the first.
+    pub(crate) async fn again(self, services: &str) -> Self {
+        let Self {
+            control,
+            driver,
+            folder,
+            ..
+        } = self;
+        control.crash().await;
+        Self::start_in(folder, services, Some(driver))
+            .await
+            .expect("control starts")
+    }
+
+    pub(crate) async fn another_on_the_same_state(
+        &self,
+        services: &str,
+    ) -> Result<Self, ControlError> {
+        Self::start_in(Arc::clone(&self.folder), services, None).await
+    }
+
+    async fn start_in(
+        folder: Arc<tempfile::TempDir>,
+        services: &str,
+        driver: Option<Arc<FakeDriver>>,
+    ) -> Result<Self, ControlError> {
+        let (exits, exited) = mpsc::unbounded_channel();
+        let driver = driver.unwrap_or_else(|| FakeDriver::new(exits.clone()));
+        let fixed = Arc::new(StaticDriver::new(exits));
+        let drivers = Drivers {
+            process: Arc::clone(&driver) as _,
+            fixed,
+        };
+        let config = config(folder.path(), services);
+        let control = Control::start_with(config, drivers, exited).await?;
+        let (fleet, reports) = (control.fleet(), control.reports());
+        let began = tokio::time::Instant::now();
+        Ok(Self {
+            control,
+            driver,
+            fleet,
+            folder,
+            reports,
+            sequence: 0,
+            arrivals: 0,
+            began,
+        })
+    }
+
+    pub(crate) async fn apply(&self, services: &str) {
+        self.control
+            .apply(config(self.folder.path(), services))
+            .await;
+    }
+
+    /// Waits until the deployment is as wanted; gives it.
+    pub(crate) async fn until(
+        &mut self,
+        wanted: impl Fn(&DeploymentFleet) -> bool,
+    ) -> DeploymentFleet {
+        let found = self
+            .fleet
+            .wait_for(|fleet| deployment(fleet).is_some_and(|found| wanted(&found)));
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(fleet) => deployment(&fleet.expect("control lives")).expect("it was there"),
+            Err(_) => panic!("still {:#?}", self.control.status().await),
+        }
+    }
+
+    pub(crate) async fn until_ready(&mut self, count: usize) -> Vec<WorkerId> {
+        let found = self
+            .until(|deployment| ready(deployment).len() == count)
+            .await;
+        ready(&found)
+    }
+
+    /// Waits until the driver runs what is wanted.
+    pub(crate) async fn until_running(&self, wanted: impl Fn(&FakeDriver) -> bool) {
+        let wait = async {
+            loop {
+                let changed = self.driver.changed.notified();
+                if wanted(&self.driver) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            panic!(
+                "still running {:?}, {:#?}",
+                self.driver.running(),
+                self.control.status().await
+            );
+        }
+    }
+
+    /// A gateway that obeys the snapshot of this generation reports this load.
+    pub(crate) async fn report(
+        &mut self,
+        generation: u64,
+        queued: u32,
+        workers: &[(&WorkerId, u32)],
+    ) {
+        self.sequence += 1;
+        self.arrivals += u64::from(queued);
+        let in_flight: u32 = workers.iter().map(|(_, in_flight)| in_flight).sum();
+        let load = DeploymentLoad {
+            service: "chat".try_into().expect("a name"),
+            deployment: "stable".try_into().expect("a name"),
+            current: in_flight + queued,
+            queued,
+            integral: 0.0,
+            arrivals: self.arrivals,
+            completions: 0,
+            no_capacity: 0,
+            wait: TimeHistogram::default(),
+            service_time: TimeHistogram::default(),
+            workers: workers
+                .iter()
+                .map(|(id, in_flight)| WorkerLoad {
+                    id: (*id).clone(),
+                    in_flight: *in_flight,
+                    answered: 0,
+                    failed: 0,
+                })
+                .collect(),
+        };
+        let report = LoadReport {
+            gateway: 1,
+            sequence: self.sequence,
+            generation,
+            at: self.began.elapsed(),
+            deployments: vec![load],
+        };
+        self.reports.send(report).await.expect("control listens");
+    }
+
+    /// As a gateway without load that obeys the newest snapshot.
+    pub(crate) async fn report_nothing(&mut self) {
+        let generation = self.generation();
+        self.report(generation, 0, &[]).await;
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.fleet.borrow().generation
+    }
+}
+
+fn deployment(fleet: &FleetSnapshot) -> Option<DeploymentFleet> {
+    let service = fleet
+        .services
+        .iter()
+        .find(|service| service.spec.name.as_str() == "chat")?;
+    service
+        .deployments
+        .iter()
+        .find(|found| found.spec.name.as_str() == "stable")
+        .cloned()
+}
+
+pub(crate) fn ready(deployment: &DeploymentFleet) -> Vec<WorkerId> {
+    let ready = deployment
+        .workers
+        .iter()
+        .filter(|worker| worker.state == WorkerState::Ready);
+    ready.map(|worker| worker.id.clone()).collect()
+}
+
+pub(crate) fn draining(deployment: &DeploymentFleet) -> Vec<WorkerId> {
+    let draining = deployment
+        .workers
+        .iter()
+        .filter(|worker| worker.state == WorkerState::Draining);
+    draining.map(|worker| worker.id.clone()).collect()
+}
+
+pub(crate) fn failure(deployment: &DeploymentFleet) -> Option<&str> {
+    match &deployment.phase {
+        Phase::Failed { reason, .. } => Some(reason),
+        _ => None,
+    }
+}

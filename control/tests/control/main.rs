@@ -1,0 +1,8 @@
+//! Control as a whole: the loop, the state file and the snapshots, with fake workers and a fake
+//! gateway, in real time.
+
+mod fake_driver;
+mod harness;
+mod lifecycle;
+mod reload;
+mod restart;
