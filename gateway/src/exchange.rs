@@ -176,9 +176,9 @@ impl Exchange {
         self.deadline = None;
     }
 
-    /// Bytes that went through a tunnel to the client.
-    pub(crate) fn tunnel_sent(&mut self, bytes: u64) {
-        self.bytes_out += bytes;
+    /// Bytes went through a tunnel to the client.
+    pub(crate) fn tunnel_sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
     }
 
     /// Answers the request without a worker.

@@ -17,7 +17,7 @@ use std::{
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use crate::{connection::Connection, rejection};
+use crate::{connection::Connection, rejection, small_writes::poll_write_pieces};
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -176,7 +176,7 @@ impl AsyncWrite for DownstreamIo {
         {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
+        poll_write_pieces(&mut this.stream, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -53,6 +53,7 @@ mod response_body;
 mod route;
 mod server;
 mod shards;
+mod small_writes;
 mod table;
 mod thread;
 mod trusted;

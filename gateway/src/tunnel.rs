@@ -1,15 +1,19 @@
 //! Upgrades: after both sides agreed, bytes go both ways until one side ends.
 
-use std::sync::Arc;
+use std::{io, sync::Arc, time::Duration};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
 use crate::{exchange::Exchange, thread::Thread};
 
 /// Bytes held per direction.
 const BUFFER: usize = 16 * 1024;
+
+/// Once one side has ended, the other has this long to say the rest. Without a bound a client that
+/// just stays would keep its worker from draining for ever.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Both ends of a tunnel that opens once the client has the answer.
 pub(crate) struct Switch {
@@ -29,12 +33,55 @@ pub(crate) fn start(mut exchange: Box<Exchange>, thread: &Arc<Thread>, switch: S
         let Ok((downstream, upstream)) = ends else {
             return;
         };
-        let mut downstream = TokioIo::new(downstream);
-        let mut upstream = TokioIo::new(upstream);
-        let copied = copy_bidirectional_with_sizes(&mut downstream, &mut upstream, BUFFER, BUFFER);
-        // An error is one side's way to end: a reset socket, a worker that was killed.
-        if let Ok((_, to_client)) = copied.await {
-            exchange.tunnel_sent(to_client);
-        }
+        relay(
+            TokioIo::new(downstream),
+            TokioIo::new(upstream),
+            &mut exchange,
+        )
+        .await;
     });
+}
+
+/// Copies both ways until both sides have ended, one side has been broken, or [`LINGER`] is over.
+async fn relay(
+    downstream: impl AsyncRead + AsyncWrite,
+    upstream: impl AsyncRead + AsyncWrite,
+    exchange: &mut Exchange,
+) {
+    let (from_client, to_client) = split(downstream);
+    let (from_worker, to_worker) = split(upstream);
+    let up = copy(from_client, to_worker, |_| {});
+    let down = copy(from_worker, to_client, |bytes| exchange.tunnel_sent(bytes));
+    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
+    let rest = tokio::select! {
+        ended = up.as_mut() => match ended {
+            Ok(()) => tokio::time::timeout(LINGER, down).await,
+            Err(_) => return,
+        },
+        ended = down.as_mut() => match ended {
+            Ok(()) => tokio::time::timeout(LINGER, up).await,
+            Err(_) => return,
+        },
+    };
+    // Whether the rest came in time or not: the tunnel is over.
+    drop(rest);
+}
+
+/// Copies to the end of `from` and then ends `to`.
+async fn copy(
+    from: impl AsyncRead,
+    to: impl AsyncWrite,
+    mut copied: impl FnMut(usize),
+) -> io::Result<()> {
+    let (mut from, mut to) = (std::pin::pin!(from), std::pin::pin!(to));
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..read]).await?;
+        to.flush().await?;
+        copied(read);
+    }
 }

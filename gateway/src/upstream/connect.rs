@@ -5,17 +5,19 @@ use std::{io, net::SocketAddr, time::Duration};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::small_writes::SmallWrites;
+
 /// Connects within `timeout`. Errors are worded for people.
 pub(super) async fn connect(
     address: SocketAddr,
     timeout: Duration,
-) -> Result<TokioIo<TcpStream>, String> {
+) -> Result<TokioIo<SmallWrites<TcpStream>>, String> {
     let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
         Ok(stream) => stream.and_then(without_delay),
         Err(_) => return Err(format!("no connection to {address} within {timeout:?}")),
     };
     stream
-        .map(TokioIo::new)
+        .map(|stream| TokioIo::new(SmallWrites(stream)))
         .map_err(|error| format!("no connection to {address}: {error}"))
 }
 
