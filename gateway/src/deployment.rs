@@ -194,7 +194,7 @@ impl DeploymentState {
         let view = self.view.load();
         let query = Query {
             seed: rand::random(),
-            now: Duration::ZERO,
+            now: self.clock.now(),
             hash: None,
             in_flight: None,
             avoid,

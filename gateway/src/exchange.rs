@@ -138,7 +138,8 @@ impl Exchange {
         if status.is_server_error() {
             lease.worker().failed();
         } else {
-            lease.answered();
+            let now = self.connection.thread.now();
+            lease.answered(now.saturating_sub(self.leased_at), now);
         }
     }
 

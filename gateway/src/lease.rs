@@ -1,6 +1,6 @@
 //! The right to one in-flight place on one worker.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{deployment::DeploymentState, worker::WorkerState};
 
@@ -22,9 +22,10 @@ impl Lease {
         &self.worker
     }
 
-    /// The worker answered. Its next places open up while it is fresh.
-    pub(crate) fn answered(&self) {
-        if self.worker.answered() {
+    /// The worker answered, `took` after it got the request. Its next places open up while it is
+    /// fresh.
+    pub(crate) fn answered(&self, took: Duration, now: Duration) {
+        if self.worker.answered(took, now) {
             self.deployment.serve_queue();
         }
     }

@@ -69,15 +69,18 @@ impl WorkerState {
         }
     }
 
-    /// Counts an answer. Whether this opened more places.
-    pub(crate) fn answered(&self) -> bool {
+    /// Counts an answer whose head came `took` after the request was sent. Whether this opened
+    /// more places.
+    pub(crate) fn answered(&self, took: Duration, now: Duration) -> bool {
         self.answered.fetch_add(1, Ordering::Relaxed);
+        self.vitals.succeeded(took, now);
         self.vitals.answered()
     }
 
-    /// Counts a failure.
+    /// Counts a failure. A worker that fails fast must not seem to be the least busy one.
     pub(crate) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        self.vitals.failed(self.now());
     }
 
     /// Time since the gateway's start.
