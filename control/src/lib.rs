@@ -1,18 +1,56 @@
 //! The control service: turns load reports into workers.
+//!
+//! # The life of a scaling decision
+//!
+//! 1. **Report.** A gateway counts every request from the moment it is admitted and sends a
+//!    [`LoadReport`](penstock_config::fleet::LoadReport) every second, and at once when somebody
+//!    waits where no worker is ready. [`reports`] takes differences of its sums, knows which
+//!    gateways live, and says when a measurement must not be trusted.
+//! 2. **Average.** [`window`] keeps the time-weighted concurrency of the last minute and of the
+//!    last seconds.
+//! 3. **Decide.** [`scale`] makes a number of it: how many workers there should be, and why.
+//!    Growing is immediate within a pace, shrinking is patient, zero only after idleness. Pure.
+//! 4. **Plan.** [`plan`] names the workers to start, drain, take back or stop, from facts about
+//!    each. Pure.
+//! 5. **Execute.** `reconcile` carries the plan out. It alone reads the clock and calls a
+//!    [`driver`]; what comes of a call returns as a fact and shows in the next plan. [`probe`]
+//!    tells when a worker is ready and whether it is alive.
+//! 6. **Publish.** Whatever the gateways must know goes out as a new
+//!    [`FleetSnapshot`](penstock_config::fleet::FleetSnapshot) with a higher generation. A gateway
+//!    says in its reports which generation it obeys. That closes the circle: a drained worker is
+//!    stopped only when every gateway obeys the generation that drains it and has nothing in
+//!    flight on it, so no request falls between.
+//! 7. **Remember.** [`store`] keeps the journal of decisions with their inputs, the desired counts
+//!    (the pace must not forget them), and the workers that run: the next run of control takes
+//!    them over. [`status`] and [`api`] show it all.
+//!
+//! # Invariants
+//!
+//! - [`scale`] and [`plan`] read no clock, no randomness, and log nothing.
+//! - Only [`driver`] knows how a worker is started.
+//! - Everything that can grow has a bound, named `…_MAX` where it is set.
+//! - A deployment whose start failed, whose gateways are silent or whose settings changed has no
+//!   special code path: these are facts, and `decide` and `plan` see them every time.
 
-pub mod api;
-mod clock;
-mod control;
-pub mod driver;
-mod metrics;
+// In the order of the life above.
+pub mod reports;
+pub mod window;
+
+pub mod scale;
+
 pub mod plan;
+
+mod clock;
+pub mod driver;
 pub mod probe;
 mod reconcile;
-pub mod reports;
-pub mod scale;
-pub mod status;
+
 pub mod store;
-pub mod window;
+
+pub mod api;
+mod control;
+mod metrics;
+pub mod status;
 
 pub use self::{
     control::{Control, ControlError},

@@ -166,3 +166,6 @@ impl Store {
 
 /// How long desired counts are kept: longer than any pace's period should be.
 pub(crate) const DESIRED_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+#[cfg(test)]
+mod tests;

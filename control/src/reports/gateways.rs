@@ -210,11 +210,11 @@ mod tests {
         );
         gateways.take(&report(7, 1, 1, 0), at(101));
         assert_eq!(gateways.hold(at(101)), None);
-        gateways.take(&report(8, 1, 0, 0), at(130));
+        gateways.take(&report(8, 1, 0, 0), at(102));
         assert_eq!(
-            gateways.hold(at(131)),
+            gateways.hold(at(103)),
             Some(Hold {
-                since: at(130),
+                since: at(102),
                 cause: HoldCause::GatewayStarted
             })
         );

@@ -216,3 +216,6 @@ impl Tracker {
             });
     }
 }
+
+#[cfg(test)]
+mod tests;

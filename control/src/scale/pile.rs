@@ -19,6 +19,10 @@ use super::{observation::Load, service_time::ServiceTime};
 /// Arrivals and completions that differ by less than this share count as equal.
 const STANDING: f64 = 0.1;
 
+/// What comes this soon after a wake from zero counts in full. Clients that wait for an answer
+/// each come at once, and their number is the load; whoever comes later may be the pile already.
+const WAKE_GRACE: Duration = Duration::from_secs(1);
+
 /// The pile of one deployment.
 #[derive(Debug, Clone)]
 pub(super) struct Pile {
@@ -32,6 +36,8 @@ pub(super) struct Pile {
     offered: f64,
     missing_since: Option<Duration>,
     missing_until: Duration,
+    /// Since when there is load again after none; `None` while there is none.
+    woken_at: Option<Duration>,
     /// Set while workers are missing or what piled up meanwhile is not cleared.
     open: Option<Open>,
 }
@@ -56,6 +62,7 @@ impl Pile {
             offered: 0.0,
             missing_since: None,
             missing_until: Duration::ZERO,
+            woken_at: None,
             open: None,
         }
     }
@@ -74,6 +81,10 @@ impl Pile {
         let service_time = self.service_time.update(load);
         if let Some(service_time) = service_time {
             self.offer(load, service_time);
+        }
+        let woken_at = *self.woken_at.get_or_insert(now);
+        if now.saturating_sub(woken_at) < WAKE_GRACE {
+            return None;
         }
         let missing = self.is_missing(missing, service_time, now);
         if self.open.is_none() && !missing {
@@ -109,6 +120,7 @@ impl Pile {
     pub(super) fn clear(&mut self) {
         self.offered = 0.0;
         self.missing_since = None;
+        self.woken_at = None;
         self.open = None;
     }
 

@@ -1,0 +1,287 @@
+use penstock_config::fleet::{LoadReport, TimeHistogram};
+
+use super::*;
+
+fn at(millis: u64) -> Duration {
+    Duration::from_millis(1_000_000 + millis)
+}
+
+/// What a gateway says about the deployment at a time.
+#[derive(Clone)]
+struct Words {
+    sequence: u64,
+    uptime: u64,
+    current: u32,
+    queued: u32,
+    integral: f64,
+    arrivals: u64,
+    workers: Vec<(&'static str, u32)>,
+}
+
+impl Words {
+    fn load(&self) -> DeploymentLoad {
+        let mut service_time = TimeHistogram::default();
+        service_time.counts[3] = self.arrivals.saturating_sub(self.current.into());
+        DeploymentLoad {
+            service: "s".try_into().expect("a name"),
+            deployment: "d".try_into().expect("a name"),
+            current: self.current,
+            queued: self.queued,
+            integral: self.integral,
+            arrivals: self.arrivals,
+            completions: self.arrivals.saturating_sub(self.current.into()),
+            no_capacity: 0,
+            wait: TimeHistogram::default(),
+            service_time,
+            workers: self
+                .workers
+                .iter()
+                .map(|(id, in_flight)| worker(id, *in_flight))
+                .collect(),
+        }
+    }
+}
+
+fn worker(id: &str, in_flight: u32) -> WorkerLoad {
+    WorkerLoad {
+        id: WorkerId(id.into()),
+        in_flight,
+        answered: 0,
+        failed: 0,
+    }
+}
+
+struct Scene {
+    gateways: Gateways,
+    tracker: Tracker,
+}
+
+impl Scene {
+    /// Control has been there for a while.
+    fn new() -> Self {
+        let mut tracker = Tracker::default();
+        let gateways = Gateways::new(false, Duration::from_millis(900_000));
+        tracker.measure(&gateways, |_| false, at(0));
+        Self { gateways, tracker }
+    }
+
+    fn hear(&mut self, gateway: u64, words: &Words, now: Duration) {
+        let report = LoadReport {
+            gateway,
+            sequence: words.sequence,
+            generation: 0,
+            at: Duration::from_millis(words.uptime),
+            deployments: vec![words.load()],
+        };
+        if let Some(base) = self.gateways.take(&report, now) {
+            self.tracker
+                .take(gateway, words.sequence, &report.deployments[0], base, now);
+        }
+    }
+
+    fn measure(&mut self, now: Duration) -> Measured {
+        self.tracker
+            .measure(&self.gateways, |id| &*id.0 == "draining", now)
+    }
+}
+
+fn words(sequence: u64, uptime: u64) -> Words {
+    Words {
+        sequence,
+        uptime,
+        current: 0,
+        queued: 0,
+        integral: 0.0,
+        arrivals: 0,
+        workers: Vec::new(),
+    }
+}
+
+#[test]
+fn a_request_that_lived_between_two_reports_is_measured() {
+    let mut scene = Scene::new();
+    scene.hear(1, &words(1, 1000), at(1000));
+    scene.measure(at(1000));
+    scene.hear(
+        1,
+        &Words {
+            integral: 0.03,
+            arrivals: 1,
+            ..words(2, 2000)
+        },
+        at(2000),
+    );
+    let measured = scene.measure(at(2000));
+    assert_eq!(
+        (
+            measured.current,
+            measured.load.arrivals,
+            measured.load.served
+        ),
+        (0, 1, 1)
+    );
+    assert!((measured.load.request_seconds - 0.03).abs() < 1e-9);
+    assert_eq!(measured.load.over, Duration::from_secs(1));
+}
+
+#[test]
+fn between_reports_the_load_goes_on_and_nothing_counts_twice() {
+    let mut scene = Scene::new();
+    let busy = Words {
+        current: 10,
+        integral: 10.0,
+        arrivals: 10,
+        ..words(1, 1000)
+    };
+    scene.hear(1, &busy, at(1000));
+    let mut sum = scene.measure(at(1000)).load.request_seconds;
+    sum += scene.measure(at(1500)).load.request_seconds;
+    assert!(
+        (sum - 15.0).abs() < 1e-9,
+        "half a second without a report: {sum}"
+    );
+    // It was less in truth.
+    let less = Words {
+        current: 2,
+        integral: 13.0,
+        arrivals: 10,
+        ..words(2, 2000)
+    };
+    scene.hear(1, &less, at(2000));
+    sum += scene.measure(at(2000)).load.request_seconds;
+    sum += scene.measure(at(3000)).load.request_seconds;
+    sum += scene.measure(at(4000)).load.request_seconds;
+    assert!(
+        (sum - 17.0).abs() < 1e-9,
+        "13 reported and 2 seconds of 2: {sum}"
+    );
+}
+
+#[test]
+fn lost_repeated_and_late_reports_do_no_harm() {
+    let reports: Vec<Words> = (1..=9_u32)
+        .map(|n| Words {
+            current: 2,
+            integral: f64::from(n) * 2.0,
+            arrivals: u64::from(n) * 3,
+            ..words(n.into(), u64::from(n) * 1000)
+        })
+        .collect();
+    let sum = |order: &[usize]| {
+        let mut scene = Scene::new();
+        let (mut seconds, mut arrivals) = (0.0, 0);
+        for (step, place) in order.iter().enumerate() {
+            let now = at(1000 * (step as u64 + 1));
+            scene.hear(1, &reports[*place], now);
+            let load = scene.measure(now).load;
+            seconds += load.request_seconds;
+            arrivals += load.arrivals;
+        }
+        (seconds.round() as u64, arrivals)
+    };
+    assert_eq!(sum(&[0, 1, 2, 3, 4, 5, 6, 7, 8]), (18, 27));
+    assert_eq!(sum(&[0, 0, 2, 1, 2, 5, 3, 4, 8]), (18, 27));
+}
+
+#[test]
+fn requests_on_draining_workers_are_left_out_but_keep_their_worker() {
+    let mut scene = Scene::new();
+    let words = Words {
+        current: 7,
+        queued: 1,
+        arrivals: 7,
+        workers: vec![("draining", 4), ("ready", 2)],
+        ..words(1, 1000)
+    };
+    scene.hear(1, &words, at(1000));
+    let measured = scene.measure(at(2000));
+    assert_eq!((measured.current, measured.queued), (3, 1));
+    assert!((measured.load.request_seconds - 3.0).abs() < 4.0);
+    assert_eq!(scene.tracker.in_flight(&WorkerId("draining".into())), 4);
+}
+
+#[test]
+fn gateways_add_up_and_a_silent_one_counts_no_more_once_it_is_given_up() {
+    let mut scene = Scene::new();
+    let words = |sequence, uptime| Words {
+        current: 5,
+        arrivals: 5,
+        workers: vec![("w", 5)],
+        ..words(sequence, uptime)
+    };
+    scene.hear(1, &words(1, 1000), at(1000));
+    scene.hear(2, &words(1, 1000), at(1000));
+    assert_eq!(scene.measure(at(1000)).current, 10);
+    assert_eq!(scene.tracker.in_flight(&WorkerId("w".into())), 10);
+    scene.hear(1, &words(2, 12_000), at(12_000));
+    scene.gateways.expire(at(12_000));
+    assert_eq!(scene.measure(at(12_000)).current, 5);
+    assert_eq!(scene.tracker.in_flight(&WorkerId("w".into())), 5);
+}
+
+#[test]
+fn a_gateway_that_no_longer_mentions_the_deployment_has_nothing_of_it() {
+    let mut scene = Scene::new();
+    let busy = Words {
+        current: 5,
+        arrivals: 5,
+        workers: vec![("w", 5)],
+        ..words(1, 1000)
+    };
+    scene.hear(1, &busy, at(1000));
+    let silent = LoadReport {
+        gateway: 1,
+        sequence: 2,
+        generation: 0,
+        at: Duration::from_millis(2000),
+        deployments: Vec::new(),
+    };
+    scene.gateways.take(&silent, at(2000));
+    assert_eq!(scene.measure(at(2000)).current, 0);
+    assert_eq!(scene.tracker.in_flight(&WorkerId("w".into())), 0);
+    assert_eq!(scene.measure(at(3000)).load.request_seconds, 0.0);
+}
+
+#[test]
+fn the_past_of_a_gateway_older_than_control_is_not_load() {
+    let mut scene = Scene::new();
+    let old = Words {
+        integral: 1e6,
+        arrivals: 1_000_000,
+        ..words(9000, 9_000_000)
+    };
+    scene.hear(1, &old, at(1000));
+    let load = scene.measure(at(1000)).load;
+    assert_eq!((load.arrivals, load.request_seconds), (0, 0.0));
+    let next = Words {
+        sequence: 9001,
+        uptime: 9_001_000,
+        arrivals: 1_000_002,
+        integral: 1e6 + 1.0,
+        ..old
+    };
+    scene.hear(1, &next, at(2000));
+    let load = scene.measure(at(2000)).load;
+    assert_eq!((load.arrivals, load.request_seconds), (2, 1.0));
+}
+
+#[test]
+fn a_long_gap_is_spread_over_its_time() {
+    let mut scene = Scene::new();
+    scene.hear(1, &words(1, 1000), at(1000));
+    scene.measure(at(1000));
+    for second in 2..9 {
+        scene.measure(at(second * 1000));
+    }
+    scene.hear(
+        1,
+        &Words {
+            integral: 80.0,
+            ..words(2, 9000)
+        },
+        at(9000),
+    );
+    let load = scene.measure(at(9000)).load;
+    assert_eq!(load.over, Duration::from_secs(8));
+    assert!((load.request_seconds - 80.0).abs() < 1e-9);
+}

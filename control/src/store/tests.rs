@@ -1,0 +1,191 @@
+use super::*;
+
+fn entry(n: u32, deployment: &str) -> JournalEntry {
+    JournalEntry {
+        at_ms: n.into(),
+        service: "chat".to_owned(),
+        deployment: deployment.to_owned(),
+        kind: "wake".into(),
+        text: format!("entry {n}"),
+        before: Some(n),
+        desired: Some(n + 1),
+        details: vec!["one".to_owned(), "two".to_owned()],
+    }
+}
+
+fn worker(id: &str, saved: &str) -> WorkerRow {
+    WorkerRow {
+        id: id.to_owned(),
+        service: "chat".to_owned(),
+        deployment: "stable".to_owned(),
+        slot: 3,
+        revision: "r".to_owned(),
+        saved: saved.to_owned(),
+    }
+}
+
+fn desired(at_ms: u64, desired: u32) -> DesiredRow {
+    DesiredRow {
+        at_ms,
+        service: "chat".to_owned(),
+        deployment: "stable".to_owned(),
+        desired,
+    }
+}
+
+fn query(deployment: Option<&str>, limit: u32) -> JournalQuery {
+    JournalQuery {
+        service: None,
+        deployment: deployment.map(str::to_owned),
+        limit,
+    }
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("state.db")
+    }
+
+    fn open(&self) -> (Store, Remembered) {
+        Store::open(&self.file()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn error(&self) -> StoreError {
+        Store::open(&self.file()).expect_err("it cannot be opened")
+    }
+}
+
+#[tokio::test]
+async fn workers_and_desired_counts_survive() {
+    let folder = Folder::new();
+    let (store, remembered) = folder.open();
+    assert!(remembered.workers.is_empty() && remembered.desired.is_empty());
+    store.put_worker(worker("a", "")).await;
+    store.put_worker(worker("a", "found")).await;
+    store.put_worker(worker("b", "")).await;
+    store.forget_worker("b".to_owned()).await;
+    store.desired(desired(1_000, 2));
+    store.desired(desired(100_000_000, 3));
+    store.desired(desired(100_000_001, 4));
+    store.close().await;
+    let (store, remembered) = folder.open();
+    assert_eq!(remembered.workers, [worker("a", "found")]);
+    let kept = [desired(100_000_000, 3), desired(100_000_001, 4)];
+    assert_eq!(
+        remembered.desired, kept,
+        "what is older than a day is forgotten"
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_journal_gives_the_newest_first_and_keeps_a_thousand_per_deployment() {
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    for n in 0..2_500 {
+        store.note(entry(n, "stable"));
+    }
+    store.note(entry(0, "canary"));
+    let newest = store.journal(query(None, 2)).await.expect("it can be read");
+    assert_eq!(newest, [entry(0, "canary"), entry(2_499, "stable")]);
+    let stable = store
+        .journal(query(Some("stable"), 10_000))
+        .await
+        .expect("it can be read");
+    assert!((1_000..1_200).contains(&stable.len()), "{}", stable.len());
+    assert_eq!(stable[999], entry(1_500, "stable"));
+    let canary = store
+        .journal(query(Some("canary"), 10_000))
+        .await
+        .expect("it can be read");
+    assert_eq!(canary.len(), 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn only_one_process_may_have_the_file() {
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    assert!(matches!(folder.error(), StoreError::InUse(_)));
+    store.close().await;
+    folder.open().0.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_penstock_is_refused() {
+    let folder = Folder::new();
+    folder.open().0.close().await;
+    let db = rusqlite::Connection::open(folder.file()).expect("it is there");
+    db.execute_batch("PRAGMA user_version = 99")
+        .expect("it can be written");
+    drop(db);
+    let message = folder.error().to_string();
+    assert!(
+        message.ends_with("written by a newer penstock (format 99, this one knows 1)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_left_alone() {
+    let folder = Folder::new();
+    std::fs::write(
+        folder.file(),
+        "This is no database, but it is long enough to be one.".repeat(100),
+    )
+    .expect("it can be written");
+    let message = folder.error().to_string();
+    assert!(
+        message.contains("not a penstock state file, or damaged"),
+        "{message}"
+    );
+    assert!(
+        std::fs::read_to_string(folder.file())
+            .expect("it is there")
+            .starts_with("This")
+    );
+}
+
+#[tokio::test]
+async fn a_file_damaged_in_its_middle_is_refused() {
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    for n in 0..1000 {
+        store.note(entry(n, "stable"));
+    }
+    store.close().await;
+    let mut bytes = std::fs::read(folder.file()).expect("it is there");
+    for byte in &mut bytes[8192..32768] {
+        *byte = 0xaa;
+    }
+    std::fs::write(folder.file(), bytes).expect("it can be written");
+    assert!(matches!(folder.error(), StoreError::Damaged { .. }));
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let folder = Folder::new();
+    let db = rusqlite::Connection::open(folder.file()).expect("a new file");
+    db.execute_batch("CREATE TABLE recipes (name TEXT)")
+        .expect("it can be written");
+    drop(db);
+    let message = folder.error().to_string();
+    assert!(
+        message.contains("it belongs to another program"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_folder_that_is_missing_is_named() {
+    let folder = Folder::new();
+    let path = folder.0.path().join("missing/state.db");
+    let error = Store::open(&path).expect_err("there is no such folder");
+    assert!(error.to_string().contains("missing/state.db"), "{error}");
+}
