@@ -36,7 +36,9 @@ pub(super) struct Pile {
     offered: f64,
     missing_since: Option<Duration>,
     missing_until: Duration,
-    /// Since when there is load again after none; `None` while there is none.
+    /// Whether the deployment went to zero and nothing came since.
+    asleep: bool,
+    /// When it last woke.
     woken_at: Option<Duration>,
     /// Set while workers are missing or what piled up meanwhile is not cleared.
     open: Option<Open>,
@@ -62,6 +64,7 @@ impl Pile {
             offered: 0.0,
             missing_since: None,
             missing_until: Duration::ZERO,
+            asleep: false,
             woken_at: None,
             open: None,
         }
@@ -82,8 +85,13 @@ impl Pile {
         if let Some(service_time) = service_time {
             self.offer(load, service_time);
         }
-        let woken_at = *self.woken_at.get_or_insert(now);
-        if now.saturating_sub(woken_at) < WAKE_GRACE {
+        if std::mem::take(&mut self.asleep) {
+            self.woken_at = Some(now);
+        }
+        if self
+            .woken_at
+            .is_some_and(|woken| now.saturating_sub(woken) < WAKE_GRACE)
+        {
             return None;
         }
         let missing = self.is_missing(missing, service_time, now);
@@ -120,7 +128,7 @@ impl Pile {
     pub(super) fn clear(&mut self) {
         self.offered = 0.0;
         self.missing_since = None;
-        self.woken_at = None;
+        self.asleep = true;
         self.open = None;
     }
 
