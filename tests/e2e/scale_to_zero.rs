@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::Method;
 
 use crate::support::{
@@ -11,32 +12,48 @@ use crate::support::{
     penstock::{Penstock, simulated},
 };
 
+/// The settings of a service that goes back to zero as soon as it may.
+const SOON_ZERO: &str = r#"min = 0, max = 1, idle_timeout = "200ms", down = { stable_for = "100ms", period = "100ms" }"#;
 const IDLE: Duration = Duration::from_millis(200);
 
 #[tokio::test]
 async fn a_request_at_the_instant_of_scale_to_zero_is_never_lost() {
     let command = simulated("--load-time 0s --time-to-first-token 0s");
-    let penstock = Penstock::start(&format!(
-        r#"
-        [services.chat.deployments.main]
-        process = {{ {command} }}
-        probes.ready = {{ http = "/health" }}
-        scaling = {{ min = 0, max = 1, idle_timeout = "200ms", down = {{ stable_for = "100ms", period = "100ms" }} }}
-        "#
-    ))
-    .await;
-    let client = penstock.client("chat");
-    let mut workers = std::collections::BTreeSet::new();
-    for number in 0..40u64 {
-        assert_eq!(client.get("/v1/models").await.status, 200);
-        workers.extend(penstock.worker_processes());
-        // From well before the moment until well after it.
-        tokio::time::sleep(
-            IDLE - Duration::from_millis(60) + Duration::from_millis(number * 37 % 400),
+    // Several services at once give so many more meetings of a request with the last decision.
+    let names: Vec<String> = (0..6).map(|number| format!("chat{number}")).collect();
+    let deployments = names.iter().map(|name| {
+        format!(
+            r#"
+            [services.{name}.deployments.main]
+            process = {{ {command} }}
+            probes.ready = {{ http = "/health" }}
+            scaling = {{ {SOON_ZERO} }}
+            "#
         )
-        .await;
-    }
-    assert!(workers.len() > 1, "it never scaled to zero in between");
+    });
+    let penstock = Penstock::start(&deployments.collect::<String>()).await;
+    let started = async || {
+        let metrics = penstock.metrics().await;
+        metrics.sum("penstock_worker_starts_total", &[("result", "ready")])
+    };
+    join_all(names.iter().enumerate().map(|(index, name)| {
+        let (client, penstock) = (penstock.client(name), &penstock);
+        async move {
+            for round in 0..10 {
+                assert_eq!(client.get("/v1/models").await.status, 200);
+                // Now and then exactly when control wants none any more, else around it.
+                if (index + round) % 2 == 0 {
+                    penstock.until_desired(name, 0).await;
+                }
+                tokio::time::sleep(Duration::from_millis(
+                    (round * 37 + index * 11) as u64 % 100,
+                ))
+                .await;
+            }
+        }
+    }))
+    .await;
+    assert!(started().await > 12.0, "it never scaled to zero in between");
 }
 
 #[tokio::test]
@@ -89,7 +106,7 @@ async fn with_launches() -> (Penstock, Launches) {
         r#"
         [services.chat.deployments.main]
         process = {{ {command} }}
-        scaling = {{ min = 0, max = 1, idle_timeout = "200ms", down = {{ stable_for = "100ms", period = "100ms" }} }}
+        scaling = {{ {SOON_ZERO} }}
         "#
     );
     (Penstock::start_in(dir, &config).await, launches)

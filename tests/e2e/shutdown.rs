@@ -95,6 +95,12 @@ async fn a_second_signal_ends_it_now() {
     .await;
     worker.send_event("still here");
     assert_eq!(events.next().await.unwrap(), "still here");
+    let before = Instant::now();
     penstock.signal(Signal::SIGTERM);
     penstock.exit().await;
+    assert!(
+        before.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        before.elapsed()
+    );
 }

@@ -143,6 +143,17 @@ impl Penstock {
         .await;
     }
 
+    /// Waits until control wants so many workers of the service.
+    pub(crate) async fn until_desired(&self, service: &str, workers: usize) {
+        self.until(
+            &format!("{service}: {workers} workers desired"),
+            |metrics| {
+                metrics.sum("penstock_desired_workers", &[("service", service)]) == workers as f64
+            },
+        )
+        .await;
+    }
+
     /// Waits until no worker of the service is left in any state.
     pub(crate) async fn until_no_worker(&self, service: &str) {
         self.until(&format!("{service}: no worker"), |metrics| {

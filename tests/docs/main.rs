@@ -1,0 +1,113 @@
+//! What the README says is so.
+
+mod readme;
+mod running;
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use readme::README;
+use running::Running;
+
+fn penstock(args: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_penstock"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn help(command: &str) -> String {
+    let output = penstock(&[command, "--help"]);
+    assert!(output.status.success(), "there is no penstock {command}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn exactly_the_commands_that_exist_are_listed_with_options_they_have() {
+    let page = String::from_utf8(penstock(&["--help"]).stdout).unwrap();
+    let (_, page) = page.split_once("Commands:\n").unwrap();
+    let (page, _) = page.split_once("\n\n").unwrap();
+    let exist = page.lines().map(|line| line.split_whitespace().next());
+    let exist: BTreeSet<&str> = exist.flatten().filter(|name| *name != "help").collect();
+    let rows = readme::table("The commands");
+    let listed = rows.iter().map(|row| row[0].split(' ').nth(1).unwrap());
+    assert_eq!(listed.collect::<BTreeSet<_>>(), exist);
+    for row in &rows {
+        let help = help(row[0].split(' ').nth(1).unwrap());
+        for option in readme::code(row[1]).filter(|code| code.starts_with('-')) {
+            assert!(help.contains(option), "{} has no {option}:\n{help}", row[0]);
+        }
+    }
+}
+
+#[test]
+fn every_command_that_is_mentioned_anywhere_exists() {
+    let mentioned: BTreeSet<&str> = readme::code(README)
+        .chain(readme::blocks("sh"))
+        .flat_map(str::lines)
+        .filter_map(|code| code.split_once("penstock ").map(|(_, rest)| rest))
+        .filter_map(|rest| rest.split([' ', '`']).next())
+        .collect();
+    assert!(mentioned.contains("status"), "{mentioned:?}");
+    mentioned
+        .into_iter()
+        .for_each(|command| drop(help(command)));
+}
+
+#[test]
+fn the_configuration_that_is_shown_is_good() {
+    let dir = tempfile::tempdir().unwrap();
+    for block in readme::blocks("toml") {
+        let file = dir.path().join("penstock.toml");
+        fs::write(&file, block).unwrap();
+        let output = penstock(&["check", file.to_str().unwrap()]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+    }
+}
+
+#[test]
+fn every_file_that_is_linked_exists() {
+    for target in README.split("](").skip(1) {
+        let (target, _) = target.split_once(')').unwrap();
+        if !target.starts_with("http") {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(target);
+            assert!(file.exists(), "{target}");
+        }
+    }
+}
+
+#[test]
+fn every_reason_of_the_gateway_is_listed() {
+    let source = include_str!("../../gateway/src/reason.rs");
+    let (_, slugs) = source.split_once("fn slug(").unwrap();
+    let (slugs, _) = slugs.split_once("fn status(").unwrap();
+    let slugs: Vec<&str> = slugs.split('"').skip(1).step_by(2).collect();
+    let rows = readme::table("Answers made by the gateway");
+    let listed: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(listed, slugs);
+}
+
+#[test]
+fn metrics_and_pages_of_a_running_program_are_those_that_are_listed() {
+    let penstock = Running::start();
+    penstock.reload_something_else();
+    let metrics = penstock.metrics_once_a_worker_is_ready();
+    let rows = readme::table("Metrics");
+    let listed: BTreeSet<&str> = rows.iter().map(|row| row[0]).collect();
+    let exist: BTreeSet<&str> = metrics.keys().map(String::as_str).collect();
+    assert_eq!(listed, exist);
+    for row in &rows {
+        let labels: BTreeSet<&str> = readme::code(row[1]).collect();
+        let name = row[0];
+        if let Some(exist) = &metrics[name] {
+            let exist: BTreeSet<&str> = exist.iter().map(String::as_str).collect();
+            assert_eq!(labels, exist, "labels of {name}");
+        }
+    }
+    for row in readme::table("The admin address") {
+        let (method, path) = row[0].split_once(' ').unwrap();
+        let (head, body) = penstock.ask(method, &path.replace("{service}", "chat"));
+        assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}\n{body}");
+    }
+    penstock.stop();
+}

@@ -1,0 +1,176 @@
+//! A running program that has every metric there is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+/// Long enough for the slowest machine; reached only when something is broken.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Labels of each metric; `None` when it has no sample.
+pub(crate) type Metrics = BTreeMap<String, Option<BTreeSet<String>>>;
+
+pub(crate) struct Running {
+    dir: TempDir,
+    child: Child,
+    admin: String,
+    gateway: String,
+}
+
+impl Running {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        write_config(dir.path(), "first");
+        let ready = dir.path().join("ready.json");
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_penstock"))
+            .args(["run", "penstock.toml"])
+            .current_dir(&dir)
+            .env("PENSTOCK_READY_FILE", &ready)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let text = eventually(|| fs::read_to_string(&ready).ok());
+        let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        Self {
+            admin: text(&addresses["admin"]),
+            gateway: text(&addresses["listeners"][0]),
+            dir,
+            child,
+        }
+    }
+
+    /// So that there is a reload to count.
+    pub(crate) fn reload_something_else(&self) {
+        write_config(self.dir.path(), "second");
+        let (head, body) = self.ask("POST", "/api/v1/reload");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
+    }
+
+    /// Head and body of an answer of the admin API.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> (String, String) {
+        exchange(&self.admin, method, path, "localhost")
+    }
+
+    /// Wakes the service first, so that there is a decision to count.
+    pub(crate) fn metrics_once_a_worker_is_ready(&self) -> Metrics {
+        let (head, _) = exchange(&self.gateway, "GET", "/v1/models", "chat.local.localhost");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        eventually(|| {
+            let (_, page) = self.ask("GET", "/metrics");
+            let served = page.contains("penstock_request_duration_seconds_count{");
+            let started = page.contains("penstock_start_seconds_count{");
+            (served && started).then(|| parse(&page))
+        })
+    }
+
+    /// Ends it, with its workers.
+    pub(crate) fn stop(mut self) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, Signal::SIGTERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            eprintln!("{log}");
+            // Its workers end with it: asked, it stops them.
+            let pid = Pid::from_raw(self.child.id().cast_signed());
+            let _ = kill(pid, Signal::SIGTERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn write_config(dir: &Path, display_name: &str) {
+    let program = env!("CARGO_BIN_EXE_penstock");
+    let text = format!(
+        r#"
+        listeners = [{{ address = "127.0.0.1:0" }}]
+        admin = {{ address = "127.0.0.1:0" }}
+        gateway = {{ access_log = {{ path = "access.log" }} }}
+        gpus = {{ devices = [] }}
+        [services.chat]
+        display_name = "{display_name}"
+        [services.chat.deployments.stable]
+        process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
+        probes.ready = {{ http = "/health" }}
+        scaling = {{ min = 0 }}
+        "#
+    );
+    let draft = dir.join("draft");
+    fs::write(&draft, text).unwrap();
+    fs::rename(draft, dir.join("penstock.toml")).unwrap();
+}
+
+fn exchange(address: &str, method: &str, path: &str, host: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+/// Metrics by their names, without what a histogram adds to them.
+fn parse(page: &str) -> Metrics {
+    let mut metrics = Metrics::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, _) = line.split_once(' ').unwrap();
+        metrics.insert(name.to_owned(), None);
+    }
+    for line in page.lines().filter(|line| line.starts_with("penstock_")) {
+        let (series, _) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let base = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end));
+        let base = base
+            .filter(|base| metrics.contains_key(*base))
+            .unwrap_or(name);
+        let metric = metrics.get_mut(base);
+        let metric = metric.unwrap_or_else(|| panic!("{base} has no TYPE"));
+        let labels = labels.split(',').filter_map(|label| label.split_once('='));
+        let labels = labels
+            .map(|(label, _)| label.to_owned())
+            .filter(|label| label != "le");
+        metric.get_or_insert_default().extend(labels);
+    }
+    metrics
+}
+
+/// What `look` finds, as soon as it finds something.
+#[allow(clippy::disallowed_methods, reason = "another process is waited for")]
+fn eventually<T>(look: impl Fn() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < LIMIT, "it takes too long");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
