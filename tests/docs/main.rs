@@ -1,5 +1,7 @@
 //! What the README says is so.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the right answer")]
+
 mod readme;
 mod running;
 
