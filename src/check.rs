@@ -19,7 +19,11 @@ pub(crate) struct SchemaArgs {}
 /// Says whether the file is good; its errors are this command's error.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let config = penstock_config::load(&args.file).map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    let deployments: usize = config.services.values().map(|service| service.deployments.len()).sum();
+    let deployments: usize = config
+        .services
+        .values()
+        .map(|service| service.deployments.len())
+        .sum();
     println!(
         "{}: good ({} services, {deployments} deployments, {} listeners)",
         args.file.display(),

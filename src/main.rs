@@ -3,6 +3,7 @@
 mod admin_client;
 mod check;
 mod logs;
+mod output;
 mod reload;
 mod run;
 mod signals;
@@ -38,7 +39,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|first| first == SUPERVISE) {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == SUPERVISE)
+    {
         return supervise();
     }
     let result = match Cli::parse().command {

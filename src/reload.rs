@@ -20,6 +20,8 @@ pub(crate) struct FileWatch {
     changes: mpsc::Receiver<()>,
     watcher: RecommendedWatcher,
     folders: BTreeSet<PathBuf>,
+    /// Something changed that was not told yet.
+    pending: bool,
 }
 
 impl FileWatch {
@@ -30,14 +32,23 @@ impl FileWatch {
         let name = file.file_name().map(OsStr::to_owned).unwrap_or_default();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let matters = event.is_ok_and(|event| {
-                !event.kind.is_access() && event.paths.iter().any(|path| may_be_configuration(path, &name))
+                !event.kind.is_access()
+                    && event
+                        .paths
+                        .iter()
+                        .any(|path| may_be_configuration(path, &name))
             });
             if matters {
                 let _ = notice.try_send(());
             }
         })
         .context("cannot watch files")?;
-        let mut watch = Self { changes, watcher, folders: BTreeSet::new() };
+        let mut watch = Self {
+            changes,
+            watcher,
+            folders: BTreeSet::new(),
+            pending: false,
+        };
         watch.follow(file)?;
         Ok(watch)
     }
@@ -59,19 +70,28 @@ impl FileWatch {
     }
 
     /// Returns after something changed and nothing changed any more for a moment. What changed
-    /// need not be this configuration.
+    /// need not be this configuration. Can be cancelled and called again; no change gets lost.
     pub(crate) async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
-            return std::future::pending().await;
+        while !self.pending {
+            if self.changes.recv().await.is_none() {
+                return std::future::pending().await;
+            }
+            self.pending = true;
         }
-        while tokio::time::timeout(SETTLE, self.changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+        while tokio::time::timeout(SETTLE, self.changes.recv())
+            .await
+            .is_ok_and(|change| change.is_some())
+        {}
+        self.pending = false;
     }
 }
 
 /// The file itself, other TOML files, and the hidden links through which Kubernetes swaps a folder
 /// of them. The state file may lie in the same folder and changes all the time.
 fn may_be_configuration(path: &Path, main: &OsStr) -> bool {
-    let Some(name) = path.file_name() else { return false };
+    let Some(name) = path.file_name() else {
+        return false;
+    };
     let text = name.to_string_lossy();
     name == main || text.ends_with(".toml") || text.starts_with("..")
 }

@@ -52,7 +52,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let metrics = telemetry::start_metrics()?;
         penstock_control::describe_metrics();
-        Program::start(args.file.clone(), config, metrics).await?.run().await
+        Program::start(args.file.clone(), config, metrics)
+            .await?
+            .run()
+            .await
     })
 }
 
@@ -83,7 +86,11 @@ struct Program {
 type ReloadReply = oneshot::Sender<Result<(), String>>;
 
 impl Program {
-    async fn start(file: PathBuf, config: Config, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+    async fn start(
+        file: PathBuf,
+        config: Config,
+        metrics: PrometheusHandle,
+    ) -> anyhow::Result<Self> {
         // First of all, so that no signal between here and the loop below is missed.
         let signals = Signals::listen().context("cannot listen to signals")?;
         let files = FileWatch::start(&file)?;
@@ -95,14 +102,28 @@ impl Program {
         let (ask_reload, reloads) = mpsc::channel(1);
         let ending = Arc::new(AtomicBool::new(false));
         let hooks = hooks(&gateway, &metrics, ask_reload, &ending);
-        let router = api::router(Arc::clone(&control), hooks).merge(log_pages::router(&config));
+        let router = api::router(Arc::clone(&control), hooks)
+            .merge(log_pages::router(&config.worker_logs, control.fleet()));
         let api = Api::start(config.admin.address, router)
             .await
-            .with_context(|| format!("cannot listen on {} (admin.address)", config.admin.address))?;
+            .with_context(|| {
+                format!("cannot listen on {} (admin.address)", config.admin.address)
+            })?;
         let listeners = gateway.addresses();
         ready_file::write(&listeners, api.address())?;
         banner::print(&config, &listeners, api.address());
-        Ok(Self { file, config, control, gateway, _api: api, signals, files, reloads, metrics, ending })
+        Ok(Self {
+            file,
+            config,
+            control,
+            gateway,
+            _api: api,
+            signals,
+            files,
+            reloads,
+            metrics,
+            ending,
+        })
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
@@ -130,18 +151,19 @@ impl Program {
 
     /// Reads the configuration again. A bad one changes nothing and says why.
     async fn reload(&mut self) -> Result<(), String> {
-        let file = self.file.display();
         match self.try_reload().await {
             Ok(false) => Ok(()),
             Ok(true) => {
-                metrics::counter!("penstock_config_reloads_total", "result" => "applied").increment(1);
+                metrics::counter!("penstock_config_reloads_total", "result" => "applied")
+                    .increment(1);
                 tracing::info!(file = %self.file.display(), "configuration applied");
                 Ok(())
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                metrics::counter!("penstock_config_reloads_total", "result" => "refused").increment(1);
-                tracing::error!("configuration {file} refused, the old one stays:\n{error}");
+                metrics::counter!("penstock_config_reloads_total", "result" => "refused")
+                    .increment(1);
+                tracing::error!(file = %self.file.display(), "configuration refused, the old one stays:\n{error}");
                 self.control.config_rejected(error.clone()).await;
                 Err(error)
             }
@@ -175,13 +197,24 @@ impl Program {
             "gateway.threads: a change needs a restart"
         );
         anyhow::ensure!(new.gpus == old.gpus, "gpus: a change needs a restart");
-        anyhow::ensure!(new.worker_logs == old.worker_logs, "worker_logs: a change needs a restart");
+        anyhow::ensure!(
+            new.worker_logs == old.worker_logs,
+            "worker_logs: a change needs a restart"
+        );
         Ok(())
     }
 
     /// Finishes what is in flight, stops all workers. A second signal waits for no request.
     async fn end(self) -> anyhow::Result<()> {
-        let Self { config, control, gateway, mut signals, ending, _api, .. } = self;
+        let Self {
+            config,
+            control,
+            gateway,
+            mut signals,
+            ending,
+            _api,
+            ..
+        } = self;
         ending.store(true, Ordering::Relaxed);
         tracing::info!("ending: finishing what is in flight; a second signal ends at once");
         let patience = config.gateway.drain_timeout;
@@ -206,7 +239,8 @@ impl Program {
             }
         }
         tracing::warn!("ending at once");
-        tokio::join!(control.hurry(), stop);
+        // In this order: there is something to hurry only once the workers drain.
+        tokio::join!(stop, control.hurry());
         Ok(())
     }
 }

@@ -311,7 +311,8 @@ impl View {
                 Refusal::new(Reason::StartFailed, reason.to_string()).retry_after(*retry_after),
             ),
             Phase::Paused { reason } => Some(Refusal::new(Reason::Paused, reason.to_string())),
-            Phase::Cold | Phase::Starting | Phase::Warm => match self.spec.source {
+            Phase::Starting => None,
+            Phase::Cold | Phase::Warm => match self.spec.source {
                 // Nobody can start one, so waiting would only delay the bad news.
                 Source::Static(_) => Some(Refusal::new(Reason::NoWorkers, "no worker is ready")),
                 Source::Process(_) => None,

@@ -18,21 +18,39 @@ pub(super) fn print(config: &Config, listeners: &[SocketAddr], admin: SocketAddr
 /// Services listed before the rest is only counted.
 const LISTED_MAX: usize = 20;
 
-fn write(out: &mut impl Write, config: &Config, listeners: &[SocketAddr], admin: SocketAddr) -> std::io::Result<()> {
+fn write(
+    out: &mut impl Write,
+    config: &Config,
+    listeners: &[SocketAddr],
+    admin: SocketAddr,
+) -> std::io::Result<()> {
     writeln!(out, "penstock {}", env!("CARGO_PKG_VERSION"))?;
     for listener in listeners {
         writeln!(out, "  gateway   http://{listener}")?;
     }
-    writeln!(out, "  admin     http://{admin}   (/metrics, /api/v1/status)")?;
-    let Some(port) = listeners.first().map(SocketAddr::port) else { return Ok(()) };
+    writeln!(
+        out,
+        "  admin     http://{admin}   (/metrics, /api/v1/status)"
+    )?;
+    let Some(port) = listeners.first().map(SocketAddr::port) else {
+        return Ok(());
+    };
     for service in config.services.values().take(LISTED_MAX) {
-        writeln!(out, "  service   {}   {}", url(service, port), service.display_name)?;
+        writeln!(
+            out,
+            "  service   {}   {}",
+            url(service, port),
+            service.display_name
+        )?;
     }
     let more = config.services.len().saturating_sub(LISTED_MAX);
     if more > 0 {
         writeln!(out, "  … and {more} more: penstock status")?;
     }
-    if let Some(service) = config.services.values().find(|service| is_simulated(service))
+    if let Some(service) = config
+        .services
+        .values()
+        .find(|service| is_simulated(service))
         && std::io::stdout().is_terminal()
     {
         hints(out, &url(service, port), admin)?;
@@ -42,17 +60,24 @@ fn write(out: &mut impl Write, config: &Config, listeners: &[SocketAddr], admin:
 
 /// The workers are `penstock worker`, which the hints below are made for.
 fn is_simulated(service: &Service) -> bool {
-    service.deployments.values().any(|deployment| match &deployment.source {
-        Source::Process(process) => match &process.command {
-            penstock_config::ProcessCommand::Exec(command) => command.iter().take(2).eq(["penstock", "worker"]),
-            penstock_config::ProcessCommand::Shell(_) => false,
-        },
-        Source::Static(_) => false,
-    })
+    service
+        .deployments
+        .values()
+        .any(|deployment| match &deployment.source {
+            Source::Process(process) => match &process.command {
+                penstock_config::ProcessCommand::Exec(command) => {
+                    command.iter().take(2).eq(["penstock", "worker"])
+                }
+                penstock_config::ProcessCommand::Shell(_) => false,
+            },
+            Source::Static(_) => false,
+        })
 }
 
 fn hints(out: &mut impl Write, url: &str, admin: SocketAddr) -> std::io::Result<()> {
-    let penstock = std::env::args().next().unwrap_or_else(|| "penstock".to_owned());
+    let penstock = std::env::args()
+        .next()
+        .unwrap_or_else(|| "penstock".to_owned());
     writeln!(
         out,
         "\nTry, in another terminal:
@@ -65,5 +90,9 @@ Ctrl-C finishes what is in flight, stops the workers and ends.\n"
 
 fn url(service: &Service, port: u16) -> String {
     let host = service.hosts.first().map_or("localhost", String::as_str);
-    if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") }
+    if port == 80 {
+        format!("http://{host}")
+    } else {
+        format!("http://{host}:{port}")
+    }
 }

@@ -19,7 +19,9 @@ struct Ready<'a> {
 
 /// Writes the file if one is asked for. It appears whole or not at all.
 pub(super) fn write(listeners: &[SocketAddr], admin: SocketAddr) -> anyhow::Result<()> {
-    let Some(file) = std::env::var_os(VARIABLE) else { return Ok(()) };
+    let Some(file) = std::env::var_os(VARIABLE) else {
+        return Ok(());
+    };
     let file = Path::new(&file);
     let beside = file.with_extension("tmp");
     let json = serde_json::to_vec(&Ready { listeners, admin }).context("addresses are not JSON")?;

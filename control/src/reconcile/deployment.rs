@@ -184,7 +184,7 @@ impl DeploymentState {
             return Phase::Warm;
         }
         if self.is_static() {
-            return Phase::Cold;
+            return self.static_phase(now);
         }
         if let Some(failed) = self.starts.failed(now) {
             let retry_after = failed.until.saturating_sub(now);
@@ -198,6 +198,19 @@ impl DeploymentState {
             .iter()
             .any(|w| matches!(w.life, Life::Starting | Life::Serving));
         if on_their_way || self.decision.desired > 0 {
+            Phase::Starting
+        } else {
+            Phase::Cold
+        }
+    }
+
+    /// A static deployment without a ready worker is on its way until every address has been looked
+    /// up and has answered its first probe, one way or the other. After that it is down.
+    fn static_phase(&self, now: Duration) -> Phase {
+        let undecided =
+            |worker: &Worker| worker.life == Life::Starting && worker.probe_failure.is_none();
+        let on_their_way = self.free_address().is_some() || self.workers.iter().any(undecided);
+        if on_their_way && self.starts.failed(now).is_none() {
             Phase::Starting
         } else {
             Phase::Cold
