@@ -13,15 +13,15 @@ import time
 PROGRAM = os.environ.get("PENSTOCK", "target/release/penstock")
 
 CONFIG = """
-listeners = [{{ address = "127.0.0.1:0" }}]
-admin = {{ address = "127.0.0.1:0" }}
-gpus = {{ devices = [] }}
+listeners = [{ address = "127.0.0.1:0" }]
+admin = { address = "127.0.0.1:0" }
+gpus = { devices = [] }
 
 [services.chat.deployments.stable]
 max_concurrency = 20
-process = {{ command = ["{program}", "worker", "--load-time", "1s", "--tokens-per-second", "200"] }}
-probes.ready = {{ http = "/health" }}
-scaling = {{ min = 0, max = 2 }}
+process = { command = ["PENSTOCK", "worker", "--load-time", "1s", "--tokens-per-second", "200"] }
+probes.ready = { http = "/health" }
+scaling = { min = 0, max = 2 }
 """
 
 
@@ -44,10 +44,13 @@ resolve_localhost_names()
 class Penstock:
     """Starts the program with one service at zero; stops it at the end of the `with` block."""
 
+    def __init__(self, config=CONFIG):
+        self.config = config
+
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp())
         program = pathlib.Path(PROGRAM).resolve()
-        (self.folder / "penstock.toml").write_text(CONFIG.format(program=program))
+        (self.folder / "penstock.toml").write_text(self.config.replace("PENSTOCK", str(program)))
         ready = self.folder / "ready.json"
         self.log = open(self.folder / "log", "w+")
         self.process = subprocess.Popen(
@@ -64,7 +67,8 @@ class Penstock:
                 self.log.seek(0)
                 raise RuntimeError(f"penstock did not start:\n{self.log.read()}")
             time.sleep(0.02)
-        self.address = json.loads(ready.read_text())["listeners"][0]
+        addresses = json.loads(ready.read_text())
+        self.address, self.admin = addresses["listeners"][0], addresses["admin"]
         port = self.address.rsplit(":", 1)[1]
         self.url = f"http://chat.local.localhost:{port}"
         return self
