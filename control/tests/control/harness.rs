@@ -3,10 +3,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use penstock_config::{
-    Config,
+    Config, DeploymentName, ServiceName,
     fleet::{
-        DeploymentFleet, DeploymentLoad, FleetSnapshot, LoadReport, Phase, TimeHistogram, WorkerId,
-        WorkerLoad, WorkerState,
+        DeploymentFleet, DeploymentLoad, FleetSnapshot, LoadReport, Phase, ServiceFleet,
+        TimeHistogram, WorkerId, WorkerLoad, WorkerState,
     },
 };
 use penstock_control::{Control, ControlError, Drivers, driver::fixed::StaticDriver};
@@ -18,7 +18,7 @@ use crate::fake_driver::FakeDriver;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Harness {
-    pub(crate) control: Control,
+    pub(crate) control: Arc<Control>,
     pub(crate) driver: Arc<FakeDriver>,
     pub(crate) fleet: watch::Receiver<Arc<FleetSnapshot>>,
     folder: Arc<tempfile::TempDir>,
@@ -87,7 +87,7 @@ impl Harness {
             fixed,
         };
         let config = config(folder.path(), services);
-        let control = Control::start_with(config, drivers, exited).await?;
+        let control = Arc::new(Control::start_with(config, drivers, exited).await?);
         let (fleet, reports) = (control.fleet(), control.reports());
         let began = tokio::time::Instant::now();
         Ok(Self {
@@ -159,17 +159,11 @@ impl Harness {
         self.sequence += 1;
         self.arrivals += u64::from(queued);
         let in_flight: u32 = workers.iter().map(|(_, in_flight)| in_flight).sum();
+        let chat = "chat".try_into().expect("a name");
         let load = DeploymentLoad {
-            service: "chat".try_into().expect("a name"),
-            deployment: "stable".try_into().expect("a name"),
             current: in_flight + queued,
             queued,
-            integral: 0.0,
             arrivals: self.arrivals,
-            completions: 0,
-            no_capacity: 0,
-            wait: TimeHistogram::default(),
-            service_time: TimeHistogram::default(),
             workers: workers
                 .iter()
                 .map(|(id, in_flight)| WorkerLoad {
@@ -179,6 +173,7 @@ impl Harness {
                     failed: 0,
                 })
                 .collect(),
+            ..idle(&chat, &"stable".try_into().expect("a name"))
         };
         let report = LoadReport {
             gateway: 1,
@@ -186,6 +181,25 @@ impl Harness {
             generation,
             at: self.began.elapsed(),
             deployments: vec![load],
+        };
+        self.reports.send(report).await.expect("control listens");
+    }
+
+    /// As a gateway that knows every deployment of the snapshot and has no load.
+    pub(crate) async fn report_everything(&mut self) {
+        self.sequence += 1;
+        let fleet = self.fleet.borrow().clone();
+        let of_service = |service: &Arc<ServiceFleet>| {
+            let name = service.spec.name.clone();
+            let load = move |deployment: &DeploymentFleet| idle(&name, &deployment.spec.name);
+            service.deployments.iter().map(load).collect::<Vec<_>>()
+        };
+        let report = LoadReport {
+            gateway: 1,
+            sequence: self.sequence,
+            generation: fleet.generation,
+            at: self.began.elapsed(),
+            deployments: fleet.services.iter().flat_map(of_service).collect(),
         };
         self.reports.send(report).await.expect("control listens");
     }
@@ -198,6 +212,22 @@ impl Harness {
 
     pub(crate) fn generation(&self) -> u64 {
         self.fleet.borrow().generation
+    }
+}
+
+fn idle(service: &ServiceName, deployment: &DeploymentName) -> DeploymentLoad {
+    DeploymentLoad {
+        service: service.clone(),
+        deployment: deployment.clone(),
+        current: 0,
+        queued: 0,
+        integral: 0.0,
+        arrivals: 0,
+        completions: 0,
+        no_capacity: 0,
+        wait: TimeHistogram::default(),
+        service_time: TimeHistogram::default(),
+        workers: Vec::new(),
     }
 }
 

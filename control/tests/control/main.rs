@@ -1,8 +1,10 @@
 //! Control as a whole: the loop, the state file and the snapshots, with fake workers and a fake
 //! gateway, in real time.
 
+mod api;
 mod fake_driver;
 mod harness;
 mod lifecycle;
+mod many;
 mod reload;
 mod restart;
