@@ -25,6 +25,9 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(SUPERVISE) {
         return supervise();
     }
+    if std::env::args().nth(1).as_deref() == Some(recovery::CONTROL) {
+        recovery::control();
+    }
     let trials = [
         basics::trials(),
         leftovers::trials(),

@@ -16,6 +16,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_worker_outlives_control_and_is_adopted", adopted),
         trial(
+            "a_worker_outlives_a_control_that_was_killed",
+            killed_control,
+        ),
+        trial(
             "the_exit_of_an_adopted_worker_is_reported_with_its_reason",
             adopted_exit,
         ),
@@ -73,6 +77,47 @@ async fn adopted() {
             .any(|line| line.text.ends_with(" out still here")),
         "{lines:?}"
     );
+}
+
+/// First argument that makes this binary start a worker and wait to be killed; the second one is
+/// the folder of the installation.
+pub(crate) const CONTROL: &str = "control";
+
+const KILLED_CONTROL_SCRIPT: &str = "echo $$ > pid; while ! [ -e go ]; do sleep 0.01; done; echo spoke; echo > gone; exec sleep 1000";
+
+pub(crate) fn control() -> ! {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let folder = std::env::args().nth(2).unwrap();
+        let bench = Bench::at(folder.as_ref());
+        let started = bench.start(&bench.shell(KILLED_CONTROL_SCRIPT)).await;
+        std::fs::write(bench.path("saved"), started.saved + "\n").unwrap();
+        std::future::pending().await
+    })
+}
+
+async fn killed_control() {
+    let bench = Bench::new();
+    let worker = bench.shell(KILLED_CONTROL_SCRIPT);
+    let mut control = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .arg(CONTROL)
+        .arg(bench.path(""))
+        .spawn()
+        .unwrap();
+    let saved = bench.written("saved").await;
+    control.kill().await.unwrap();
+    let pid = bench.pid("pid").await;
+    std::fs::write(bench.path("go"), "").unwrap();
+    bench.written("gone").await;
+    let swept = limited(bench.driver().sweep(std::slice::from_ref(&worker.id))).await;
+    assert_eq!(swept, []);
+    limited(bench.driver().adopt(&worker, &saved))
+        .await
+        .unwrap();
+    assert!(lives(pid));
+    bench.stop(&worker).await;
+    assert!(!lives(pid));
+    bench.assert_nothing_left();
 }
 
 async fn adopted_exit() {
@@ -183,11 +228,9 @@ async fn other_boot() {
 async fn sweep() {
     let mut bench = Bench::new();
     let known = bench.worker("known", 0, bench.spec("exec sleep 1000"));
-    let unknown = bench.worker(
-        "unknown",
-        1,
-        bench.spec("trap '' TERM; echo $$ > pid; sleep 1000"),
-    );
+    let mut spec = bench.spec("trap '' TERM; echo $$ > pid; sleep 1000");
+    spec.stop_grace = Duration::from_millis(200);
+    let unknown = bench.worker("unknown", 1, spec);
     let (kept, _) = (bench.start(&known).await, bench.start(&unknown).await);
     let pid = bench.pid("pid").await;
     bench.begin_again();

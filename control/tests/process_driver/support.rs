@@ -1,7 +1,12 @@
 //! A driver in a folder of its own, which must leave no process behind.
 
 use std::{
-    collections::BTreeMap, ffi::OsStr, fs, path::PathBuf, process::Command, sync::Arc,
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
     time::Duration,
 };
 
@@ -35,7 +40,9 @@ where
 
 /// An installation with a driver.
 pub(crate) struct Bench {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removed with the bench.
+    _folder: Option<TempDir>,
     gpus: Vec<String>,
     driver: Option<ProcessDriver>,
     exits: mpsc::UnboundedReceiver<WorkerExit>,
@@ -47,9 +54,24 @@ impl Bench {
     }
 
     pub(crate) fn with_gpus(gpus: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut bench = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: folder.path().to_owned(),
+            _folder: Some(folder),
             gpus: gpus.iter().map(|&gpu| gpu.to_owned()).collect(),
+            driver: None,
+            exits: mpsc::unbounded_channel().1,
+        };
+        bench.begin_again();
+        bench
+    }
+
+    /// The installation in a folder that is there.
+    pub(crate) fn at(folder: &Path) -> Self {
+        let mut bench = Self {
+            folder: folder.to_owned(),
+            _folder: None,
+            gpus: Vec::new(),
             driver: None,
             exits: mpsc::unbounded_channel().1,
         };
@@ -87,7 +109,7 @@ impl Bench {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub(crate) fn driver(&self) -> &ProcessDriver {
@@ -102,7 +124,7 @@ impl Bench {
     pub(crate) fn spec(&self, script: &str) -> ProcessSpec {
         ProcessSpec {
             command: ProcessCommand::Shell(script.to_owned()),
-            directory: self.folder.path().to_owned(),
+            directory: self.folder.clone(),
             env: BTreeMap::new(),
             gpus: 0,
             stop_grace: Duration::from_secs(20),

@@ -50,9 +50,7 @@ impl Left {
 pub(crate) async fn worker(id: &str, installation: &str, supervisor: Option<Identity>) {
     let (id, installation) = (id.to_owned(), installation.to_owned());
     let is_it = move |worker: &str| worker == id;
-    let sessions = supervisor.map(|supervisor| supervisor.pid).into_iter();
-    let sessions: HashSet<i32> = sessions.collect();
-    end(move || left(&sessions, &installation, &is_it)).await;
+    end(move || left(supervisor, &installation, &is_it)).await;
 }
 
 /// Asks every worker of `installation` that is not known to end, then makes it. Gives the ids of
@@ -84,7 +82,7 @@ pub(crate) async fn unknown(
     let ids: HashSet<String> = marked.into_iter().map(|(_, worker)| worker).collect();
     let gone = ids.clone();
     let is_one = move |worker: &str| gone.contains(worker);
-    end(move || left(&HashSet::new(), &installation, &is_one)).await;
+    end(move || left(None, &installation, &is_one)).await;
     ids.into_iter().collect()
 }
 
@@ -95,6 +93,7 @@ async fn end(find: impl Fn() -> Left + Send + Sync + 'static) {
     let mut told = false;
     // One that is ending cannot be told any more, for its memory goes before its threads.
     let mut ending = Vec::new();
+    let mut empty_looks = 0;
     for round in 0.. {
         let look = Arc::clone(&find);
         let killing = spawn_blocking(move || {
@@ -107,7 +106,9 @@ async fn end(find: impl Fn() -> Left + Send + Sync + 'static) {
         });
         // An error means that the program ends.
         let left = killing.await.unwrap_or_default();
-        if left.is_empty() {
+        // One look may miss a process that is just being run and has no environment yet.
+        empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
+        if round == 0 && left.is_empty() || empty_looks == 2 {
             return;
         }
         if begin.elapsed() > LONG && !told {
@@ -119,14 +120,14 @@ async fn end(find: impl Fn() -> Left + Send + Sync + 'static) {
             );
         }
         ending = left;
-        sleep(pause).await;
+        sleep(if empty_looks > 0 { LOOK_AGAIN } else { pause }).await;
         pause = (pause * 2).min(LOOK_AGAIN_MAX);
     }
 }
 
-/// What is left of the workers that `is_it` tells, of members of `sessions`, and of orphans that
-/// came to control.
-fn left(sessions: &HashSet<i32>, installation: &str, is_it: &dyn Fn(&str) -> bool) -> Left {
+/// What is left of the workers that `is_it` tells, of `supervisor` with its session, and of
+/// orphans that came to control.
+fn left(supervisor: Option<Identity>, installation: &str, is_it: &dyn Fn(&str) -> bool) -> Left {
     let (living, orphans) = children::living_and_orphans();
     let marked = living.iter().filter(|member| {
         tree::marked(member.id, installation).is_some_and(|worker| is_it(&worker))
@@ -137,10 +138,19 @@ fn left(sessions: &HashSet<i32>, installation: &str, is_it: &dyn Fn(&str) -> boo
         .iter()
         .filter(|member| member.session == member.id.pid && marked.contains(&member.id))
         .map(|member| member.session);
-    let sessions = sessions.iter().copied().chain(leading).collect();
-    let seeds = orphans.into_iter().chain(marked).collect();
+    let sessions = leading
+        .chain(supervisor.map(|supervisor| supervisor.pid))
+        .collect();
+    // A process that is just being run has no environment to read: the one we know is added.
+    let supervisor = supervisor.filter(|supervisor| supervisor.lives());
+    let seeds = orphans
+        .into_iter()
+        .chain(marked.iter().copied())
+        .chain(supervisor)
+        .collect();
     let family = tree::family(&living, seeds, &sessions);
-    let (supervisors, others) = family.into_iter().partition(|id| tree::is_supervisor(*id));
+    let leads = |id: &Identity| Some(*id) == supervisor || tree::is_supervisor(*id);
+    let (supervisors, others) = family.into_iter().partition(leads);
     Left {
         supervisors,
         others,

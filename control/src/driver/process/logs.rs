@@ -145,7 +145,7 @@ fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut file = path.to_owned();
     for older in 1.. {
-        let missing = count - lines.len();
+        let missing = count.saturating_sub(lines.len());
         let mut found = match end_of_file(&file, missing) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             found => found?,

@@ -26,13 +26,16 @@ fn failure() -> Result<(), String> {
     Err("refused".to_owned())
 }
 
+/// What happened, and when in milliseconds.
+type At<T> = (T, u128);
+
 /// Lets simulated time pass until `until`; `answer` is asked for each probe, which takes no time.
 /// Gives every probe that began and every change, with their times in milliseconds.
 fn run(
     state: &mut State,
     until: Duration,
     mut answer: impl FnMut(Kind, Duration) -> Result<(), String>,
-) -> (Vec<(Kind, u128)>, Vec<(Change, u128)>) {
+) -> (Vec<At<Kind>>, Vec<At<Change>>) {
     let (mut begun, mut changes) = (Vec::new(), Vec::new());
     changes.extend(state.begin().map(|change| (change, 0)));
     while let Some(now) = state.wake_at().filter(|&at| at <= until) {

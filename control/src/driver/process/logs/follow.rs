@@ -10,7 +10,7 @@ use std::{
 
 use penstock_config::WorkerLogs;
 
-use super::{LogFile, LogFilter, LogLine, by_time, files, tail};
+use super::{LogFile, LogFilter, LogLine, by_time, files, rotated, tail};
 
 /// Reads logs that are being written, of workers yet to come too, and across rotations.
 ///
@@ -102,10 +102,34 @@ impl Reader {
                 return Ok(());
             }
         }
+        for mut missed in missed(path, self.open.as_ref())? {
+            lines(&mut missed, &mut self.begun, add)?;
+        }
         self.begun.clear();
         let open = self.open.insert(BufReader::new(fs::File::open(path)?));
         lines(open, &mut self.begun, add)
     }
+}
+
+/// The files that were begun and rotated away since `last` was read, the oldest first.
+fn missed(path: &Path, last: Option<&BufReader<fs::File>>) -> io::Result<Vec<BufReader<fs::File>>> {
+    let Some(last) = last else {
+        return Ok(Vec::new());
+    };
+    let last = last.get_ref().metadata()?.ino();
+    let mut missed = Vec::new();
+    for number in 1.. {
+        let Ok(file) = fs::File::open(rotated(path, number)) else {
+            break;
+        };
+        if file.metadata()?.ino() == last {
+            missed.reverse();
+            return Ok(missed);
+        }
+        missed.push(BufReader::new(file));
+    }
+    // Not kept any more: where to go on is not known.
+    Ok(Vec::new())
 }
 
 fn lines(

@@ -98,18 +98,34 @@ impl LogFile {
     }
 
     /// Appends whole lines. A disk that fails or is full loses them: there is nobody to tell.
-    fn write(&mut self, lines: &[u8]) {
-        let after = self.bytes + lines.len() as u64;
-        if self.bytes > 0 && after > self.order.max_bytes && self.is_current() {
-            self.rotate();
-        }
+    fn write(&mut self, mut lines: &[u8]) {
         // Another program, or the next worker of this slot, may have rotated or removed it.
         if !self.is_current() {
             self.reopen();
         }
-        if self.file.write_all(lines).is_ok() {
-            self.bytes += lines.len() as u64;
+        while !lines.is_empty() {
+            let mut fitting = self.fitting(lines);
+            if fitting == 0 {
+                self.rotate();
+                self.reopen();
+                fitting = self.fitting(lines).max(first_line(lines));
+            }
+            if self.file.write_all(&lines[..fitting]).is_ok() {
+                self.bytes += fitting as u64;
+            }
+            lines = &lines[fitting..];
         }
+    }
+
+    /// How many bytes of whole lines the file still takes.
+    fn fitting(&self, lines: &[u8]) -> usize {
+        let room = self.order.max_bytes.saturating_sub(self.bytes);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        if lines.len() <= room {
+            return lines.len();
+        }
+        let last = lines[..room].iter().rposition(|&byte| byte == b'\n');
+        last.map_or(0, |last| last + 1)
     }
 
     fn is_current(&self) -> bool {
@@ -136,6 +152,11 @@ impl LogFile {
             self.file = file;
         }
     }
+}
+
+fn first_line(lines: &[u8]) -> usize {
+    let end = lines.iter().position(|&byte| byte == b'\n');
+    end.map_or(lines.len(), |end| end + 1)
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -166,12 +187,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let order = order(folder.path(), 2);
         let log = LogWriter::open(order.clone()).unwrap();
-        for line in ["first\n", "second\n", "third\n", "fourth\n"] {
-            assert!(log.write(line.into()));
-        }
+        assert!(log.write("first\nsecond\n".into()));
+        assert!(log.write("third\na long fourth\n".into()));
         drop(log);
         let read = |number| fs::read_to_string(rotated(&order.path, number));
-        assert_eq!(fs::read_to_string(&order.path).unwrap(), "fourth\n");
+        assert_eq!(fs::read_to_string(&order.path).unwrap(), "a long fourth\n");
         assert_eq!(read(1).unwrap(), "third\n");
         assert_eq!(read(2).unwrap(), "second\n");
         assert!(read(3).is_err());
