@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use penstock_config::{Probe, Probes};
+use penstock_config::{Probe, ProbeKind, Probes};
 
 /// From one probe to the next while a worker was never ready.
-pub(crate) const STARTING_PERIOD: Duration = Duration::from_millis(100);
+const STARTING_PERIOD: Duration = Duration::from_millis(100);
+
+/// The same for commands, so that they do not take the processor from a worker that loads.
+const STARTING_PERIOD_EXEC: Duration = Duration::from_secs(1);
 
 /// Which of the three probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 struct Track {
     period: Duration,
+    /// The period while the worker was never ready.
+    starting_period: Duration,
     limit: u32,
     /// When the next one is due.
     due: Duration,
@@ -119,7 +124,8 @@ impl State {
     }
 
     fn startup_result(&mut self, passed: bool, now: Duration) -> Option<Change> {
-        self.startup.as_mut()?.ended(STARTING_PERIOD, now);
+        let startup = self.startup.as_mut()?;
+        startup.ended(startup.starting_period, now);
         if !passed || self.started {
             return None;
         }
@@ -143,14 +149,12 @@ impl State {
                 self.become_ready(now)
             }
             Err(reason) => {
-                ready.ended(
-                    if was_ready {
-                        ready.period
-                    } else {
-                        STARTING_PERIOD
-                    },
-                    now,
-                );
+                let period = if was_ready {
+                    ready.period
+                } else {
+                    ready.starting_period
+                };
+                ready.ended(period, now);
                 ready.failures = ready.failures.saturating_add(1);
                 let lost = self.is_ready && ready.failures >= ready.limit;
                 self.is_ready &= !lost;
@@ -227,8 +231,13 @@ impl State {
 
 impl Track {
     fn new(probe: &Probe) -> Self {
+        let starting_period = match probe.kind {
+            ProbeKind::Exec(_) => STARTING_PERIOD_EXEC,
+            ProbeKind::Http { .. } | ProbeKind::Tcp | ProbeKind::Grpc(_) => STARTING_PERIOD,
+        };
         Self {
             period: probe.period,
+            starting_period: starting_period.min(probe.period),
             limit: probe.failures,
             due: probe.initial_delay,
             running_since: None,

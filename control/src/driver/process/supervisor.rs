@@ -25,7 +25,8 @@ use std::{
 use rustix::{
     io::Errno,
     process::{
-        Pid, Signal, WaitOptions, WaitStatus, kill_process_group, set_child_subreaper, setsid, wait,
+        Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group,
+        set_child_subreaper, setsid, wait,
     },
 };
 use tokio::{
@@ -232,8 +233,11 @@ impl Worker {
         }
         self.output.note("asked to stop");
         self.kill_at = Some(Instant::now() + grace);
-        // Not reaped yet, or `kill_at` would be set: the group cannot be anybody else's.
-        let _ = kill_process_group(self.pid, Signal::TERM);
+        // Not reaped yet, or `kill_at` would be set: neither number can be anybody else's. A worker
+        // that left its group empty is asked alone.
+        if kill_process_group(self.pid, Signal::TERM).is_err() {
+            let _ = kill_process(self.pid, Signal::TERM);
+        }
     }
 
     /// Asks what the worker left behind to end.

@@ -1,5 +1,3 @@
-use penstock_config::ProbeKind;
-
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,6 +62,19 @@ fn while_a_worker_starts_readiness_is_asked_ten_times_a_second() {
     let times: Vec<u128> = begun.iter().map(|&(_, at)| at).collect();
     assert_eq!(times, [1000, 1100, 1200, 1300, 1400, 1500, 11_500]);
     assert_eq!(changes, [(Change::Ready, 1500)]);
+}
+
+#[test]
+fn while_a_worker_starts_a_command_is_run_once_a_second() {
+    let command = Some(Probe {
+        kind: ProbeKind::Exec(vec!["check".to_owned()]),
+        ..probe(0, 10, 3).unwrap()
+    });
+    let (begun, _) = run(&mut state(None, command, None), SECOND * 3, |_, _| {
+        failure()
+    });
+    let times: Vec<u128> = begun.iter().map(|&(_, at)| at).collect();
+    assert_eq!(times, [0, 1000, 2000, 3000]);
 }
 
 #[test]
