@@ -32,6 +32,7 @@ async fn weights_split_the_traffic_exactly() {
         stable.address, canary.address
     ))
     .await;
+    penstock.until_known("chat", 2).await;
     let client = penstock.client("chat");
     for _ in 0..200 {
         assert_eq!(client.get("/").await.status, 200);
@@ -47,11 +48,13 @@ async fn round_robin_keeps_to_the_weights_of_addresses() {
         [services.chat]
         balance = "round-robin"
         [services.chat.deployments.main]
+        ramp = false
         static = {{ addresses = ["{}", {{ address = "{}", weight = 3 }}] }}
         "#,
         light.address, heavy.address
     ))
     .await;
+    penstock.until_known("chat", 2).await;
     let client = penstock.client("chat");
     for _ in 0..40 {
         assert_eq!(client.get("/").await.status, 200);
@@ -71,6 +74,7 @@ async fn no_worker_ever_has_more_than_its_limit() {
         workers[0].address, workers[1].address
     ))
     .await;
+    penstock.until_known("chat", 2).await;
     let client = penstock.client("chat");
     let answers = (0..600).map(|number| {
         let client = if number % 2 == 0 {
@@ -103,11 +107,13 @@ async fn least_connections_avoids_the_busy_worker() {
         [services.chat]
         balance = "least-connections"
         [services.chat.deployments.main]
+        ramp = false
         static = {{ addresses = ["{}", "{}"] }}
         "#,
         busy.address, idle.address
     ))
     .await;
+    penstock.until_known("chat", 2).await;
     let client = penstock.client("chat");
     let held = join_all((0..10).map(|_| client.get("/hold")));
     let others = async {

@@ -159,7 +159,8 @@ async fn leaving_in_the_middle_of_an_upload_cancels_the_work() {
 async fn clients_that_leave_at_any_moment_leave_nothing_behind() {
     let worker = FakeWorker::start().await;
     worker.on("/hold", Behaviour::Hold);
-    let penstock = Penstock::start(&fixed(worker.address, "max_concurrency = 4")).await;
+    let penstock =
+        Penstock::start(&fixed(worker.address, "max_concurrency = 4\nramp = false")).await;
     let client = penstock.client("chat");
     let clients = (0..400u64).map(|number| {
         let client = if number % 2 == 0 {

@@ -23,16 +23,23 @@ impl Metrics {
 
     /// The sum of all series of this name that have these labels; 0 when there is none.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.series(name, labels).map(|sample| sample.value).sum()
+    }
+
+    /// How many series of this name have these labels.
+    pub(crate) fn count(&self, name: &str, labels: &[(&str, &str)]) -> usize {
+        self.series(name, labels).count()
+    }
+
+    fn series(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = &Sample> {
         let has = |sample: &Sample| {
             labels
                 .iter()
-                .all(|(k, v)| sample.labels.get(*k).is_some_and(|have| have == v))
+                .all(|(label, value)| sample.labels.get(*label).is_some_and(|have| have == value))
         };
         self.0
             .iter()
-            .filter(|s| s.name == name && has(s))
-            .map(|s| s.value)
-            .sum()
+            .filter(move |sample| sample.name == name && has(sample))
     }
 
     /// All series whose labels hold these, for comparing two pages.

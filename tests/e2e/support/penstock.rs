@@ -143,6 +143,15 @@ impl Penstock {
         .await;
     }
 
+    /// Waits until the gateway itself knows so many workers of the service.
+    pub(crate) async fn until_known(&self, service: &str, workers: usize) {
+        self.until(
+            &format!("{service}: {workers} workers known to the gateway"),
+            |metrics| metrics.count("penstock_in_flight", &[("service", service)]) == workers,
+        )
+        .await;
+    }
+
     /// Waits until control wants so many workers of the service.
     pub(crate) async fn until_desired(&self, service: &str, workers: usize) {
         self.until(
