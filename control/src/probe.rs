@@ -1,6 +1,6 @@
 //! Asks workers whether they are ready and alive.
 //!
-//! [`state`] says what results mean; the other files ask.
+//! `probe/state.rs` says what results mean; the other files ask.
 
 mod exec;
 mod grpc;

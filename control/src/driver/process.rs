@@ -1,6 +1,6 @@
 //! Workers as processes of this machine.
 //!
-//! Every worker has a [supervisor] between itself and control, so that it outlives a crash of
+//! Every worker has a [supervisor](supervise) between itself and control, so that it outlives a crash of
 //! control with its log and with all it started still in one place. What the state of control
 //! keeps of a worker leads the next run of control back to its supervisor.
 //!
