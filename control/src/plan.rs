@@ -152,14 +152,18 @@ fn finish(plan: &mut Plan, situation: &Situation<'_>, now: Duration) {
             }
             Stage::Draining { deadline, .. } => plan.look_again(deadline),
             Stage::Starting => {
-                let deadline = worker.started_at + situation.start_timeout;
-                if now >= deadline {
-                    plan.actions.push(Action::Stop {
-                        id,
-                        why: StopCause::StartTimeout,
-                    });
-                } else {
-                    plan.look_again(deadline);
+                let deadline = situation
+                    .start_timeout
+                    .map(|limit| worker.started_at + limit);
+                match deadline {
+                    Some(deadline) if now >= deadline => {
+                        plan.actions.push(Action::Stop {
+                            id,
+                            why: StopCause::StartTimeout,
+                        });
+                    }
+                    Some(deadline) => plan.look_again(deadline),
+                    None => {}
                 }
             }
             Stage::Ready | Stage::NotReady | Stage::Stopping => {}

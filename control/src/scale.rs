@@ -63,7 +63,8 @@ struct Fits {
 }
 
 impl ScaleState {
-    /// Begins with `desired` workers, which are there already or on their way.
+    /// Begins with `desired` workers, which are there already or on their way. `history` may reach
+    /// back into an earlier run.
     pub fn new(desired: u32, history: History, now: Duration) -> Self {
         let mut state = Self {
             desired,
@@ -76,6 +77,15 @@ impl ScaleState {
         };
         state.history.record(desired, Duration::MAX, now);
         state
+    }
+
+    /// The count is another than was thought, for no reason that has to do with load.
+    pub fn correct(&mut self, desired: u32, now: Duration) {
+        if desired != self.desired {
+            self.desired = desired;
+            self.fits = None;
+            self.history.record(desired, Duration::MAX, now);
+        }
     }
 
     /// The count decided last.

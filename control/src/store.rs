@@ -12,6 +12,10 @@ mod writer;
 
 use std::{
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -76,6 +80,8 @@ pub struct Remembered {
 #[derive(Debug, Clone)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
+    /// Said once, not with every lost entry.
+    losing: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -101,7 +107,8 @@ impl Store {
                 path: name,
                 reason: error.to_string(),
             })?;
-        Ok((Self { jobs }, remembered))
+        let losing = Arc::default();
+        Ok((Self { jobs, losing }, remembered))
     }
 
     /// Writes a line into the journal, soon. Dropped when the disk cannot keep up.
@@ -150,8 +157,11 @@ impl Store {
     }
 
     fn try_send(&self, job: Job) {
-        if self.jobs.try_send(job).is_err() {
-            tracing::warn!("the state file cannot keep up; an entry of the journal is lost");
+        let lost = self.jobs.try_send(job).is_err();
+        if lost && !self.losing.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the state file cannot keep up; entries of the journal are lost");
+        } else if !lost {
+            self.losing.store(false, Ordering::Relaxed);
         }
     }
 

@@ -11,8 +11,8 @@ pub struct Situation<'a> {
     pub workers: &'a [WorkerFacts],
     /// How starting went lately.
     pub starts: &'a StartFacts,
-    /// Longest time from start to readiness.
-    pub start_timeout: Duration,
+    /// Longest time from start to readiness; `None` for ever.
+    pub start_timeout: Option<Duration>,
     /// Whether workers of an earlier run may still hold what new ones need.
     pub starts_wait: bool,
 }

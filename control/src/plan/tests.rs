@@ -45,7 +45,7 @@ fn plan_for(desired: u32, workers: &[WorkerFacts]) -> Vec<Action> {
 
 fn plan_with(desired: u32, workers: &[WorkerFacts], starts: &StartFacts, now: Duration) -> Plan {
     let decision = Decision::fixed(desired, desired, Reason::Steady);
-    let start_timeout = Duration::from_secs(600);
+    let start_timeout = Some(Duration::from_secs(600));
     plan(
         &decision,
         &Situation {
@@ -264,7 +264,7 @@ fn starts_wait_until_workers_of_an_earlier_run_are_taken_over() {
     let situation = Situation {
         workers: &[],
         starts: &starts,
-        start_timeout: Duration::from_secs(1),
+        start_timeout: None,
         starts_wait: true,
     };
     assert_eq!(plan(&decision, &situation, NOW), Plan::default());

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use penstock_config::{
@@ -19,7 +20,7 @@ use crate::{
     clock::Clock,
     driver::{NewWorker, WorkerExit},
     reports::Gateways,
-    scale::{History, ScaleState},
+    scale::{Decision, History, Reason, ScaleState},
     status::ConfigStatus,
     store::{Remembered, Store, WorkerRow},
 };
@@ -148,12 +149,21 @@ impl Reconciler {
 
 impl DeploymentState {
     /// As many workers are desired as there are, within the bounds.
-    fn begin_with(&mut self, history: History, now: std::time::Duration) {
-        let running = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
-        let scaling = &self.spec.scaling;
-        let desired = running.clamp(scaling.min, scaling.max);
+    fn begin_with(&mut self, history: History, now: Duration) {
+        let desired = self.running_within_bounds();
         self.scale = ScaleState::new(desired, history, now);
-        self.decision.desired = desired;
-        self.decision.before = desired;
+        self.decision = Decision::fixed(desired, desired, Reason::Asleep);
+    }
+
+    /// Workers that turned out not to be there are not desired either.
+    pub(super) fn recount(&mut self, now: Duration) {
+        let desired = self.running_within_bounds().min(self.scale.desired());
+        self.scale.correct(desired, now);
+        self.decision = Decision::fixed(desired, desired, Reason::Asleep);
+    }
+
+    fn running_within_bounds(&self) -> u32 {
+        let running = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
+        running.clamp(self.spec.scaling.min, self.spec.scaling.max)
     }
 }

@@ -127,7 +127,6 @@ impl Reconciler {
             let reason = failure(worker, why, &deployment.spec);
             deployment.metrics.start_failed();
             match why {
-                StopCause::StartTimeout if deployment.is_static() => deployment.starts.pause(now),
                 StopCause::StartTimeout => deployment.starts.failed_for_good(reason, now),
                 _ => deployment.starts.crashed(reason, now),
             }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     metrics::DeploymentMetrics,
-    plan::{Plan, Situation, StartRecord, WorkerFacts, plan},
+    plan::{Failed, Plan, Situation, StartRecord, WorkerFacts, plan},
     reports::{Gateways, Measured, Tracker},
     scale::{Decision, Observation, Reason, ScaleState, decide},
 };
@@ -117,7 +117,8 @@ impl DeploymentState {
         let situation = Situation {
             workers: &facts,
             starts: self.starts.facts(),
-            start_timeout: self.spec.start_timeout,
+            // Given addresses are probed for ever.
+            start_timeout: (!self.is_static()).then_some(self.spec.start_timeout),
             starts_wait: turn.starts_wait,
         };
         plan(&self.decision, &situation, turn.now)
@@ -147,9 +148,18 @@ impl DeploymentState {
                     .filter(|worker| worker.life == Life::Starting),
             ),
             hold: turn.gateways.hold(turn.now),
-            start_failed: ready == 0 && self.starts.failed(turn.now).is_some(),
+            start_failed: self.failed(turn.now).is_some(),
         };
         decide(&self.spec.scaling, &seen, &mut self.scale, turn.now)
+    }
+
+    /// Why no request can hope for a worker, if so: starting failed for good, none is ready, and
+    /// none is still on its way.
+    fn failed(&self, now: Duration) -> Option<&Failed> {
+        let hope = |worker: &Worker| worker.is_ready() || worker.life == Life::Starting;
+        self.starts
+            .failed(now)
+            .filter(|_| !self.workers.iter().any(hope))
     }
 
     /// A worker that has been ready for a while was a good start.
@@ -186,7 +196,7 @@ impl DeploymentState {
         if self.is_static() {
             return self.static_phase(now);
         }
-        if let Some(failed) = self.starts.failed(now) {
+        if let Some(failed) = self.failed(now) {
             let retry_after = failed.until.saturating_sub(now);
             return Phase::Failed {
                 reason: Arc::clone(&failed.reason),

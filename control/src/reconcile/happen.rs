@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use penstock_config::fleet::{DeploymentLoad, LoadReport, WorkerId};
 
-use super::{Reconciler, deployment::DeploymentState, executor::Fact, worker::Life};
+use super::{
+    Reconciler, deployment::DeploymentState, deployment_mut, executor::Fact, worker::Life,
+};
 use crate::{
     driver::{StartError, StartedWorker, WorkerExit},
     probe::ProbeEvent,
@@ -27,10 +29,9 @@ impl Reconciler {
             else {
                 continue;
             };
-            deployment
-                .tracker
-                .take(report.gateway, report.sequence, load, base, now);
-            note_answers(deployment, load);
+            note_answers(deployment, report.gateway, load);
+            let tracker = &mut deployment.tracker;
+            tracker.take(report.gateway, report.sequence, load, base, now);
             if cannot_wait(deployment, load) {
                 self.touched.insert(deployment.key.clone());
             }
@@ -174,7 +175,7 @@ impl Reconciler {
                 self.one_adopted();
                 match found {
                     Some(started) => self.on_exists(&id, started),
-                    None => self.on_gone(&id),
+                    None => self.on_not_there(&id),
                 }
             }
             Fact::Swept => self.one_adopted(),
@@ -242,6 +243,17 @@ impl Reconciler {
         self.touched.insert(key);
     }
 
+    /// A worker did not outlive the time between two runs of control. After a restart of the
+    /// machine none did, and nobody may need them any more.
+    fn on_not_there(&mut self, id: &WorkerId) {
+        let now = self.clock.now();
+        let owner = self.owners.get(id).cloned();
+        self.on_gone(id);
+        if let Some(deployment) = owner.and_then(|key| deployment_mut(&mut self.services, &key)) {
+            deployment.recount(now);
+        }
+    }
+
     /// Nothing is left of a worker.
     fn on_gone(&mut self, id: &WorkerId) {
         let now = self.clock.now();
@@ -288,20 +300,13 @@ fn cannot_wait(deployment: &DeploymentState, load: &DeploymentLoad) -> bool {
 }
 
 /// An answered request is as good as a passed liveness probe: a busy worker may answer probes late.
-fn note_answers(deployment: &mut DeploymentState, load: &DeploymentLoad) {
+fn note_answers(deployment: &DeploymentState, gateway: u64, load: &DeploymentLoad) {
     if deployment.spec.probes.live.is_none() {
         return;
     }
-    for seen in &load.workers {
-        let worker = deployment
-            .workers
-            .iter_mut()
-            .find(|worker| *worker.id() == seen.id);
-        let Some(worker) = worker.filter(|worker| worker.answered < seen.answered) else {
-            continue;
-        };
-        worker.answered = seen.answered;
-        if let Some(probing) = &worker.probing {
+    for id in deployment.tracker.answering(gateway, load) {
+        let worker = deployment.workers.iter().find(|worker| worker.id() == id);
+        if let Some(probing) = worker.and_then(|worker| worker.probing.as_ref()) {
             probing.note_traffic();
         }
     }

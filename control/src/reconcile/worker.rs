@@ -39,8 +39,6 @@ pub(super) struct Worker {
     pub(super) broken: Option<Arc<str>>,
     /// Whether an earlier run of control started it.
     pub(super) adopted: bool,
-    /// Requests it answered, by the newest reports.
-    pub(super) answered: u64,
     /// Probes it until dropped.
     pub(super) probing: Option<ProbeGuard>,
     /// Tells a start that still waits for its turn not to begin.
@@ -92,7 +90,6 @@ impl Worker {
             probe_failure: None,
             broken: None,
             adopted,
-            answered: 0,
             probing: None,
             cancelled: Cancelled::default(),
         }

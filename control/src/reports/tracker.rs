@@ -133,6 +133,23 @@ impl Tracker {
         self.sources.push(source);
     }
 
+    /// Workers that answered more requests than when this gateway last spoke of them. To be called
+    /// before the report is taken in.
+    pub fn answering<'a>(
+        &self,
+        gateway: u64,
+        load: &'a DeploymentLoad,
+    ) -> impl Iterator<Item = &'a WorkerId> {
+        let source = self.sources.iter().find(|source| source.gateway == gateway);
+        let before = move |id: &WorkerId| {
+            let workers = source.map_or(&[][..], |source| &source.workers);
+            let place = workers.binary_search_by(|worker| worker.id.cmp(id));
+            place.map_or(0, |place| workers[place].answered)
+        };
+        let more = move |worker: &&WorkerLoad| worker.answered > before(&worker.id);
+        load.workers.iter().filter(more).map(|worker| &worker.id)
+    }
+
     /// Measures the time since the last measurement. Between reports the newest `current` is taken
     /// to last, which the next report corrects.
     pub fn measure(

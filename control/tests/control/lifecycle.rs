@@ -207,3 +207,20 @@ async fn a_hurried_shutdown_waits_for_no_request() {
     down.await;
     assert_eq!(harness.driver.running(), []);
 }
+
+#[tokio::test]
+async fn a_worker_that_fails_its_liveness_probe_drains_and_is_replaced() {
+    // The fake workers accept connections and never answer.
+    let settings = "probes.live = { http = \"/\", initial_delay = \"0s\", timeout = \"20ms\", period = \"20ms\", failures = 2 }\nscaling = { min = 1 }";
+    let mut harness = Harness::start(&chat("quick", settings)).await;
+    let workers = harness.until_ready(1).await;
+    let found = harness.until(|found| draining(found) == workers).await;
+    assert_eq!(ready(&found), []);
+    let found = harness.until(|found| !ready(found).is_empty()).await;
+    assert_ne!(ready(&found), workers);
+    harness.report_nothing().await;
+    let first = workers[0].clone();
+    harness
+        .until_running(move |driver| !driver.running().contains(&first))
+        .await;
+}

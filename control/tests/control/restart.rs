@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use penstock_config::fleet::Phase;
 use penstock_control::store::JournalQuery;
 
 use crate::harness::{Harness, chat, draining};
@@ -113,4 +114,19 @@ async fn decisions_can_be_read_from_the_journal_also_after_a_restart() {
         entries.iter().any(|entry| entry.kind == "worker_ready"),
         "{entries:#?}"
     );
+}
+
+#[tokio::test]
+async fn after_a_restart_of_the_machine_only_what_is_needed_is_started() {
+    let settings = "scaling = { min = 0, max = 4 }";
+    let mut harness = Harness::start(&chat("quick", settings)).await;
+    harness.report(0, 1, &[]).await;
+    let workers = harness.until_ready(1).await;
+    harness.driver.crash(&workers[0]);
+    let mut harness = harness.again(&chat("quick", settings)).await;
+    harness.until(|found| found.phase == Phase::Cold).await;
+    harness.report_nothing().await;
+    let status = harness.control.status().await.expect("control lives");
+    assert_eq!(status.services[0].deployments[0].desired, 0);
+    assert_eq!(harness.driver.starts.load(Ordering::Relaxed), 1);
 }

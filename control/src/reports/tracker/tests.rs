@@ -285,3 +285,28 @@ fn a_long_gap_is_spread_over_its_time() {
     assert_eq!(load.over, Duration::from_secs(8));
     assert!((load.request_seconds - 80.0).abs() < 1e-9);
 }
+
+#[test]
+fn a_worker_that_answered_more_is_told_by_each_gateway_for_itself() {
+    let mut scene = Scene::new();
+    let answered = |sequence, count| {
+        let mut load = words(sequence, sequence * 1000).load();
+        load.workers = vec![WorkerLoad {
+            answered: count,
+            ..worker("w", 1)
+        }];
+        load
+    };
+    let mut hear = |gateway, sequence, count| {
+        let load = answered(sequence, count);
+        let more = scene.tracker.answering(gateway, &load).count();
+        let base = Base::Zero;
+        scene.tracker.take(gateway, sequence, &load, base, at(0));
+        more
+    };
+    assert_eq!(hear(1, 1, 0), 0);
+    assert_eq!(hear(1, 2, 100), 1);
+    assert_eq!(hear(1, 3, 100), 0);
+    assert_eq!(hear(2, 1, 3), 1, "another gateway has other counts");
+    assert_eq!(hear(2, 2, 4), 1);
+}

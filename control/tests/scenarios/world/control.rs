@@ -196,7 +196,7 @@ impl Control {
         let situation = Situation {
             workers: &facts,
             starts: self.starts.facts(),
-            start_timeout: setup.start_timeout,
+            start_timeout: Some(setup.start_timeout),
             starts_wait: false,
         };
         let plan = plan(&self.decision, &situation, now);
