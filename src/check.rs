@@ -1,6 +1,9 @@
 //! `penstock check` and `penstock schema`: the configuration file, looked at without running it.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -24,18 +27,23 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<()> {
         .values()
         .map(|service| service.deployments.len())
         .sum();
-    println!(
+    writeln!(
+        io::stdout(),
         "{}: good ({} services, {deployments} deployments, {} listeners)",
         args.file.display(),
         config.services.len(),
         config.listeners.len(),
-    );
+    )?;
     Ok(())
 }
 
 /// Prints the schema.
 pub(crate) fn schema(_: &SchemaArgs) -> anyhow::Result<()> {
     let schema = serde_json::to_string_pretty(&penstock_config::schema());
-    println!("{}", schema.context("the schema is not JSON")?);
+    writeln!(
+        io::stdout(),
+        "{}",
+        schema.context("the schema is not JSON")?
+    )?;
     Ok(())
 }

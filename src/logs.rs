@@ -6,10 +6,7 @@ use clap::Args;
 use http_body_util::BodyExt;
 use penstock_config::{DeploymentName, ServiceName};
 
-use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
-    output::unless_closed,
-};
+use crate::admin_client::{AdminArgs, AdminClient, block_on};
 
 /// Show what the workers of a service wrote.
 #[derive(Args)]
@@ -35,7 +32,7 @@ pub(crate) struct LogsArgs {
 
 /// Prints the lines.
 pub(crate) fn run(args: &LogsArgs) -> anyhow::Result<()> {
-    block_on(unless_closed(print(args)))
+    block_on(print(args))
 }
 
 async fn print(args: &LogsArgs) -> anyhow::Result<()> {

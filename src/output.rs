@@ -1,18 +1,9 @@
 //! Standard output that may be closed before everything is written, as by `| head`.
 
-use std::{future::Future, io};
+use std::io;
 
-/// The result of `work`, except that a reader who has read enough is no error.
-pub(crate) async fn unless_closed(
-    work: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<()> {
-    match work.await {
-        Err(error) if is_closed(&error) => Ok(()),
-        result => result,
-    }
-}
-
-fn is_closed(error: &anyhow::Error) -> bool {
+/// Whether an error says only that the reader of standard output has read enough.
+pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)
 }

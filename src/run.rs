@@ -10,19 +10,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::Context;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use penstock_config::Config;
+use penstock_config::{Config, Source, fleet::FleetSnapshot};
 use penstock_control::{
     Control,
     api::{self, Api, Hooks},
 };
 use penstock_gateway::Gateway;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     reload::FileWatch,
@@ -97,6 +98,7 @@ impl Program {
         let config = Arc::new(config);
         let executable = std::env::current_exe().context("cannot find the penstock executable")?;
         let control = Arc::new(Control::start(Arc::clone(&config), executable).await?);
+        given_workers_known(control.fleet()).await;
         let mut gateway = Gateway::start(&config.gateway, control.fleet(), control.reports())?;
         gateway.apply(&config)?;
         let (ask_reload, reloads) = mpsc::channel(1);
@@ -243,6 +245,27 @@ impl Program {
         tokio::join!(stop, control.hurry());
         Ok(())
     }
+}
+
+/// Waits a moment for the workers of static deployments, so that the first requests find them all
+/// and not just the first that was looked up. One that does not answer its probe holds nothing up
+/// for longer.
+async fn given_workers_known(mut fleet: watch::Receiver<Arc<FleetSnapshot>>) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let known = |snapshot: &Arc<FleetSnapshot>| {
+        let deployments = snapshot
+            .services
+            .iter()
+            .flat_map(|service| &service.deployments);
+        deployments
+            .into_iter()
+            .all(|deployment| match &deployment.spec.source {
+                Source::Static(addresses) => deployment.workers.len() >= addresses.len(),
+                Source::Process(_) => true,
+            })
+    };
+    // Neither time-out nor the end of control matters here: what follows deals with both.
+    let _ = tokio::time::timeout(PATIENCE, fleet.wait_for(known)).await;
 }
 
 fn hooks(

@@ -11,10 +11,7 @@ use penstock_config::ServiceName;
 use penstock_control::status::{ServiceDetail, Status};
 use serde::Serialize;
 
-use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
-    output::unless_closed,
-};
+use crate::admin_client::{AdminArgs, AdminClient, block_on};
 
 /// Services named when one is asked for that is not there.
 const NAMED_MAX: usize = 20;
@@ -38,14 +35,14 @@ pub(crate) struct StatusArgs {
 /// Prints the status, once or every second.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<()> {
     let client = AdminClient::new(&args.admin);
-    block_on(unless_closed(async {
+    block_on(async {
         if args.watch {
             watch::watch(&client, args).await
         } else {
             let text = text(&client, args).await?;
             Ok(anstream::stdout().write_all(text.as_bytes())?)
         }
-    }))
+    })
 }
 
 /// What is printed, with colours.

@@ -327,3 +327,6 @@ impl View {
         Refusal::new(Reason::QueueFull, detail).retry_after(self.start_estimate.unwrap_or(GUESS))
     }
 }
+
+#[cfg(test)]
+mod tests;

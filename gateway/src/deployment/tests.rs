@@ -1,0 +1,227 @@
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering as Atomic},
+};
+
+use penstock_config::{
+    Config,
+    fleet::{WorkerEntry, WorkerId},
+};
+
+use super::*;
+
+/// A deployment of processes, of which those in `ready` are ready.
+struct Fixture {
+    config: Config,
+    places: Arc<Places>,
+}
+
+impl Fixture {
+    fn new(max_concurrency: u32) -> Self {
+        let text = format!(
+            "listeners = [{{ address = \"127.0.0.1:0\" }}]
+            [services.chat.deployments.main]
+            max_concurrency = {max_concurrency}
+            process = {{ command = [\"true\"] }}"
+        );
+        let config = penstock_config::parse(&text, Path::new("/test.toml"));
+        Self {
+            config: config.unwrap_or_else(|errors| panic!("{errors}")),
+            places: Arc::default(),
+        }
+    }
+
+    fn fleet(&self, phase: Phase, workers: &[(u32, State)]) -> DeploymentFleet {
+        let service = self.config.services.values().next().unwrap();
+        let entries = workers.iter().map(|&(slot, state)| WorkerEntry {
+            id: WorkerId(format!("worker {slot}").into()),
+            slot,
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            state,
+            weight: 1,
+            ramp: false,
+        });
+        DeploymentFleet {
+            spec: Arc::clone(service.deployments.values().next().unwrap()),
+            phase,
+            workers: entries.collect(),
+            start_estimate: None,
+        }
+    }
+
+    fn deployment(&self, phase: Phase, workers: &[(u32, State)]) -> Arc<DeploymentState> {
+        let around = Surroundings {
+            service: self.config.services.keys().next().unwrap(),
+            places: Arc::clone(&self.places),
+            poke: Poke::default(),
+            clock: Clock::start(),
+            threads: 1,
+        };
+        let fleet = self.fleet(phase, workers);
+        Arc::new(DeploymentState::new(
+            &fleet,
+            Balance::LeastConnections,
+            around,
+        ))
+    }
+}
+
+const READY: [(u32, State); 1] = [(0, State::Ready)];
+
+fn failed() -> Phase {
+    Phase::Failed {
+        reason: "no such file".into(),
+        retry_after: Duration::from_secs(4),
+    }
+}
+
+fn leased(admission: Admission) -> Lease {
+    match admission {
+        Admission::Leased(lease) => lease,
+        Admission::Queued(_) => panic!("queued"),
+        Admission::Refused(refusal) => panic!("refused: {refusal:?}"),
+    }
+}
+
+fn queued(admission: Admission) -> Waiter {
+    match admission {
+        Admission::Queued(waiter) => waiter,
+        Admission::Leased(_) => panic!("leased"),
+        Admission::Refused(refusal) => panic!("refused: {refusal:?}"),
+    }
+}
+
+fn refused(admission: Admission) -> Reason {
+    match admission {
+        Admission::Refused(refusal) => refusal.reason,
+        Admission::Leased(_) => panic!("leased"),
+        Admission::Queued(_) => panic!("queued"),
+    }
+}
+
+#[tokio::test]
+async fn who_waits_gets_the_place_of_who_ends_in_the_order_of_coming() {
+    let deployment = Fixture::new(1).deployment(Phase::Warm, &READY);
+    let first = leased(deployment.admit(10, &[]));
+    let mut second = queued(deployment.admit(10, &[]));
+    let mut third = queued(deployment.admit(10, &[]));
+    drop(first);
+    let second = second.granted().await.unwrap();
+    // A new arrival finds the place taken and joins behind.
+    let mut fourth = queued(deployment.admit(10, &[]));
+    drop(second);
+    let third = third.granted().await.unwrap();
+    drop(third);
+    assert!(fourth.granted().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_place_given_to_somebody_who_left_goes_to_the_next() {
+    let deployment = Fixture::new(1).deployment(Phase::Warm, &READY);
+    let first = leased(deployment.admit(10, &[]));
+    let leaves = queued(deployment.admit(10, &[]));
+    let mut stays = queued(deployment.admit(10, &[]));
+    drop(first);
+    // The place is on its way to the second, who has not taken it yet.
+    drop(leaves);
+    let lease = stays.granted().await.unwrap();
+    assert_eq!(lease.worker().gate().in_flight(), 1);
+    drop(lease);
+    assert_eq!(deployment.queue.len(), 0);
+    drop(leased(deployment.admit(10, &[])));
+}
+
+#[tokio::test]
+async fn a_worker_that_becomes_ready_wakes_as_many_as_it_has_places() {
+    let fixture = Fixture::new(2);
+    let deployment = fixture.deployment(Phase::Starting, &[]);
+    let mut waiters: Vec<_> = (0..3).map(|_| queued(deployment.admit(10, &[]))).collect();
+    deployment.apply(
+        &fixture.fleet(Phase::Warm, &READY),
+        Balance::LeastConnections,
+    );
+    let third = waiters.pop().unwrap();
+    let mut leases = Vec::new();
+    for waiter in &mut waiters {
+        leases.push(waiter.granted().await.unwrap());
+    }
+    assert!(third.give_up().is_none());
+}
+
+#[tokio::test]
+async fn a_start_that_failed_for_good_answers_everybody_now_and_later() {
+    let fixture = Fixture::new(1);
+    let deployment = fixture.deployment(Phase::Starting, &[]);
+    let mut waiters: Vec<_> = (0..3).map(|_| queued(deployment.admit(10, &[]))).collect();
+    deployment.apply(&fixture.fleet(failed(), &[]), Balance::LeastConnections);
+    for waiter in &mut waiters {
+        let refusal = waiter.granted().await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::StartFailed);
+        assert_eq!(refusal.retry_after, Some(Duration::from_secs(4)));
+    }
+    assert_eq!(refused(deployment.admit(10, &[])), Reason::StartFailed);
+    assert_eq!(deployment.queue.len(), 0);
+}
+
+#[tokio::test]
+async fn the_queue_holds_no_more_than_its_bound() {
+    let deployment = Fixture::new(1).deployment(Phase::Starting, &[]);
+    let waiters: Vec<_> = (0..2).map(|_| queued(deployment.admit(2, &[]))).collect();
+    assert_eq!(refused(deployment.admit(2, &[])), Reason::QueueFull);
+    drop(waiters);
+    queued(deployment.admit(2, &[]));
+}
+
+#[tokio::test]
+async fn a_draining_worker_gets_nothing_until_it_is_ready_again() {
+    let fixture = Fixture::new(2);
+    let deployment = fixture.deployment(Phase::Warm, &READY);
+    let held = leased(deployment.admit(10, &[]));
+    deployment.apply(
+        &fixture.fleet(Phase::Starting, &[(0, State::Draining)]),
+        Balance::LeastConnections,
+    );
+    let mut waiter = queued(deployment.admit(10, &[]));
+    drop(held);
+    assert_eq!(deployment.report(Duration::ZERO).workers[0].in_flight, 0);
+    assert_eq!(deployment.queue.len(), 1);
+    deployment.apply(
+        &fixture.fleet(Phase::Warm, &READY),
+        Balance::LeastConnections,
+    );
+    assert!(waiter.granted().await.is_ok());
+}
+
+#[test]
+fn threads_that_take_wait_and_give_up_lose_no_place() {
+    const MAX: u32 = 3;
+    let deployment = Fixture::new(MAX).deployment(Phase::Warm, &READY);
+    let served = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (deployment, served) = (&deployment, &served);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap();
+                for round in 0..2000_u64 {
+                    match deployment.admit(100, &[]) {
+                        Admission::Leased(lease) => {
+                            assert!(lease.worker().gate().in_flight() <= MAX)
+                        }
+                        Admission::Queued(waiter) if (round + thread) % 3 == 0 => drop(waiter),
+                        Admission::Queued(mut waiter) => {
+                            runtime.block_on(waiter.granted()).unwrap();
+                        }
+                        Admission::Refused(refusal) => panic!("{refusal:?}"),
+                    }
+                    served.fetch_add(1, Atomic::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(served.into_inner(), 8000);
+    assert_eq!(deployment.queue.len(), 0);
+    assert_eq!(deployment.report(Duration::ZERO).workers[0].in_flight, 0);
+}
