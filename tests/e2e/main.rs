@@ -8,6 +8,7 @@
 mod support;
 
 mod bad_input;
+mod bad_workers;
 mod balancing;
 mod client_leaves;
 mod cold_start;

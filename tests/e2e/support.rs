@@ -7,6 +7,7 @@ pub(crate) mod launches;
 pub(crate) mod metrics;
 pub(crate) mod penstock;
 pub(crate) mod processes;
+pub(crate) mod scripted;
 pub(crate) mod simulated;
 pub(crate) mod unreachable;
 

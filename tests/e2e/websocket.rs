@@ -128,6 +128,19 @@ async fn a_client_that_vanishes_ends_the_socket_at_the_worker() {
 }
 
 #[tokio::test]
+async fn a_client_that_stays_after_the_workers_end_does_not_hold_its_place() {
+    let (worker, penstock) = start().await;
+    let mut socket = over_h1(&penstock.client("chat"), "/ws").await;
+    socket.close(None).await.unwrap();
+    worker
+        .until("the worker has closed", |seen| seen.finished == 1)
+        .await;
+    // The socket is neither read nor dropped.
+    penstock.until_load("chat", 0, 0).await;
+    drop(socket);
+}
+
+#[tokio::test]
 async fn extended_connect_over_http2_reaches_an_http1_worker() {
     let (worker, penstock) = start().await;
     let (connection, mut socket) = over_h2(&penstock.client("chat"), "/ws").await;
