@@ -42,9 +42,14 @@ doc: ## Build the documentation; a warning is an error
 .PHONY: deny
 deny: ## Check licences, advisories and layers of the dependencies, if cargo-deny is there
 ifdef DENY
-	cargo deny --locked check --hide-inclusion-graph
+	cargo deny --locked check --hide-inclusion-graph bans licenses sources
+	@if cargo deny fetch db >/dev/null 2>&1; then \
+		cargo deny --locked check --hide-inclusion-graph advisories; \
+	else \
+		echo "The advisory database cannot be fetched: advisories were not checked"; \
+	fi
 else
-	@echo "cargo-deny is not installed: licences and advisories were not checked"
+	@echo "cargo-deny is not installed: licences, advisories and layers were not checked"
 endif
 
 .PHONY: clients
