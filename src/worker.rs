@@ -20,6 +20,7 @@ use std::{
 };
 
 use clap::Args;
+use penstock_config::units::parse_duration;
 
 /// Run a simulated GPU worker with OpenAI-style endpoints.
 #[derive(Debug, Clone, Args)]
@@ -37,7 +38,7 @@ pub(crate) struct WorkerArgs {
     model: String,
 
     /// How long loading the model takes.
-    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "3s", value_parser = parse_duration)]
     load_time: Duration,
 
     /// Most requests worked on at once; more wait in the worker's own queue.
@@ -49,11 +50,11 @@ pub(crate) struct WorkerArgs {
     tokens_per_second: f64,
 
     /// From the moment a request is worked on until its first token.
-    #[arg(long, default_value = "50ms", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "50ms", value_parser = parse_duration)]
     time_to_first_token: Duration,
 
     /// Longest time to finish what is in flight after SIGTERM.
-    #[arg(long, default_value = "25s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "25s", value_parser = parse_duration)]
     drain: Duration,
 
     #[command(flatten, next_help_heading = "Faults")]
@@ -77,7 +78,7 @@ struct Faults {
     hang_on_start: bool,
 
     /// Exit with status 1 this long after the model was loaded.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     crash_after: Option<Duration>,
 
     /// Answer every request after this many with status 500.
