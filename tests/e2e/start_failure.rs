@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 
 use crate::support::{
     eventually,
+    grpc::GrpcClient,
     penstock::{Penstock, simulated},
 };
 
@@ -56,6 +57,23 @@ async fn a_program_that_does_not_exist_is_named_in_the_answer() {
         answer.text().contains("/nowhere/to/be/found"),
         "{}",
         answer.text()
+    );
+}
+
+#[tokio::test]
+async fn a_grpc_client_gets_the_reason_as_a_status() {
+    let broken = r#"shell = "echo no CUDA device found >&2; exit 3""#;
+    let penstock = Penstock::start(&config(broken, "")).await;
+    let client = GrpcClient::connect(&penstock.client("chat")).await;
+    let status = client.unary("hello".to_owned()).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+    assert_eq!(
+        status.metadata().get("x-penstock-reason").unwrap(),
+        "start_failed"
+    );
+    assert!(
+        status.message().contains("no CUDA device found"),
+        "{status:?}"
     );
 }
 
