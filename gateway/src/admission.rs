@@ -26,16 +26,25 @@ pub(crate) async fn lease(
     deployment: &Arc<DeploymentState>,
     tried: &[u64],
     body_unread: bool,
-) -> Result<Lease, Failure> {
-    match deployment.admit(service.spec.queue.max_requests, tried) {
-        Admission::Leased(lease) => Ok(lease),
-        Admission::Refused(refusal) => Err(Failure::Refused(refusal)),
+) -> Result<(), Failure> {
+    let clock = exchange.clock();
+    let now = if tried.is_empty() {
+        exchange.started()
+    } else {
+        clock.now()
+    };
+    let (lease, at) = match deployment.admit(service.spec.queue.max_requests, tried, now) {
+        Admission::Leased(lease) => (lease, now),
+        Admission::Refused(refusal) => return Err(Failure::Refused(refusal)),
         Admission::Queued(waiter) => {
             let watched = (body_unread && !connection.h2).then_some(connection);
             // Boxed, so that requests which find a worker at once do not carry this along.
-            Box::pin(wait(exchange, watched, service, deployment, waiter)).await
+            let lease = Box::pin(wait(exchange, watched, service, deployment, waiter)).await?;
+            (lease, clock.now())
         }
-    }
+    };
+    exchange.leased(lease, at);
+    Ok(())
 }
 
 async fn wait(

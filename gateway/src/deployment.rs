@@ -144,12 +144,17 @@ impl DeploymentState {
                 .all(|worker| worker.gate().in_flight() == 0)
     }
 
-    /// A lease, a place in the queue, or a refusal. `avoid` holds the keys of workers that the
-    /// request has tried already.
-    pub(crate) fn admit(self: &Arc<Self>, max_queued: usize, avoid: &[u64]) -> Admission {
+    /// A lease, a place in the queue, or a refusal, at `now`. `avoid` holds the keys of workers that
+    /// the request has tried already.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        max_queued: usize,
+        avoid: &[u64],
+        now: Duration,
+    ) -> Admission {
         // Whoever waits was here first.
         if self.queue.len() == 0
-            && let Some(lease) = self.try_lease(avoid)
+            && let Some(lease) = self.try_lease(avoid, now)
         {
             return Admission::Leased(lease);
         }
@@ -175,7 +180,8 @@ impl DeploymentState {
     /// Gives free places to waiters.
     pub(crate) fn serve_queue(self: &Arc<Self>) {
         if self.queue.len() > 0 {
-            self.queue.serve(|| self.try_lease(&[]));
+            let now = self.clock.now();
+            self.queue.serve(|| self.try_lease(&[], now));
         }
     }
 
@@ -190,11 +196,11 @@ impl DeploymentState {
         }
     }
 
-    fn try_lease(self: &Arc<Self>, avoid: &[u64]) -> Option<Lease> {
+    fn try_lease(self: &Arc<Self>, avoid: &[u64], now: Duration) -> Option<Lease> {
         let view = self.view.load();
         let query = Query {
             seed: rand::random(),
-            now: self.clock.now(),
+            now,
             hash: None,
             in_flight: None,
             avoid,

@@ -112,9 +112,9 @@ impl Exchange {
         self.deployment = Some(Arc::clone(deployment));
     }
 
-    /// The request got a worker.
-    pub(crate) fn leased(&mut self, lease: Lease) {
-        self.leased_at = self.connection.thread.now();
+    /// The request got a worker at `now`.
+    pub(crate) fn leased(&mut self, lease: Lease, now: Duration) {
+        self.leased_at = now;
         self.worker_slot = Some(lease.worker().slot);
         self.lease = Some(lease);
     }
@@ -124,6 +124,16 @@ impl Exchange {
         if let Some(lease) = self.lease.take() {
             lease.worker().failed();
         }
+    }
+
+    /// When the request began.
+    pub(crate) fn started(&self) -> Duration {
+        self.started
+    }
+
+    /// When the request got the worker it has, or had last.
+    pub(crate) fn leased_at(&self) -> Duration {
+        self.leased_at
     }
 
     /// The lease, while it has one.

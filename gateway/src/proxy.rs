@@ -108,9 +108,7 @@ async fn forward(
             .and_then(grpc::parse_timeout),
     );
 
-    let lease =
-        admission::lease(exchange, connection, &service, &deployment, &[], has_body).await?;
-    exchange.leased(lease);
+    admission::lease(exchange, connection, &service, &deployment, &[], has_body).await?;
     let upstream_body = if has_body {
         let (body, upload) =
             UpstreamBody::stream(body, connection, spec.max_body_bytes, spec.timeouts.idle);
@@ -209,16 +207,16 @@ async fn attempt(
         if deployment.view().ready() <= tried.len() {
             tokio::time::sleep(SAME_WORKER_PAUSE * exchange.retries).await;
         }
-        let lease = admission::lease(
+        let body_unread = exchange.upload.is_some();
+        admission::lease(
             exchange,
             connection,
             service,
             deployment,
             &tried,
-            exchange.upload.is_some(),
-        );
-        let lease = lease.await?;
-        exchange.leased(lease);
+            body_unread,
+        )
+        .await?;
     }
 }
 
@@ -244,7 +242,7 @@ async fn send(
         .upstreams
         .send(lease.worker(), protocol, request, timeouts);
     let mut sent = std::pin::pin!(sent);
-    let begun = clock.now();
+    let begun = exchange.leased_at();
     loop {
         // The worker cannot answer before it has the request, however long the client takes.
         let has_it = exchange
