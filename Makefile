@@ -56,6 +56,10 @@ endif
 clients: build ## Try real clients, such as OpenAI's for Python, against the program
 	tests/clients/run
 
+.PHONY: workers
+workers: tools ## Try real inference servers: NVIDIA Triton and Ray Serve under the process driver
+	tests/workers/run
+
 .PHONY: bench
 bench: tools ## Measure
 	cargo bench --workspace --locked
