@@ -1,6 +1,6 @@
 //! The admin address: health, metrics, and the API that `penstock status` and friends use.
 //!
-//! Made for operators and machines, never for browsers: see [`guard`].
+//! Made for operators and machines, never for browsers: see `guard`.
 
 mod guard;
 mod problem;
