@@ -35,6 +35,10 @@ const H2_STREAM_WINDOW: u32 = 1 << 20;
 /// Receive window of a connection.
 const H2_CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// Most that is held of an answer whose client opened its window but does not read. hyper's own
+/// bound is 400 KiB, for each of a connection's streams.
+const H2_SEND_BUFFER: usize = 32 * 1024;
+
 /// What pingora-core calls for every accepted connection. One per thread and listener.
 pub(crate) struct App {
     thread: Arc<Thread>,
@@ -227,6 +231,7 @@ async fn serve_h2(
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_send_buf_size(H2_SEND_BUFFER)
         .enable_connect_protocol();
     let service = {
         let connection = Arc::clone(&connection);

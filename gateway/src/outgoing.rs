@@ -3,10 +3,11 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, UPGRADE},
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
     uri::{PathAndQuery, Scheme},
 };
+use http_body::Body as _;
 use hyper::{body::Incoming, ext::Protocol as Extended, upgrade::OnUpgrade};
 use penstock_config::Protocol;
 
@@ -93,6 +94,10 @@ impl Outgoing {
         if let Some((deadline, Reason::Deadline)) = exchange.deadline {
             let left = deadline.saturating_sub(exchange.clock().now());
             headers.insert(grpc::GRPC_TIMEOUT, grpc::format_timeout(left));
+        }
+        if protocol == Protocol::Http1 && body.size_hint().exact().is_none() {
+            // Else hyper would leave out the body of a GET whose length is not known.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;

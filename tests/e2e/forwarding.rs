@@ -1,7 +1,7 @@
 //! What the gateway does to a request and its answer on the way.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, Version, header::TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 
@@ -58,6 +58,49 @@ async fn large_bodies_come_back_whole() {
         for client in [client.clone(), client.h2()] {
             assert!(client.post("/echo", large.clone()).await.body == large);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_reaches_the_worker_whatever_the_method() {
+    for protocol in ["http1", "h2"] {
+        let (worker, penstock) = start(protocol).await;
+        worker.on("/echo", Behaviour::Echo);
+        let client = penstock.client("chat");
+        for client in [client.clone(), client.h2()] {
+            for method in [Method::GET, Method::DELETE, Method::POST] {
+                let (mut pieces, body) = by_pieces();
+                // hyper's own client sends a GET's body only when told how.
+                let mut request = client.request(method, "/echo", body);
+                if request.version() == Version::HTTP_11 {
+                    let chunked = HeaderValue::from_static("chunked");
+                    request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+                }
+                pieces.send_data("query".into()).await.unwrap();
+                drop(pieces);
+                let answer = client.try_send(request).await.unwrap().whole().await;
+                assert_eq!(answer.text(), "query", "{protocol}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_do_not_stop_others_that_share_their_connection_to_a_worker() {
+    let (worker, penstock) = start("h2").await;
+    worker.on("/echo", Behaviour::Echo);
+    let client = penstock.client("chat").h2();
+    let large = Bytes::from(vec![0; 10_000_000]);
+    let mut unread = Vec::new();
+    for _ in 0..30 {
+        unread.push(
+            client
+                .send(Method::POST, "/echo", full(large.clone()))
+                .await,
+        );
+    }
+    for _ in 0..10 {
+        assert_eq!(client.get("/").await.text(), "ok");
     }
 }
 

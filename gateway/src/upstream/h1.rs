@@ -10,6 +10,10 @@ use crate::{request_body::UpstreamBody, worker::WorkerState};
 
 type Sender = http1::SendRequest<UpstreamBody>;
 
+/// Longest response head, and most that is read ahead of a client that reads slowly. hyper's own
+/// bound of 400 KiB would let a hundred clients that do not read hold 100 MB.
+const BUFFER_MAX: usize = 32 * 1024;
+
 /// A connection that no request uses.
 pub(super) struct IdleConnection {
     sender: Sender,
@@ -90,6 +94,7 @@ impl Upstreams {
         };
         let connect_time = worker.now().saturating_sub(begun);
         let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER_MAX)
             .handshake(io)
             .await
             .map_err(SendError::Broken)?;

@@ -21,9 +21,12 @@ type Sender = http2::SendRequest<UpstreamBody>;
 /// at least 100; what they really allow hyper keeps, by holding further streams back.
 const STREAMS_MAX: usize = 100;
 
-/// Receive windows, large enough that a stream of tokens or an image never waits for an update.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Receive window of a stream: a stream of tokens never waits for an update, and an image seldom.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// Receive window of a connection. It has room for every stream's window, so that clients that do
+/// not read their answers cannot stop those of others.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS_MAX as u32 + 1);
 
 /// A connection that many requests use.
 pub(super) struct SharedConnection {
