@@ -2,11 +2,13 @@
 
 use http::{
     HeaderValue, Method, Version,
-    header::{HOST, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::Scheme,
 };
 use hyper::ext::Protocol;
+
+use super::upgrade::is_tunnelled;
 
 /// Longest host with its port: a DNS name with its last dot (RFC 1035), a colon and five digits.
 const HOST_LEN_MAX: usize = 261;
@@ -20,7 +22,9 @@ const HOST_LEN_MAX: usize = 261;
 pub(crate) fn check_request(parts: &Parts) -> Result<HeaderValue, &'static str> {
     check_method(parts)?;
     let http2 = parts.version >= Version::HTTP_2;
-    if !http2 {
+    if http2 {
+        check_content_length(parts)?;
+    } else {
         check_target_form(parts)?;
         check_transfer_encoding(parts)?;
     }
@@ -56,9 +60,14 @@ pub(crate) fn check_request(parts: &Parts) -> Result<HeaderValue, &'static str> 
 fn check_method(parts: &Parts) -> Result<(), &'static str> {
     match parts.method {
         // RFC 8441: an upgrade over HTTP/2 is a CONNECT that names a protocol.
-        Method::CONNECT if parts.extensions.get::<Protocol>().is_none() => {
-            Err("CONNECT without a protocol: this is not a forward proxy")
-        }
+        Method::CONNECT => match parts.extensions.get::<Protocol>() {
+            None => Err("CONNECT without a protocol: this is not a forward proxy"),
+            // Inside a tunnel of HTTP its requests would pass unseen.
+            Some(protocol) if !is_tunnelled(protocol.as_str().as_bytes()) => {
+                Err("CONNECT with a protocol that is not tunnelled")
+            }
+            Some(_) => Ok(()),
+        },
         // It would show the fields that the gateway and proxies before it added.
         Method::TRACE => Err("TRACE is not passed on"),
         _ => Ok(()),
@@ -71,6 +80,14 @@ fn check_target_form(parts: &Parts) -> Result<(), &'static str> {
         (None, None) => Ok(()),
         (Some(scheme), Some(_)) if [&Scheme::HTTP, &Scheme::HTTPS].contains(&scheme) => Ok(()),
         _ => Err("the request target is neither a path nor an http URI"),
+    }
+}
+
+/// h2 lets the same length pass twice; workers refuse it or take one of the two.
+fn check_content_length(parts: &Parts) -> Result<(), &'static str> {
+    match parts.headers.get_all(CONTENT_LENGTH).iter().nth(1) {
+        Some(_) => Err("more than one Content-Length"),
+        None => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn remove_from_request(headers: &mut HeaderMap) {
     remove_nominated(headers);
     remove_where(headers, |name| match *name {
         TE | TRANSFER_ENCODING | UPGRADE | EXPECT | PROXY_AUTHORIZATION => true,
-        _ => is_unregistered_hop_by_hop(name),
+        _ => is_unregistered_hop_by_hop(name) || looks_like_framing(name),
     });
 }
 
@@ -34,6 +34,11 @@ fn is_unregistered_hop_by_hop(name: &HeaderName) -> bool {
         name.as_str(),
         "keep-alive" | "proxy-connection" | "http2-settings"
     )
+}
+
+/// Names that CGI-like workers (WSGI) cannot tell from those that say where a body ends.
+fn looks_like_framing(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "content_length" | "transfer_encoding")
 }
 
 /// Removes every matching field. It looks again from the start after each, which costs nothing for
@@ -180,6 +185,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_worker_that_reads_underscores_as_hyphens_sees_one_framing_only() {
+        let lines = [("content_length", "5"), ("Transfer_Encoding", "chunked")];
+        let mut headers = message(&lines.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        remove_from_request(&mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
     }
 
     #[test]

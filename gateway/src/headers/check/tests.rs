@@ -124,17 +124,35 @@ fn targets_and_methods_of_other_kinds_of_server_are_refused() {
     }
 }
 
-#[test]
-fn an_extended_connect_is_a_request_like_others() {
+fn extended_connect(protocol: &'static str) -> Result<HeaderValue, &'static str> {
     let request = Request::builder()
         .version(Version::HTTP_2)
         .method("CONNECT")
         .uri("https://a/socket")
-        .extension(Protocol::from_static("websocket"))
+        .extension(Protocol::from_static(protocol))
         .body(())
         .unwrap();
+    check_request(&request.into_parts().0)
+}
+
+#[test]
+fn an_extended_connect_is_a_request_like_others() {
     assert_eq!(
-        check_request(&request.into_parts().0),
+        extended_connect("websocket"),
         Ok(HeaderValue::from_static("a"))
     );
+}
+
+#[test]
+fn an_extended_connect_does_not_hide_http_in_a_tunnel() {
+    for protocol in ["h2c", "HTTP/2.0", "TLS/1.0", "websocket, h2c", "", "a b"] {
+        assert!(extended_connect(protocol).is_err(), "{protocol}");
+    }
+}
+
+#[test]
+fn a_length_that_comes_twice_is_refused() {
+    let twice = [("content-length", "5"), ("content-length", "5")];
+    assert!(check(Version::HTTP_2, "POST", "http://a/", &twice[..1]).is_ok());
+    assert!(check(Version::HTTP_2, "POST", "http://a/", &twice).is_err());
 }
