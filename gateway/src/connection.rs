@@ -39,6 +39,10 @@ const H2_CONNECTION_WINDOW: u32 = 4 << 20;
 /// bound is 400 KiB, for each of a connection's streams.
 const H2_SEND_BUFFER: usize = 32 * 1024;
 
+/// An HTTP/2 client has this long to hear that its idle connection ends (GOAWAY, RFC 9113 §6.8), so
+/// that no request of its is lost on the way.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
+
 /// What pingora-core calls for every accepted connection. One per thread and listener.
 pub(crate) struct App {
     thread: Arc<Thread>,
@@ -80,6 +84,8 @@ pub(crate) struct Connection {
     pub(crate) head: Mutex<Vec<u8>>,
     /// Whether a request head is expected.
     pub(crate) expects_head: AtomicBool,
+    /// Whether the client may still be sending a body that nobody has read (HTTP/1 only).
+    pub(crate) sends_body: AtomicBool,
     /// Requests begun and not finished.
     active: AtomicU32,
     /// When it last became idle, or when the first byte of the current head came; ms of the clock.
@@ -100,6 +106,7 @@ impl Connection {
             fd,
             head: Mutex::new(Vec::new()),
             expects_head: AtomicBool::new(true),
+            sends_body: AtomicBool::new(false),
             active: AtomicU32::new(0),
             since: AtomicU64::new(millis(now)),
             head_began: AtomicBool::new(false),
@@ -143,7 +150,8 @@ impl Connection {
             return None;
         }
         let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
-        let allowed = if self.head_began() {
+        // Over HTTP/2 the bytes may be no head at all: a ping, a window update.
+        let allowed = if self.head_began() && !self.h2 {
             limits.header_timeout
         } else {
             limits.idle_timeout
@@ -203,12 +211,10 @@ async fn serve_h1(
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades()
     );
-    let drained = watch(&connection, &limits, shutdown);
-    let mut drained = pin!(drained);
     tokio::select! {
         biased;
         _ = &mut serving => return,
-        () = drained.as_mut() => {}
+        () = watch(&connection, &limits, shutdown) => {}
     }
     serving.as_mut().graceful_shutdown();
     tokio::select! {
@@ -238,18 +244,20 @@ async fn serve_h2(
         service_fn(move |request| proxy::handle(Arc::clone(&connection), request))
     };
     let mut serving = pin!(builder.serve_connection(TokioIo::new(io), service));
-    let drained = watch(&connection, &limits, shutdown);
-    let mut drained = pin!(drained);
     tokio::select! {
         biased;
         _ = &mut serving => return,
-        () = drained.as_mut() => {}
+        () = watch(&connection, &limits, shutdown) => {}
     }
     serving.as_mut().graceful_shutdown();
+    let goes_on = async {
+        tokio::time::sleep(GOAWAY_GRACE).await;
+        stalled(&connection, &limits).await;
+    };
     tokio::select! {
         biased;
         _ = &mut serving => {}
-        () = stalled(&connection, &limits) => {}
+        () = goes_on => {}
     }
 }
 

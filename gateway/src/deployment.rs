@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub(crate) struct DeploymentState {
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
     view: ArcSwap<View>,
+    /// Whether the newest snapshot does not list it.
+    retired: AtomicBool,
     queue: Arc<Queue>,
     places: Arc<Places>,
     no_capacity: AtomicU64,
@@ -99,6 +101,7 @@ impl DeploymentState {
             wait: AtomicTimeHistogram::default(),
             service_time: AtomicTimeHistogram::default(),
             view: ArcSwap::from_pointee(view),
+            retired: AtomicBool::new(false),
             queue: Arc::default(),
             places: around.places,
             no_capacity: AtomicU64::new(0),
@@ -115,6 +118,7 @@ impl DeploymentState {
     /// Obeys a newer snapshot: afterwards no worker that is draining or gone gets a request.
     pub(crate) fn apply(self: &Arc<Self>, fleet: &DeploymentFleet, balance: Balance) {
         let old = self.view.load_full();
+        self.retired.store(false, Ordering::SeqCst);
         self.view
             .store(Arc::new(View::next(fleet, balance, Some(&old), self.clock)));
         old.close_all_but(&self.view());
@@ -122,15 +126,13 @@ impl DeploymentState {
         self.serve_queue();
     }
 
-    /// Obeys a snapshot that does not list the deployment any more.
+    /// Obeys a snapshot that does not list the deployment any more. A request that was routed here
+    /// just before is refused as well.
     pub(crate) fn retire(&self) {
         let view = self.view.load();
         view.workers.iter().for_each(|worker| worker.gate().close());
-        let gone = Refusal::new(
-            Reason::NoRoute,
-            "the deployment was removed while the request waited",
-        );
-        self.queue.refuse_all(&gone);
+        self.retired.store(true, Ordering::SeqCst);
+        self.refuse_if_hopeless();
     }
 
     /// Whether nothing of it is left that a report would have to tell.
@@ -159,10 +161,10 @@ impl DeploymentState {
             return Admission::Leased(lease);
         }
         self.no_capacity.fetch_add(1, Ordering::Relaxed);
-        let view = self.view.load();
-        if let Some(refusal) = view.hopeless() {
+        if let Some(refusal) = self.hopeless() {
             return Admission::Refused(refusal);
         }
+        let view = self.view.load();
         let Some(place) = self.places.take(max_queued) else {
             return Admission::Refused(view.queue_full(max_queued));
         };
@@ -191,9 +193,18 @@ impl DeploymentState {
     }
 
     fn refuse_if_hopeless(&self) {
-        if let Some(refusal) = self.view.load().hopeless() {
+        if let Some(refusal) = self.hopeless() {
             self.queue.refuse_all(&refusal);
         }
+    }
+
+    /// Why no request can hope for a worker, if that is so.
+    fn hopeless(&self) -> Option<Refusal> {
+        if self.retired.load(Ordering::SeqCst) {
+            let detail = "the deployment was removed while the request waited";
+            return Some(Refusal::new(Reason::NoRoute, detail));
+        }
+        self.view.load().hopeless()
     }
 
     fn try_lease(self: &Arc<Self>, avoid: &[u64], now: Duration) -> Option<Lease> {

@@ -7,13 +7,27 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 
 use crate::{
-    access_log::AccessRecord, clock::Clock, connection::Connection, deployment::DeploymentState,
-    grpc, headers::X_REQUEST_ID, lease::Lease, metrics::Settled, problem::problem, reason::Reason,
-    refusal::Refusal, request_body::Upload, request_head::LoggedHead,
-    response_body::DownstreamBody, upstream::Handback,
+    access_log::AccessRecord,
+    clock::Clock,
+    connection::Connection,
+    deployment::DeploymentState,
+    grpc,
+    headers::X_REQUEST_ID,
+    lease::Lease,
+    metrics::Settled,
+    problem::problem,
+    reason::Reason,
+    refusal::Refusal,
+    request_body::{Upload, UploadFailure},
+    request_head::LoggedHead,
+    response_body::DownstreamBody,
+    upstream::Handback,
 };
 
 /// Status in logs and metrics of a request whose client left before the answer's end (nginx's
@@ -26,6 +40,8 @@ pub(crate) struct Exchange {
     started: Duration,
     /// Whether the client speaks gRPC.
     pub(crate) is_grpc: bool,
+    /// Whether the answer must have no body, whatever its head says.
+    is_head: bool,
     /// When the whole exchange has lasted too long, and what to call that.
     pub(crate) deadline: Option<(Duration, Reason)>,
     /// The id the request goes by, once it has one.
@@ -52,16 +68,17 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// A request whose head just came in.
-    pub(crate) fn begin(
+    pub(crate) fn begin<B>(
         connection: &Arc<Connection>,
-        headers: &HeaderMap,
+        request: &Request<B>,
         logged: Option<Box<LoggedHead>>,
     ) -> Self {
         connection.request_began();
         Self {
             connection: Arc::clone(connection),
             started: connection.thread.now(),
-            is_grpc: grpc::is_grpc(headers),
+            is_grpc: grpc::is_grpc(request.headers()),
+            is_head: request.method() == Method::HEAD,
             deadline: None,
             request_id: None,
             upload: None,
@@ -102,6 +119,35 @@ impl Exchange {
             Some(deadline) if deadline.0 < at => deadline,
             _ => (at, reason),
         }
+    }
+
+    /// Why the exchange should be over by now, if it should.
+    pub(crate) fn overdue(&self) -> Option<Reason> {
+        let (deadline, reason) = self.deadline?;
+        (self.connection.thread.now() >= deadline).then_some(reason)
+    }
+
+    /// When something last moved while the request's body is being sent; zero when it is not.
+    pub(crate) fn upload_moved(&self) -> Duration {
+        match &self.upload {
+            Some(upload) if !upload.ended() => upload.moved(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// What to call it when the request's body was not sent to its end, through no fault of the
+    /// worker's.
+    pub(crate) fn upload_failure(&self) -> Option<Reason> {
+        Some(match self.upload.as_ref()?.failure()? {
+            UploadFailure::TooLarge => Reason::BodyTooLarge,
+            UploadFailure::Stalled => Reason::RequestTimeout,
+            UploadFailure::Aborted => Reason::BadRequest,
+        })
+    }
+
+    /// Whether the client can be told in trailers that a call failed.
+    pub(crate) fn takes_grpc_status(&self) -> bool {
+        self.is_grpc && self.connection.h2
     }
 
     /// From now on the request is part of `deployment`'s load.
@@ -158,6 +204,9 @@ impl Exchange {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.connection.thread.now());
         }
+        if let Some(upload) = self.upload.as_ref().filter(|upload| !upload.ended()) {
+            upload.moves(self.connection.thread.now());
+        }
         self.bytes_out += bytes as u64;
     }
 
@@ -177,7 +226,10 @@ impl Exchange {
     pub(crate) fn broke_off(&mut self, reason: Reason) {
         self.reason = Some(reason);
         self.complete = true;
-        self.worker_failed();
+        match reason {
+            Reason::UpstreamReset | Reason::IdleTimeout => self.worker_failed(),
+            _ => self.lease = None,
+        }
     }
 
     /// A tunnel took over; it ends without an answer's end.
@@ -208,7 +260,12 @@ impl Exchange {
     }
 
     fn own_answer(mut self: Box<Self>, answer: Response<Bytes>) -> Response<DownstreamBody> {
-        let (mut parts, body) = answer.into_parts();
+        let (mut parts, mut body) = answer.into_parts();
+        if self.is_head {
+            // hyper leaves the body out of an HTTP/1 answer only.
+            let length = std::mem::take(&mut body).len();
+            parts.headers.insert(CONTENT_LENGTH, length.into());
+        }
         if let Some(id) = &self.request_id {
             parts.headers.insert(X_REQUEST_ID, id.clone());
         }

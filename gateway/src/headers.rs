@@ -14,7 +14,7 @@ mod upgrade;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, COOKIE, HOST, TE, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
 use penstock_config::Protocol;
 
@@ -82,6 +82,10 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &HeaderValue
     } else {
         None
     };
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // The length does not count beside it (RFC 9112 §6.3), and would where it ends.
+        headers.remove(CONTENT_LENGTH);
+    }
     hop_by_hop::remove_from_response(headers);
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);

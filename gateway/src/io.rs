@@ -17,7 +17,7 @@ use std::{
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use crate::{connection::Connection, rejection, small_writes::poll_write_pieces};
+use crate::{connection::Connection, linger::Linger, rejection, small_writes::poll_write_pieces};
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -35,6 +35,8 @@ pub(crate) struct DownstreamIo {
     prefix_end: usize,
     /// An answer of ours in place of one of hyper's, not yet written.
     replacement: Vec<u8>,
+    /// Once our side has ended and the client may still be sending.
+    linger: Option<Linger>,
 }
 
 impl DownstreamIo {
@@ -47,6 +49,7 @@ impl DownstreamIo {
             prefix_begin: 0,
             prefix_end: 0,
             replacement: Vec::new(),
+            linger: None,
         }
     }
 
@@ -192,6 +195,17 @@ impl AsyncWrite for DownstreamIo {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_write_replacement(cx))?;
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            this.linger = this
+                .connection
+                .as_deref()
+                .filter(|connection| connection.sends_body.load(Ordering::Relaxed))
+                .map(|connection| Linger::new(connection.thread.clock()));
+        }
+        match &mut this.linger {
+            Some(linger) => linger.poll(&mut this.stream, cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `connection`, `io` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 1 | `listener`, `connection`, `io`, `linger` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head` | a request that must not be passed on is refused |
 //! | 4 | `route`, `table` | host and path name the service; the split, or the host, names the deployment |
@@ -28,6 +28,7 @@ mod admission;
 mod client_gone;
 mod clock;
 mod connection;
+mod dead_peer;
 mod deployment;
 mod exchange;
 mod fleet;
@@ -36,6 +37,7 @@ mod grpc;
 mod headers;
 mod io;
 mod lease;
+mod linger;
 mod listener;
 mod load;
 mod metrics;

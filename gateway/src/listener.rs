@@ -19,7 +19,9 @@ use pingora_core::{
     server::{Fds, ListenFds, ShutdownWatch},
     services::{Service as _, listening::Service},
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::dead_peer;
 
 /// Connections the kernel holds for us until they are accepted; it lowers this to `somaxconn`.
 const BACKLOG: i32 = 65_535;
@@ -48,6 +50,7 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Bound> {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
+        dead_peer::watch(SockRef::from(&socket))?;
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
         }

@@ -48,15 +48,19 @@ impl Wanted {
             .then(|| Self::H1(hyper::upgrade::on(request)))
     }
 
+    /// Whether `response` agrees to an upgrade that was asked for.
+    pub(crate) fn is_accepted_by<B>(response: &Response<B>) -> bool {
+        let status = response.status();
+        status == StatusCode::SWITCHING_PROTOCOLS
+            || (response.version() == Version::HTTP_2 && status.is_success())
+    }
+
     /// If the worker agreed: both ends, and the status the client must see.
     pub(crate) fn accepted(
         self,
         response: &mut Response<Incoming>,
     ) -> Option<(OnUpgrade, OnUpgrade, StatusCode)> {
-        let status = response.status();
-        let agreed = status == StatusCode::SWITCHING_PROTOCOLS
-            || (response.version() == Version::HTTP_2 && status.is_success());
-        if !agreed {
+        if !Self::is_accepted_by(response) {
             return None;
         }
         let upstream = hyper::upgrade::on(&mut *response);

@@ -58,7 +58,7 @@ pub(crate) async fn handle(
         .thread
         .logs_access()
         .then(|| Box::new(LoggedHead::of(&request)));
-    let mut exchange = Box::new(Exchange::begin(&connection, request.headers(), logged));
+    let mut exchange = Box::new(Exchange::begin(&connection, &request, logged));
     match forward(&mut exchange, &connection, request).await {
         Ok(forwarded) => Ok(pass_on(exchange, &connection, forwarded)),
         Err(Failure::Refused(refusal)) => Ok(exchange.refuse(&refusal)),
@@ -87,15 +87,7 @@ async fn forward(
     ));
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, has_body);
-    if framing == Framing::Contradictory {
-        return Err(Refusal::new(
-            Reason::BadRequest,
-            "both Content-Length and Transfer-Encoding",
-        )
-        .into());
-    }
-    let host =
-        headers::check_request(&parts).map_err(|error| Refusal::new(Reason::BadRequest, error))?;
+    let host = check_head(framing, &parts)?;
     let (service, deployment) = route(connection, &host, &parts)?;
     let spec = Arc::clone(&service.spec);
     check_length(&body, spec.max_body_bytes)?;
@@ -138,6 +130,15 @@ async fn forward(
         idle: spec.timeouts.idle,
         close: framing == Framing::Unseen,
     })
+}
+
+/// The host of a request that may be passed on.
+fn check_head(framing: Framing, parts: &Parts) -> Result<HeaderValue, Refusal> {
+    let host = match framing {
+        Framing::Contradictory => Err("both Content-Length and Transfer-Encoding"),
+        Framing::Clear | Framing::Unseen => headers::check_request(parts),
+    };
+    host.map_err(|error| Refusal::new(Reason::BadRequest, error))
 }
 
 fn route(
@@ -248,7 +249,7 @@ async fn send(
         let has_it = exchange
             .upload
             .as_ref()
-            .map_or(begun, |upload| upload.progress().max(begun));
+            .map_or(begun, |upload| upload.moved().max(begun));
         let (until, reason) =
             exchange.sooner(has_it + timeouts.first_byte, Reason::FirstByteTimeout);
         tokio::select! {
@@ -259,7 +260,7 @@ async fn send(
                 Err(SendError::Broken(error)) => Err(broken(exchange, &error)),
             },
             () = sleep_until(clock.instant(until)) => {
-                let progressed = exchange.upload.as_ref().is_some_and(|upload| upload.progress() > has_it);
+                let progressed = exchange.upload.as_ref().is_some_and(|upload| upload.moved() > has_it);
                 if !progressed || reason != Reason::FirstByteTimeout {
                     return Err(timed_out(reason, timeouts.first_byte).into());
                 }
@@ -303,15 +304,22 @@ fn broken(exchange: &Exchange, error: &hyper::Error) -> Failure {
     }
 }
 
-/// A worker that switches protocols unasked cannot be followed.
+/// A worker that switches protocols unasked cannot be followed. One that answers an extended
+/// CONNECT by an ordinary success cannot either: the client would take it for an open tunnel.
 fn check_answer(answer: &Answer, wanted: Option<&Wanted>) -> Result<(), Refusal> {
-    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && wanted.is_none() {
-        return Err(Refusal::new(
-            Reason::BadUpstreamResponse,
-            "the worker switched protocols unasked",
-        ));
-    }
-    Ok(())
+    let status = answer.response.status();
+    let detail = match wanted {
+        None if status == StatusCode::SWITCHING_PROTOCOLS => {
+            "the worker switched protocols unasked"
+        }
+        Some(Wanted::H2(..))
+            if status.is_success() && !Wanted::is_accepted_by(&answer.response) =>
+        {
+            "the worker did not switch protocols"
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(Reason::BadUpstreamResponse, detail))
 }
 
 /// Turns the worker's answer into the client's.

@@ -36,6 +36,8 @@ pub(crate) fn replacement(connection: &Connection, answer: &[u8]) -> Option<Vec<
     }
     connection.head.lock().clear();
     connection.expects_head.store(false, Ordering::Relaxed);
+    // What follows what cannot be read may be anything.
+    connection.sends_body.store(true, Ordering::Relaxed);
     connection.thread.shared.unrouted.request(&Settled {
         status: reason.status().as_u16(),
         reason: Some(reason),

@@ -41,7 +41,7 @@ pub(crate) struct ClientBody {
 pub(crate) struct Upload {
     connection: Arc<Connection>,
     bytes: AtomicU64,
-    progress_ms: AtomicU64,
+    moved_ms: AtomicU64,
     ended: AtomicBool,
     failure: AtomicU8,
 }
@@ -74,7 +74,7 @@ impl UpstreamBody {
         let upload = Arc::new(Upload {
             connection: Arc::clone(connection),
             bytes: AtomicU64::new(0),
-            progress_ms: AtomicU64::new(millis(connection.thread.now())),
+            moved_ms: AtomicU64::new(millis(connection.thread.now())),
             ended: AtomicBool::new(false),
             failure: AtomicU8::new(0),
         });
@@ -105,9 +105,14 @@ impl Upload {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// When the client last sent something.
-    pub(crate) fn progress(&self) -> Duration {
-        Duration::from_millis(self.progress_ms.load(Ordering::Relaxed))
+    /// When something last moved: a piece of this body or, since there is an answer, of that.
+    pub(crate) fn moved(&self) -> Duration {
+        Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
+    }
+
+    /// A piece of either body moves.
+    pub(crate) fn moves(&self, now: Duration) {
+        self.moved_ms.store(millis(now), Ordering::Relaxed);
     }
 
     /// Why it ended early, if it did.
@@ -129,6 +134,7 @@ impl Upload {
         self.ended.store(true, Ordering::Relaxed);
         // What the client sends from now on is the next request.
         self.connection.expects_head.store(true, Ordering::Relaxed);
+        self.connection.sends_body.store(false, Ordering::Relaxed);
     }
 }
 
@@ -155,23 +161,22 @@ impl ClientBody {
         if sent > self.max_bytes {
             return self.upload.fail(UploadFailure::TooLarge);
         }
-        self.upload
-            .progress_ms
-            .store(millis(self.clock().now()), Ordering::Relaxed);
+        self.upload.moves(self.clock().now());
         if self.incoming.is_end_stream() {
             self.upload.end();
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// The client sends nothing right now: fails once that has lasted for `idle`.
+    /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has
+    /// sent nothing either. A client may well listen for long before it goes on.
     fn poll_stalled(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
         let clock = self.clock();
         let since = *self.waiting_since.get_or_insert_with(|| clock.now());
-        let deadline = clock.instant(since + self.idle);
+        let deadline = clock.instant(since.max(self.upload.moved()) + self.idle);
         loop {
             let sleep = self
                 .sleep

@@ -72,6 +72,7 @@ pub(crate) fn framing(connection: &Connection, request: &Parts, has_body: bool) 
     head.clear();
     // What follows is this request's body, or the next head.
     connection.expects_head.store(!has_body, Ordering::Relaxed);
+    connection.sends_body.store(has_body, Ordering::Relaxed);
     framing
 }
 

@@ -101,13 +101,20 @@ impl WorkerBody {
         self.waiting_since = None;
         match frame {
             Some(Ok(frame)) => {
+                // A body that never pauses never waits for the timer.
+                if let Some(reason) = self.exchange.overdue() {
+                    return Poll::Ready(self.fail(reason));
+                }
                 self.exchange.sent(frame.data_ref().map_or(0, Bytes::len));
                 if self.incoming.is_end_stream() {
                     self.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => Poll::Ready(self.fail(Reason::UpstreamReset)),
+            Some(Err(_)) => {
+                let reason = self.exchange.upload_failure();
+                Poll::Ready(self.fail(reason.unwrap_or(Reason::UpstreamReset)))
+            }
             None => {
                 self.end();
                 Poll::Ready(None)
@@ -115,15 +122,13 @@ impl WorkerBody {
         }
     }
 
-    /// The worker sends nothing right now: fails once that has lasted for `idle`, or when the
-    /// whole exchange has lasted too long.
+    /// The worker sends nothing right now: fails once that has lasted for `idle` and the client has
+    /// sent nothing either, or when the whole exchange has lasted too long.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
         let clock = self.exchange.clock();
         let since = *self.waiting_since.get_or_insert_with(|| clock.now());
-        let (deadline, reason) = match self.exchange.deadline {
-            Some((deadline, reason)) if deadline < since + self.idle => (deadline, reason),
-            _ => (since + self.idle, Reason::IdleTimeout),
-        };
+        let since = since.max(self.exchange.upload_moved());
+        let (deadline, reason) = self.exchange.sooner(since + self.idle, Reason::IdleTimeout);
         let deadline = clock.instant(deadline);
         loop {
             let sleep = self
@@ -153,7 +158,7 @@ impl WorkerBody {
         self.failed = true;
         self.handback = None;
         self.exchange.broke_off(reason);
-        if !self.exchange.is_grpc {
+        if !self.exchange.takes_grpc_status() {
             return Some(Err(CutOff(reason)));
         }
         let mut trailers = HeaderMap::with_capacity(2);

@@ -4,7 +4,7 @@
 use http::Method;
 
 use crate::support::{
-    client::{RawConnection, by_pieces, full},
+    client::{Client, RawConnection, by_pieces, empty, full},
     fake::FakeWorker,
     penstock::Penstock,
 };
@@ -163,4 +163,33 @@ async fn a_client_that_ends_in_the_middle_of_its_head_is_forgotten() {
         client.read_to_end().await;
     }
     assert_untouched(&worker, &penstock).await;
+}
+
+#[tokio::test]
+async fn a_long_body_that_nobody_wants_does_not_cost_the_client_its_answer() {
+    const LENGTH: usize = 20_000_000;
+    let (worker, penstock) = start().await;
+    // As many clients do, this one sends everything before it reads anything.
+    let mut client = RawConnection::open(penstock.address).await;
+    client
+        .write(format!(
+            "POST / HTTP/1.1\r\nhost: nowhere\r\ncontent-length: {LENGTH}\r\n\r\n"
+        ))
+        .await;
+    client.write(vec![0; LENGTH]).await;
+    let answer = client.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer:?}");
+    assert_untouched(&worker, &penstock).await;
+}
+
+#[tokio::test]
+async fn the_answer_to_a_head_has_no_body_in_either_version() {
+    let (_worker, penstock) = start().await;
+    let client = Client::new(penstock.address, "nowhere");
+    for client in [client.clone(), client.h2()] {
+        let answer = client.send(Method::HEAD, "/", empty()).await.whole().await;
+        assert_eq!((answer.status.as_u16(), answer.reason()), (404, "no_route"));
+        assert_ne!(answer.header("content-length"), "0");
+        assert!(answer.body.is_empty(), "{}", answer.text());
+    }
 }

@@ -64,6 +64,20 @@ async fn an_answer_shorter_than_its_length_is_seen_to_break_off() {
 }
 
 #[tokio::test]
+async fn a_chunked_answer_that_also_names_a_length_is_taken_by_its_chunks() {
+    let bytes = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n\
+                 5\r\nhello\r\n0\r\n\r\n";
+    let worker = ScriptedWorker::start(bytes).await;
+    let penstock = start(&worker, "http1").await;
+    let client = penstock.client("chat");
+    for client in [client.clone(), client.h2()] {
+        let answer = client.get("/").await;
+        assert_eq!(answer.text(), "hello");
+        assert_eq!(answer.header("content-length"), "");
+    }
+}
+
+#[tokio::test]
 async fn a_post_is_sent_once_to_an_http2_worker_that_answers_garbage() {
     let worker = ScriptedWorker::start("garbage in place of frames").await;
     let penstock = start(&worker, "h2").await;

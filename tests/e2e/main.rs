@@ -11,6 +11,7 @@ mod bad_input;
 mod bad_workers;
 mod balancing;
 mod client_leaves;
+mod clocks;
 mod cold_start;
 mod commands;
 mod crash;

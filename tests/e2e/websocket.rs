@@ -11,7 +11,7 @@ use tokio_tungstenite::{
 };
 
 use crate::support::{
-    client::{over_h1, over_h2},
+    client::{extended_connect, over_h1, over_h2},
     fake::{Behaviour, FakeWorker},
     penstock::Penstock,
     soon,
@@ -77,6 +77,18 @@ async fn messages_of_every_size_and_kind_come_back() {
     worker
         .until("it is closed", |seen| seen.finished == 1)
         .await;
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_success_that_is_no_switch_does_not_look_like_an_open_socket_over_http2() {
+    let (_worker, penstock) = start().await;
+    let (_connection, answer) = extended_connect(&penstock.client("chat"), "/no-socket").await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(
+        answer.headers()["x-penstock-reason"],
+        "bad_upstream_response"
+    );
     penstock.until_load("chat", 0, 0).await;
 }
 

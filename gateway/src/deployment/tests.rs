@@ -237,3 +237,18 @@ fn threads_that_take_wait_and_give_up_lose_no_place() {
     assert_eq!(deployment.queue.len(), 0);
     assert_eq!(deployment.report(Duration::ZERO).workers[0].in_flight, 0);
 }
+
+#[test]
+fn a_request_that_was_routed_just_before_its_deployment_was_removed_does_not_wait_for_nothing() {
+    let fixture = Fixture::new(1);
+    let deployment = fixture.deployment(Phase::Warm, &READY);
+    deployment.retire();
+    let late = refused(deployment.admit(10, &[], Duration::ZERO));
+    assert_eq!(late, Reason::NoRoute);
+    // It may come back.
+    deployment.apply(
+        &fixture.fleet(Phase::Warm, &READY),
+        Balance::LeastConnections,
+    );
+    drop(leased(deployment.admit(10, &[], Duration::ZERO)));
+}

@@ -128,6 +128,7 @@ fn a_response_loses_the_workers_connection_and_gets_the_id() {
     let worker = [
         ("connection", "close"),
         ("transfer-encoding", "chunked"),
+        ("content-length", "2"),
         ("content-type", "text/event-stream"),
         ("trailer", "grpc-status"),
         ("x-request-id", "the worker's"),

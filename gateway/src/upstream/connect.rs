@@ -3,9 +3,10 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::small_writes::SmallWrites;
+use crate::{dead_peer, small_writes::SmallWrites};
 
 /// Connects within `timeout`. Errors are worded for people.
 pub(super) async fn connect(
@@ -13,7 +14,7 @@ pub(super) async fn connect(
     timeout: Duration,
 ) -> Result<TokioIo<SmallWrites<TcpStream>>, String> {
     let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
-        Ok(stream) => stream.and_then(without_delay),
+        Ok(stream) => stream.and_then(prepared),
         Err(_) => return Err(format!("no connection to {address} within {timeout:?}")),
     };
     stream
@@ -22,7 +23,8 @@ pub(super) async fn connect(
 }
 
 /// Small writes (a token, a header) must leave at once.
-fn without_delay(stream: TcpStream) -> io::Result<TcpStream> {
+fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
+    dead_peer::watch(SockRef::from(&stream))?;
     Ok(stream)
 }

@@ -14,6 +14,9 @@ type Sender = http1::SendRequest<UpstreamBody>;
 /// bound of 400 KiB would let a hundred clients that do not read hold 100 MB.
 const BUFFER_MAX: usize = 32 * 1024;
 
+/// A connection that takes no request within this time is given up.
+const READY_WITHIN: Duration = Duration::from_millis(20);
+
 /// A connection that no request uses.
 pub(super) struct IdleConnection {
     sender: Sender,
@@ -45,6 +48,15 @@ pub(crate) enum Handback {
     },
 }
 
+/// Whether another request can be sent: at once, but for a connection that is just closing, or whose
+/// worker answered and does not read the rest of the request before.
+async fn is_ready(sender: &mut Sender) -> bool {
+    sender.is_ready()
+        || tokio::time::timeout(READY_WITHIN, sender.ready())
+            .await
+            .is_ok_and(|ready| ready.is_ok())
+}
+
 impl Upstreams {
     pub(super) async fn send_h1(
         &self,
@@ -54,8 +66,7 @@ impl Upstreams {
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
         while let Some(mut sender) = self.take_idle(worker) {
-            // Ready at once but for a connection that is just closing.
-            if sender.ready().await.is_err() {
+            if !is_ready(&mut sender).await {
                 continue;
             }
             match sender.try_send_request(request).await {

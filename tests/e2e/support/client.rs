@@ -20,7 +20,7 @@ use super::{Task, soon};
 
 pub(crate) use raw::RawConnection;
 pub(crate) use sse::Events;
-pub(crate) use websocket::{over_h1, over_h2};
+pub(crate) use websocket::{extended_connect, over_h1, over_h2};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Body = BoxBody<Bytes, BoxError>;

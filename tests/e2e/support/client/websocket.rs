@@ -1,7 +1,7 @@
 //! WebSockets over both versions of HTTP.
 
-use http::Method;
-use hyper::{ext::Protocol, upgrade::Upgraded};
+use http::{Method, Response};
+use hyper::{body::Incoming, ext::Protocol, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -33,6 +33,21 @@ pub(crate) async fn over_h2(
     client: &Client,
     path: &str,
 ) -> (Connection, WebSocketStream<TokioIo<Upgraded>>) {
+    let (connection, response) = extended_connect(client, path).await;
+    assert_eq!(response.status(), 200);
+    let io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    let config = Some(websocket_config());
+    (
+        connection,
+        WebSocketStream::from_raw_socket(io, Role::Client, config).await,
+    )
+}
+
+/// The answer to an extended CONNECT, whatever it is.
+pub(crate) async fn extended_connect(
+    client: &Client,
+    path: &str,
+) -> (Connection, Response<Incoming>) {
     let client = client.h2();
     let mut connection = client.connect().await.unwrap();
     // An answer proves that the other side's settings have come, extended CONNECT among them.
@@ -52,11 +67,5 @@ pub(crate) async fn over_h2(
     let response = soon("the handshake", connection.send(request))
         .await
         .unwrap();
-    assert_eq!(response.status(), 200);
-    let io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
-    let config = Some(websocket_config());
-    (
-        connection,
-        WebSocketStream::from_raw_socket(io, Role::Client, config).await,
-    )
+    (connection, response)
 }
