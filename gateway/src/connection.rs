@@ -87,7 +87,7 @@ pub(crate) struct Connection {
     /// Whether the client may still be sending a body that nobody has read (HTTP/1 only).
     pub(crate) sends_body: AtomicBool,
     /// Requests begun and not finished.
-    active: AtomicU32,
+    in_flight: AtomicU32,
     /// When it last became idle, or when the first byte of the current head came; ms of the clock.
     since: AtomicU64,
     /// Whether `since` is the start of a head.
@@ -107,7 +107,7 @@ impl Connection {
             head: Mutex::new(Vec::new()),
             expects_head: AtomicBool::new(true),
             sends_body: AtomicBool::new(false),
-            active: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
             since: AtomicU64::new(millis(now)),
             head_began: AtomicBool::new(false),
         }
@@ -115,7 +115,7 @@ impl Connection {
 
     /// Bytes came in.
     pub(crate) fn bytes_read(&self) {
-        if !self.is_active() && !self.head_began() {
+        if !self.is_serving() && !self.head_began() {
             self.since
                 .store(millis(self.thread.now()), Ordering::Relaxed);
             self.head_began.store(true, Ordering::Relaxed);
@@ -124,19 +124,19 @@ impl Connection {
 
     /// A request head is complete.
     pub(crate) fn request_began(&self) {
-        self.active.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.head_began.store(false, Ordering::Relaxed);
     }
 
     /// A request is over.
     pub(crate) fn request_ended(&self, now: Duration) {
         self.since.store(millis(now), Ordering::Relaxed);
-        self.active.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether a request is being served.
-    pub(crate) fn is_active(&self) -> bool {
-        self.active.load(Ordering::Relaxed) > 0
+    pub(crate) fn is_serving(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a head has begun and is not complete.
@@ -146,7 +146,7 @@ impl Connection {
 
     /// When the connection is to be closed if nothing changes; `None` while a request is served.
     fn deadline(&self, limits: &RequestLimits) -> Option<Duration> {
-        if self.is_active() {
+        if self.is_serving() {
             return None;
         }
         let since = Duration::from_millis(self.since.load(Ordering::Relaxed));

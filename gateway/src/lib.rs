@@ -4,14 +4,14 @@
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `connection`, `io`, `linger` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 1 | `listener`, `connection`, `io`, `linger`, `dead_peer` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head` | a request that must not be passed on is refused |
 //! | 4 | `route`, `table` | host and path name the service; the split, or the host, names the deployment |
 //! | 5 | `admission`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
 //! | 7 | `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
-//! | 8 | `response_body`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
+//! | 8 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 9 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
 //! What the gateway answers itself is made in `problem` from a `refusal` with its `reason`.
@@ -60,6 +60,7 @@ mod table;
 mod thread;
 mod trusted;
 mod tunnel;
+mod unread;
 mod upstream;
 mod worker;
 

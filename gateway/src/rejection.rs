@@ -13,7 +13,7 @@ const OUR_FIELDS: [&[u8]; 2] = [b"x-request-id:", b"x-penstock-reason:"];
 
 /// What to write instead of `answer`, if hyper made it.
 pub(crate) fn replacement(connection: &Connection, answer: &[u8]) -> Option<Vec<u8>> {
-    if connection.h2 || connection.is_active() || !connection.head_began() {
+    if connection.h2 || connection.is_serving() || !connection.head_began() {
         return None;
     }
     let status = answer

@@ -77,10 +77,7 @@ pub(super) async fn complete(
     State(engine): State<Arc<Engine>>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let request = engine.begin();
-    if request.must_fail() {
-        return Err(ApiError::asked_to_fail());
-    }
+    let request = engine.begin().unless_it_must_fail()?;
     let chat: ChatRequest = parse(&body)?;
     engine.check_model(chat.model.as_deref())?;
     let texts: Vec<String> = chat.messages.iter().map(Message::text).collect();

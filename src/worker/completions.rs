@@ -49,10 +49,7 @@ pub(super) async fn complete(
     State(engine): State<Arc<Engine>>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let request = engine.begin();
-    if request.must_fail() {
-        return Err(ApiError::asked_to_fail());
-    }
+    let request = engine.begin().unless_it_must_fail()?;
     let completion: CompletionRequest = parse(&body)?;
     engine.check_model(completion.model.as_deref())?;
     let prompt_tokens = completion.prompt.tokens();

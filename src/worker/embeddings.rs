@@ -75,10 +75,7 @@ pub(super) async fn embed(
     State(engine): State<Arc<Engine>>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let request = engine.begin();
-    if request.must_fail() {
-        return Err(ApiError::asked_to_fail());
-    }
+    let request = engine.begin().unless_it_must_fail()?;
     let embedding: EmbeddingRequest = parse(&body)?;
     engine.check_model(embedding.model.as_deref())?;
     let dimensions = embedding.dimensions.unwrap_or(DIMENSIONS);

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     WorkerArgs,
+    api::ApiError,
     text::{self, Words},
 };
 
@@ -131,11 +132,12 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Whether `--fail-after` wants this one to fail.
-    pub(super) fn must_fail(&self) -> bool {
-        self.engine
-            .fail_after
-            .is_some_and(|served| self.number > served)
+    /// The request, or the error that `--fail-after` wants.
+    pub(super) fn unless_it_must_fail(self) -> Result<Self, ApiError> {
+        match self.engine.fail_after {
+            Some(served) if self.number > served => Err(ApiError::asked_to_fail()),
+            _ => Ok(self),
+        }
     }
 
     /// Counts the request as answered to its end.

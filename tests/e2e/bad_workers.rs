@@ -5,17 +5,13 @@ use http::Method;
 use crate::support::{client::full, penstock::Penstock, scripted::ScriptedWorker};
 
 async fn start(worker: &ScriptedWorker, protocol: &str) -> Penstock {
-    Penstock::start(&format!(
+    let settings = format!(
         r#"
-        [services.chat]
         protocol = "{protocol}"
         timeouts = {{ first_byte = "500ms", idle = "500ms" }}
-        [services.chat.deployments.main]
-        static = {{ addresses = ["{}"] }}
-        "#,
-        worker.address
-    ))
-    .await
+        "#
+    );
+    Penstock::before(worker.address, &settings).await
 }
 
 #[tokio::test]

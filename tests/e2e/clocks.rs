@@ -23,17 +23,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 async fn start(protocol: &str, timeout: &str) -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
-    let config = format!(
+    let settings = format!(
         r#"
-        [services.chat]
         protocol = "{protocol}"
         timeouts = {{ {timeout} = "{LIMIT:?}" }}
-        [services.chat.deployments.main]
-        static = {{ addresses = ["{}"] }}
-        "#,
-        worker.address
+        "#
     );
-    let penstock = Penstock::start(&config).await;
+    let penstock = Penstock::before(worker.address, &settings).await;
     (worker, penstock)
 }
 

@@ -14,16 +14,8 @@ use crate::support::{
 
 async fn start(protocol: &str) -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
-    let config = format!(
-        r#"
-        [services.chat]
-        protocol = "{protocol}"
-        [services.chat.deployments.main]
-        static = {{ addresses = ["{}"] }}
-        "#,
-        worker.address
-    );
-    let penstock = Penstock::start(&config).await;
+    let settings = format!("protocol = \"{protocol}\"");
+    let penstock = Penstock::before(worker.address, &settings).await;
     (worker, penstock)
 }
 

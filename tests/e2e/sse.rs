@@ -14,16 +14,8 @@ async fn start(protocol: &str) -> (FakeWorker, Penstock) {
     worker
         .on("/events", Behaviour::Events)
         .on("/cut", Behaviour::CutOff);
-    let config = format!(
-        r#"
-        [services.chat]
-        protocol = "{protocol}"
-        [services.chat.deployments.main]
-        static = {{ addresses = ["{}"] }}
-        "#,
-        worker.address
-    );
-    let penstock = Penstock::start(&config).await;
+    let settings = format!("protocol = \"{protocol}\"");
+    let penstock = Penstock::before(worker.address, &settings).await;
     (worker, penstock)
 }
 

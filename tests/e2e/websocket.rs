@@ -20,16 +20,8 @@ use crate::support::{
 async fn start() -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
     worker.on("/ws", Behaviour::WebSocket);
-    let config = format!(
-        r#"
-        [services.chat]
-        timeouts = {{ first_byte = "500ms", idle = "500ms", total = "500ms" }}
-        [services.chat.deployments.main]
-        static = {{ addresses = ["{}"] }}
-        "#,
-        worker.address
-    );
-    let penstock = Penstock::start(&config).await;
+    let settings = r#"timeouts = { first_byte = "500ms", idle = "500ms", total = "500ms" }"#;
+    let penstock = Penstock::before(worker.address, settings).await;
     (worker, penstock)
 }
 

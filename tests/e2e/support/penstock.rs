@@ -58,7 +58,20 @@ impl Penstock {
         Self::start_in(tempfile::tempdir().unwrap(), config).await
     }
 
-    /// The same in a folder that the test has prepared.
+    /// One with the service `chat`, which has these settings and this one worker.
+    pub(crate) async fn before(worker: SocketAddr, settings: &str) -> Self {
+        Self::start(&format!(
+            r#"
+            [services.chat]
+            {settings}
+            [services.chat.deployments.main]
+            static = {{ addresses = ["{worker}"] }}
+            "#
+        ))
+        .await
+    }
+
+    /// Starts it in a folder that the test has prepared.
     pub(crate) async fn start_in(dir: TempDir, config: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mark = format!(
