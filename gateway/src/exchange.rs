@@ -27,6 +27,7 @@ use crate::{
     request_body::{Upload, UploadFailure},
     request_head::LoggedHead,
     response_body::DownstreamBody,
+    thread::Thread,
     upstream::Handback,
 };
 
@@ -98,6 +99,16 @@ impl Exchange {
         }
     }
 
+    /// The thread it lives on.
+    pub(crate) fn thread(&self) -> Arc<Thread> {
+        Arc::clone(&self.connection.thread)
+    }
+
+    /// Whether the client speaks HTTP/2.
+    pub(crate) fn is_h2(&self) -> bool {
+        self.connection.h2
+    }
+
     /// The gateway's clock.
     pub(crate) fn clock(&self) -> Clock {
         self.connection.thread.clock()
@@ -127,12 +138,12 @@ impl Exchange {
         (self.connection.thread.now() >= deadline).then_some(reason)
     }
 
-    /// When something last moved while the request's body is being sent; zero when it is not.
+    /// When a piece of the request's body last moved; zero when it has none. A worker's silence counts
+    /// from then at the earliest.
     pub(crate) fn upload_moved(&self) -> Duration {
-        match &self.upload {
-            Some(upload) if !upload.ended() => upload.moved(),
-            _ => Duration::ZERO,
-        }
+        self.upload
+            .as_ref()
+            .map_or(Duration::ZERO, |upload| upload.moved())
     }
 
     /// What to call it when the request's body was not sent to its end, through no fault of the

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -10,11 +11,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use crate::{
     exchange::Exchange, grpc::GRPC_STATUS, problem::X_PENSTOCK_REASON, reason::Reason,
-    upstream::Handback,
+    unread::Slot, upstream::Handback,
 };
 
 /// The body of any answer.
@@ -27,7 +29,7 @@ pub(crate) enum DownstreamBody {
         _exchange: Option<Box<Exchange>>,
     },
     /// A worker's answer, as it comes.
-    Streamed(Box<WorkerBody>),
+    Streamed(Arc<Mutex<Slot>>),
 }
 
 /// What a worker sends, counted and timed.
@@ -74,6 +76,9 @@ impl DownstreamBody {
         handback: Handback,
         idle: Duration,
     ) -> Self {
+        // Over HTTP/2 a client can keep the body from ever being asked for.
+        let watched = exchange.is_h2().then(|| exchange.thread());
+        let given_since = Some(exchange.clock().now());
         let mut body = WorkerBody {
             incoming,
             exchange,
@@ -86,11 +91,50 @@ impl DownstreamBody {
         if body.incoming.is_end_stream() {
             body.end();
         }
-        Self::Streamed(Box::new(body))
+        let slot = Arc::new(Mutex::new(Slot {
+            body: Some(body),
+            given_since,
+            watched: watched.is_some(),
+        }));
+        if let Some(thread) = watched {
+            thread.unread.watch(&slot);
+        }
+        Self::Streamed(slot)
     }
 }
 
+/// Asks the body for its next piece, and notes whose turn it is then: the client's, which is to
+/// take the piece, or the worker's, which is to send one.
+fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult> {
+    let mut held = slot.lock();
+    let Some(body) = &mut held.body else {
+        return Poll::Ready(Some(Err(CutOff(Reason::IdleTimeout))));
+    };
+    let polled = body.poll(cx);
+    if polled.is_pending() || body.is_over() {
+        held.given_since = None;
+        return polled;
+    }
+    let thread = body.exchange.thread();
+    held.given_since = Some(thread.now());
+    if !held.watched {
+        held.watched = true;
+        thread.unread.watch(slot);
+    }
+    polled
+}
+
 impl WorkerBody {
+    /// The longest silence, in either direction.
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// Whether nothing comes after what was handed out.
+    fn is_over(&self) -> bool {
+        self.failed || self.incoming.is_end_stream()
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
         if self.failed {
             return Poll::Ready(None);
@@ -179,21 +223,24 @@ impl Body for DownstreamBody {
         match self.get_mut() {
             Self::Own { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
             Self::Own { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Streamed(body) => body.poll(cx),
+            Self::Streamed(slot) => poll_slot(slot, cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own { bytes, .. } => bytes.is_empty(),
-            Self::Streamed(body) => body.failed || body.incoming.is_end_stream(),
+            Self::Streamed(slot) => slot.lock().body.as_ref().is_some_and(WorkerBody::is_over),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streamed(body) => body.incoming.size_hint(),
+            Self::Streamed(slot) => match &slot.lock().body {
+                Some(body) => body.incoming.size_hint(),
+                None => SizeHint::default(),
+            },
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     thread::{Shared, Thread},
 };
 
-/// How often a thread looks for upstream connections that have been idle for too long.
+/// How often a thread clears away what has been idle for too long.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// What a thread is told.
@@ -163,7 +163,7 @@ async fn run(thread: Arc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>
                 Some(Command::Drain(timeout)) => return drain(&thread, timeout).await,
                 None => return drain(&thread, Duration::ZERO).await,
             },
-            _ = sweep.tick() => thread.upstreams.sweep(thread.now()),
+            _ = sweep.tick() => thread.sweep(),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::{
     access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, report::Poke, table::Table,
-    trusted::TrustedProxies, upstream::Upstreams,
+    trusted::TrustedProxies, unread::Unread, upstream::Upstreams,
 };
 
 /// What all threads share.
@@ -61,6 +61,8 @@ pub(crate) struct Thread {
     pub(crate) shared: Arc<Shared>,
     /// This thread's connections to workers.
     pub(crate) upstreams: Upstreams,
+    /// This thread's answers that go on for a while.
+    pub(crate) unread: Unread,
     open: AtomicUsize,
     closed: Notify,
 }
@@ -72,6 +74,7 @@ impl Thread {
             index,
             shared,
             upstreams: Upstreams::default(),
+            unread: Unread::default(),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
         }
@@ -102,6 +105,13 @@ impl Thread {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.shared.open.fetch_add(1, Ordering::Relaxed);
         Open(Arc::clone(self))
+    }
+
+    /// Clears away what has been idle for too long.
+    pub(crate) fn sweep(&self) {
+        let now = self.now();
+        self.upstreams.sweep(now);
+        self.unread.sweep(now);
     }
 
     /// Downstream connections and tunnels that are open now.

@@ -194,3 +194,32 @@ async fn clients_that_leave_at_any_moment_leave_nothing_behind() {
     };
     tokio::join!(futures_util::future::join_all(again), full);
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_back_in_time() {
+    let worker = FakeWorker::start().await;
+    worker.on("/events", Behaviour::Events);
+    let config = format!(
+        r#"
+        [services.chat]
+        timeouts = {{ idle = "1s" }}
+        {}
+        "#,
+        fixed(worker.address, "max_concurrency = 1")
+    );
+    let penstock = Penstock::start(&config).await;
+    let client = penstock.client("chat");
+    for (number, client) in [client.clone(), client.h2()].into_iter().enumerate() {
+        let _reads_nothing = client.send(Method::GET, "/events", empty()).await;
+        // More than all buffers on the way hold.
+        let large = "x".repeat(1_000_000);
+        for _ in 0..64 {
+            worker.send_event(&large);
+        }
+        worker
+            .until("the request is given up", |seen| seen.aborted == number + 1)
+            .await;
+        penstock.until_load("chat", 0, 0).await;
+        assert_eq!(client.get("/").await.status, 200);
+    }
+}
