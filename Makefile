@@ -64,6 +64,10 @@ workers: tools ## Try real inference servers: NVIDIA Triton and Ray Serve under 
 bench: tools ## Measure
 	cargo bench --workspace --locked
 
+.PHONY: versus
+versus: build ## Measure beside nginx and HAProxy (apt-get install nginx haproxy wrk)
+	benches/versus/versus.py
+
 .PHONY: fmt
 fmt: ## Bring the code into form
 	cargo fmt --all

@@ -169,7 +169,17 @@ async fn run(thread: Arc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>
 }
 
 async fn drain(thread: &Thread, timeout: Duration) -> Drained {
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    let all_closed = async {
+        let mut closed = std::pin::pin!(thread.all_closed());
+        loop {
+            tokio::select! {
+                () = closed.as_mut() => return,
+                _ = sweep.tick() => thread.sweep(),
+            }
+        }
+    };
     // A thread without connections ends at once, whatever the timeout.
-    let _ = tokio::time::timeout(timeout, thread.all_closed()).await;
+    let _ = tokio::time::timeout(timeout, all_closed).await;
     Drained { cut: thread.open() }
 }
