@@ -16,9 +16,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use penstock_control::driver::process::{SUPERVISE, supervise};
 
-/// mimalloc, by measurement: see `benches/RESULTS.md`.
+/// jemalloc, by measurement: see `benches/RESULTS.md`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// L7 gateway for GPU inference workers, with the control service that scales them.
 #[derive(Parser)]
