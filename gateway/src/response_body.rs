@@ -78,7 +78,7 @@ impl DownstreamBody {
     ) -> Self {
         // Over HTTP/2 a client can keep the body from ever being asked for.
         let watched = exchange.is_h2().then(|| exchange.thread());
-        let given_since = Some(exchange.clock().now());
+        let given_since = watched.as_ref().map(|thread| thread.now());
         let mut body = WorkerBody {
             incoming,
             exchange,
@@ -111,7 +111,7 @@ fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult>
         return Poll::Ready(Some(Err(CutOff(Reason::IdleTimeout))));
     };
     let polled = body.poll(cx);
-    if polled.is_pending() || body.is_over() {
+    if matches!(polled, Poll::Pending | Poll::Ready(None)) || body.is_over() {
         held.given_since = None;
         return polled;
     }
