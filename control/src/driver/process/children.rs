@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rustix::process::{
-    Pid, WaitId, WaitIdOptions, WaitOptions, getsid, set_child_subreaper, waitid, waitpid,
+    Pid, WaitId, WaitIdOptions, WaitOptions, set_child_subreaper, waitid, waitpid,
 };
 
 use super::{
@@ -84,12 +84,14 @@ pub(crate) fn living_and_orphans() -> (Vec<Member>, Vec<Identity>) {
     let supervisors = SUPERVISORS.lock();
     let mut members = tree::all();
     let us = raw(rustix::process::getpid());
-    let session = getsid(None).map(raw);
+    // Read like the others' and not by `getsid`: 0 when our session began outside the container.
+    let session = members.iter().find(|member| member.id.pid == us);
+    let session = session.map(|us| us.session);
     let can_tell = ORPHANS_ARE_OURS.get() == Some(&true);
     let orphans = members.iter().filter(|member| {
         can_tell
             && member.parent == us
-            && session.is_ok_and(|session| member.session != session)
+            && session.is_some_and(|session| member.session != session)
             && !is_listed(supervisors.as_ref(), member.id.pid)
     });
     // The supervisor of a worker of some control below us that crashed is no orphan: it waits to
