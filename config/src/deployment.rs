@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::{DeploymentName, Protocol, Scaling};
+use crate::{DeploymentName, Protocol, Rollout, Scaling, WhenCold};
 
 /// One checked deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,12 @@ pub struct Deployment {
     pub host: String,
     /// Share of the service's traffic in relation to its siblings; 0 takes none.
     pub weight: u32,
+    /// Whether the split sends requests here at all; its own host always leads here.
+    pub takes_traffic: bool,
+    /// What becomes of its share while no worker is ready.
+    pub when_cold: WhenCold,
+    /// How its share is raised step by step; `None`: it has its weight.
+    pub rollout: Option<Rollout>,
     /// Most requests in flight on one worker; `None` for no limit.
     pub max_concurrency: Option<u32>,
     /// Whether a fresh worker is filled gently: 1, 2, 4, … at once.

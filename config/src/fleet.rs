@@ -6,7 +6,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+pub use self::latency::LatencyHistogram;
 use crate::{Deployment, DeploymentName, Service, ServiceName};
+
+mod latency;
 
 /// Everything the gateway needs to know, under a generation that increases with every change.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,9 @@ pub struct ServiceFleet {
 pub struct DeploymentFleet {
     /// What the user set.
     pub spec: Arc<Deployment>,
+    /// Its share of the service's traffic in force: `spec.weight`, unless an operator or a rollout
+    /// has set another one.
+    pub weight: u32,
     /// Whether requests may hope for a worker.
     pub phase: Phase,
     /// Workers that take requests or still finish some: ready and draining ones.
@@ -139,8 +145,21 @@ pub struct DeploymentLoad {
     pub wait: TimeHistogram,
     /// Times from getting a worker to the end of the answer.
     pub service_time: TimeHistogram,
+    /// How well requests that got a worker were answered.
+    pub outcomes: Outcomes,
     /// The workers this gateway knows, draining ones included.
     pub workers: Vec<WorkerLoad>,
+}
+
+/// How well a deployment answered. Mirrored copies do not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcomes {
+    /// Requests answered with a status below 500 (gRPC: without a server's error) to the end.
+    pub succeeded: u64,
+    /// Requests that the workers failed. Those that the client broke off count in neither.
+    pub failed: u64,
+    /// Times from getting a worker to the head of its answer, of those that succeeded.
+    pub first_byte: LatencyHistogram,
 }
 
 /// Load of one worker.

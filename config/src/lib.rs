@@ -20,33 +20,47 @@
 //! A new key is a field in `raw` and in the checked type, a line in `check`, and a line in
 //! `examples/full.toml`, which a test misses.
 
+mod access;
+mod balance;
 mod check;
 mod deployment;
 mod document;
 mod error;
 pub mod fleet;
+mod health;
 mod key_path;
 mod load;
+mod mirror;
 mod name;
 mod raw;
+mod request_key;
+mod rollout;
 mod scaling;
 mod schema;
 mod service;
 mod settings;
 mod shape;
+mod split;
 mod structure;
 mod suggest;
 pub mod units;
 
+pub use access::{Access, ApiKey, Limit, LimitKind};
+pub use balance::{Balance, Hash, Overflow};
 pub use deployment::{
     Deployment, Probe, ProbeKind, Probes, ProcessCommand, ProcessSpec, Source, StaticAddress,
 };
 pub use error::{ConfigError, ConfigErrors};
+pub use health::{Ejection, Retries};
 pub use load::{load, parse, watched_folders};
+pub use mirror::Mirror;
 pub use name::{DeploymentName, NameError, ServiceName};
+pub use request_key::KeySource;
+pub use rollout::Rollout;
 pub use scaling::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
 pub use schema::schema;
-pub use service::{Balance, Protocol, Queue, Service, Split, Timeouts};
+pub use service::{Protocol, Queue, Service, Timeouts};
 pub use settings::{
     AccessLog, Admin, Config, GatewaySettings, Gpus, Listener, LogFormat, RequestLimits, WorkerLogs,
 };
+pub use split::{MatchRule, Split, Sticky, WhenCold};

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::{Deployment, DeploymentName, ServiceName};
+use crate::{
+    Access, Balance, Deployment, DeploymentName, Ejection, Hash, KeySource, Limit, MatchRule,
+    Mirror, Retries, ServiceName, Split, Sticky,
+};
 
 /// One checked service. Equality means that nothing a user can set differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +24,23 @@ pub struct Service {
     pub balance: Balance,
     /// How a deployment is chosen.
     pub split: Split,
-    /// Bounds of the queue, for all deployments of the service together.
+    /// What requests are hashed by; always there when `balance` or `split` hashes.
+    pub hash: Option<Hash>,
+    /// Binds clients to a deployment; only with a split by weights.
+    pub sticky: Option<Sticky>,
+    /// Requests that go to a certain deployment; the first rule that fits counts.
+    pub matches: Vec<MatchRule>,
+    /// Copies of requests for another deployment.
+    pub mirror: Option<Mirror>,
+    /// When failing workers are taken out of picking.
+    pub ejection: Ejection,
+    /// When a failed request is sent again.
+    pub retries: Retries,
+    /// Who may use it.
+    pub access: Access,
+    /// How much may be used; all of them hold.
+    pub limits: Vec<Limit>,
+    /// Bounds and order of the queue, for all deployments of the service together.
     pub queue: Queue,
     /// The clocks of a request.
     pub timeouts: Timeouts,
@@ -29,22 +48,6 @@ pub struct Service {
     pub max_body_bytes: Option<u64>,
     /// The deployments by name; never empty.
     pub deployments: BTreeMap<DeploymentName, Arc<Deployment>>,
-}
-
-/// How a worker is picked within a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Balance {
-    /// Smooth weighted round robin.
-    RoundRobin,
-    /// The fewest in flight for its weight.
-    LeastConnections,
-}
-
-/// How the deployment of a request is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// By the deployments' weights, exact over any window (smooth weighted round robin).
-    Weights,
 }
 
 /// Protocol spoken to the workers.
@@ -56,13 +59,21 @@ pub enum Protocol {
     H2,
 }
 
-/// Bounds of a service's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Bounds and order of a service's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
     /// Most requests waiting at once.
     pub max_requests: usize,
     /// Longest wait for a worker.
     pub max_wait: Duration,
+    /// Classes of requests: one of a class counts as if it had come so much later. Requests of no
+    /// class are not delayed.
+    pub classes: BTreeMap<String, Duration>,
+    /// The header that names a request's class, in lower case.
+    pub class_header: Option<String>,
+    /// Requests with different keys get their turns alternately, however many one of them sends.
+    /// Requests without the key count as one. `None`: first come, first served.
+    pub fair_by: Option<KeySource>,
 }
 
 /// The clocks of a request. All of them stop once an upgrade was accepted.

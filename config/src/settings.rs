@@ -30,6 +30,9 @@ pub struct Config {
 pub struct Listener {
     /// IP address and port; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Whether every connection begins with a PROXY protocol header, version 1 or 2, that tells the
+    /// client's address.
+    pub proxy_protocol: bool,
 }
 
 /// The admin address and what control keeps.

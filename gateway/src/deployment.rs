@@ -10,10 +10,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_balancer::{Picker, Policy, Query};
+use penstock_balancer::{Overflow, Picker, Policy, Query};
 use penstock_config::{
     Balance, Deployment, DeploymentName, ServiceName, Source,
-    fleet::{DeploymentFleet, DeploymentLoad, Phase, WorkerState as State},
+    fleet::{DeploymentFleet, DeploymentLoad, Outcomes, Phase, WorkerState as State},
 };
 
 use crate::{
@@ -235,6 +235,7 @@ impl DeploymentState {
             no_capacity: self.no_capacity.load(Ordering::Relaxed),
             wait: self.wait.snapshot(),
             service_time: self.service_time.snapshot(),
+            outcomes: Outcomes::default(),
             workers: self
                 .view
                 .load()
@@ -287,6 +288,9 @@ impl View {
         let policy = match balance {
             Balance::RoundRobin => Policy::RoundRobin,
             Balance::LeastConnections => Policy::LeastConnections,
+            Balance::Random => Policy::Random,
+            Balance::Hash => Policy::Hash(Overflow::WhenFull),
+            Balance::PeakEwma => Policy::PeakEwma,
         };
         Self {
             spec: Arc::clone(&fleet.spec),

@@ -1,14 +1,10 @@
 //! Workers for tests of drivers and probes.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
-use penstock_config::{
-    Deployment, DownPace, Probes, Protocol, Scaling, Source, UpPace, fleet::WorkerId,
-};
+use penstock_config::{Deployment, Probes, Source, fleet::WorkerId};
 
 use super::NewWorker;
-
-const LONG: Duration = Duration::from_secs(60);
 
 /// A worker of `chat/stable` with this source, and with settings that do not matter.
 pub(crate) fn worker(slot: u32, source: Source) -> NewWorker {
@@ -22,37 +18,21 @@ pub(crate) fn worker(slot: u32, source: Source) -> NewWorker {
 }
 
 fn deployment(source: Source) -> Deployment {
+    let text = r#"
+        [[listeners]]
+        address = "127.0.0.1:0"
+        [services.chat.deployments.stable]
+        process.shell = "true"
+    "#;
+    let config = penstock_config::parse(text, Path::new("test.toml")).unwrap();
+    let deployment = &config.services["chat"].deployments["stable"];
     Deployment {
-        name: "stable".try_into().unwrap(),
-        host: "stable--chat.local.localhost".to_owned(),
-        weight: 1,
-        max_concurrency: None,
-        ramp: true,
-        protocol: Protocol::Http1,
         source,
         probes: Probes {
             startup: None,
             ready: None,
             live: None,
         },
-        start_timeout: LONG,
-        drain_timeout: LONG,
-        scaling: Scaling {
-            min: 0,
-            max: 1,
-            idle_timeout: LONG,
-            rules: Vec::new(),
-            up: UpPace {
-                percent: 100,
-                period: LONG,
-                burst_from_zero: false,
-            },
-            down: DownPace {
-                stable_for: LONG,
-                step: 1,
-                percent: 100,
-                period: LONG,
-            },
-        },
+        ..Deployment::clone(deployment)
     }
 }

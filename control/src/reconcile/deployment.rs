@@ -237,6 +237,7 @@ impl DeploymentState {
         workers.sort_unstable_by_key(|worker| worker.slot);
         DeploymentFleet {
             spec: Arc::clone(&self.spec),
+            weight: self.spec.weight,
             phase: self.phase.clone(),
             workers,
             start_estimate: self.starts.estimate(),

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use penstock_config::{
     Config, DeploymentName, ServiceName,
     fleet::{
-        DeploymentFleet, DeploymentLoad, FleetSnapshot, LoadReport, Phase, ServiceFleet,
+        DeploymentFleet, DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, Phase, ServiceFleet,
         TimeHistogram, WorkerId, WorkerLoad, WorkerState,
     },
 };
@@ -227,6 +227,7 @@ fn idle(service: &ServiceName, deployment: &DeploymentName) -> DeploymentLoad {
         no_capacity: 0,
         wait: TimeHistogram::default(),
         service_time: TimeHistogram::default(),
+        outcomes: Outcomes::default(),
         workers: Vec::new(),
     }
 }

@@ -12,8 +12,7 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use penstock_config::{
-    ConcurrencyRule, Deployment, DownPace, Gpus, Probes, ProcessCommand, ProcessSpec, Protocol,
-    Rule, Scaling, Source, UpPace, WorkerLogs, fleet::WorkerId,
+    Deployment, Gpus, Probes, ProcessCommand, ProcessSpec, Source, WorkerLogs, fleet::WorkerId,
 };
 use penstock_control::driver::{
     Driver, NewWorker, StartError, StartedWorker, WorkerExit,
@@ -226,43 +225,22 @@ pub(crate) async fn limited<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn deployment(spec: ProcessSpec) -> Deployment {
-    let minute = Duration::from_secs(60);
+    let text = r#"
+        [[listeners]]
+        address = "127.0.0.1:0"
+        [services.chat.deployments.stable]
+        process.shell = "true"
+    "#;
+    let config = penstock_config::parse(text, Path::new("test.toml")).unwrap();
+    let deployment = &config.services["chat"].deployments["stable"];
     Deployment {
-        name: "stable".try_into().unwrap(),
-        host: "stable--chat.local.localhost".to_owned(),
-        weight: 1,
-        max_concurrency: None,
-        ramp: true,
-        protocol: Protocol::Http1,
         source: Source::Process(spec),
         probes: Probes {
             startup: None,
             ready: None,
             live: None,
         },
-        start_timeout: minute,
-        drain_timeout: minute,
-        scaling: Scaling {
-            min: 0,
-            max: 1,
-            idle_timeout: minute,
-            rules: vec![Rule::Concurrency(ConcurrencyRule {
-                target: 1.0,
-                window: minute,
-                burst_window: minute,
-            })],
-            up: UpPace {
-                percent: 100,
-                period: minute,
-                burst_from_zero: false,
-            },
-            down: DownPace {
-                stable_for: minute,
-                step: 1,
-                percent: 100,
-                period: minute,
-            },
-        },
+        ..Deployment::clone(deployment)
     }
 }
 

@@ -44,6 +44,7 @@ impl Fixture {
         });
         DeploymentFleet {
             spec: Arc::clone(service.deployments.values().next().unwrap()),
+            weight: 1,
             phase,
             workers: entries.collect(),
             start_estimate: None,

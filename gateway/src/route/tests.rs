@@ -1,79 +1,20 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-use penstock_config::{
-    Balance, Deployment, DownPace, Probes, Protocol, Queue, Scaling, ServiceName, Source, Split,
-    Timeouts, UpPace,
-};
+use std::{fmt::Write as _, path::Path};
 
 use super::*;
 
 /// A service `name` with its own host, the deployments `canary` and `stable`, and these paths.
 fn service(name: &str, paths: &[&str]) -> Service {
-    let deployments = ["canary", "stable"].map(|deployment| {
-        let host = format!("{deployment}--{name}.local.localhost");
-        (
-            deployment.try_into().unwrap(),
-            Arc::new(deployment_at(deployment, host)),
-        )
-    });
-    Service {
-        name: ServiceName::try_from(name).unwrap(),
-        display_name: name.into(),
-        hosts: vec![format!("{name}.local.localhost")],
-        paths: paths.iter().map(|path| (*path).into()).collect(),
-        balance: Balance::LeastConnections,
-        split: Split::Weights,
-        queue: Queue {
-            max_requests: 1,
-            max_wait: Duration::ZERO,
-        },
-        timeouts: Timeouts {
-            connect: Duration::ZERO,
-            first_byte: Duration::ZERO,
-            idle: Duration::ZERO,
-            total: None,
-            keepalive: Duration::ZERO,
-        },
-        max_body_bytes: None,
-        deployments: BTreeMap::from(deployments),
+    let mut text =
+        format!("[[listeners]]\naddress = \"127.0.0.1:0\"\n[services.{name}]\npaths = {paths:?}\n");
+    for deployment in ["canary", "stable"] {
+        let _ = write!(
+            text,
+            "[services.{name}.deployments.{deployment}.static]\naddresses = [\"127.0.0.1:1\"]\n"
+        );
     }
-}
-
-fn deployment_at(name: &str, host: String) -> Deployment {
-    let pace = Duration::from_secs(60);
-    Deployment {
-        name: name.try_into().unwrap(),
-        host,
-        weight: 1,
-        max_concurrency: None,
-        ramp: true,
-        protocol: Protocol::Http1,
-        source: Source::Static(Vec::new()),
-        probes: Probes {
-            startup: None,
-            ready: None,
-            live: None,
-        },
-        start_timeout: pace,
-        drain_timeout: pace,
-        scaling: Scaling {
-            min: 0,
-            max: 1,
-            idle_timeout: pace,
-            rules: Vec::new(),
-            up: UpPace {
-                percent: 200,
-                period: pace,
-                burst_from_zero: false,
-            },
-            down: DownPace {
-                stable_for: pace,
-                step: 1,
-                percent: 100,
-                period: pace,
-            },
-        },
-    }
+    let config = penstock_config::parse(&text, Path::new("test.toml"));
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    Service::clone(&config.services[name])
 }
 
 fn table(services: &[Service]) -> RouteTable {

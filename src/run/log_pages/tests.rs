@@ -34,6 +34,7 @@ impl Pages {
         let services = config.services.values().map(|spec| {
             let deployments = spec.deployments.values().map(|spec| DeploymentFleet {
                 spec: Arc::clone(spec),
+                weight: 1,
                 phase: Phase::Cold,
                 workers: Vec::new(),
                 start_estimate: None,

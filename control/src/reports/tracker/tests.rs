@@ -1,4 +1,4 @@
-use penstock_config::fleet::{LoadReport, TimeHistogram};
+use penstock_config::fleet::{LoadReport, Outcomes, TimeHistogram};
 
 use super::*;
 
@@ -33,6 +33,7 @@ impl Words {
             no_capacity: 0,
             wait: TimeHistogram::default(),
             service_time,
+            outcomes: Outcomes::default(),
             workers: self
                 .workers
                 .iter()

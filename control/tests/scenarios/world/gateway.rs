@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use penstock_config::fleet::{
-    DeploymentLoad, LoadReport, TimeHistogram, WorkerId, WorkerLoad, WorkerState,
+    DeploymentLoad, LoadReport, Outcomes, TimeHistogram, WorkerId, WorkerLoad, WorkerState,
 };
 
 use super::{Setup, control::Published};
@@ -254,6 +254,7 @@ impl Gateway {
             no_capacity: 0,
             wait: TimeHistogram::default(),
             service_time,
+            outcomes: Outcomes::default(),
             workers: self.workers.iter().map(worker).collect(),
         };
         LoadReport {

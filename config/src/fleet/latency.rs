@@ -1,0 +1,95 @@
+//! Latencies, counted finely enough for percentiles.
+
+use std::time::Duration;
+
+/// Counts of durations in buckets an eighth of their octave wide, so that a bound is at most 12.5 %
+/// above the value: fine enough to compare percentiles, and a sum that only grows, so that the
+/// difference of two is a histogram too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatencyHistogram {
+    /// The counts.
+    pub counts: [u64; Self::BUCKETS],
+}
+
+/// Everything shorter shares the first bucket.
+const SHORTEST: Duration = Duration::from_micros(128);
+
+/// Buckets per octave, as a power of two.
+const STEPS_LOG2: u32 = 3;
+
+impl LatencyHistogram {
+    /// 23 octaves of 8 buckets above the first one: up to 128 µs × 2^23, about 18 minutes. The last
+    /// bucket holds all that is longer.
+    pub const BUCKETS: usize = 1 + 23 * (1 << STEPS_LOG2);
+
+    /// The bucket a duration falls into.
+    pub fn bucket(duration: Duration) -> usize {
+        let steps = 1_u64 << STEPS_LOG2;
+        // In units of an eighth of the shortest: the first octave spans 8 to 16 of them.
+        let unit = SHORTEST.as_nanos() >> STEPS_LOG2;
+        let units = u64::try_from(duration.as_nanos() / unit).unwrap_or(u64::MAX);
+        if units < steps {
+            return 0;
+        }
+        let octave = units.ilog2() - STEPS_LOG2;
+        let step = (units >> octave) - steps;
+        let bucket = 1 + u64::from(octave) * steps + step;
+        usize::try_from(bucket).map_or(Self::BUCKETS - 1, |bucket| bucket.min(Self::BUCKETS - 1))
+    }
+
+    /// The upper bound of a bucket; what it holds is shorter.
+    pub fn bound(bucket: usize) -> Duration {
+        let steps = 1 << STEPS_LOG2;
+        let unit = SHORTEST / steps;
+        let Some(above) = bucket.checked_sub(1) else {
+            return SHORTEST;
+        };
+        let (octave, step) = (above / steps as usize, above % steps as usize);
+        let units = (steps as usize + step + 1) << octave;
+        unit * u32::try_from(units).unwrap_or(u32::MAX)
+    }
+
+    /// Counts one duration.
+    pub fn record(&mut self, duration: Duration) {
+        self.counts[Self::bucket(duration)] += 1;
+    }
+}
+
+impl Default for LatencyHistogram {
+    fn default() -> Self {
+        Self {
+            counts: [0; Self::BUCKETS],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_is_below_the_bound_of_its_bucket_and_not_below_that_of_the_one_before() {
+        for micros in (0..4_000).chain((12..29).map(|power| (1 << power) + 77)) {
+            let duration = Duration::from_micros(micros);
+            let bucket = LatencyHistogram::bucket(duration);
+            assert!(duration < LatencyHistogram::bound(bucket), "{duration:?}");
+            if let Some(before) = bucket.checked_sub(1) {
+                assert!(duration >= LatencyHistogram::bound(before), "{duration:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bound_is_at_most_an_eighth_above_what_it_bounds() {
+        for bucket in 1..LatencyHistogram::BUCKETS {
+            let below = LatencyHistogram::bound(bucket - 1);
+            assert!(LatencyHistogram::bound(bucket) <= below * 9 / 8);
+        }
+    }
+
+    #[test]
+    fn an_endless_duration_is_in_the_last_bucket() {
+        let last = LatencyHistogram::BUCKETS - 1;
+        assert_eq!(LatencyHistogram::bucket(Duration::MAX), last);
+    }
+}
