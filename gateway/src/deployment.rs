@@ -1,7 +1,8 @@
 //! One deployment: its workers, its queue, and the decision between them.
 
+mod view;
+
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,10 +11,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_balancer::{Overflow, Picker, Policy, Query};
+use penstock_balancer::Query;
 use penstock_config::{
-    Balance, Deployment, DeploymentName, ServiceName, Source,
-    fleet::{DeploymentFleet, DeploymentLoad, Outcomes, Phase, WorkerState as State},
+    Balance, DeploymentName, ServiceName,
+    fleet::{DeploymentFleet, DeploymentLoad, Outcomes},
 };
 
 use crate::{
@@ -25,8 +26,9 @@ use crate::{
     reason::Reason,
     refusal::Refusal,
     report::Poke,
-    worker::WorkerState,
 };
+
+pub(crate) use self::view::View;
 
 /// A deployment as the gateway keeps it: what changes is in its view, everything else survives
 /// snapshots and reloads.
@@ -51,17 +53,6 @@ pub(crate) struct DeploymentState {
     no_capacity: AtomicU64,
     poke: Poke,
     clock: Clock,
-}
-
-/// What a snapshot says of a deployment, ready for use.
-pub(crate) struct View {
-    /// What the user set.
-    pub(crate) spec: Arc<Deployment>,
-    phase: Phase,
-    start_estimate: Option<Duration>,
-    /// Every worker listed; those that are ready come first, in the order of the picker.
-    workers: Vec<Arc<WorkerState>>,
-    picker: Picker,
 }
 
 /// What became of a request that wants a worker.
@@ -254,98 +245,6 @@ impl DeploymentState {
             .iter()
             .map(|worker| (worker.slot, worker.gate().in_flight()));
         page.add(&self.metrics, self.queue.len(), workers);
-    }
-}
-
-impl View {
-    fn next(fleet: &DeploymentFleet, balance: Balance, old: Option<&Self>, clock: Clock) -> Self {
-        let known: HashMap<_, _> = old
-            .map(|old| {
-                old.workers
-                    .iter()
-                    .map(|worker| (&worker.id, worker))
-                    .collect()
-            })
-            .unwrap_or_default();
-        let max = fleet.spec.max_concurrency;
-        let mut workers = Vec::with_capacity(fleet.workers.len());
-        let mut candidates = Vec::with_capacity(fleet.workers.len());
-        let (ready, draining): (Vec<_>, Vec<_>) = fleet
-            .workers
-            .iter()
-            .partition(|entry| entry.state == State::Ready);
-        for entry in ready.into_iter().chain(draining) {
-            let worker = match known.get(&entry.id) {
-                Some(&worker) => Arc::clone(worker),
-                None => Arc::new(WorkerState::new(entry, max, clock)),
-            };
-            worker.update(entry.state, max);
-            if entry.state == State::Ready {
-                candidates.push(worker.candidate(entry.weight));
-            }
-            workers.push(worker);
-        }
-        let policy = match balance {
-            Balance::RoundRobin => Policy::RoundRobin,
-            Balance::LeastConnections => Policy::LeastConnections,
-            Balance::Random => Policy::Random,
-            Balance::Hash => Policy::Hash(Overflow::WhenFull),
-            Balance::PeakEwma => Policy::PeakEwma,
-        };
-        Self {
-            spec: Arc::clone(&fleet.spec),
-            phase: fleet.phase.clone(),
-            start_estimate: fleet.start_estimate,
-            workers,
-            picker: Picker::new(policy, candidates, old.map(|old| &old.picker)),
-        }
-    }
-
-    /// Whether any worker takes requests.
-    pub(crate) fn has_ready(&self) -> bool {
-        self.ready() > 0
-    }
-
-    /// Workers that take requests.
-    pub(crate) fn ready(&self) -> usize {
-        self.picker.candidates().len()
-    }
-
-    fn close_all_but(&self, newer: &Self) {
-        for worker in &self.workers {
-            if !newer.workers.iter().any(|kept| Arc::ptr_eq(kept, worker)) {
-                worker.gate().close();
-            }
-        }
-    }
-
-    /// Why no request can hope for a worker, if that is so.
-    fn hopeless(&self) -> Option<Refusal> {
-        if self.has_ready() {
-            return None;
-        }
-        match &self.phase {
-            Phase::Failed {
-                reason,
-                retry_after,
-            } => Some(
-                Refusal::new(Reason::StartFailed, reason.to_string()).retry_after(*retry_after),
-            ),
-            Phase::Paused { reason } => Some(Refusal::new(Reason::Paused, reason.to_string())),
-            Phase::Starting => None,
-            Phase::Cold | Phase::Warm => match self.spec.source {
-                // Nobody can start one, so waiting would only delay the bad news.
-                Source::Static(_) => Some(Refusal::new(Reason::NoWorkers, "no worker is ready")),
-                Source::Process(_) => None,
-            },
-        }
-    }
-
-    fn queue_full(&self, max: usize) -> Refusal {
-        /// Shown while nothing is known about how long starts take.
-        const GUESS: Duration = Duration::from_secs(1);
-        let detail = format!("{max} requests are waiting already");
-        Refusal::new(Reason::QueueFull, detail).retry_after(self.start_estimate.unwrap_or(GUESS))
     }
 }
 

@@ -7,7 +7,7 @@
 //! | 1 | `listener`, `connection`, `io`, `linger`, `dead_peer` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head` | a request that must not be passed on is refused |
-//! | 4 | `route`, `table` | host and path name the service; the split, or the host, names the deployment |
+//! | 4 | `destination`, `route`, `table` | host and path name the service; the split, or the host, names the deployment |
 //! | 5 | `admission`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
 //! | 7 | `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
@@ -30,6 +30,7 @@ mod clock;
 mod connection;
 mod dead_peer;
 mod deployment;
+mod destination;
 mod exchange;
 mod fleet;
 mod gateway;

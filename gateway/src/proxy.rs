@@ -10,6 +10,7 @@ use crate::{
     admission,
     connection::Connection,
     deployment::DeploymentState,
+    destination::Destination,
     exchange::Exchange,
     grpc, headers,
     outgoing::{Outgoing, Wanted},
@@ -88,9 +89,11 @@ async fn forward(
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, has_body);
     let host = check_head(framing, &parts)?;
-    let (service, deployment) = route(connection, &host, &parts)?;
+    let destination = Destination::find(connection, &host, &parts)?;
+    let service = Arc::clone(&destination.service);
     let spec = Arc::clone(&service.spec);
     check_length(&body, spec.max_body_bytes)?;
+    let deployment = destination.choose()?;
     exchange.enter(&deployment);
     exchange.limit(
         spec.timeouts.total,
@@ -139,32 +142,6 @@ fn check_head(framing: Framing, parts: &Parts) -> Result<HeaderValue, Refusal> {
         Framing::Clear | Framing::Unseen => headers::check_request(parts),
     };
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
-}
-
-fn route(
-    connection: &Connection,
-    host: &HeaderValue,
-    parts: &Parts,
-) -> Result<(Arc<ServiceState>, Arc<DeploymentState>), Refusal> {
-    let table = connection.thread.shared.table.load();
-    let name = host.to_str().unwrap_or_default();
-    let Some((service, direct)) = table.find(name, parts.uri.path()) else {
-        return Err(Refusal::new(
-            Reason::NoRoute,
-            format!("no service at {name}{}", parts.uri.path()),
-        ));
-    };
-    let deployment = match direct {
-        Some(direct) => service.deployments.get(direct),
-        None => service.choose(),
-    };
-    match deployment {
-        Some(deployment) => Ok((Arc::clone(service), Arc::clone(deployment))),
-        None => Err(Refusal::new(
-            Reason::NoWorkers,
-            "no deployment takes requests",
-        )),
-    }
 }
 
 /// Refuses a body that is known to be too long before anything is done for it.

@@ -6,7 +6,7 @@ use std::{
 
 use penstock_config::{
     Config,
-    fleet::{WorkerEntry, WorkerId},
+    fleet::{Phase, WorkerEntry, WorkerId, WorkerState as State},
 };
 
 use super::*;
