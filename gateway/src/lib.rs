@@ -10,7 +10,7 @@
 //! | 4 | `destination`, `route`, `table` | host and path name the service; the split, or the host, names the deployment |
 //! | 5 | `admission`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
-//! | 7 | `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
+//! | 7 | `attempt`, `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
 //! | 8 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 9 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
@@ -25,6 +25,7 @@
 
 mod access_log;
 mod admission;
+mod attempt;
 mod client_gone;
 mod clock;
 mod connection;
