@@ -1,8 +1,8 @@
 //! Pure algorithms of the data plane: which deployment, which worker, and may it pass.
 //!
 //! Nothing here reads a clock, draws randomness, blocks, logs or does I/O: time and seeds are arguments,
-//! so every decision can be repeated in a test. Nothing on the path of a request takes a lock or
-//! allocates. The crate knows neither HTTP nor configuration; the gateway translates.
+//! so every decision can be repeated in a test. Nothing on the path of a request that need not wait takes
+//! a lock or allocates. The crate knows neither HTTP nor configuration; the gateway translates.
 //!
 //! # The map, in the order a request meets it
 //!
@@ -12,6 +12,7 @@
 //! | Which worker? | [`Picker`] | `rotation`, `lottery` (weighted random), `darts` (hash) |
 //! | May it pass, and how many are in flight? | [`Gate`] | |
 //! | How much may a fresh worker get? | [`Ramp`] | |
+//! | Who of those that wait is next? | [`Line`] | `line::lane` (turns of keys) |
 //! | May it be tried again elsewhere? | [`RetryBudget`] | |
 //! | Does a worker fail too often? | [`Ejector`] | |
 //! | What outlives a change of the fleet? | [`Vitals`] | the gate, the ramp, `latency`, `strikes` |
@@ -59,6 +60,7 @@ mod eject;
 mod gate;
 mod key;
 mod latency;
+mod line;
 mod lottery;
 mod pick;
 mod ramp;
@@ -73,6 +75,7 @@ pub use budget::{BudgetRules, RetryBudget};
 pub use eject::{EjectRules, Ejector};
 pub use gate::Gate;
 pub use key::key;
+pub use line::{Line, Turn};
 pub use pick::{Candidate, EXACT_SCAN_MAX, Overflow, Picker, Policy, Query};
 pub use ramp::Ramp;
 pub use split::{Share, SplitPolicy, SplitQuery, Splitter, WeightedSplit};

@@ -142,6 +142,21 @@ impl Picker {
         }
     }
 
+    /// The worker that a request must wait for although others may be free, as an index into
+    /// [`candidates`](Self::candidates): the one it belongs to, under [`Overflow::Never`]. `None` when
+    /// any will do.
+    pub fn home(&self, query: &Query<'_>) -> Option<usize> {
+        match &self.method {
+            Method::Hash(hash) => hash.home(&self.candidates, query),
+            _ => None,
+        }
+    }
+
+    /// Whether there are requests that must wait for one worker; see [`home`](Self::home).
+    pub fn has_homes(&self) -> bool {
+        matches!(&self.method, Method::Hash(hash) if hash.has_homes())
+    }
+
     /// The workers, in the order given.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
@@ -166,6 +181,12 @@ impl Candidate {
 
     fn try_acquire(&self, query: &Query<'_>) -> bool {
         !self.is_avoided(query) && self.vitals.gate().try_acquire()
+    }
+
+    /// Whether waiting for it makes sense: it is no worker to be avoided, and neither closed nor ejected.
+    fn is_worth_waiting(&self, query: &Query<'_>) -> bool {
+        let gate = self.vitals.gate();
+        !self.is_avoided(query) && !gate.is_closed() && !gate.is_ejected()
     }
 
     /// Requests in flight, if this one may be picked now.

@@ -71,18 +71,32 @@ impl HashPick {
             if self.has_room(candidate, all, query) && candidate.try_acquire(query) {
                 return Some(index);
             }
-            let gate = candidate.vitals.gate();
-            let is_waited_for = self.overflow == Overflow::Never
-                && !candidate.is_avoided(query)
-                && !gate.is_closed()
-                && !gate.is_ejected();
-            if is_waited_for {
+            if self.has_homes() && candidate.is_worth_waiting(query) {
                 return None;
             }
         }
         least::pick(all, query, draw, None, |candidate, in_flight| {
             (f64::from(in_flight) + 1.0) / f64::from(candidate.weight())
         })
+    }
+
+    /// The worker that [`pick`](Self::pick) would let the request wait for if it were full.
+    pub(super) fn home(&self, all: &[Candidate], query: &Query<'_>) -> Option<usize> {
+        let hash = query.hash.filter(|_| self.has_homes())?;
+        let mut refused = [0; CHOICES_MAX];
+        for asked in 0..CHOICES_MAX {
+            let slot = self.darts.winner(hash, &refused[..asked])?;
+            refused[asked] = slot;
+            let index = self.darts.worker(slot)?;
+            if all[index].is_worth_waiting(query) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    pub(super) fn has_homes(&self) -> bool {
+        self.overflow == Overflow::Never
     }
 
     /// Whether the bound on the load lets one more request in.

@@ -1,6 +1,6 @@
 //! Hashed requests stay where they belong.
 
-use penstock_balancer::{Candidate, Overflow, Picker, Policy};
+use penstock_balancer::{Candidate, Overflow, Picker, Policy, Query};
 use proptest::{collection::btree_map, prelude::*};
 
 use crate::workers::{limited, query, worker, workers};
@@ -155,4 +155,39 @@ fn the_overflow_of_hot_keys_spreads_over_all_workers() {
             .all(|had| had.abs_diff(ninth) < ninth / 3),
         "{second:?}"
     );
+}
+
+#[test]
+fn the_worker_that_is_waited_for_is_the_one_that_would_be_picked() {
+    let picker = Picker::new(Policy::Hash(Overflow::Never), workers(&[1, 2, 3, 1]), None);
+    picker.candidates()[1].vitals.gate().eject();
+    picker.candidates()[3].vitals.gate().close();
+    for number in 0..1_000 {
+        let query = query(number);
+        let avoiding = Query {
+            avoid: &[2],
+            ..query
+        };
+        for query in [query, avoiding] {
+            let home = picker.home(&query);
+            assert!(home.is_some());
+            assert_eq!(home, picker.pick(&query));
+        }
+        assert_eq!(
+            picker.home(&Query {
+                hash: None,
+                ..query
+            }),
+            None
+        );
+        let nowhere = Query {
+            avoid: &[0, 2],
+            ..query
+        };
+        assert_eq!(picker.home(&nowhere), None);
+    }
+    for policy in crate::workers::POLICIES {
+        let picker = Picker::new(policy, workers(&[1, 2]), None);
+        assert!(!picker.has_homes() && picker.home(&query(1)).is_none());
+    }
 }

@@ -7,6 +7,7 @@ mod budget;
 mod eject;
 mod gates;
 mod hand_over;
+mod line;
 mod shares;
 mod simulation;
 mod workers;

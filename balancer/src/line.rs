@@ -1,0 +1,189 @@
+//! The order in which waiting requests get the places that become free.
+//!
+//! Without classes, keys and homes it is the order of coming. Each of the three is a wish of the
+//! operator, and none of them lets anybody wait for ever:
+//!
+//! - **Classes** have a delay. A class competes with the time that its oldest waiter came, plus its
+//!   delay; the earliest goes first (HAProxy's `set-priority-offset` orders by the same sum). So batch
+//!   work with 30 s is overtaken by whoever comes within those 30 s, and by nobody later.
+//! - **Keys** share a class in turns. A key has one waiter in each round, and who comes with a new key
+//!   joins the next round, behind those who wait for it already. So a key that floods the line delays
+//!   the others by one of its requests per round, and a round that has begun gets no longer (start-time
+//!   fair queueing, Goyal, Vin and Cheng 1996, but for the last point: there the newest keys come
+//!   first, and enough of them would stop an old one).
+//! - **Homes**: a request that waits for one worker only is passed over by the places of all others,
+//!   and those behind it are not held up. All who may take a worker's place — those at home there
+//!   and those at home nowhere — compete like classes.
+//!
+//! Whoever had a worker that failed it comes back before everybody else of its class: it had its turn.
+//!
+//! Everything takes logarithmic time, but for [`Line::rehome`], and room only for those who wait.
+
+mod lane;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use self::lane::{Flow, Lane};
+
+/// Where in the line a request belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turn {
+    /// When it came; the same clock for all.
+    pub arrived: Duration,
+    /// How much later than that it counts: the delay of its class.
+    pub delay: Duration,
+    /// Whose it is, where keys take turns. All without a key count as one.
+    pub key: Option<u64>,
+    /// Whether it comes back from a worker that failed it.
+    pub returned: bool,
+}
+
+/// Waiting requests, each with a `T` that is handed out when its turn comes.
+#[derive(Debug)]
+pub struct Line<T> {
+    next_ticket: u64,
+    waiters: BTreeMap<u64, Waiter<T>>,
+    /// Those who compete by the same rules. No lane is empty.
+    lanes: BTreeMap<LaneId, Lane>,
+}
+
+/// Worker that is waited for, and delay of the class.
+type LaneId = (Option<u64>, Duration);
+
+#[derive(Debug)]
+struct Waiter<T> {
+    turn: Turn,
+    home: Option<u64>,
+    what: T,
+}
+
+impl<T> Line<T> {
+    /// A line in which nobody waits.
+    pub fn new() -> Self {
+        Self {
+            next_ticket: 0,
+            waiters: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    /// Lets a request wait: for the worker with the key `home`, or for any. Returns its ticket, with
+    /// which it may [`leave`](Self::leave).
+    pub fn join(&mut self, turn: Turn, home: Option<u64>, what: T) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.enter_lane(ticket, turn, home);
+        self.waiters.insert(ticket, Waiter { turn, home, what });
+        ticket
+    }
+
+    /// Takes a request out of the line; `None` if it is not in it any more.
+    pub fn leave(&mut self, ticket: u64) -> Option<T> {
+        self.remove(ticket, Lane::leave)
+    }
+
+    /// Whoever is next for a place at `worker`, among those at home there and those at home nowhere;
+    /// without a worker only among the latter.
+    pub fn first(&self, worker: Option<u64>) -> Option<&T> {
+        let ticket = self.next(worker)?;
+        Some(&self.waiters.get(&ticket)?.what)
+    }
+
+    /// Takes out whoever is [`first`](Self::first), because it gets the place.
+    pub fn serve(&mut self, worker: Option<u64>) -> Option<T> {
+        let ticket = self.next(worker)?;
+        self.remove(ticket, Lane::serve)
+    }
+
+    /// Whether somebody waits for this worker and no other.
+    pub fn is_home(&self, worker: u64) -> bool {
+        self.lanes_at(Some(worker)).next().is_some()
+    }
+
+    /// Asks anew where everybody is at home, after workers came or went. Rounds begin again if anybody
+    /// moved. Takes `n log n`.
+    pub fn rehome(&mut self, mut home: impl FnMut(&T) -> Option<u64>) {
+        let mut moved = false;
+        for waiter in self.waiters.values_mut() {
+            let now = home(&waiter.what);
+            moved |= now != waiter.home;
+            waiter.home = now;
+        }
+        if moved {
+            self.lanes.clear();
+            let waiters = self.waiters.iter();
+            let all: Vec<_> = waiters.map(|(t, w)| (*t, w.turn, w.home)).collect();
+            for (ticket, turn, home) in all {
+                self.enter_lane(ticket, turn, home);
+            }
+        }
+    }
+
+    /// Takes everybody out.
+    pub fn clear(&mut self) -> impl Iterator<Item = T> + use<T> {
+        self.lanes.clear();
+        let waiters = std::mem::take(&mut self.waiters);
+        waiters.into_values().map(|waiter| waiter.what)
+    }
+
+    /// Requests waiting.
+    pub fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    fn enter_lane(&mut self, ticket: u64, turn: Turn, home: Option<u64>) {
+        let lane = self.lanes.entry((home, turn.delay)).or_default();
+        lane.join(flow(&turn), ticket, turn.arrived);
+    }
+
+    fn remove(&mut self, ticket: u64, way: fn(&mut Lane, Flow, u64, Duration)) -> Option<T> {
+        let Waiter { turn, home, what } = self.waiters.remove(&ticket)?;
+        let id = (home, turn.delay);
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            way(lane, flow(&turn), ticket, turn.arrived);
+            if lane.is_empty() {
+                self.lanes.remove(&id);
+            }
+        }
+        Some(what)
+    }
+
+    /// The ticket of whoever is next: of the lane whose oldest waiter is due first.
+    fn next(&self, worker: Option<u64>) -> Option<u64> {
+        let elsewhere = worker.into_iter().flat_map(|key| self.lanes_at(Some(key)));
+        let lanes = self.lanes_at(None).chain(elsewhere);
+        let due = lanes.filter_map(|(&(_, delay), lane)| {
+            let (arrived, ticket) = lane.oldest()?;
+            Some(((arrived.saturating_add(delay), ticket), lane))
+        });
+        let (_, lane) = due.min_by_key(|(due, _)| *due)?;
+        lane.first()
+    }
+
+    fn lanes_at(&self, home: Option<u64>) -> impl Iterator<Item = (&LaneId, &Lane)> {
+        self.lanes
+            .range((home, Duration::ZERO)..=(home, Duration::MAX))
+    }
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn flow(turn: &Turn) -> Flow {
+    if turn.returned {
+        Flow::Returned
+    } else {
+        Flow::Of(turn.key)
+    }
+}
+
+#[cfg(test)]
+mod tests;

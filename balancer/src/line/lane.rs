@@ -1,0 +1,103 @@
+//! Those who compete by the same rules: the same class, at home at the same worker.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Whom a waiter shares its turns with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Flow {
+    /// Those who come back from a worker that failed them. Always before the others.
+    Returned,
+    /// Those with this key.
+    Of(Option<u64>),
+}
+
+/// The round of those who come back.
+const BEFORE_ALL: u64 = 0;
+
+/// Waiters in rounds of one per key.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    /// The round that is being served.
+    round: u64,
+    flows: BTreeMap<Flow, Waiting>,
+    /// Round, ticket and flow of the first of every flow.
+    heads: BTreeSet<(u64, u64, Flow)>,
+    /// Arrival and ticket of all.
+    ages: BTreeSet<(Duration, u64)>,
+}
+
+/// Those of one flow.
+#[derive(Debug)]
+struct Waiting {
+    /// The round that the first of them belongs to.
+    round: u64,
+    tickets: BTreeSet<u64>,
+}
+
+impl Lane {
+    /// Puts one at the end of its flow: tickets come in rising order.
+    pub(super) fn join(&mut self, flow: Flow, ticket: u64, arrived: Duration) {
+        self.ages.insert((arrived, ticket));
+        let round = match flow {
+            Flow::Returned => BEFORE_ALL,
+            Flow::Of(_) => self.round + 1,
+        };
+        let waiting = self.flows.entry(flow).or_insert_with(|| Waiting {
+            round,
+            tickets: BTreeSet::new(),
+        });
+        if waiting.tickets.is_empty() {
+            self.heads.insert((waiting.round, ticket, flow));
+        }
+        debug_assert!(waiting.tickets.last().is_none_or(|last| *last < ticket));
+        waiting.tickets.insert(ticket);
+    }
+
+    /// Takes out one who goes without having been served: the next of the flow moves up.
+    pub(super) fn leave(&mut self, flow: Flow, ticket: u64, arrived: Duration) {
+        self.remove(flow, ticket, arrived, 0);
+    }
+
+    /// Takes out the first: the next of the flow has its turn in the next round.
+    pub(super) fn serve(&mut self, flow: Flow, ticket: u64, arrived: Duration) {
+        let round = self.flows.get(&flow).map_or(0, |waiting| waiting.round);
+        self.round = self.round.max(round);
+        self.remove(flow, ticket, arrived, u64::from(flow != Flow::Returned));
+    }
+
+    /// Ticket of whoever is next.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.heads.first().map(|&(_, ticket, _)| ticket)
+    }
+
+    /// Arrival and ticket of whoever has waited longest.
+    pub(super) fn oldest(&self) -> Option<(Duration, u64)> {
+        self.ages.first().copied()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ages.is_empty()
+    }
+
+    fn remove(&mut self, flow: Flow, ticket: u64, arrived: Duration, rounds: u64) {
+        self.ages.remove(&(arrived, ticket));
+        let Some(waiting) = self.flows.get_mut(&flow) else {
+            return;
+        };
+        let was_first = self.heads.remove(&(waiting.round, ticket, flow));
+        waiting.tickets.remove(&ticket);
+        waiting.round += rounds;
+        match waiting.tickets.first() {
+            Some(&next) if was_first => {
+                self.heads.insert((waiting.round, next, flow));
+            }
+            Some(_) => {}
+            None => {
+                self.flows.remove(&flow);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+use super::*;
+
+fn at(second: u64) -> Turn {
+    Turn {
+        arrived: Duration::from_secs(second),
+        ..Turn::default()
+    }
+}
+
+fn of(key: u64) -> Turn {
+    Turn {
+        key: Some(key),
+        ..Turn::default()
+    }
+}
+
+/// Everybody, in the order of being served by `worker`.
+fn order<T>(line: &mut Line<T>, worker: Option<u64>) -> Vec<T> {
+    std::iter::from_fn(|| line.serve(worker)).collect()
+}
+
+#[test]
+fn without_wishes_first_come_is_first_served() {
+    let mut line = Line::new();
+    // The time told is not what counts among equals: a clock that is read late is no reason to wait.
+    for (what, second) in [3, 1, 2].into_iter().enumerate() {
+        line.join(at(second), None, what);
+    }
+    assert_eq!(order(&mut line, None), [0, 1, 2]);
+    assert!(line.is_empty() && line.lanes.is_empty());
+}
+
+#[test]
+fn a_class_with_a_delay_is_overtaken_for_that_long_and_no_longer() {
+    let mut line = Line::new();
+    let batch = |second| Turn {
+        delay: Duration::from_secs(30),
+        ..at(second)
+    };
+    line.join(batch(0), None, "batch at 0");
+    line.join(at(29), None, "interactive at 29");
+    line.join(batch(1), None, "batch at 1");
+    line.join(at(31), None, "interactive at 31");
+    line.join(at(30), None, "interactive at 30");
+    assert_eq!(
+        order(&mut line, None),
+        [
+            "interactive at 29",
+            "batch at 0",
+            "interactive at 31",
+            "interactive at 30",
+            "batch at 1",
+        ]
+    );
+}
+
+#[test]
+fn keys_take_turns_however_many_requests_one_of_them_has() {
+    let mut line = Line::new();
+    for what in ["a1", "a2", "a3", "a4"] {
+        line.join(of(1), None, what);
+    }
+    line.join(of(2), None, "b1");
+    line.join(of(2), None, "b2");
+    line.join(at(0), None, "none");
+    assert_eq!(line.serve(None), Some("a1"));
+    assert_eq!(line.serve(None), Some("b1"));
+    // The round that goes on gets no longer.
+    line.join(of(3), None, "c1");
+    assert_eq!(
+        order(&mut line, None),
+        ["none", "a2", "b2", "c1", "a3", "a4"]
+    );
+}
+
+#[test]
+fn leaving_costs_a_key_no_turn_and_saves_it_none() {
+    let mut line = Line::new();
+    let tickets: Vec<u64> = ["a1", "a2", "a3"]
+        .map(|what| line.join(of(1), None, what))
+        .into();
+    line.join(of(2), None, "b1");
+    line.join(of(2), None, "b2");
+    assert_eq!(line.leave(tickets[0]), Some("a1"));
+    assert_eq!(line.leave(tickets[0]), None);
+    assert_eq!(order(&mut line, None), ["a2", "b1", "a3", "b2"]);
+}
+
+#[test]
+fn who_comes_back_goes_before_its_class_but_not_before_a_better_one() {
+    let mut line = Line::new();
+    let batch = |second| Turn {
+        delay: Duration::from_secs(30),
+        ..at(second)
+    };
+    let back = |turn| Turn {
+        returned: true,
+        ..turn
+    };
+    line.join(batch(10), None, "batch at 10");
+    line.join(at(20), None, "interactive at 20");
+    line.join(back(batch(5)), None, "back, batch at 5");
+    line.join(at(21), None, "interactive at 21");
+    line.join(back(at(19)), None, "back, interactive at 19");
+    assert_eq!(
+        order(&mut line, None),
+        [
+            "back, interactive at 19",
+            "interactive at 20",
+            "interactive at 21",
+            "back, batch at 5",
+            "batch at 10",
+        ]
+    );
+}
+
+#[test]
+fn a_worker_serves_those_at_home_and_those_at_home_nowhere() {
+    let mut line = Line::new();
+    line.join(at(0), Some(7), "7a");
+    line.join(at(1), Some(8), "8a");
+    line.join(at(2), None, "anywhere");
+    line.join(at(3), Some(8), "8b");
+    assert_eq!(line.first(None), Some(&"anywhere"));
+    assert_eq!(order(&mut line, Some(8)), ["8a", "anywhere", "8b"]);
+    assert_eq!(line.first(Some(8)), None);
+    assert!(line.is_home(7) && !line.is_home(8));
+    assert_eq!(order(&mut line, Some(7)), ["7a"]);
+}
+
+#[test]
+fn who_loses_its_home_keeps_its_place() {
+    let mut line = Line::new();
+    line.join(at(0), Some(7), 0);
+    line.join(at(1), Some(8), 1);
+    line.join(at(2), Some(7), 2);
+    line.rehome(|what| (*what == 2).then_some(8));
+    assert!(!line.is_home(7));
+    assert_eq!(order(&mut line, Some(8)), [0, 1, 2]);
+}
+
+#[test]
+fn clearing_takes_everybody() {
+    let mut line = Line::new();
+    line.join(at(0), Some(7), 0);
+    let ticket = line.join(of(1), None, 1);
+    assert_eq!(line.clear().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!((line.len(), line.leave(ticket)), (0, None));
+    assert_eq!(line.serve(Some(7)), None);
+}
