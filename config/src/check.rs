@@ -1,12 +1,15 @@
 //! The second check: from what the file says to what it means, with the rules that need more than
 //! one key, and the defaults that depend on other keys.
 
+mod balance;
 mod deployment;
 mod probes;
+mod request_key;
 mod routes;
 mod scaling;
 mod service;
 mod settings;
+mod split;
 
 use std::{
     collections::{BTreeMap, HashMap},

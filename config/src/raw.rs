@@ -5,10 +5,12 @@
 //! before it is read into them (see `structure`). Their comments are what an editor shows, so they
 //! are written for the person who writes the file. Rules that need more than one key are in `check`.
 
+mod balance;
 mod deployment;
 mod scaling;
 mod service;
 mod settings;
+mod split;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
@@ -16,12 +18,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use balance::{Balance, Hash, Overflow};
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress};
 pub(crate) use scaling::{DownPace, Rule, Scaling, UpPace, window};
-pub(crate) use service::{Balance, Protocol, Service, Split, Timeouts};
+pub(crate) use service::{Protocol, Service, Timeouts};
 pub(crate) use settings::{
     AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, WorkerLogs,
 };
+pub(crate) use split::{MatchRule, Split, Sticky, WhenCold};
 
 use crate::ServiceName;
 use text::{DnsLabel, DnsName};

@@ -34,6 +34,8 @@ pub(crate) enum Shape {
     Number {
         /// It must be larger than this.
         above: f64,
+        /// It must be at least this.
+        min: f64,
         /// It must be at most this.
         max: f64,
     },
@@ -174,6 +176,7 @@ fn typed(name: &str, schema: &Value, root: &Value) -> Shape {
             above: schema["exclusiveMinimum"]
                 .as_f64()
                 .unwrap_or(f64::NEG_INFINITY),
+            min: schema["minimum"].as_f64().unwrap_or(f64::NEG_INFINITY),
             max: schema["maximum"].as_f64().unwrap_or(f64::INFINITY),
         },
         "boolean" => Shape::Boolean,

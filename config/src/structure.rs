@@ -58,8 +58,8 @@ impl Walk<'_> {
             (DeValue::Integer(integer), Shape::Integer { min, max }) => {
                 self.integer(integer, *min, *max, path)
             }
-            (DeValue::Integer(_) | DeValue::Float(_), Shape::Number { above, max }) => {
-                self.number(value, *above, *max, path)
+            (DeValue::Integer(_) | DeValue::Float(_), Shape::Number { above, min, max }) => {
+                self.number(value, (*above, *min, *max), path)
             }
             (DeValue::Boolean(boolean), Shape::Boolean) => Some(Value::Boolean(*boolean)),
             (
@@ -213,8 +213,7 @@ impl Walk<'_> {
     fn number(
         &mut self,
         value: &DeValue<'_>,
-        above: f64,
-        max: f64,
+        (above, min, max): (f64, f64, f64),
         path: &KeyPath,
     ) -> Option<Value> {
         let number = match value {
@@ -224,7 +223,10 @@ impl Walk<'_> {
             _ => None,
         };
         match number {
-            Some(number) if number > above && number <= max => Some(Value::Float(number)),
+            Some(number) if number > above && number >= min && number <= max => {
+                Some(Value::Float(number))
+            }
+            Some(number) if number < min => self.wrong(path, format!("must be at least {min}")),
             Some(number) if number <= above => {
                 self.wrong(path, format!("must be more than {above}"))
             }

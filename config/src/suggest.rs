@@ -177,6 +177,13 @@ fn snake_case(key: &str) -> String {
     snake
 }
 
+/// The name that may have been meant.
+pub(crate) fn similar<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let scored = names.map(|known| (strsim::jaro_winkler(name, known), known));
+    let (similarity, best) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (similarity >= SIMILAR).then_some(best)
+}
+
 /// The key of the table that is most similar, and how similar it is.
 fn most_similar<'t>(key: &str, table: &'t Table) -> (f64, &'t str) {
     let keys = table

@@ -174,6 +174,9 @@ fn whatever_full_sets_is_the_default_or_required() {
         required,
         [
             "address",
+            "cookie",
+            "to",
+            "headers",
             "command",
             "tcp",
             "http",
@@ -181,6 +184,12 @@ fn whatever_full_sets_is_the_default_or_required() {
             "type",
             "shell",
             "grpc",
+            "addresses",
+            "balance",
+            "header",
+            "addresses",
+            "split",
+            "hash",
             "addresses"
         ]
     );

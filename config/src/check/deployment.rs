@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf};
 
-use super::{Check, probes, scaling, service};
+use super::{Check, probes, scaling, service, split};
 use crate::{
     Deployment, DeploymentName, Gpus, ProcessCommand, ProcessSpec, Protocol, Source, StaticAddress,
     key_path::KeyPath, raw,
@@ -57,8 +57,8 @@ pub(super) fn deployment(
         name: context.name.clone(),
         host: context.host.clone(),
         weight: raw.weight,
-        takes_traffic: true,
-        when_cold: crate::WhenCold::Hold,
+        takes_traffic: raw.takes_traffic,
+        when_cold: split::when_cold(raw.when_cold),
         rollout: None,
         max_concurrency: raw.max_concurrency,
         ramp: raw.ramp,

@@ -5,11 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Check, deployment};
+use super::{Check, balance, deployment, split};
 use crate::{
-    Balance, Gpus, Protocol, Queue, Service, ServiceName, Source, Split, Timeouts,
-    key_path::{KeyPath, Segment},
-    raw,
+    Gpus, Protocol, Queue, Service, ServiceName, Source, Timeouts, key_path::KeyPath, raw,
 };
 
 /// The end of every service's own host name.
@@ -50,21 +48,19 @@ pub(super) fn service(
             (deployment_name, Arc::new(deployment))
         })
         .collect();
+    let paths = paths(check, path, raw.paths);
+    let balance = balance::balance(raw.balance);
+    let split = split::split(raw.split);
     let service = Service {
         name: name.clone(),
         display_name: display_name(check, path, name, raw.display_name),
         hosts: hosts(check, path, domain.host(name.as_str()), raw.hosts),
-        paths: paths(check, path, raw.paths),
-        balance: match raw.balance {
-            raw::Balance::RoundRobin => Balance::RoundRobin,
-            raw::Balance::LeastConnections => Balance::LeastConnections,
-        },
-        split: match raw.split {
-            raw::Split::Weights => Split::Weights,
-        },
-        hash: None,
-        sticky: None,
-        matches: Vec::new(),
+        balance,
+        split,
+        hash: balance::hash(check, path, raw.hash, balance, split),
+        sticky: split::sticky(check, path, raw.sticky, split),
+        matches: split::matches(check, path, raw.matches, &paths, &deployments),
+        paths,
         mirror: None,
         ejection: crate::Ejection {
             failures: 5,
@@ -122,21 +118,8 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
         if !check.problems.touches(&deployments) {
             check.error_without_value(path, rule);
         }
-    } else if service
-        .deployments
-        .values()
-        .all(|deployment| deployment.weight == 0)
-    {
-        // A deployment or a weight that is wrong might have been the one above 0.
-        let unsure = check.problems.any_below(&deployments, |way| match way {
-            [_] => true,
-            [_, Segment::Key(key), ..] => key == "weight",
-            _ => false,
-        });
-        if !unsure {
-            let rule = "at least one deployment must have a weight above 0";
-            check.error_without_value(&deployments, rule);
-        }
+    } else {
+        split::check_together(check, &deployments, &service.deployments);
     }
     if service.max_body_bytes == Some(0) {
         check.error(
@@ -200,6 +183,17 @@ pub(super) fn without_slash(prefix: &str) -> &str {
     prefix.trim_end_matches('/')
 }
 
+/// What a prefix of paths must be, besides a path.
+pub(super) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    if prefix.contains('?') {
+        Err("must be a path without a query")
+    } else if prefix.split('/').any(|part| part == "." || part == "..") {
+        Err("must not have . or .. between its slashes")
+    } else {
+        Ok(())
+    }
+}
+
 fn paths(
     check: &mut Check<'_>,
     path: &KeyPath,
@@ -211,14 +205,8 @@ fn paths(
     let path = path.key("paths");
     let mut seen = HashSet::new();
     for (index, prefix) in paths.iter().enumerate() {
-        let mut segments = prefix.0.split('/');
-        if prefix.0.contains('?') {
-            check.error(&path.index(index), "must be a path without a query");
-        } else if segments.any(|segment| segment == "." || segment == "..") {
-            check.error(
-                &path.index(index),
-                "must not have . or .. between its slashes",
-            );
+        if let Err(rule) = check_prefix(&prefix.0) {
+            check.error(&path.index(index), rule);
         } else if !seen.insert(without_slash(&prefix.0)) {
             check.error(&path.index(index), "is listed twice");
         }

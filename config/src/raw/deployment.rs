@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Protocol, Scaling,
+    Protocol, Scaling, WhenCold,
     text::{Authority, HumanDuration, PositiveDuration, UrlPath},
 };
 
@@ -18,6 +18,11 @@ pub(crate) struct Deployment {
     /// Share of the service's traffic in relation to the other deployments; 0 takes none.
     #[schemars(range(max = 1_000_000))]
     pub(crate) weight: u32,
+    /// Whether the split sends requests here. Its own host name leads here in any case, and so do
+    /// `match` rules.
+    pub(crate) takes_traffic: bool,
+    /// What becomes of its share while no worker is ready.
+    pub(crate) when_cold: WhenCold,
     /// Most requests in flight on one worker. Default: no limit.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_concurrency: Option<u32>,
@@ -44,6 +49,8 @@ impl Default for Deployment {
     fn default() -> Self {
         Self {
             weight: 1,
+            takes_traffic: true,
+            when_cold: WhenCold::Hold,
             max_concurrency: None,
             ramp: true,
             protocol: None,

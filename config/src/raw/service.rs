@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Deployment,
+    Balance, Deployment, Hash, MatchRule, Split, Sticky,
     text::{self, ByteSize, HostName, HumanDuration, PositiveDuration, UrlPath},
 };
 use crate::DeploymentName;
@@ -28,6 +28,14 @@ pub(crate) struct Service {
     pub(crate) balance: Balance,
     /// How the deployment of a request is chosen.
     pub(crate) split: Split,
+    /// What requests are hashed by. Required for `balance = "hash"` and `split = "hash"`.
+    pub(crate) hash: Option<Hash>,
+    /// Keeps every client at its deployment. Only for `split = "weights"`. Default: every request is
+    /// split for itself.
+    pub(crate) sticky: Option<Sticky>,
+    /// Requests that go to a certain deployment, whatever the split; the first rule that fits counts.
+    #[serde(rename = "match")]
+    pub(crate) matches: Vec<MatchRule>,
     /// Protocol spoken to the workers. gRPC services need "h2".
     pub(crate) protocol: Protocol,
     /// Bounds of the queue in which requests wait for a worker, for all deployments together.
@@ -39,23 +47,6 @@ pub(crate) struct Service {
     /// The deployments by name: variants of the service with their own workers.
     #[schemars(with = "BTreeMap<String, Deployment>", extend("propertyNames" = text::name_schema()))]
     pub(crate) deployments: BTreeMap<DeploymentName, Deployment>,
-}
-
-/// How a worker is picked.
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Balance {
-    RoundRobin,
-    #[default]
-    LeastConnections,
-}
-
-/// How the deployment of a request is chosen.
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Split {
-    #[default]
-    Weights,
 }
 
 /// Protocol spoken to the workers.

@@ -3,6 +3,7 @@
 //! rule again.
 
 mod host;
+mod http;
 
 use std::{
     borrow::Cow,
@@ -26,6 +27,21 @@ pub(crate) fn name_schema() -> Schema {
         "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$",
         "maxLength": 30
     })
+}
+
+/// Schema of a name somewhere else than as a key.
+pub(crate) fn schema_of_names(_: &mut SchemaGenerator) -> Schema {
+    name_schema()
+}
+
+/// Schema of keys that are names of headers.
+pub(crate) fn header_name_schema() -> Schema {
+    HeaderName::json_schema(&mut SchemaGenerator::default())
+}
+
+/// Schema of keys that are names of cookies.
+pub(crate) fn cookie_name_schema() -> Schema {
+    CookieName::json_schema(&mut SchemaGenerator::default())
 }
 
 macro_rules! text_types {
@@ -103,6 +119,18 @@ text_types! {
     /// Path of a URL.
     UrlPath(String): "penstock-url-path",
         r"^/[^\s#]*$", host::parse_path, Clone::clone;
+    /// Name of a header, lower case.
+    HeaderName(String): "penstock-header-name",
+        r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", http::parse_header_name, Clone::clone;
+    /// Name of a cookie.
+    CookieName(String): "penstock-cookie-name",
+        r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", http::parse_cookie_name, Clone::clone;
+    /// Name of a query parameter, as it stands in URLs.
+    QueryName(String): "penstock-query-name",
+        r"^[^&=#\s]+$", http::parse_query_name, Clone::clone;
+    /// HTTP method, in capitals.
+    Method(String): "penstock-method",
+        r"^[!#$%&'*+.^_`|~0-9A-Z-]+$", http::parse_method, Clone::clone;
 }
 
 fn show_duration(duration: &Duration) -> String {
