@@ -33,7 +33,8 @@ pub(crate) async fn lease(
     } else {
         clock.now()
     };
-    let (lease, at) = match deployment.admit(service.spec.queue.max_requests, tried, now) {
+    let max_queued = service.spec.queue.max_requests;
+    let (lease, at) = match deployment.admit(max_queued, &exchange.placement, tried, now) {
         Admission::Leased(lease) => (lease, now),
         Admission::Refused(refusal) => return Err(Failure::Refused(refusal)),
         Admission::Queued(waiter) => {

@@ -11,9 +11,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_balancer::Query;
+use penstock_balancer::{Policy, Query};
 use penstock_config::{
-    Balance, DeploymentName, ServiceName,
+    DeploymentName, ServiceName,
     fleet::{DeploymentFleet, DeploymentLoad, Outcomes},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     lease::Lease,
     load::LoadMeter,
     metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
+    placement::Placement,
     queue::{Places, Queue, Waiter},
     reason::Reason,
     refusal::Refusal,
@@ -81,9 +82,9 @@ pub(crate) struct Surroundings<'a> {
 
 impl DeploymentState {
     /// A deployment that was just listed for the first time.
-    pub(crate) fn new(fleet: &DeploymentFleet, balance: Balance, around: Surroundings<'_>) -> Self {
+    pub(crate) fn new(fleet: &DeploymentFleet, policy: Policy, around: Surroundings<'_>) -> Self {
         let name = fleet.spec.name.clone();
-        let view = View::next(fleet, balance, None, around.clock);
+        let view = View::next(fleet, policy, None, around.clock);
         Self {
             metrics: DeploymentMetrics::new(around.service, &name),
             service: around.service.clone(),
@@ -107,11 +108,11 @@ impl DeploymentState {
     }
 
     /// Obeys a newer snapshot: afterwards no worker that is draining or gone gets a request.
-    pub(crate) fn apply(self: &Arc<Self>, fleet: &DeploymentFleet, balance: Balance) {
+    pub(crate) fn apply(self: &Arc<Self>, fleet: &DeploymentFleet, policy: Policy) {
         let old = self.view.load_full();
         self.retired.store(false, Ordering::SeqCst);
         self.view
-            .store(Arc::new(View::next(fleet, balance, Some(&old), self.clock)));
+            .store(Arc::new(View::next(fleet, policy, Some(&old), self.clock)));
         old.close_all_but(&self.view());
         self.refuse_if_hopeless();
         self.serve_queue();
@@ -142,12 +143,13 @@ impl DeploymentState {
     pub(crate) fn admit(
         self: &Arc<Self>,
         max_queued: usize,
+        placement: &Placement,
         avoid: &[u64],
         now: Duration,
     ) -> Admission {
         // Whoever waits was here first.
         if self.queue.len() == 0
-            && let Some(lease) = self.try_lease(avoid, now)
+            && let Some(lease) = self.try_lease(placement.hash, avoid, now)
         {
             return Admission::Leased(lease);
         }
@@ -174,7 +176,7 @@ impl DeploymentState {
     pub(crate) fn serve_queue(self: &Arc<Self>) {
         if self.queue.len() > 0 {
             let now = self.clock.now();
-            self.queue.serve(|| self.try_lease(&[], now));
+            self.queue.serve(|| self.try_lease(None, &[], now));
         }
     }
 
@@ -198,12 +200,17 @@ impl DeploymentState {
         self.view.load().hopeless()
     }
 
-    fn try_lease(self: &Arc<Self>, avoid: &[u64], now: Duration) -> Option<Lease> {
+    fn try_lease(
+        self: &Arc<Self>,
+        hash: Option<u64>,
+        avoid: &[u64],
+        now: Duration,
+    ) -> Option<Lease> {
         let view = self.view.load();
         let query = Query {
             seed: rand::random(),
             now,
-            hash: None,
+            hash,
             in_flight: None,
             avoid,
         };

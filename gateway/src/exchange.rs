@@ -21,6 +21,7 @@ use crate::{
     headers::X_REQUEST_ID,
     lease::Lease,
     metrics::Settled,
+    placement::Placement,
     problem::problem,
     reason::Reason,
     refusal::Refusal,
@@ -47,6 +48,8 @@ pub(crate) struct Exchange {
     pub(crate) deadline: Option<(Duration, Reason)>,
     /// The id the request goes by, once it has one.
     pub(crate) request_id: Option<HeaderValue>,
+    /// What it brings to the choice of its worker.
+    pub(crate) placement: Placement,
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
     /// Time spent in the queue, if it was.
@@ -82,6 +85,7 @@ impl Exchange {
             is_head: request.method() == Method::HEAD,
             deadline: None,
             request_id: None,
+            placement: Placement::default(),
             upload: None,
             queue_wait: None,
             connect_time: None,
@@ -206,7 +210,9 @@ impl Exchange {
             lease.worker().failed();
         } else {
             let now = self.connection.thread.now();
-            lease.answered(now.saturating_sub(self.leased_at), now);
+            // The time that the client took to send is no fault of the worker's.
+            let begun = self.leased_at.max(self.upload_moved());
+            lease.answered(now.saturating_sub(begun), now);
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     deployment::{DeploymentState, Surroundings},
+    placement,
     queue::Places,
     report::{POKE_EVERY, REPORT_EVERY},
     table::{ServiceState, Table},
@@ -133,16 +134,17 @@ impl Follower {
             .map(|deployment| (deployment.name.clone(), Arc::clone(deployment)))
             .collect();
         self.revive(&fleet.spec.name, &mut known);
+        let policy = placement::policy(&fleet.spec);
         let mut deployments = Vec::with_capacity(fleet.deployments.len());
         for part in &fleet.deployments {
             let state = match known.remove(&part.spec.name) {
                 Some(state) => {
-                    state.apply(part, fleet.spec.balance);
+                    state.apply(part, policy);
                     state
                 }
                 None => Arc::new(DeploymentState::new(
                     part,
-                    fleet.spec.balance,
+                    policy,
                     Surroundings {
                         service: &fleet.spec.name,
                         places: Arc::clone(&places),

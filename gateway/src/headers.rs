@@ -6,6 +6,7 @@
 //! peer says about earlier hops is believed only when it is a trusted proxy.
 
 mod check;
+mod client;
 mod forwarded;
 mod hop_by_hop;
 mod list;
@@ -19,6 +20,7 @@ use http::{
 use penstock_config::Protocol;
 
 pub(crate) use check::check_request;
+pub(crate) use client::client_address;
 pub(crate) use forwarded::Forwarding;
 pub(crate) use trace::X_REQUEST_ID;
 pub(crate) use upgrade::requested_upgrade;

@@ -6,9 +6,9 @@
 //! |---|---|---|
 //! | 1 | `listener`, `connection`, `io`, `linger`, `dead_peer` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
-//! | 3 | `headers::check`, `request_head` | a request that must not be passed on is refused |
+//! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table` | host and path name the service; the split, or the host, names the deployment |
-//! | 5 | `admission`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
+//! | 5 | `admission`, `placement`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
 //! | 7 | `attempt`, `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
 //! | 8 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
@@ -44,6 +44,7 @@ mod listener;
 mod load;
 mod metrics;
 mod outgoing;
+mod placement;
 mod problem;
 mod proxy;
 mod queue;
@@ -53,6 +54,7 @@ mod rejection;
 mod report;
 mod request_body;
 mod request_head;
+mod request_key;
 mod response_body;
 mod route;
 mod server;

@@ -14,10 +14,12 @@ use crate::{
     exchange::Exchange,
     grpc, headers,
     outgoing::{Outgoing, Wanted},
+    placement::Placement,
     reason::Reason,
     refusal::Refusal,
     request_body::UpstreamBody,
     request_head::{self, Framing, LoggedHead},
+    request_key::RequestHead,
     response_body::DownstreamBody,
     table::ServiceState,
     tunnel::{self, Switch},
@@ -86,7 +88,11 @@ async fn forward(
     let service = Arc::clone(&destination.service);
     let spec = Arc::clone(&service.spec);
     check_length(&body, spec.max_body_bytes)?;
-    let deployment = destination.choose()?;
+    let deployment = {
+        let head = RequestHead::new(connection, &parts);
+        exchange.placement = Placement::of(&head, &spec);
+        destination.choose()?
+    };
     exchange.enter(&deployment);
     exchange.limit(
         spec.timeouts.total,

@@ -62,7 +62,7 @@ impl Fixture {
         let fleet = self.fleet(phase, workers);
         Arc::new(DeploymentState::new(
             &fleet,
-            Balance::LeastConnections,
+            Policy::LeastConnections,
             around,
         ))
     }
@@ -75,6 +75,10 @@ fn failed() -> Phase {
         reason: "no such file".into(),
         retry_after: Duration::from_secs(4),
     }
+}
+
+fn admit(deployment: &Arc<DeploymentState>, max_queued: usize) -> Admission {
+    deployment.admit(max_queued, &Placement::default(), &[], Duration::ZERO)
 }
 
 fn leased(admission: Admission) -> Lease {
@@ -104,13 +108,13 @@ fn refused(admission: Admission) -> Reason {
 #[tokio::test]
 async fn who_waits_gets_the_place_of_who_ends_in_the_order_of_coming() {
     let deployment = Fixture::new(1).deployment(Phase::Warm, &READY);
-    let first = leased(deployment.admit(10, &[], Duration::ZERO));
-    let mut second = queued(deployment.admit(10, &[], Duration::ZERO));
-    let mut third = queued(deployment.admit(10, &[], Duration::ZERO));
+    let first = leased(admit(&deployment, 10));
+    let mut second = queued(admit(&deployment, 10));
+    let mut third = queued(admit(&deployment, 10));
     drop(first);
     let second = second.granted().await.unwrap();
     // A new arrival finds the place taken and joins behind.
-    let mut fourth = queued(deployment.admit(10, &[], Duration::ZERO));
+    let mut fourth = queued(admit(&deployment, 10));
     drop(second);
     let third = third.granted().await.unwrap();
     drop(third);
@@ -120,9 +124,9 @@ async fn who_waits_gets_the_place_of_who_ends_in_the_order_of_coming() {
 #[tokio::test]
 async fn a_place_given_to_somebody_who_left_goes_to_the_next() {
     let deployment = Fixture::new(1).deployment(Phase::Warm, &READY);
-    let first = leased(deployment.admit(10, &[], Duration::ZERO));
-    let leaves = queued(deployment.admit(10, &[], Duration::ZERO));
-    let mut stays = queued(deployment.admit(10, &[], Duration::ZERO));
+    let first = leased(admit(&deployment, 10));
+    let leaves = queued(admit(&deployment, 10));
+    let mut stays = queued(admit(&deployment, 10));
     drop(first);
     // The place is on its way to the second, who has not taken it yet.
     drop(leaves);
@@ -130,19 +134,22 @@ async fn a_place_given_to_somebody_who_left_goes_to_the_next() {
     assert_eq!(lease.worker().gate().in_flight(), 1);
     drop(lease);
     assert_eq!(deployment.queue.len(), 0);
-    drop(leased(deployment.admit(10, &[], Duration::ZERO)));
+    drop(leased(deployment.admit(
+        10,
+        &Placement::default(),
+        &[],
+        Duration::ZERO,
+    )));
 }
 
 #[tokio::test]
 async fn a_worker_that_becomes_ready_wakes_as_many_as_it_has_places() {
     let fixture = Fixture::new(2);
     let deployment = fixture.deployment(Phase::Starting, &[]);
-    let mut waiters: Vec<_> = (0..3)
-        .map(|_| queued(deployment.admit(10, &[], Duration::ZERO)))
-        .collect();
+    let mut waiters: Vec<_> = (0..3).map(|_| queued(admit(&deployment, 10))).collect();
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),
-        Balance::LeastConnections,
+        Policy::LeastConnections,
     );
     let third = waiters.pop().unwrap();
     let mut leases = Vec::new();
@@ -156,52 +163,42 @@ async fn a_worker_that_becomes_ready_wakes_as_many_as_it_has_places() {
 async fn a_start_that_failed_for_good_answers_everybody_now_and_later() {
     let fixture = Fixture::new(1);
     let deployment = fixture.deployment(Phase::Starting, &[]);
-    let mut waiters: Vec<_> = (0..3)
-        .map(|_| queued(deployment.admit(10, &[], Duration::ZERO)))
-        .collect();
-    deployment.apply(&fixture.fleet(failed(), &[]), Balance::LeastConnections);
+    let mut waiters: Vec<_> = (0..3).map(|_| queued(admit(&deployment, 10))).collect();
+    deployment.apply(&fixture.fleet(failed(), &[]), Policy::LeastConnections);
     for waiter in &mut waiters {
         let refusal = waiter.granted().await.unwrap_err();
         assert_eq!(refusal.reason, Reason::StartFailed);
         assert_eq!(refusal.retry_after, Some(Duration::from_secs(4)));
     }
-    assert_eq!(
-        refused(deployment.admit(10, &[], Duration::ZERO)),
-        Reason::StartFailed
-    );
+    assert_eq!(refused(admit(&deployment, 10)), Reason::StartFailed);
     assert_eq!(deployment.queue.len(), 0);
 }
 
 #[tokio::test]
 async fn the_queue_holds_no_more_than_its_bound() {
     let deployment = Fixture::new(1).deployment(Phase::Starting, &[]);
-    let waiters: Vec<_> = (0..2)
-        .map(|_| queued(deployment.admit(2, &[], Duration::ZERO)))
-        .collect();
-    assert_eq!(
-        refused(deployment.admit(2, &[], Duration::ZERO)),
-        Reason::QueueFull
-    );
+    let waiters: Vec<_> = (0..2).map(|_| queued(admit(&deployment, 2))).collect();
+    assert_eq!(refused(admit(&deployment, 2)), Reason::QueueFull);
     drop(waiters);
-    queued(deployment.admit(2, &[], Duration::ZERO));
+    queued(admit(&deployment, 2));
 }
 
 #[tokio::test]
 async fn a_draining_worker_gets_nothing_until_it_is_ready_again() {
     let fixture = Fixture::new(2);
     let deployment = fixture.deployment(Phase::Warm, &READY);
-    let held = leased(deployment.admit(10, &[], Duration::ZERO));
+    let held = leased(admit(&deployment, 10));
     deployment.apply(
         &fixture.fleet(Phase::Starting, &[(0, State::Draining)]),
-        Balance::LeastConnections,
+        Policy::LeastConnections,
     );
-    let mut waiter = queued(deployment.admit(10, &[], Duration::ZERO));
+    let mut waiter = queued(admit(&deployment, 10));
     drop(held);
     assert_eq!(deployment.report(Duration::ZERO).workers[0].in_flight, 0);
     assert_eq!(deployment.queue.len(), 1);
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),
-        Balance::LeastConnections,
+        Policy::LeastConnections,
     );
     assert!(waiter.granted().await.is_ok());
 }
@@ -219,7 +216,7 @@ fn threads_that_take_wait_and_give_up_lose_no_place() {
                     .build()
                     .unwrap();
                 for round in 0..2000_u64 {
-                    match deployment.admit(100, &[], Duration::ZERO) {
+                    match admit(deployment, 100) {
                         Admission::Leased(lease) => {
                             assert!(lease.worker().gate().in_flight() <= MAX)
                         }
@@ -244,12 +241,17 @@ fn a_request_that_was_routed_just_before_its_deployment_was_removed_does_not_wai
     let fixture = Fixture::new(1);
     let deployment = fixture.deployment(Phase::Warm, &READY);
     deployment.retire();
-    let late = refused(deployment.admit(10, &[], Duration::ZERO));
+    let late = refused(admit(&deployment, 10));
     assert_eq!(late, Reason::NoRoute);
     // It may come back.
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),
-        Balance::LeastConnections,
+        Policy::LeastConnections,
     );
-    drop(leased(deployment.admit(10, &[], Duration::ZERO)));
+    drop(leased(deployment.admit(
+        10,
+        &Placement::default(),
+        &[],
+        Duration::ZERO,
+    )));
 }

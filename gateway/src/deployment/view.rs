@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use penstock_balancer::{Overflow, Picker, Policy};
+use penstock_balancer::{Picker, Policy};
 use penstock_config::{
-    Balance, Deployment, Source,
+    Deployment, Source,
     fleet::{DeploymentFleet, Phase, WorkerState as State},
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct View {
 impl View {
     pub(super) fn next(
         fleet: &DeploymentFleet,
-        balance: Balance,
+        policy: Policy,
         old: Option<&Self>,
         clock: Clock,
     ) -> Self {
@@ -54,13 +54,6 @@ impl View {
             }
             workers.push(worker);
         }
-        let policy = match balance {
-            Balance::RoundRobin => Policy::RoundRobin,
-            Balance::LeastConnections => Policy::LeastConnections,
-            Balance::Random => Policy::Random,
-            Balance::Hash => Policy::Hash(Overflow::WhenFull),
-            Balance::PeakEwma => Policy::PeakEwma,
-        };
         Self {
             spec: Arc::clone(&fleet.spec),
             phase: fleet.phase.clone(),

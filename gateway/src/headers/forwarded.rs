@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
-use super::list;
+use super::{client, list};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -37,8 +37,14 @@ impl Forwarding {
         }
     }
 
-    pub(super) fn is_trusted(&self) -> bool {
+    /// Whether the peer is a proxy whose word is believed.
+    pub(crate) fn is_trusted(&self) -> bool {
         self.trusted
+    }
+
+    /// Whether the client of a request came by HTTPS, here or to the trusted proxy in front.
+    pub(crate) fn is_https(&self, headers: &HeaderMap) -> bool {
+        self.proto == "https" || self.trusted && client::came_by_https(headers)
     }
 
     /// Writes the fields, after what a trusted proxy wrote and instead of what anybody else wrote.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The members of one line's comma-separated list, without the space around them; no empty ones.
-pub(super) fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+pub(super) fn members(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &[u8]> {
     value
         .as_bytes()
         .split(|byte| *byte == b',')

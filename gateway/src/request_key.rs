@@ -1,0 +1,171 @@
+//! What tells where a request belongs: a small borrowed view of its head, and keys read from it.
+
+use std::net::IpAddr;
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, Method, Uri, header::COOKIE, request::Parts};
+use penstock_config::KeySource;
+
+use crate::{connection::Connection, headers, thread::Settings};
+
+/// A request's head as everything sees it that decides about the request. Knows nothing of the engine.
+pub(crate) struct RequestHead<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    peer: IpAddr,
+    /// Whether the peer is a proxy whose word is believed.
+    behind_proxy: bool,
+    settings: &'a ArcSwap<Settings>,
+    /// Name of the API key that it was let in with.
+    pub(crate) api_key: Option<&'a str>,
+}
+
+/// What a request is told apart by, as bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key<'a> {
+    /// As it stands in the request.
+    Text(&'a [u8]),
+    /// An address in its IPv6 form, which IPv4 addresses have too.
+    Address([u8; 16]),
+}
+
+impl<'a> RequestHead<'a> {
+    /// The view of a request that came over `connection`.
+    pub(crate) fn new(connection: &'a Connection, parts: &'a Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            peer: connection.peer.ip(),
+            behind_proxy: connection.forwarding.is_trusted(),
+            settings: &connection.thread.shared.settings,
+            api_key: None,
+        }
+    }
+
+    /// The method.
+    pub(crate) fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// The path as it came, percent-encoded and without the query.
+    pub(crate) fn path(&self) -> &'a str {
+        self.uri.path()
+    }
+
+    /// All values of a header; the name in lower case.
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let values = self
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.as_bytes());
+        // HTTP/2 names the host in a field of its own.
+        let authority = (name == "host" && !self.headers.contains_key("host"))
+            .then(|| self.uri.authority())
+            .flatten();
+        values.chain(authority.map(|authority| authority.as_str().as_bytes()))
+    }
+
+    /// The first value of a cookie, without quotes around it.
+    ///
+    /// A client may send several of a name, the one for the longest path first (RFC 6265 §5.4), and
+    /// over HTTP/2 on several lines.
+    pub(crate) fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers.get_all(COOKIE).iter().find_map(|line| {
+            let mut pairs = line.as_bytes().split(|byte| *byte == b';');
+            pairs.find_map(|pair| {
+                let value = pair
+                    .trim_ascii_start()
+                    .strip_prefix(name.as_bytes())?
+                    .trim_ascii_start()
+                    .strip_prefix(b"=")?
+                    .trim_ascii();
+                let quoted = || value.strip_prefix(b"\"")?.strip_suffix(b"\"");
+                Some(quoted().unwrap_or(value))
+            })
+        })
+    }
+
+    /// The first value of a query parameter, as it came: `%41` and `A` are two values, but the same
+    /// in a name.
+    pub(crate) fn query(&self, name: &str) -> Option<&'a [u8]> {
+        let mut pairs = self.uri.query()?.as_bytes().split(|byte| *byte == b'&');
+        pairs.find_map(|pair| {
+            let end = pair.iter().position(|byte| *byte == b'=');
+            let (encoded, value) = match end {
+                Some(end) => (&pair[..end], &pair[end + 1..]),
+                None => (pair, &pair[pair.len()..]),
+            };
+            Decoded(encoded).eq(name.bytes()).then_some(value)
+        })
+    }
+
+    /// The client's address: behind trusted proxies the one that they name.
+    pub(crate) fn client_address(&self) -> IpAddr {
+        let peer = self.peer.to_canonical();
+        if !self.behind_proxy {
+            return peer;
+        }
+        let settings = self.settings.load();
+        headers::client_address(self.headers, peer, |hop| settings.trusted.contains(hop))
+    }
+
+    /// The request's key. One that is empty is none: requests that have nothing in common but a
+    /// missing value do not belong together.
+    pub(crate) fn key(&self, source: &KeySource) -> Option<Key<'a>> {
+        let text = match source {
+            KeySource::Header(name) => self.headers(name).next(),
+            KeySource::Cookie(name) => self.cookie(name),
+            KeySource::Query(name) => self.query(name),
+            KeySource::ApiKey => self.api_key.map(str::as_bytes),
+            KeySource::ClientAddress => {
+                let address = match self.client_address() {
+                    IpAddr::V4(address) => address.to_ipv6_mapped(),
+                    IpAddr::V6(address) => address,
+                };
+                return Some(Key::Address(address.octets()));
+            }
+        };
+        text.filter(|text| !text.is_empty()).map(Key::Text)
+    }
+
+    /// A hash of the request's key, the same in every gateway.
+    pub(crate) fn hash(&self, source: &KeySource) -> Option<u64> {
+        Some(penstock_balancer::key(self.key(source)?.as_bytes()))
+    }
+}
+
+impl Key<'_> {
+    /// The key's bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::Address(address) => address,
+        }
+    }
+}
+
+/// The bytes of a form-encoded name; an escape that is none stands for itself.
+struct Decoded<'a>(&'a [u8]);
+
+impl Iterator for Decoded<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let escaped = |high, low| u8::try_from(digit(high)? * 16 + digit(low)?).ok();
+        let (byte, width) = match self.0 {
+            [b'%', high, low, ..] => escaped(*high, *low).map_or((b'%', 1), |byte| (byte, 3)),
+            [b'+', ..] => (b' ', 1),
+            [byte, ..] => (*byte, 1),
+            [] => return None,
+        };
+        self.0 = &self.0[width..];
+        Some(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests;
