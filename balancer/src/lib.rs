@@ -13,6 +13,7 @@
 //! | May it pass, and how many are in flight? | [`Gate`] | |
 //! | How much may a fresh worker get? | [`Ramp`] | |
 //! | Who of those that wait is next? | [`Line`] | `line::lane` (turns of keys) |
+//! | May this client have more, in time and at once? | [`RateLimit`], [`ConcurrencyLimit`] | |
 //! | May it be tried again elsewhere? | [`RetryBudget`] | |
 //! | Does a worker fail too often? | [`Ejector`] | |
 //! | What outlives a change of the fleet? | [`Vitals`] | the gate, the ramp, `latency`, `strikes` |
@@ -61,6 +62,7 @@ mod gate;
 mod key;
 mod latency;
 mod line;
+mod limit;
 mod lottery;
 mod pick;
 mod ramp;
@@ -76,6 +78,7 @@ pub use eject::{EjectRules, Ejector};
 pub use gate::Gate;
 pub use key::key;
 pub use line::{Line, Turn};
+pub use limit::{ConcurrencyLimit, RateLimit, RateRule};
 pub use pick::{Candidate, EXACT_SCAN_MAX, Overflow, Picker, Policy, Query};
 pub use ramp::Ramp;
 pub use split::{Share, SplitPolicy, SplitQuery, Splitter, WeightedSplit};

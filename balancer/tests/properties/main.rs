@@ -8,6 +8,7 @@ mod eject;
 mod gates;
 mod hand_over;
 mod line;
+mod limits;
 mod shares;
 mod simulation;
 mod workers;
