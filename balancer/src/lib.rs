@@ -16,6 +16,7 @@
 //! | May this client have more, in time and at once? | [`RateLimit`], [`ConcurrencyLimit`] | |
 //! | May it be tried again elsewhere? | [`RetryBudget`] | |
 //! | Does a worker fail too often? | [`Ejector`] | |
+//! | Is this request one of the sample? | [`Sample`] | |
 //! | What outlives a change of the fleet? | [`Vitals`] | the gate, the ramp, `latency`, `strikes` |
 //!
 //! # Who owns what
@@ -68,6 +69,7 @@ mod pick;
 mod ramp;
 mod rendezvous;
 mod rotation;
+mod sample;
 mod split;
 mod stamped;
 mod strikes;
@@ -81,5 +83,6 @@ pub use line::{Line, Turn};
 pub use limit::{ConcurrencyLimit, RateLimit, RateRule};
 pub use pick::{Candidate, EXACT_SCAN_MAX, Overflow, Picker, Policy, Query};
 pub use ramp::Ramp;
+pub use sample::Sample;
 pub use split::{Share, SplitPolicy, SplitQuery, Splitter, WeightedSplit};
 pub use vitals::Vitals;

@@ -9,6 +9,7 @@ mod gates;
 mod hand_over;
 mod line;
 mod limits;
+mod sample;
 mod shares;
 mod simulation;
 mod workers;
