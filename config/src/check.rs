@@ -3,6 +3,7 @@
 
 mod balance;
 mod deployment;
+mod mirror;
 mod probes;
 mod request_key;
 mod routes;

@@ -7,6 +7,7 @@
 
 mod balance;
 mod deployment;
+mod mirror;
 mod scaling;
 mod service;
 mod settings;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use balance::{Balance, Hash, Overflow};
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress};
+pub(crate) use mirror::Mirror;
 pub(crate) use scaling::{DownPace, Rule, Scaling, UpPace, window};
 pub(crate) use service::{Protocol, Service, Timeouts};
 pub(crate) use settings::{

@@ -177,6 +177,7 @@ fn whatever_full_sets_is_the_default_or_required() {
             "cookie",
             "to",
             "headers",
+            "to",
             "command",
             "tcp",
             "http",

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Check, balance, deployment, split};
+use super::{Check, balance, deployment, mirror, split};
 use crate::{
     Gpus, Protocol, Queue, Service, ServiceName, Source, Timeouts, key_path::KeyPath, raw,
 };
@@ -51,6 +51,7 @@ pub(super) fn service(
     let paths = paths(check, path, raw.paths);
     let balance = balance::balance(raw.balance);
     let split = split::split(raw.split);
+    let matches = split::matches(check, path, raw.matches, &paths, &deployments);
     let service = Service {
         name: name.clone(),
         display_name: display_name(check, path, name, raw.display_name),
@@ -59,9 +60,9 @@ pub(super) fn service(
         split,
         hash: balance::hash(check, path, raw.hash, balance, split),
         sticky: split::sticky(check, path, raw.sticky, split),
-        matches: split::matches(check, path, raw.matches, &paths, &deployments),
+        mirror: mirror::mirror(check, path, raw.mirror, &deployments, &matches),
+        matches,
         paths,
-        mirror: None,
         ejection: crate::Ejection {
             failures: 5,
             first: std::time::Duration::from_secs(30),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Balance, Deployment, Hash, MatchRule, Split, Sticky,
+    Balance, Deployment, Hash, MatchRule, Mirror, Split, Sticky,
     text::{self, ByteSize, HostName, HumanDuration, PositiveDuration, UrlPath},
 };
 use crate::DeploymentName;
@@ -36,6 +36,8 @@ pub(crate) struct Service {
     /// Requests that go to a certain deployment, whatever the split; the first rule that fits counts.
     #[serde(rename = "match")]
     pub(crate) matches: Vec<MatchRule>,
+    /// Copies of requests go to a deployment whose answers are thrown away. Default: none.
+    pub(crate) mirror: Option<Mirror>,
     /// Protocol spoken to the workers. gRPC services need "h2".
     pub(crate) protocol: Protocol,
     /// Bounds of the queue in which requests wait for a worker, for all deployments together.
