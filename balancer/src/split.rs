@@ -12,7 +12,8 @@ use crate::{
 /// number of ready workers, or 1, for a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitPolicy {
-    /// Smooth turns: any window as long as the sum of the weights is exact.
+    /// Smooth turns: any window as long as the sum of the weights is exact. A request with a hash takes
+    /// no turn but goes where [`Hash`](Self::Hash) would send it.
     Turns,
     /// The least `(load + 1) / weight`; ties at random.
     LeastConnections,
@@ -74,10 +75,10 @@ impl Splitter {
             all.filter(|(index, share)| share.weight > 0 && may_take(*index))
         };
         match (self.policy, query.hash) {
-            (SplitPolicy::Turns, _) => self.turns.choose_where(&may_take),
+            (SplitPolicy::Turns, None) => self.turns.choose_where(&may_take),
             (SplitPolicy::LeastConnections, _) => least(open(), load, &mut Draw::new(query.seed)),
             // Without a hash the race is between fresh random numbers: a weighted random choice.
-            (SplitPolicy::Hash, Some(hash)) => race(open(), hash),
+            (SplitPolicy::Turns | SplitPolicy::Hash, Some(hash)) => race(open(), hash),
             (SplitPolicy::Hash, None) | (SplitPolicy::Random, _) => race(open(), query.seed),
         }
     }

@@ -172,6 +172,13 @@ impl DeploymentState {
         Admission::Queued(waiter)
     }
 
+    /// Counts a request that found no worker here and goes to a sibling. It wakes the deployment as
+    /// one that waits would.
+    pub(crate) fn spilled(&self) {
+        self.no_capacity.fetch_add(1, Ordering::Relaxed);
+        self.poke.now();
+    }
+
     /// Gives free places to waiters.
     pub(crate) fn serve_queue(self: &Arc<Self>) {
         if self.queue.len() > 0 {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{HeaderValue, request::Parts};
 
 use crate::{
-    connection::Connection, deployment::DeploymentState, reason::Reason, refusal::Refusal,
-    table::ServiceState,
+    connection::Connection, deployment::DeploymentState, exchange::Exchange, reason::Reason,
+    refusal::Refusal, request_key::RequestHead, table::ServiceState,
 };
 
 /// The service that a request is for.
@@ -38,14 +38,21 @@ impl Destination {
         })
     }
 
-    /// Chooses the deployment.
-    pub(crate) fn choose(&self) -> Result<Arc<DeploymentState>, Refusal> {
+    /// Chooses the deployment, and notes on the exchange what comes of it.
+    pub(crate) fn choose(
+        &self,
+        head: &RequestHead<'_>,
+        exchange: &mut Exchange,
+    ) -> Result<Arc<DeploymentState>, Refusal> {
         let chosen = match self.direct {
-            Some(direct) => self.service.deployments.get(direct),
-            None => self.service.choose(),
+            Some(direct) => Some(direct),
+            None => self.service.choose(head).map(|choice| {
+                exchange.cookie = choice.cookie;
+                choice.deployment
+            }),
         };
         chosen
-            .cloned()
+            .and_then(|chosen| self.service.deployments.get(chosen).cloned())
             .ok_or_else(|| Refusal::new(Reason::NoWorkers, "no deployment takes requests"))
     }
 }

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE},
 };
 
 use crate::{
@@ -50,6 +50,8 @@ pub(crate) struct Exchange {
     pub(crate) request_id: Option<HeaderValue>,
     /// What it brings to the choice of its worker.
     pub(crate) placement: Placement,
+    /// A `Set-Cookie` for the client, whatever the answer is.
+    pub(crate) cookie: Option<HeaderValue>,
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
     /// Time spent in the queue, if it was.
@@ -86,6 +88,7 @@ impl Exchange {
             deadline: None,
             request_id: None,
             placement: Placement::default(),
+            cookie: None,
             upload: None,
             queue_wait: None,
             connect_time: None,
@@ -276,6 +279,13 @@ impl Exchange {
         self.own_answer(answer)
     }
 
+    /// Adds what the client is to keep.
+    pub(crate) fn write_cookie(&self, headers: &mut HeaderMap) {
+        if let Some(cookie) = &self.cookie {
+            headers.append(SET_COOKIE, cookie.clone());
+        }
+    }
+
     fn own_answer(mut self: Box<Self>, answer: Response<Bytes>) -> Response<DownstreamBody> {
         let (mut parts, mut body) = answer.into_parts();
         if self.is_head {
@@ -286,6 +296,7 @@ impl Exchange {
         if let Some(id) = &self.request_id {
             parts.headers.insert(X_REQUEST_ID, id.clone());
         }
+        self.write_cookie(&mut parts.headers);
         if self.reason == Some(Reason::BadRequest) && !self.connection.h2 {
             // Where the next request would begin is no longer certain.
             parts

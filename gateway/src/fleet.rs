@@ -111,9 +111,8 @@ impl Follower {
                 .services
                 .values()
                 .map(|followed| Arc::clone(&followed.state));
-            self.shared
-                .table
-                .store(Arc::new(Table::new(services.collect())));
+            let table = Table::new(services.collect(), Some(&self.shared.table.load()));
+            self.shared.table.store(Arc::new(table));
         }
         self.generation = snapshot.generation;
     }
@@ -161,16 +160,12 @@ impl Follower {
         }
         let unchanged = previous
             .as_ref()
-            .filter(|previous| Arc::ptr_eq(&previous.fleet.spec, &fleet.spec))
+            .filter(|previous| previous.state.suits(fleet))
             .map(|previous| Arc::clone(&previous.state));
         let changed = unchanged.is_none();
         let state = unchanged.unwrap_or_else(|| {
             let previous = previous.as_ref().map(|previous| &*previous.state);
-            Arc::new(ServiceState::new(
-                Arc::clone(&fleet.spec),
-                deployments,
-                previous,
-            ))
+            Arc::new(ServiceState::new(fleet, deployments, previous))
         });
         let followed = Followed {
             fleet: Arc::clone(fleet),

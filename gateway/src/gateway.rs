@@ -58,7 +58,7 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let shared = Arc::new(Shared {
             clock: Clock::start(),
-            table: ArcSwap::from_pointee(Table::new(Vec::new())),
+            table: ArcSwap::from_pointee(Table::new(Vec::new(), None)),
             settings: ArcSwap::from_pointee(Settings::new(settings)),
             access_log: ArcSwapOption::new(open_log(settings)?),
             unrouted: DeploymentMetrics::unrouted(),

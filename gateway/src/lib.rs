@@ -7,7 +7,7 @@
 //! | 1 | `listener`, `connection`, `io`, `linger`, `dead_peer` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
-//! | 4 | `destination`, `route`, `table` | host and path name the service; the split, or the host, names the deployment |
+//! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; the split, or the host, names the deployment |
 //! | 5 | `admission`, `placement`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
 //! | 7 | `attempt`, `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
@@ -60,6 +60,7 @@ mod route;
 mod server;
 mod shards;
 mod small_writes;
+mod split;
 mod table;
 mod thread;
 mod trusted;

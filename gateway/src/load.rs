@@ -58,6 +58,19 @@ impl LoadMeter {
         });
     }
 
+    /// Requests open now. Cheaper than [`read`](Self::read), and as exact as a look at several threads
+    /// one after the other can be.
+    pub(crate) fn current(&self) -> u32 {
+        let open = |shard: &Shard| {
+            // Ends first: a request that ends in between must not seem to end before it began.
+            let completions = shard.completions.load(Ordering::Acquire);
+            let arrivals = shard.arrivals.load(Ordering::Relaxed);
+            arrivals.wrapping_sub(completions)
+        };
+        let open = self.shards.iter().map(open).fold(0, u64::wrapping_add);
+        u32::try_from(open.cast_signed().max(0)).unwrap_or(u32::MAX)
+    }
+
     /// The sums up to `now`.
     pub(crate) fn read(&self, now: Duration) -> LoadSums {
         let total = self

@@ -9,7 +9,6 @@ use crate::{
     admission,
     attempt::attempt,
     connection::Connection,
-    deployment::DeploymentState,
     destination::Destination,
     exchange::Exchange,
     grpc, headers,
@@ -21,7 +20,6 @@ use crate::{
     request_head::{self, Framing, LoggedHead},
     request_key::RequestHead,
     response_body::DownstreamBody,
-    table::ServiceState,
     tunnel::{self, Switch},
     upstream::Answer,
 };
@@ -91,7 +89,7 @@ async fn forward(
     let deployment = {
         let head = RequestHead::new(connection, &parts);
         exchange.placement = Placement::of(&head, &spec);
-        destination.choose()?
+        destination.choose(&head, exchange)?
     };
     exchange.enter(&deployment);
     exchange.limit(
@@ -198,6 +196,7 @@ fn pass_on(
     if let Some(id) = &exchange.request_id {
         headers::prepare_response(&mut parts.headers, id, switched.is_some() && !connection.h2);
     }
+    exchange.write_cookie(&mut parts.headers);
     if let Some((downstream, upstream, status)) = switched {
         parts.status = status;
         tunnel::start(

@@ -6,7 +6,11 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, Method, Uri, header::COOKIE, request::Parts};
 use penstock_config::KeySource;
 
-use crate::{connection::Connection, headers, thread::Settings};
+use crate::{
+    connection::Connection,
+    headers::{self, Forwarding},
+    thread::Settings,
+};
 
 /// A request's head as everything sees it that decides about the request. Knows nothing of the engine.
 pub(crate) struct RequestHead<'a> {
@@ -14,8 +18,7 @@ pub(crate) struct RequestHead<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     peer: IpAddr,
-    /// Whether the peer is a proxy whose word is believed.
-    behind_proxy: bool,
+    forwarding: &'a Forwarding,
     settings: &'a ArcSwap<Settings>,
     /// Name of the API key that it was let in with.
     pub(crate) api_key: Option<&'a str>,
@@ -38,8 +41,26 @@ impl<'a> RequestHead<'a> {
             uri: &parts.uri,
             headers: &parts.headers,
             peer: connection.peer.ip(),
-            behind_proxy: connection.forwarding.is_trusted(),
+            forwarding: &connection.forwarding,
             settings: &connection.thread.shared.settings,
+            api_key: None,
+        }
+    }
+
+    /// The view of a request that came from 192.0.2.1.
+    #[cfg(test)]
+    pub(crate) fn of(
+        parts: &'a Parts,
+        forwarding: &'a Forwarding,
+        settings: &'a ArcSwap<Settings>,
+    ) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            peer: [192, 0, 2, 1].into(),
+            forwarding,
+            settings,
             api_key: None,
         }
     }
@@ -105,11 +126,16 @@ impl<'a> RequestHead<'a> {
     /// The client's address: behind trusted proxies the one that they name.
     pub(crate) fn client_address(&self) -> IpAddr {
         let peer = self.peer.to_canonical();
-        if !self.behind_proxy {
+        if !self.forwarding.is_trusted() {
             return peer;
         }
         let settings = self.settings.load();
         headers::client_address(self.headers, peer, |hop| settings.trusted.contains(hop))
+    }
+
+    /// Whether the client came by HTTPS, here or to the trusted proxy in front.
+    pub(crate) fn is_https(&self) -> bool {
+        self.forwarding.is_https(self.headers)
     }
 
     /// The request's key. One that is empty is none: requests that have nothing in common but a

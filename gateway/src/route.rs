@@ -76,6 +76,15 @@ impl RouteTable {
     }
 }
 
+/// Whether a path is the prefix or below it, by the same rules as in routing.
+pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    let rest = path.strip_prefix(prefix);
+    prefix.is_empty()
+        || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            && !prefix::climbs(path)
+}
+
 /// `example.org:80` → `example.org`, `[::1]:80` → `[::1]`.
 fn without_port(host: &str) -> &str {
     if host.starts_with('[') {

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use penstock_balancer::{Share, WeightedSplit, key};
-use penstock_config::Service;
+use penstock_config::{Service, fleet::ServiceFleet};
 
 use crate::{
     deployment::DeploymentState,
+    request_key::RequestHead,
     route::{RouteTable, Target},
+    split::{Choice, ServiceSplit},
 };
 
 /// The services and the way to them.
 pub(crate) struct Table {
-    routes: RouteTable,
+    routes: Arc<RouteTable>,
     services: Vec<Arc<ServiceState>>,
 }
 
@@ -22,20 +23,29 @@ pub(crate) struct ServiceState {
     pub(crate) spec: Arc<Service>,
     /// Its deployments, in the order of names.
     pub(crate) deployments: Vec<Arc<DeploymentState>>,
-    split: WeightedSplit,
+    split: ServiceSplit,
 }
 
 impl Table {
-    /// A table of these services.
-    pub(crate) fn new(services: Vec<Arc<ServiceState>>) -> Self {
-        let specs = services
-            .iter()
-            .enumerate()
-            .map(|(index, service)| (index, &*service.spec));
-        Self {
-            routes: RouteTable::build(specs),
-            services,
-        }
+    /// A table of these services. The routes of `previous` are kept when no settings changed.
+    pub(crate) fn new(services: Vec<Arc<ServiceState>>, previous: Option<&Self>) -> Self {
+        let same_settings = |previous: &&Self| {
+            let specs = |services: &[Arc<ServiceState>]| {
+                services
+                    .iter()
+                    .map(|service| Arc::as_ptr(&service.spec))
+                    .collect::<Vec<_>>()
+            };
+            specs(&previous.services) == specs(&services)
+        };
+        let routes = match previous.filter(same_settings) {
+            Some(previous) => Arc::clone(&previous.routes),
+            None => {
+                let specs = services.iter().map(|service| &*service.spec).enumerate();
+                Arc::new(RouteTable::build(specs))
+            }
+        };
+        Self { routes, services }
     }
 
     /// The service a request is for, and the deployment if its host names one.
@@ -58,30 +68,26 @@ impl Table {
 }
 
 impl ServiceState {
-    /// A service; shares go on from where `previous` was.
+    /// A service; its split goes on from where `previous` was.
     pub(crate) fn new(
-        spec: Arc<Service>,
+        fleet: &ServiceFleet,
         deployments: Vec<Arc<DeploymentState>>,
         previous: Option<&Self>,
     ) -> Self {
-        let shares: Vec<_> = spec
-            .deployments
-            .values()
-            .map(|deployment| Share {
-                key: key(deployment.name.as_str().as_bytes()),
-                weight: deployment.weight,
-            })
-            .collect();
-        let split = WeightedSplit::new(&shares, previous.map(|previous| &previous.split));
         Self {
-            spec,
+            spec: Arc::clone(&fleet.spec),
             deployments,
-            split,
+            split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),
         }
     }
 
+    /// Whether requests may go on seeing this state under a newer fleet.
+    pub(crate) fn suits(&self, fleet: &ServiceFleet) -> bool {
+        Arc::ptr_eq(&self.spec, &fleet.spec) && self.split.suits(fleet)
+    }
+
     /// Chooses the deployment of a request.
-    pub(crate) fn choose(&self) -> Option<&Arc<DeploymentState>> {
-        self.split.choose().map(|chosen| &self.deployments[chosen])
+    pub(crate) fn choose(&self, head: &RequestHead<'_>) -> Option<Choice> {
+        self.split.choose(&self.spec, &self.deployments, head)
     }
 }

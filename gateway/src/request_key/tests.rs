@@ -1,13 +1,18 @@
+use std::net::Ipv6Addr;
+
 use http::Request;
 use penstock_config::GatewaySettings;
 
 use super::*;
 
+/// An IPv4 client of a dual-stack socket.
+const PEER: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0207));
+
 /// What is needed around a request.
 struct Fixture {
     parts: Parts,
     settings: ArcSwap<Settings>,
-    behind_proxy: bool,
+    forwarding: Forwarding,
 }
 
 impl Fixture {
@@ -25,19 +30,14 @@ impl Fixture {
         Self {
             parts: request.body(()).unwrap().into_parts().0,
             settings: ArcSwap::from_pointee(Settings::new(&gateway)),
-            behind_proxy: false,
+            forwarding: Forwarding::new(PEER, false, false),
         }
     }
 
     fn head(&self) -> RequestHead<'_> {
         RequestHead {
-            method: &self.parts.method,
-            uri: &self.parts.uri,
-            headers: &self.parts.headers,
-            peer: "::ffff:192.0.2.7".parse().unwrap(),
-            behind_proxy: self.behind_proxy,
-            settings: &self.settings,
-            api_key: None,
+            peer: PEER,
+            ..RequestHead::of(&self.parts, &self.forwarding, &self.settings)
         }
     }
 }
@@ -140,7 +140,7 @@ fn equal_values_have_equal_hashes_wherever_they_stand() {
 fn the_client_is_the_peer_unless_a_trusted_proxy_names_another() {
     let mut fixture = Fixture::new("/", &[("x-forwarded-for", "198.51.100.1")]);
     assert_eq!(fixture.head().client_address().to_string(), "192.0.2.7");
-    fixture.behind_proxy = true;
+    fixture.forwarding = Forwarding::new(PEER, false, true);
     assert_eq!(fixture.head().client_address().to_string(), "198.51.100.1");
     let key = fixture.head().key(&KeySource::ClientAddress).unwrap();
     assert_eq!(key.as_bytes()[10..], [0xff, 0xff, 198, 51, 100, 1]);

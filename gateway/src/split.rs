@@ -1,0 +1,165 @@
+//! Chooses the deployment of a request that names none: rules come first, then the split.
+
+mod rule;
+mod sticky;
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use penstock_balancer::{Share, SplitPolicy, SplitQuery, Splitter, key};
+use penstock_config::{
+    Service, Split, WhenCold,
+    fleet::{DeploymentFleet, ServiceFleet, WorkerState},
+};
+
+use crate::{deployment::DeploymentState, request_key::RequestHead};
+
+/// How the requests of one service are split between its deployments. Immutable: another one takes
+/// over when settings, weights in force or, where they count, numbers of workers change.
+pub(crate) struct ServiceSplit {
+    splitter: Splitter,
+    shares: Vec<Share>,
+    /// Positions of the deployments that the service's rules lead to.
+    rule_targets: Vec<usize>,
+    /// Which deployments leave their share to the others while they have no worker. Empty when none
+    /// does, which is the usual case.
+    spills: Box<[bool]>,
+}
+
+/// The deployment of a request.
+pub(crate) struct Choice {
+    /// Its position in the order of names.
+    pub(crate) deployment: usize,
+    /// A `Set-Cookie` that binds the client to it from now on.
+    pub(crate) cookie: Option<HeaderValue>,
+}
+
+impl ServiceSplit {
+    /// The split of `fleet`, going on from where `previous` stands.
+    pub(crate) fn new(fleet: &ServiceFleet, previous: Option<&Self>) -> Self {
+        let spec = &*fleet.spec;
+        let shares = shares(fleet);
+        let spills = spec.deployments.values();
+        let spills: Box<[bool]> = spills
+            .map(|deployment| deployment.when_cold == WhenCold::Spill)
+            .collect();
+        let position = |name| spec.deployments.keys().position(|known| known == name);
+        Self {
+            splitter: Splitter::new(
+                policy(spec),
+                shares.clone(),
+                previous.map(|previous| &previous.splitter),
+            ),
+            shares,
+            rule_targets: spec
+                .matches
+                .iter()
+                .map(|rule| position(&rule.to).expect("a checked rule leads to a deployment"))
+                .collect(),
+            spills: if spills.contains(&true) {
+                spills
+            } else {
+                Box::default()
+            },
+        }
+    }
+
+    /// Whether it still is what `fleet` asks for, if the settings did not change.
+    pub(crate) fn suits(&self, fleet: &ServiceFleet) -> bool {
+        self.shares == shares(fleet)
+    }
+
+    /// Chooses among `deployments`. `None` when none of them takes requests.
+    pub(crate) fn choose(
+        &self,
+        spec: &Service,
+        deployments: &[Arc<DeploymentState>],
+        head: &RequestHead<'_>,
+    ) -> Option<Choice> {
+        let mut rules = spec.matches.iter().zip(&self.rule_targets);
+        if let Some((_, target)) = rules.find(|(rule, _)| rule::fits(rule, head)) {
+            return Some(Choice {
+                deployment: *target,
+                cookie: None,
+            });
+        }
+        let (hash, cookie) = match &spec.sticky {
+            Some(sticky) => sticky::binding(sticky, head),
+            None => (self.hash(spec, head), None),
+        };
+        let query = SplitQuery {
+            seed: rand::random(),
+            hash,
+        };
+        let deployment = self.choose_by(&query, deployments)?;
+        Some(Choice { deployment, cookie })
+    }
+
+    /// The hash that a split by hash goes by.
+    fn hash(&self, spec: &Service, head: &RequestHead<'_>) -> Option<u64> {
+        let by_hash = spec.split == Split::Hash;
+        let hash = spec.hash.as_ref().filter(|_| by_hash)?;
+        head.hash(&hash.by)
+    }
+
+    fn choose_by(&self, query: &SplitQuery, deployments: &[Arc<DeploymentState>]) -> Option<usize> {
+        let load = |index: usize| deployments[index].load.current();
+        let chosen = self.splitter.choose(query, load, |_| true)?;
+        let is_away = |index: usize| {
+            self.spills.get(index) == Some(&true) && !deployments[index].view().has_ready()
+        };
+        let may_take = |index: usize| !is_away(index);
+        let has_sibling = || {
+            let mut shares = self.shares.iter().enumerate();
+            shares.any(|(index, share)| share.weight > 0 && may_take(index))
+        };
+        // When all are cold, the request waits where it belongs.
+        if may_take(chosen) || !has_sibling() {
+            return Some(chosen);
+        }
+        // Its share wakes it all the same: without it the deployment would stay at zero for ever.
+        deployments[chosen].spilled();
+        let sibling = self.splitter.choose(query, load, may_take);
+        sibling.or(Some(chosen))
+    }
+}
+
+/// What each deployment gets, in the order of names.
+fn shares(fleet: &ServiceFleet) -> Vec<Share> {
+    let by_workers = fleet.spec.split == Split::Workers
+        // While nobody has a worker, requests wait where the weights say.
+        && fleet.deployments.iter().any(|part| takes(part) && ready(part) > 0);
+    let weight = |part: &DeploymentFleet| match fleet.spec.split {
+        _ if !takes(part) => 0,
+        Split::RoundRobin => 1,
+        Split::Workers if by_workers => ready(part),
+        _ => part.weight,
+    };
+    let share = |part: &DeploymentFleet| Share {
+        key: key(part.spec.name.as_str().as_bytes()),
+        weight: weight(part),
+    };
+    fleet.deployments.iter().map(share).collect()
+}
+
+fn takes(part: &DeploymentFleet) -> bool {
+    part.spec.takes_traffic && part.weight > 0
+}
+
+fn ready(part: &DeploymentFleet) -> u32 {
+    let ready = part.workers.iter();
+    let ready = ready.filter(|worker| worker.state == WorkerState::Ready);
+    u32::try_from(ready.count()).unwrap_or(u32::MAX)
+}
+
+fn policy(spec: &Service) -> SplitPolicy {
+    match spec.split {
+        Split::Weights | Split::Workers | Split::RoundRobin => SplitPolicy::Turns,
+        Split::LeastConnections => SplitPolicy::LeastConnections,
+        Split::Random => SplitPolicy::Random,
+        Split::Hash => SplitPolicy::Hash,
+    }
+}
+
+#[cfg(test)]
+mod tests;
