@@ -1,11 +1,15 @@
 //! The second check: from what the file says to what it means, with the rules that need more than
 //! one key, and the defaults that depend on other keys.
 
+mod access;
 mod balance;
 mod deployment;
+mod health;
 mod mirror;
 mod probes;
+mod queue;
 mod request_key;
+mod rollout;
 mod routes;
 mod scaling;
 mod service;

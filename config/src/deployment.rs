@@ -11,7 +11,8 @@ pub struct Deployment {
     pub name: DeploymentName,
     /// Host name that leads straight here, without a split: `{deployment}--{service}.{region}.{domain}`.
     pub host: String,
-    /// Share of the service's traffic in relation to its siblings; 0 takes none.
+    /// Share of the service's traffic in relation to its siblings; 0 takes none. With a `rollout`
+    /// always 0: that is the share until it begins.
     pub weight: u32,
     /// Whether the split sends requests here at all; its own host always leads here.
     pub takes_traffic: bool,

@@ -125,7 +125,7 @@ impl<'a> Document<'a> {
             key: path.to_string(),
             value: found
                 .value
-                .filter(|_| exact && show_value)
+                .filter(|_| exact && show_value && !path.is_secret())
                 .and_then(|value| self.show(value)),
             rule,
         };

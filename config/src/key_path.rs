@@ -37,6 +37,12 @@ impl KeyPath {
         &self.0
     }
 
+    /// Whether the value may hold an API key: one that somebody wrote in place of its hash, perhaps.
+    pub(crate) fn is_secret(&self) -> bool {
+        let is = |at: usize, name: &str| matches!(self.0.get(at), Some(Segment::Key(key)) if key == name);
+        is(0, "services") && is(2, "api_keys") && (self.0.len() <= 4 || is(4, "sha256"))
+    }
+
     /// Whether this is `other` or below it.
     pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)

@@ -5,9 +5,14 @@
 //! before it is read into them (see `structure`). Their comments are what an editor shows, so they
 //! are written for the person who writes the file. Rules that need more than one key are in `check`.
 
+mod access;
 mod balance;
 mod deployment;
+mod health;
 mod mirror;
+mod queue;
+mod request_key;
+mod rollout;
 mod scaling;
 mod service;
 mod settings;
@@ -19,9 +24,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use access::{ApiKey, Clients, KeyHashes, Limit};
 pub(crate) use balance::{Balance, Hash, Overflow};
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress};
+pub(crate) use health::{Ejection, Retries};
 pub(crate) use mirror::Mirror;
+pub(crate) use queue::Queue;
+pub(crate) use request_key::{ClientKey, RequestKey};
+pub(crate) use rollout::Rollout;
 pub(crate) use scaling::{DownPace, Rule, Scaling, UpPace, window};
 pub(crate) use service::{Protocol, Service, Timeouts};
 pub(crate) use settings::{

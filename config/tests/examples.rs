@@ -178,6 +178,8 @@ fn whatever_full_sets_is_the_default_or_required() {
             "to",
             "headers",
             "to",
+            "requests",
+            "concurrent",
             "command",
             "tcp",
             "http",
@@ -188,9 +190,14 @@ fn whatever_full_sets_is_the_default_or_required() {
             "addresses",
             "balance",
             "header",
+            "sha256",
+            "classes",
+            "class_header",
             "addresses",
             "split",
             "hash",
+            "addresses",
+            "addresses",
             "addresses"
         ]
     );

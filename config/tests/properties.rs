@@ -70,7 +70,7 @@ proptest! {
 
     #[test]
     fn any_lines_of_a_file_are_accepted_or_refused_with_reasons(
-        keep in prop::collection::vec(prop::bool::weighted(0.9), 400),
+        keep in prop::collection::vec(prop::bool::weighted(0.9), 600),
     ) {
         let lines = FULL.lines().zip(keep).filter(|(_, keep)| *keep).map(|(line, _)| line);
         parse_any(&lines.collect::<Vec<_>>().join("\n"));
@@ -78,7 +78,7 @@ proptest! {
 
     #[test]
     fn any_value_of_any_keys_is_accepted_or_refused_with_reasons(
-        changes in prop::collection::vec((0_usize..400, prop::sample::select(&VALUES[..])), 1..8),
+        changes in prop::collection::vec((0_usize..600, prop::sample::select(&VALUES[..])), 1..8),
     ) {
         let mut lines: Vec<String> = FULL.lines().map(str::to_owned).collect();
         for (at, value) in changes {

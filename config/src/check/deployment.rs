@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf};
 
-use super::{Check, probes, scaling, service, split};
+use super::{Check, probes, rollout, scaling, service, split};
 use crate::{
     Deployment, DeploymentName, Gpus, ProcessCommand, ProcessSpec, Protocol, Source, StaticAddress,
     key_path::KeyPath, raw,
@@ -53,13 +53,17 @@ pub(super) fn deployment(
             )
         }
     };
+    let rollout = raw
+        .rollout
+        .map(|raw_rollout| rollout::rollout(check, path, raw_rollout, raw.takes_traffic));
     Deployment {
         name: context.name.clone(),
         host: context.host.clone(),
-        weight: raw.weight,
+        // The rollout decides; until it does, the deployment has no share.
+        weight: if rollout.is_some() { 0 } else { raw.weight },
         takes_traffic: raw.takes_traffic,
         when_cold: split::when_cold(raw.when_cold),
-        rollout: None,
+        rollout,
         max_concurrency: raw.max_concurrency,
         ramp: raw.ramp,
         protocol: raw.protocol.map_or(context.protocol, service::protocol),

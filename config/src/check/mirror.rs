@@ -22,7 +22,7 @@ pub(super) fn mirror(
     let raw = raw?;
     let path = service.key("mirror");
     split::known(check, &path.key("to"), &raw.to, deployments);
-    let by_split = |d: &Deployment| d.takes_traffic && d.weight > 0;
+    let by_split = |d: &Deployment| d.takes_traffic && (d.weight > 0 || d.rollout.is_some());
     let by_rule = |d: &Deployment| matches.iter().any(|rule| rule.to == d.name);
     let originals = deployments
         .values()

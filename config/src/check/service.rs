@@ -5,10 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{Check, balance, deployment, mirror, split};
-use crate::{
-    Gpus, Protocol, Queue, Service, ServiceName, Source, Timeouts, key_path::KeyPath, raw,
-};
+use super::{Check, access, balance, deployment, health, mirror, queue, rollout, split};
+use crate::{Gpus, Protocol, Service, ServiceName, Timeouts, key_path::KeyPath, raw};
 
 /// The end of every service's own host name.
 pub(super) struct Domain<'d> {
@@ -52,6 +50,7 @@ pub(super) fn service(
     let balance = balance::balance(raw.balance);
     let split = split::split(raw.split);
     let matches = split::matches(check, path, raw.matches, &paths, &deployments);
+    let access = access::access(check, path, raw.api_keys, raw.pass_api_key, raw.clients);
     let service = Service {
         name: name.clone(),
         display_name: display_name(check, path, name, raw.display_name),
@@ -60,32 +59,14 @@ pub(super) fn service(
         split,
         hash: balance::hash(check, path, raw.hash, balance, split),
         sticky: split::sticky(check, path, raw.sticky, split),
+        paths,
         mirror: mirror::mirror(check, path, raw.mirror, &deployments, &matches),
         matches,
-        paths,
-        ejection: crate::Ejection {
-            failures: 5,
-            first: std::time::Duration::from_secs(30),
-            longest: std::time::Duration::from_secs(300),
-            max_ejected_percent: 50,
-        },
-        retries: crate::Retries {
-            attempts: 2,
-            any_method: false,
-            statuses: Vec::new(),
-            buffer_bytes: 64 << 10,
-            budget_percent: 20,
-            budget_per_second: 10,
-        },
-        access: crate::Access::default(),
-        limits: Vec::new(),
-        queue: Queue {
-            max_requests: raw.queue.max_requests as usize,
-            max_wait: raw.queue.max_wait.0,
-            classes: BTreeMap::new(),
-            class_header: None,
-            fair_by: None,
-        },
+        ejection: health::ejection(check, &path.key("ejection"), &raw.ejection),
+        retries: health::retries(check, &path.key("retries"), raw.retries),
+        limits: access::limits(check, path, raw.limits, &access),
+        queue: queue::queue(check, path, raw.queue, &access),
+        access,
         timeouts: timeouts(raw.timeouts),
         max_body_bytes: raw.max_body.map(|size| size.0),
         deployments,
@@ -120,6 +101,7 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
             check.error_without_value(path, rule);
         }
     } else {
+        rollout::check_together(check, path, service.split, &service.deployments);
         split::check_together(check, &deployments, &service.deployments);
     }
     if service.max_body_bytes == Some(0) {
@@ -128,16 +110,8 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
             "must be more than 0; leave it out for no limit",
         );
     }
-    let asleep = service.deployments.values().find(|deployment| {
-        deployment.scaling.min == 0 && matches!(deployment.source, Source::Process(_))
-    });
-    if let (0, Some(deployment)) = (service.queue.max_requests, asleep) {
-        let rule = format!(
-            "must be at least 1: with `min = 0`, deployment \"{}\" needs a waiting request to wake it",
-            deployment.name
-        );
-        check.error(&path.key("queue").key("max_requests"), rule);
-    }
+    queue::check_classes(check, path, service);
+    queue::check_waking(check, path, service);
 }
 
 fn display_name(

@@ -49,7 +49,7 @@ pub(super) fn listeners(
         .iter()
         .map(|listener| Listener {
             address: listener.address.0,
-            proxy_protocol: false,
+            proxy_protocol: listener.proxy_protocol,
         })
         .collect()
 }

@@ -209,7 +209,9 @@ pub(super) fn check_together(check: &mut Check<'_>, path: &KeyPath, deployments:
         // A deployment or a setting that is wrong might have been the one that takes traffic.
         let unsure = check.problems.any_below(path, |way| match way {
             [_] => true,
-            [_, Segment::Key(key), ..] => key == "weight" || key == "takes_traffic",
+            [_, Segment::Key(key), ..] => {
+                ["weight", "takes_traffic", "rollout"].contains(&key.as_str())
+            }
             _ => false,
         });
         if !unsure {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Protocol, Scaling, WhenCold,
+    Protocol, Rollout, Scaling, WhenCold,
     text::{Authority, HumanDuration, PositiveDuration, UrlPath},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Deployment {
     pub(crate) takes_traffic: bool,
     /// What becomes of its share while no worker is ready.
     pub(crate) when_cold: WhenCold,
+    /// Raises its share step by step, in place of `weight`. Default: none.
+    pub(crate) rollout: Option<Rollout>,
     /// Most requests in flight on one worker. Default: no limit.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_concurrency: Option<u32>,
@@ -51,6 +53,7 @@ impl Default for Deployment {
             weight: 1,
             takes_traffic: true,
             when_cold: WhenCold::Hold,
+            rollout: None,
             max_concurrency: None,
             ramp: true,
             protocol: None,

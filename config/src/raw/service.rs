@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Balance, Deployment, Hash, MatchRule, Mirror, Split, Sticky,
+    ApiKey, Balance, Clients, Deployment, Ejection, Hash, Limit, MatchRule, Mirror, Queue, Retries,
+    Split, Sticky,
     text::{self, ByteSize, HostName, HumanDuration, PositiveDuration, UrlPath},
 };
 use crate::DeploymentName;
@@ -38,9 +39,24 @@ pub(crate) struct Service {
     pub(crate) matches: Vec<MatchRule>,
     /// Copies of requests go to a deployment whose answers are thrown away. Default: none.
     pub(crate) mirror: Option<Mirror>,
+    /// When a worker that fails requests is taken out of picking, and for how long.
+    pub(crate) ejection: Ejection,
+    /// When a request that failed is sent again, to another worker where there is one.
+    pub(crate) retries: Retries,
+    /// API keys by a name of 1 to 30 of a-z, 0-9 and single hyphens. A request needs one of them, as
+    /// Authorization: Bearer KEY or X-Api-Key: KEY. Default: nobody needs one.
+    #[schemars(extend("propertyNames" = text::name_schema()))]
+    pub(crate) api_keys: BTreeMap<String, ApiKey>,
+    /// Whether the header with the API key is passed on to the worker.
+    pub(crate) pass_api_key: bool,
+    /// Who is let in, by the client's IP address.
+    pub(crate) clients: Clients,
+    /// How much may be used; all of them hold. Default: no limit.
+    pub(crate) limits: Vec<Limit>,
     /// Protocol spoken to the workers. gRPC services need "h2".
     pub(crate) protocol: Protocol,
-    /// Bounds of the queue in which requests wait for a worker, for all deployments together.
+    /// Bounds and order of the queue in which requests wait for a worker, for all deployments
+    /// together.
     pub(crate) queue: Queue,
     /// The clocks of a request. All of them stop once an upgrade was accepted.
     pub(crate) timeouts: Timeouts,
@@ -58,26 +74,6 @@ pub(crate) enum Protocol {
     #[default]
     Http1,
     H2,
-}
-
-/// Bounds of the queue in which requests wait for a worker.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Queue {
-    /// Most requests waiting at once.
-    #[schemars(range(max = 1_000_000))]
-    pub(crate) max_requests: u32,
-    /// Longest wait for a worker.
-    pub(crate) max_wait: PositiveDuration,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self {
-            max_requests: 10_000,
-            max_wait: PositiveDuration(Duration::from_secs(300)),
-        }
-    }
 }
 
 /// The clocks of a request.

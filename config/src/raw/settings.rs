@@ -17,6 +17,10 @@ use super::text::{ByteSize, HumanDuration, Network, PositiveDuration, SocketAddr
 pub(crate) struct Listener {
     /// IP address and port. Port 0 takes a free one.
     pub(crate) address: SocketAddress,
+    /// Whether every connection begins with a PROXY protocol header, version 1 or 2, by which a proxy
+    /// in front of the gateway tells the client's address. Connections without one are closed.
+    #[serde(default)]
+    pub(crate) proxy_protocol: bool,
 }
 
 /// API, metrics, and what the control service keeps.

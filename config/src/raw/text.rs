@@ -4,6 +4,7 @@
 
 mod host;
 mod http;
+mod key_hash;
 
 use std::{
     borrow::Cow,
@@ -131,6 +132,9 @@ text_types! {
     /// HTTP method, in capitals.
     Method(String): "penstock-method",
         r"^[!#$%&'*+.^_`|~0-9A-Z-]+$", http::parse_method, Clone::clone;
+    /// SHA-256 of an API key.
+    KeyHash([u8; 32]): "penstock-key-hash",
+        r"^[0-9A-Fa-f]{64}$", key_hash::parse, key_hash::show;
 }
 
 fn show_duration(duration: &Duration) -> String {
@@ -180,7 +184,7 @@ fn parse_network(text: &str) -> Result<(IpAddr, u8), String> {
 }
 
 /// The address with all bits after the prefix cleared.
-fn first_address(address: IpAddr, prefix: u8) -> IpAddr {
+pub(crate) fn first_address(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);

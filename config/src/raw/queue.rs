@@ -1,0 +1,44 @@
+//! `queue` of a service.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    RequestKey,
+    text::{self, HeaderName, HumanDuration, PositiveDuration},
+};
+
+/// Bounds and order of the queue in which requests wait for a worker.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Queue {
+    /// Most requests waiting at once.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) max_requests: u32,
+    /// Longest wait for a worker.
+    pub(crate) max_wait: PositiveDuration,
+    /// Classes of requests by name: one of a class counts as if it had come so much later. Requests
+    /// of no class are not delayed.
+    #[schemars(extend("propertyNames" = text::name_schema()))]
+    pub(crate) classes: BTreeMap<String, HumanDuration>,
+    /// The header that names a request's class. Default: only API keys have a class.
+    pub(crate) class_header: Option<HeaderName>,
+    /// Requests with different values get their turns alternately, however many one of them sends;
+    /// those without a value count as one. "api-key", "client-address", or a table with `header`,
+    /// `cookie` or `query`. Default: first come, first served.
+    pub(crate) fair_by: Option<RequestKey>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            max_requests: 10_000,
+            max_wait: PositiveDuration(Duration::from_secs(300)),
+            classes: BTreeMap::new(),
+            class_header: None,
+            fair_by: None,
+        }
+    }
+}
