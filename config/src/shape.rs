@@ -65,6 +65,13 @@ pub(crate) struct Text {
     pub(crate) max: u64,
 }
 
+impl Text {
+    /// Whether a text is one of the choices, where there are some.
+    pub(crate) fn is_choice(&self, text: &str) -> bool {
+        self.choices.is_empty() || self.choices.iter().any(|choice| choice == text)
+    }
+}
+
 impl Shape {
     /// The form of a whole file.
     pub(crate) fn file() -> &'static Table {

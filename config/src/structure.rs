@@ -156,6 +156,11 @@ impl Walk<'_> {
     ) -> Option<Value> {
         let mut fitting = shapes.iter().filter(|shape| is_kind(value, shape));
         match (fitting.next(), fitting.next()) {
+            (Some(Shape::Text(form)), None)
+                if value.as_str().is_some_and(|text| !form.is_choice(text)) =>
+            {
+                self.wrong(path, format!("must be {}", all.noun()))
+            }
             (Some(shape), None) => self.value(value, shape, path),
             (None, _) => match shapes {
                 // A number with units.
@@ -174,7 +179,7 @@ impl Walk<'_> {
 
     fn text(&mut self, string: &str, form: &Text, path: &KeyPath) -> Option<Value> {
         let length = string.chars().count() as u64;
-        if !form.choices.is_empty() && !form.choices.iter().any(|choice| choice == string) {
+        if !form.is_choice(string) {
             let known: Vec<_> = form
                 .choices
                 .iter()

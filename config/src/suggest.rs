@@ -1,5 +1,8 @@
 //! What somebody may have meant by a key that does not exist.
 
+mod foreign;
+
+use self::foreign::FOREIGN;
 use crate::{
     key_path::{KeyPath, Segment},
     shape::{Shape, Table},
@@ -11,130 +14,6 @@ const SIMILAR: f64 = 0.8;
 
 /// Similarity from which nothing else can have been meant.
 const VERY_SIMILAR: f64 = 0.9;
-
-/// Words of other systems for what is named otherwise here.
-const FOREIGN: [(&[&str], &str); 14] = [
-    (
-        &[
-            "replicas",
-            "instances",
-            "workers",
-            "min_replicas",
-            "max_replicas",
-            "min_workers",
-            "max_workers",
-            "num_replicas",
-            "min_scale",
-            "max_scale",
-        ],
-        "the number of workers is `min` and `max` under `scaling` of a deployment",
-    ),
-    (
-        &[
-            "container_concurrency",
-            "concurrency",
-            "max_concurrent_requests",
-            "max_inflight",
-            "max_in_flight",
-            "max_ongoing_requests",
-            "max_conns",
-            "maxconn",
-        ],
-        "the limit of requests on one worker is `max_concurrency` of a deployment",
-    ),
-    (
-        &[
-            "target_concurrency",
-            "target_in_flight",
-            "target_ongoing_requests",
-        ],
-        "write `rules = [{ type = \"concurrency\", target = 100 }]` under `scaling` of a deployment",
-    ),
-    (
-        &[
-            "cooldown",
-            "cooldown_period",
-            "scale_down_delay",
-            "stabilization_window",
-            "stabilization_window_seconds",
-        ],
-        "how long load must be low before workers go is `down.stable_for` under `scaling`; before the last one goes, `idle_timeout`",
-    ),
-    (
-        &["scale_to_zero", "idle_time", "scale_to_zero_grace_period"],
-        "scale to zero is `min = 0` under `scaling`, after `idle_timeout` without requests",
-    ),
-    (
-        &[
-            "timeout",
-            "read_timeout",
-            "request_timeout",
-            "timeout_seconds",
-            "proxy_read_timeout",
-        ],
-        "the clocks of a request are `connect`, `first_byte`, `idle` and `total` under `timeouts` of a service",
-    ),
-    (
-        &[
-            "backends",
-            "servers",
-            "upstreams",
-            "endpoints",
-            "targets",
-            "upstream",
-            "nodes",
-        ],
-        "workers at fixed addresses are `static = { addresses = [\"host:port\"] }` of a deployment",
-    ),
-    (
-        &["cmd", "args", "entrypoint", "exec_start", "run", "script"],
-        "the program of a worker is `process = { command = [\"program\", \"argument\"] }` of a deployment",
-    ),
-    (
-        &["environment", "env_vars", "envs"],
-        "environment variables are `env` under `process` of a deployment",
-    ),
-    (
-        &["cwd", "workdir", "working_dir", "working_directory"],
-        "the working directory is `directory` under `process` of a deployment",
-    ),
-    (
-        &[
-            "readiness_probe",
-            "readiness",
-            "health_check",
-            "healthcheck",
-            "health",
-            "liveness_probe",
-            "liveness",
-            "startup_probe",
-        ],
-        "probes are `probes.startup`, `probes.ready` and `probes.live` of a deployment",
-    ),
-    (
-        &[
-            "failure_threshold",
-            "period_seconds",
-            "initial_delay_seconds",
-            "http_get",
-            "tcp_socket",
-        ],
-        "a probe has `http`, `tcp`, `exec` or `grpc`, with `initial_delay`, `timeout`, `period` and `failures`",
-    ),
-    (
-        &["listen", "bind", "port", "ports"],
-        "the gateway's addresses are `[[listeners]]` with `address = \"127.0.0.1:8080\"`",
-    ),
-    (
-        &[
-            "client_max_body_size",
-            "max_body_size",
-            "body_limit",
-            "max_request_body",
-        ],
-        "the longest request body is `max_body` of a service",
-    ),
-];
 
 /// The rule that an unknown key breaks, with what may have been meant.
 pub(crate) fn unknown_key(key: &str, path: &KeyPath, table: &Table) -> String {

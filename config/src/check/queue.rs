@@ -55,7 +55,7 @@ pub(super) fn check_classes(check: &mut Check<'_>, path: &KeyPath, service: &Ser
         let rule = match crate::suggest::similar(class, known()) {
             Some(similar) => format!("there is no such class; did you mean \"{similar}\"?"),
             None if classes.is_empty() => format!(
-                "there are no classes: [{}] classes = {{ {class:?} = \"30s\" }}",
+                "there are no classes: [{}] classes = {{ {class} = \"30s\" }}",
                 path.key("queue")
             ),
             None => {
