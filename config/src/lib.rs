@@ -57,7 +57,9 @@ pub use mirror::Mirror;
 pub use name::{DeploymentName, NameError, ServiceName};
 pub use request_key::KeySource;
 pub use rollout::Rollout;
-pub use scaling::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
+pub use scaling::{
+    BacklogRule, ConcurrencyRule, DownPace, Metric, Rule, Scaling, TargetTrackingRule, UpPace,
+};
 pub use schema::schema;
 pub use service::{Protocol, Queue, Service, Timeouts};
 pub use settings::{

@@ -1,6 +1,14 @@
 //! How many workers a deployment should have.
 
+mod metric;
+mod rule;
+
 use std::time::Duration;
+
+pub use self::{
+    metric::Metric,
+    rule::{BacklogRule, ConcurrencyRule, Rule, TargetTrackingRule},
+};
 
 /// Checked scaling settings of one deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,24 +25,6 @@ pub struct Scaling {
     pub up: UpPace,
     /// When and how fast the desired count may shrink.
     pub down: DownPace,
-}
-
-/// One scaling rule.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Rule {
-    /// Workers in proportion to the concurrency.
-    Concurrency(ConcurrencyRule),
-}
-
-/// `wish = ceil(concurrency / target)`, over a long and a short window; the larger counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ConcurrencyRule {
-    /// Concurrency (in-flight + queued) one worker should have; above 0.
-    pub target: f64,
-    /// The long averaging window.
-    pub window: Duration,
-    /// The short averaging window, which catches bursts.
-    pub burst_window: Duration,
 }
 
 /// In any rolling `period` the desired count may grow by at most `percent` of what it was at the

@@ -114,7 +114,8 @@ impl Shape {
             Self::Number { .. } => "a number".to_owned(),
             Self::Boolean => "true or false".to_owned(),
             Self::OneOf(shapes) => {
-                let nouns: Vec<_> = shapes.iter().map(Self::noun).collect();
+                let mut nouns: Vec<_> = shapes.iter().map(Self::noun).collect();
+                nouns.dedup();
                 nouns.join(" or ")
             }
         }

@@ -162,6 +162,9 @@ impl Walk<'_> {
                 self.wrong(path, format!("must be {}", all.noun()))
             }
             (Some(shape), None) => self.value(value, shape, path),
+            (None, _) if value.is_table() && shapes.iter().any(|shape| tag(shape).is_some()) => {
+                self.tag(value, shapes, path)
+            }
             (None, _) => match shapes {
                 // A number with units.
                 [
@@ -175,6 +178,20 @@ impl Walk<'_> {
             },
             (Some(_), Some(_)) => unreachable!("forms of one value differ in type"),
         }
+    }
+
+    /// Reports a table whose `type` is none of those there are.
+    fn tag(&mut self, value: &DeValue<'_>, shapes: &[Shape], path: &KeyPath) -> Option<Value> {
+        let known = shapes.iter().filter_map(tag).flatten();
+        let known: Vec<_> = known.map(|choice| format!("{choice:?}")).collect();
+        let rule = format!("must be {}", known.join(" or "));
+        if value.get("type").is_some() {
+            return self.wrong(&path.key("type"), rule);
+        }
+        let rule = format!("must have the key `type`, which {rule}");
+        self.document
+            .report_without_value(self.problems, path, rule);
+        None
     }
 
     fn text(&mut self, string: &str, form: &Text, path: &KeyPath) -> Option<Value> {
@@ -252,7 +269,7 @@ fn to_i64(integer: &DeInteger<'_>) -> Option<i64> {
 
 fn is_kind(value: &DeValue<'_>, shape: &Shape) -> bool {
     match (value, shape) {
-        (DeValue::Table(table), Shape::Table(form)) => is_tagged(table, form),
+        (DeValue::Table(table), Shape::Table(_)) => is_tagged(table, shape),
         (DeValue::Table(_), Shape::Map { .. })
         | (DeValue::Array(_), Shape::List { .. })
         | (DeValue::String(_), Shape::Text(_))
@@ -264,8 +281,8 @@ fn is_kind(value: &DeValue<'_>, shape: &Shape) -> bool {
 }
 
 /// Whether a table has the `type` that its form asks for, if it asks for one.
-fn is_tagged(table: &DeTable<'_>, form: &Table) -> bool {
-    let Some(Shape::Text(Text { choices, .. })) = form.keys.get("type") else {
+fn is_tagged(table: &DeTable<'_>, shape: &Shape) -> bool {
+    let Some(choices) = tag(shape) else {
         return true;
     };
     let tag = table
@@ -273,6 +290,17 @@ fn is_tagged(table: &DeTable<'_>, form: &Table) -> bool {
         .map(Spanned::get_ref)
         .and_then(|value| value.as_str());
     tag.is_some_and(|tag| choices.iter().any(|choice| choice == tag))
+}
+
+/// The values that `type` may have in a table of this form, if it asks for one.
+fn tag(shape: &Shape) -> Option<&[String]> {
+    match shape {
+        Shape::Table(form) => match form.keys.get("type")? {
+            Shape::Text(text) if !text.choices.is_empty() => Some(&text.choices),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn s(count: u64) -> &'static str {

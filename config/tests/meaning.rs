@@ -25,9 +25,15 @@ fn stable(keys: &str) -> Deployment {
     (*service.deployments["stable"]).clone()
 }
 
+fn concurrency(deployment: &Deployment) -> ConcurrencyRule {
+    match deployment.scaling.rules[..] {
+        [Rule::Concurrency(rule)] => rule,
+        ref rules => panic!("{rules:?}"),
+    }
+}
+
 fn target(deployment: &Deployment) -> f64 {
-    let Rule::Concurrency(ConcurrencyRule { target, .. }) = deployment.scaling.rules[0];
-    target
+    concurrency(deployment).target
 }
 
 const PROCESS: &str = "process = { command = [\"worker\"] }";
@@ -108,7 +114,7 @@ fn max_follows_min() {
 #[test]
 fn a_shorter_window_shortens_the_default_burst_window() {
     let keys = "scaling.rules = [{ type = \"concurrency\", window = \"2s\" }]";
-    let Rule::Concurrency(rule) = stable(&format!("{PROCESS}, {keys}")).scaling.rules[0];
+    let rule = concurrency(&stable(&format!("{PROCESS}, {keys}")));
     assert_eq!(rule.burst_window, Duration::from_secs(2));
 }
 

@@ -11,6 +11,7 @@
 //!   nothing came for `idle_timeout`;
 //! - **from zero** with the first request, whether it is still there or not.
 
+mod backlog;
 mod concurrency;
 mod decision;
 mod down;
@@ -18,20 +19,26 @@ mod history;
 mod observation;
 mod pace;
 mod pile;
+mod rules;
 mod service_time;
+mod target_tracking;
 #[cfg(test)]
 mod tests;
+mod total;
 mod up;
+mod wish;
+mod words;
 
 use std::time::Duration;
 
 use penstock_config::{Rule, Scaling};
 
-use self::concurrency::ConcurrencyState;
+use self::rules::{RuleState, View};
 pub use self::{
-    decision::{Clamp, Decision, Reason, Wish},
+    decision::{Clamp, Decision, Reason},
     history::History,
     observation::{Hold, HoldCause, Load, Observation},
+    wish::{Basis, Pause, Wish},
 };
 
 /// What decisions about one deployment remember.
@@ -48,12 +55,6 @@ pub struct ScaleState {
     paced: bool,
     /// Whether no worker has been ready since the wake from zero.
     waking: bool,
-}
-
-#[derive(Debug, Clone)]
-struct RuleState {
-    rule: Rule,
-    state: ConcurrencyState,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -111,11 +112,7 @@ impl ScaleState {
                 if let Some(place) = old.iter().position(|known| known.rule == *rule) {
                     return old.swap_remove(place);
                 }
-                let Rule::Concurrency(concurrency) = rule;
-                RuleState {
-                    rule: rule.clone(),
-                    state: ConcurrencyState::new(concurrency),
-                }
+                RuleState::new(rule)
             })
             .collect();
     }
@@ -124,15 +121,24 @@ impl ScaleState {
     fn record(&mut self, seen: &Observation, now: Duration) {
         // At zero the averages rest, so that they begin with the request that wakes.
         if self.desired > 0 {
-            let missing = self.paced || seen.ready < self.desired;
+            let view = self.view(seen, now);
             for rule in &mut self.rules {
-                rule.state.record(seen.current, &seen.load, missing, now);
+                rule.record(view);
             }
         }
         if seen.current > 0 || seen.load.arrivals > 0 {
             self.busy_at = now;
         }
         self.waking &= seen.ready == 0;
+    }
+
+    fn view<'a>(&self, seen: &'a Observation, now: Duration) -> View<'a> {
+        View {
+            seen,
+            desired: self.desired,
+            missing: self.paced || seen.ready < self.desired,
+            now,
+        }
     }
 
     /// Puts a decision into force.
@@ -147,9 +153,11 @@ impl ScaleState {
             scaling.up.period.max(scaling.down.period),
             now,
         );
-        if decision.desired == 0 {
-            for rule in &mut self.rules {
-                rule.state.clear();
+        for rule in &mut self.rules {
+            if decision.desired == 0 {
+                rule.clear();
+            } else if !decision.wishes.is_empty() {
+                rule.settled(decision.before, decision.desired, now);
             }
         }
     }
@@ -183,15 +191,13 @@ fn from_some(
     state: &mut ScaleState,
     now: Duration,
 ) -> Decision {
+    let view = state.view(seen, now);
     let wishes: Vec<Wish> = state
         .rules
-        .iter()
-        .map(|known| {
-            let Rule::Concurrency(rule) = &known.rule;
-            known.state.wish(rule)
-        })
+        .iter_mut()
+        .filter_map(|rule| rule.wish(view))
         .collect();
-    let wish = wishes.iter().map(|wish| wish.workers).max().unwrap_or(1);
+    let wish = largest(&wishes, state.desired);
     let mut decision = Decision {
         wishes,
         ..Decision::fixed(state.desired, state.desired, Reason::Steady)
@@ -204,6 +210,16 @@ fn from_some(
     }
     bound(&mut decision, scaling);
     decision
+}
+
+/// The largest wish. Fewer than there are only if a rule that may ask for it does.
+fn largest(wishes: &[Wish], desired: u32) -> u32 {
+    let largest = wishes.iter().map(|wish| wish.workers).max().unwrap_or(0);
+    if wishes.iter().any(|wish| wish.shrinks) {
+        largest
+    } else {
+        largest.max(desired)
+    }
 }
 
 /// Bounds win over everything: `min` always runs.

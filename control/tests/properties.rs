@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
+use penstock_config::{
+    BacklogRule, ConcurrencyRule, DownPace, Metric, Rule, Scaling, TargetTrackingRule, UpPace,
+};
 use penstock_control::scale::{
     Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, decide,
 };
@@ -29,22 +31,55 @@ prop_compose! {
     }
 }
 
+fn rule() -> impl Strategy<Value = Rule> {
+    let concurrency = (0.5..200.0_f64, seconds(1..120)).prop_map(|(target, window)| {
+        Rule::Concurrency(ConcurrencyRule {
+            target,
+            window,
+            burst_window: window / 10,
+        })
+    });
+    let shared = vec![
+        Metric::ConcurrencyPerWorker,
+        Metric::RequestsPerSecond,
+        Metric::RequestsPerSecondPerWorker,
+        Metric::RequestsPerMinutePerWorker,
+        Metric::Queued,
+    ];
+    let tracking = (
+        prop::sample::select(shared),
+        0.5..200.0_f64,
+        seconds(0..200),
+        seconds(0..200),
+        any::<bool>(),
+    );
+    let tracking = tracking.prop_map(|(metric, target, out, inward, disable_scale_in)| {
+        Rule::TargetTracking(TargetTrackingRule {
+            metric,
+            target,
+            scale_out_cooldown: out,
+            scale_in_cooldown: inward,
+            disable_scale_in,
+        })
+    });
+    let backlog = (0.5..200.0_f64).prop_map(|target| Rule::Backlog(BacklogRule { target }));
+    prop_oneof![3 => concurrency, 1 => tracking, 1 => backlog]
+}
+
 prop_compose! {
     fn scaling()(
         min in 0..5_u32,
         above in 0..200_u32,
         idle_timeout in seconds(0..120),
-        target in 0.5..200.0_f64,
-        window in seconds(1..120),
+        rules in prop::collection::vec(rule(), 1..4),
         up in up_pace(),
         down in down_pace(),
     ) -> Scaling {
-        let rule = ConcurrencyRule { target, window, burst_window: window / 10 };
         Scaling {
             min,
             max: (min + above).max(1),
             idle_timeout,
-            rules: vec![Rule::Concurrency(rule)],
+            rules,
             up,
             down,
         }
@@ -195,10 +230,15 @@ proptest! {
             let (rose, fell) =
                 (decision.desired > decision.before, decision.desired < decision.before);
             match decision.reason {
-                Reason::LoadRose { .. } | Reason::Wake { .. } => prop_assert!(rose),
+                Reason::LoadRose { .. } | Reason::RuleAsked { .. } | Reason::Wake { .. } => {
+                    prop_assert!(rose);
+                }
                 Reason::LoadFell { .. } | Reason::Idle { .. } => prop_assert!(fell),
                 Reason::Bounds | Reason::StartFailed => {}
                 _ => prop_assert!(!rose && !fell, "{decision:?}"),
+            }
+            for wish in &decision.wishes {
+                prop_assert!(wish.to_string().contains(&wish.workers.to_string()));
             }
             let wished = decision.wishes.iter().map(|wish| wish.workers).max();
             if let Some(wished) = wished.filter(|wished| rose && decision.desired < *wished) {

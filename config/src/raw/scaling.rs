@@ -1,10 +1,13 @@
 //! `scaling` of a deployment.
 
+mod rule;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::rule::{Rule, window};
 use super::text::{HumanDuration, PositiveDuration};
 
 /// How many workers a deployment should have.
@@ -19,7 +22,8 @@ pub(crate) struct Scaling {
     pub(crate) max: Option<u32>,
     /// With min = 0: how long there may have been no request before the last worker is stopped.
     pub(crate) idle_timeout: PositiveDuration,
-    /// Each rule asks for a number of workers; the largest wins. Default: one of type "concurrency".
+    /// Each rule asks for a number of workers; the largest wins, and fewer there are only when all
+    /// agree. Default: one of type "concurrency".
     #[schemars(length(min = 1))]
     pub(crate) rules: Option<Vec<Rule>>,
     /// How fast the number of workers may grow.
@@ -39,30 +43,6 @@ impl Default for Scaling {
             down: DownPace::default(),
         }
     }
-}
-
-/// A scaling rule.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Rule {
-    /// Workers in proportion to the requests in flight and queued.
-    Concurrency {
-        /// Requests in flight and queued that one worker should have. Default: 100, or
-        /// `max_concurrency` when that is smaller.
-        #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
-        target: Option<f64>,
-        /// The long averaging window. At least 1s and at most 1h.
-        #[serde(default = "window")]
-        window: PositiveDuration,
-        /// The short averaging window, which catches bursts. At least 1s and at most `window`.
-        /// Default: 6s, or `window` when that is shorter.
-        burst_window: Option<PositiveDuration>,
-    },
-}
-
-/// Also the default of the rule that stands in when there is none.
-pub(crate) fn window() -> PositiveDuration {
-    PositiveDuration(Duration::from_secs(60))
 }
 
 /// How fast the number of workers may grow.

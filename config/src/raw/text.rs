@@ -15,7 +15,7 @@ use std::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{ServiceName, units};
+use crate::{Metric, ServiceName, units};
 
 /// The format of names of services and deployments.
 const NAME_FORMAT: &str = "penstock-name";
@@ -117,6 +117,9 @@ text_types! {
     /// Host name without port, lower case.
     DnsName(String): "penstock-dns-name",
         r"^[A-Za-z0-9.-]+$", host::parse_name, Clone::clone;
+    /// Name of a scaling metric.
+    MetricName(Metric): "penstock-metric",
+        r"^[a-z0-9_]+$", Metric::parse, ToString::to_string;
     /// Path of a URL.
     UrlPath(String): "penstock-url-path",
         r"^/[^\s#]*$", host::parse_path, Clone::clone;

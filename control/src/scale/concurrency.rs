@@ -1,15 +1,13 @@
 //! The `concurrency` rule: workers in proportion to in-flight and queued requests.
 
-use std::time::Duration;
-
 use penstock_config::ConcurrencyRule;
 
-use super::{decision::Wish, observation::Load, pile::Pile};
+use super::{
+    pile::Pile,
+    rules::View,
+    wish::{Basis, Wish, workers_for},
+};
 use crate::window::Window;
-
-/// A wish is rounded up only when it passes a whole number by this share of a worker; without it
-/// the last digit of a floating-point sum could cost a GPU.
-const ROUNDING: f64 = 1e-3;
 
 /// What the rule remembers.
 #[derive(Debug, Clone)]
@@ -28,15 +26,16 @@ impl ConcurrencyState {
         }
     }
 
-    /// Takes in what happened. `missing`: whether fewer workers are ready than the load asks for.
-    pub(super) fn record(&mut self, current: u32, load: &Load, missing: bool, now: Duration) {
+    /// Takes in what happened.
+    pub(super) fn record(&mut self, view: View<'_>) {
+        let (load, now) = (&view.seen.load, view.now);
         let over = load.over.as_secs_f64();
         if over <= 0.0 {
             return;
         }
         let ceiling = self
             .pile
-            .ceiling(current, self.counted(), load, missing, now);
+            .ceiling(view.seen.current, self.counted(), load, view.missing, now);
         let counted = load
             .request_seconds
             .min(ceiling.unwrap_or(f64::INFINITY) * over);
@@ -46,20 +45,22 @@ impl ConcurrencyState {
 
     /// What the rule asks for, at least one worker.
     pub(super) fn wish(&self, rule: &ConcurrencyRule) -> Wish {
-        // The total divided by the target of one worker; never `current × metric / target`, which
-        // multiplies the error by the workers that are still starting.
-        let wish = (self.counted() / rule.target - ROUNDING).ceil().max(1.0);
         Wish {
-            workers: if wish >= f64::from(u32::MAX) {
-                u32::MAX
-            } else {
-                wish as u32
+            rule: "concurrency",
+            workers: workers_for(self.counted(), rule.target),
+            shrinks: true,
+            basis: Basis::Concurrency {
+                long: self.long().unwrap_or(0.0),
+                burst: self.burst.average().unwrap_or(0.0),
+                target: rule.target,
+                pile: self.pile.size(),
             },
-            long: self.long.average().unwrap_or(0.0),
-            burst: self.burst.average().unwrap_or(0.0),
-            target: rule.target,
-            pile: self.pile.size(),
         }
+    }
+
+    /// The average over the long window, without the pile; `None` before anything was recorded.
+    pub(super) fn long(&self) -> Option<f64> {
+        self.long.average()
     }
 
     /// Forgets the load, but not how long requests take.

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::observation::HoldCause;
+use super::{observation::HoldCause, wish::Wish, words::Seconds};
 
 /// How many workers there should be, and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Decision {
     pub before: u32,
     /// Why.
     pub reason: Reason,
-    /// What each rule asked for, in the order of the rules.
+    /// What each rule asked for, in the order of the rules. One that had nothing to say is not here.
     pub wishes: Vec<Wish>,
     /// What kept the count from being the largest wish, in the order it was applied.
     pub clamps: Vec<Clamp>,
@@ -29,41 +29,6 @@ impl Decision {
             wishes: Vec::new(),
             clamps: Vec::new(),
         }
-    }
-}
-
-/// What one rule asks for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Wish {
-    /// The count.
-    pub workers: u32,
-    /// Concurrency averaged over the long window.
-    pub long: f64,
-    /// Concurrency averaged over the burst window.
-    pub burst: f64,
-    /// Concurrency one worker should have.
-    pub target: f64,
-    /// Requests that do not count because workers on their way will clear them.
-    pub pile: f64,
-}
-
-impl fmt::Display for Wish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            workers,
-            long,
-            burst,
-            target,
-            pile,
-        } = self;
-        write!(
-            f,
-            "{workers} for concurrency {burst:.1} (long average {long:.1}) at {target} per worker"
-        )?;
-        if *pile >= 0.5 {
-            write!(f, ", {pile:.0} more left to workers on their way")?;
-        }
-        Ok(())
     }
 }
 
@@ -114,6 +79,13 @@ pub enum Reason {
         concurrency: f64,
         /// Concurrency one worker should have.
         target: f64,
+    },
+    /// A rule that does not measure concurrency asks for more.
+    RuleAsked {
+        /// The type of the rule.
+        rule: &'static str,
+        /// What it asks for.
+        wish: u32,
     },
     /// The load asks for more, but the pace allows no more yet.
     Paced {
@@ -177,6 +149,7 @@ impl Reason {
             Self::Wake { .. } => "wake",
             Self::Steady => "steady",
             Self::LoadRose { .. } => "load_rose",
+            Self::RuleAsked { rule, .. } => rule,
             Self::Paced { .. } => "paced",
             Self::AtMaximum { .. } => "at_maximum",
             Self::LoadFell { .. } => "load_fell",
@@ -212,6 +185,7 @@ impl fmt::Display for Reason {
                     "concurrency rose to {concurrency:.1}, {target} per worker"
                 )
             }
+            Self::RuleAsked { rule, wish } => write!(f, "the {rule} rule asks for {wish}"),
             Self::Paced { wish } => write!(
                 f,
                 "the load asks for {wish}, the up pace allows no more yet"
@@ -251,20 +225,6 @@ impl fmt::Display for Reason {
             Self::Given => f.write_str("addresses are given"),
             Self::Removed => f.write_str("no longer configured"),
             Self::Shutdown => f.write_str("shutting down"),
-        }
-    }
-}
-
-/// A duration for people: whole seconds from ten on, tenths below.
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        if seconds >= 10.0 {
-            write!(f, "{seconds:.0} s")
-        } else {
-            write!(f, "{seconds:.1} s")
         }
     }
 }

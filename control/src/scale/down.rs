@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use penstock_config::{Rule, Scaling};
+use penstock_config::Scaling;
 
 use super::{
     Fits, ScaleState,
     decision::{Clamp, Decision, Reason},
     observation::{Hold, Observation},
     pace,
+    rules::RuleState,
 };
 
 /// Lowers the count if `wish`, which is not above it, has been lower for long enough.
@@ -21,7 +22,7 @@ pub(super) fn shrink(
     now: Duration,
 ) {
     let before = decision.before;
-    let held = seen.hold.filter(|hold| is_held(hold, scaling, now));
+    let held = seen.hold.filter(|hold| is_held(hold, scaling, state, now));
     if before <= 1 {
         state.fits = None;
         return to_zero(decision, scaling, seen, state, held, now);
@@ -110,11 +111,8 @@ fn to_zero(
 }
 
 /// A hold lasts one window: the longest over which anything is averaged or has to be stable.
-fn is_held(hold: &Hold, scaling: &Scaling, now: Duration) -> bool {
-    let windows = scaling
-        .rules
-        .iter()
-        .map(|Rule::Concurrency(rule)| rule.window);
+fn is_held(hold: &Hold, scaling: &Scaling, state: &ScaleState, now: Duration) -> bool {
+    let windows = state.rules.iter().map(RuleState::window);
     let window = windows
         .max()
         .unwrap_or_default()

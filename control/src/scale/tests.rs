@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
+use penstock_config::{
+    BacklogRule, ConcurrencyRule, DownPace, Metric, Rule, Scaling, TargetTrackingRule, UpPace,
+};
 
 use super::*;
 
@@ -360,4 +362,85 @@ fn labels_are_stable_words() {
         );
         assert!(reason.to_string().is_ascii());
     }
+}
+
+fn tracking(disable_scale_in: bool) -> Rule {
+    Rule::TargetTracking(TargetTrackingRule {
+        metric: Metric::ConcurrencyPerWorker,
+        target: 10.0,
+        scale_out_cooldown: seconds(300),
+        scale_in_cooldown: seconds(120),
+        disable_scale_in,
+    })
+}
+
+/// Target tracking, with a pace that never matters.
+fn tracked() -> Scaling {
+    let mut scaling = scaling();
+    scaling.rules = vec![tracking(false)];
+    scaling.up.percent = 10_000;
+    scaling.down.stable_for = seconds(1);
+    scaling
+}
+
+#[test]
+fn within_a_scale_out_cooldown_only_a_larger_scale_out_follows_and_counts_what_was_added() {
+    let mut story = Story::begin(tracked(), 4);
+    story.seconds(100, 40);
+    assert_eq!(story.second(60, 60).desired, 5, "a minute's mean passes 40");
+    assert_eq!(
+        story.seconds(59, 60).desired,
+        5,
+        "one more than the five that are ready is no larger scale-out than the last"
+    );
+    let before = story.second(60, 60);
+    let Basis::TargetTracking { held, .. } = &before.wishes[0].basis else {
+        panic!("{before:?}");
+    };
+    assert!(matches!(held, Some((6, Pause::ScaleOut(_)))), "{held:?}");
+    // Three more than the five that are ready, and one of these was added just now.
+    assert_eq!(story.seconds(60, 80).desired, 6);
+    assert_eq!(story.seconds(300, 80).desired, 8);
+}
+
+#[test]
+fn a_scale_out_is_at_once_even_in_a_scale_in_cooldown_and_ends_it() {
+    let mut story = Story::begin(tracked(), 6);
+    let shrunk = (0..10).find(|_| story.second(35, 35).desired < 6);
+    assert!(shrunk.is_some());
+    assert_eq!(story.seconds(100, 35).desired, 5, "the cooldown is 120 s");
+    let grown = (0..60).find(|_| story.second(90, 90).desired > 5);
+    assert!(grown.is_some_and(|after| after < 30), "{grown:?}");
+}
+
+#[test]
+fn who_disables_scale_in_lets_others_shrink_but_not_below_its_own_need() {
+    let mut only = Story::begin(
+        Scaling {
+            rules: vec![tracking(true)],
+            ..tracked()
+        },
+        6,
+    );
+    assert_eq!(only.seconds(1000, 20).desired, 6);
+    let both = vec![tracking(true), Rule::Backlog(BacklogRule { target: 100.0 })];
+    let mut both = Story::begin(
+        Scaling {
+            rules: both,
+            ..tracked()
+        },
+        6,
+    );
+    assert_eq!(both.seconds(1000, 30).desired, 3);
+}
+
+#[test]
+fn fewer_come_only_when_every_rule_agrees() {
+    let rules = vec![
+        Rule::Backlog(BacklogRule { target: 10.0 }),
+        Rule::Backlog(BacklogRule { target: 5.0 }),
+    ];
+    let mut story = Story::begin(Scaling { rules, ..tracked() }, 6);
+    assert_eq!(story.seconds(1000, 30).desired, 6);
+    assert_eq!(story.seconds(1000, 20).desired, 4);
 }

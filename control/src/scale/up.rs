@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use penstock_config::{Rule, Scaling};
+use penstock_config::Scaling;
 
 use super::{
     ScaleState, bound,
     decision::{Clamp, Decision, Reason},
     observation::Observation,
     pace,
+    wish::{Basis, Wish},
 };
 
 /// What to do with no worker wanted: any request, also one that came and went since the last look,
@@ -60,11 +61,7 @@ pub(super) fn grow(
     if desired > before
         && let Some(largest) = decision.wishes.iter().max_by_key(|wish| wish.workers)
     {
-        let concurrency = largest.long.max(largest.burst);
-        decision.reason = Reason::LoadRose {
-            concurrency,
-            target: largest.target,
-        };
+        decision.reason = because(largest);
     }
     decision.desired = desired;
 }
@@ -74,13 +71,26 @@ fn burst(scaling: &Scaling, seen: &Observation, state: &ScaleState) -> u32 {
     if !scaling.up.burst_from_zero || !state.waking {
         return 0;
     }
-    let wishes = scaling.rules.iter().map(|Rule::Concurrency(rule)| {
-        let workers = (f64::from(seen.queued) / rule.target).ceil();
-        if workers >= f64::from(u32::MAX) {
-            u32::MAX
-        } else {
-            workers as u32
-        }
-    });
+    let wishes = state.rules.iter();
+    let wishes = wishes.filter_map(|known| known.burst(seen.queued));
     wishes.max().unwrap_or(0)
+}
+
+/// The reason to grow that the largest wish gives.
+fn because(wish: &Wish) -> Reason {
+    match wish.basis {
+        Basis::Concurrency {
+            long,
+            burst,
+            target,
+            ..
+        } => Reason::LoadRose {
+            concurrency: long.max(burst),
+            target,
+        },
+        _ => Reason::RuleAsked {
+            rule: wish.rule,
+            wish: wish.workers,
+        },
+    }
 }

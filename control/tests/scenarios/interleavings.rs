@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use penstock_config::{ConcurrencyRule, Rule};
+
 use crate::{
     random::Random,
     world::{Request, Setup, World},
@@ -19,10 +21,12 @@ fn setup(random: &mut Random) -> Setup {
     // Nothing may depend on the deadline.
     setup.drain_timeout = Duration::from_secs(600);
     setup.max_concurrency = 1 + random.below(3) as u32;
-    let penstock_config::Rule::Concurrency(rule) = &mut setup.scaling.rules[0];
-    rule.target = 1.0;
-    rule.window = millis(100 + random.below(1000));
-    rule.burst_window = rule.window / 4;
+    let window = millis(100 + random.below(1000));
+    setup.scaling.rules = vec![Rule::Concurrency(ConcurrencyRule {
+        target: 1.0,
+        window,
+        burst_window: window / 4,
+    })];
     setup
 }
 

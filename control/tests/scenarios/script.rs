@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! target 10                     settings, one per line
+//! rule { type = "backlog", … }  as in the configuration; in place of the default one
 //! at 0s rate 5 service 2s       requests per second from then on, each so long on a worker
 //! at 0s clients 40 service 2s   so many clients, each asking again when answered
 //! at 9s request 600s            one request
@@ -12,7 +13,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use penstock_config::Rule;
+use penstock_config::{ConcurrencyRule, Rule, Scaling};
 
 use crate::world::Setup;
 
@@ -40,18 +41,22 @@ pub(crate) enum Event {
 impl Script {
     pub(crate) fn parse(text: &str) -> Self {
         let mut script = Self::default();
+        let mut rules = Vec::new();
         for line in text.lines() {
             let line = line.split('#').next().unwrap_or_default();
             let words: Vec<&str> = line.split_whitespace().collect();
             if !words.is_empty() {
-                script.take(&words);
+                script.take(&words, &mut rules);
             }
+        }
+        if !rules.is_empty() {
+            script.setup.scaling.rules = parse_rules(&rules, script.setup.max_concurrency);
         }
         script.events.sort_by_key(|(at, _)| *at);
         script
     }
 
-    fn take(&mut self, words: &[&str]) {
+    fn take(&mut self, words: &[&str], rules: &mut Vec<String>) {
         let Setup {
             scaling,
             max_concurrency,
@@ -59,11 +64,11 @@ impl Script {
             drain_timeout,
             ..
         } = &mut self.setup;
-        let Rule::Concurrency(rule) = &mut scaling.rules[0];
         match *words {
-            ["target", value] => rule.target = number(value),
-            ["window", value] => rule.window = duration(value),
-            ["burst_window", value] => rule.burst_window = duration(value),
+            ["target", value] => concurrency(scaling).target = number(value),
+            ["window", value] => concurrency(scaling).window = duration(value),
+            ["burst_window", value] => concurrency(scaling).burst_window = duration(value),
+            ["rule", ..] => rules.push(words[1..].join(" ")),
             ["min", value] => scaling.min = number(value),
             ["max", value] => scaling.max = number(value),
             ["idle_timeout", value] => scaling.idle_timeout = duration(value),
@@ -78,6 +83,29 @@ impl Script {
             _ => panic!("not understood: {}", words.join(" ")),
         }
     }
+}
+
+/// The rule that a script begins with.
+fn concurrency(scaling: &mut Scaling) -> &mut ConcurrencyRule {
+    match &mut scaling.rules[..] {
+        [Rule::Concurrency(rule)] => rule,
+        rules => panic!("{rules:?}"),
+    }
+}
+
+/// Rules as the configuration reads them.
+fn parse_rules(rules: &[String], max_concurrency: u32) -> Vec<Rule> {
+    let text = format!(
+        "listeners = [{{ address = \"127.0.0.1:0\" }}]
+         [services.s.deployments.d]
+         process = {{ command = [\"worker\"] }}
+         max_concurrency = {max_concurrency}
+         scaling.rules = [{}]",
+        rules.join(", ")
+    );
+    let config = penstock_config::parse(&text, "scenario.toml".as_ref());
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    config.services["s"].deployments["d"].scaling.rules.clone()
 }
 
 fn event(words: &[&str]) -> Event {

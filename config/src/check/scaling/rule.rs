@@ -1,0 +1,115 @@
+//! `scaling.rules`.
+
+use std::time::Duration;
+
+use super::{Check, PERIOD_MAX, at_most};
+use crate::{
+    BacklogRule, ConcurrencyRule, Rule, TargetTrackingRule,
+    key_path::KeyPath,
+    raw::{self, text::PositiveDuration},
+    units,
+};
+
+/// A tenth of the default window, as in Knative.
+const BURST_WINDOW: Duration = Duration::from_secs(6);
+
+/// Load is reported every second, so a shorter window would often be empty.
+const WINDOW_MIN: Duration = Duration::from_secs(1);
+
+/// Control keeps samples for the whole window.
+const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// The rule that stands in when there is none.
+pub(super) fn default(target: f64) -> Rule {
+    Rule::Concurrency(ConcurrencyRule {
+        target,
+        window: raw::window().0,
+        burst_window: BURST_WINDOW,
+    })
+}
+
+/// `default_target`: requests that one worker should have where the rule does not say.
+pub(super) fn rule(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    raw: &raw::Rule,
+    default_target: f64,
+) -> Rule {
+    match raw {
+        raw::Rule::Concurrency {
+            target,
+            window,
+            burst_window,
+        } => {
+            let target = target.unwrap_or(default_target);
+            Rule::Concurrency(concurrency(
+                check,
+                path,
+                target,
+                window,
+                burst_window.as_ref(),
+            ))
+        }
+        raw::Rule::TargetTracking {
+            metric,
+            target,
+            scale_out_cooldown,
+            scale_in_cooldown,
+            disable_scale_in,
+        } => {
+            let rule = TargetTrackingRule {
+                metric: metric.0.clone(),
+                target: *target,
+                scale_out_cooldown: scale_out_cooldown.0,
+                scale_in_cooldown: scale_in_cooldown.0,
+                disable_scale_in: *disable_scale_in,
+            };
+            target_tracking(check, path, &rule);
+            Rule::TargetTracking(rule)
+        }
+        raw::Rule::Backlog { target } => Rule::Backlog(BacklogRule { target: *target }),
+    }
+}
+
+fn concurrency(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    target: f64,
+    window: &PositiveDuration,
+    burst_window: Option<&PositiveDuration>,
+) -> ConcurrencyRule {
+    let window = window.0;
+    let burst_window = burst_window.map_or_else(|| BURST_WINDOW.min(window), |given| given.0);
+    for (key, value) in [("window", window), ("burst_window", burst_window)] {
+        if value < WINDOW_MIN {
+            let rule = "must be at least 1s, because load is reported every second";
+            check.error(&path.key(key), rule);
+        }
+    }
+    at_most(check, &path.key("window"), window, WINDOW_MAX);
+    if burst_window > window && !check.problems.touches(&path.key("window")) {
+        let rule = format!(
+            "must be at most window ({})",
+            units::format_duration(window)
+        );
+        check.error(&path.key("burst_window"), rule);
+    }
+    ConcurrencyRule {
+        target,
+        window,
+        burst_window,
+    }
+}
+
+fn target_tracking(check: &mut Check<'_>, path: &KeyPath, rule: &TargetTrackingRule) {
+    if !rule.metric.is_shared() {
+        let text = "is not shared by the workers, so that no number of them follows from it";
+        check.error(&path.key("metric"), text);
+    }
+    for (key, value) in [
+        ("scale_out_cooldown", rule.scale_out_cooldown),
+        ("scale_in_cooldown", rule.scale_in_cooldown),
+    ] {
+        at_most(check, &path.key(key), value, PERIOD_MAX);
+    }
+}

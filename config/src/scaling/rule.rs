@@ -1,0 +1,50 @@
+//! The scaling rules.
+
+use std::time::Duration;
+
+use super::Metric;
+
+/// One scaling rule.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    /// Workers in proportion to the concurrency.
+    Concurrency(ConcurrencyRule),
+    /// Workers in proportion to a metric.
+    TargetTracking(TargetTrackingRule),
+    /// Workers in proportion to the requests there are now.
+    Backlog(BacklogRule),
+}
+
+/// `wish = ceil(concurrency / target)`, over a long and a short window; the larger counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConcurrencyRule {
+    /// Concurrency (in-flight + queued) one worker should have; above 0.
+    pub target: f64,
+    /// The long averaging window.
+    pub window: Duration,
+    /// The short averaging window, which catches bursts.
+    pub burst_window: Duration,
+}
+
+/// `wish = ceil(total / target)`, where the total is the metric's over all workers, with pauses
+/// between changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetTrackingRule {
+    /// What is measured; [`Metric::is_shared`].
+    pub metric: Metric,
+    /// How much of it one worker should have; above 0.
+    pub target: f64,
+    /// After a scale-out, for so long only a larger one follows, and no scale-in.
+    pub scale_out_cooldown: Duration,
+    /// After a scale-in, for so long no other follows. A scale-out ends it.
+    pub scale_in_cooldown: Duration,
+    /// Whether the rule never asks for fewer workers.
+    pub disable_scale_in: bool,
+}
+
+/// `wish = ceil((in-flight + queued) / target)`, as they are now and not averaged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BacklogRule {
+    /// Requests in flight and queued that one worker should have; above 0.
+    pub target: f64,
+}

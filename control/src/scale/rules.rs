@@ -1,0 +1,106 @@
+//! The rules' memories, and how each is asked.
+
+use std::time::Duration;
+
+use penstock_config::Rule;
+
+use super::{
+    backlog, concurrency::ConcurrencyState, observation::Observation,
+    target_tracking::TrackingState, wish::Wish,
+};
+
+/// One rule and what it remembers.
+#[derive(Debug, Clone)]
+pub(super) struct RuleState {
+    pub(super) rule: Rule,
+    memory: Memory,
+}
+
+/// By type of rule, in the order of [`Rule`].
+#[derive(Debug, Clone)]
+enum Memory {
+    Concurrency(ConcurrencyState),
+    TargetTracking(TrackingState),
+    Backlog,
+}
+
+/// What a rule looks at when it is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) seen: &'a Observation,
+    /// The count decided last.
+    pub(super) desired: u32,
+    /// Whether fewer workers are ready than the load asks for.
+    pub(super) missing: bool,
+    pub(super) now: Duration,
+}
+
+impl RuleState {
+    pub(super) fn new(rule: &Rule) -> Self {
+        let memory = match rule {
+            Rule::Concurrency(rule) => Memory::Concurrency(ConcurrencyState::new(rule)),
+            Rule::TargetTracking(rule) => Memory::TargetTracking(TrackingState::new(rule)),
+            Rule::Backlog(_) => Memory::Backlog,
+        };
+        Self {
+            rule: rule.clone(),
+            memory,
+        }
+    }
+
+    /// Takes in what happened since the last time.
+    pub(super) fn record(&mut self, view: View<'_>) {
+        match &mut self.memory {
+            Memory::Concurrency(state) => state.record(view),
+            Memory::TargetTracking(state) => state.record(view),
+            Memory::Backlog => {}
+        }
+    }
+
+    /// What the rule asks for; `None` when it has nothing to say.
+    pub(super) fn wish(&mut self, view: View<'_>) -> Option<Wish> {
+        match (&self.rule, &mut self.memory) {
+            (Rule::Concurrency(rule), Memory::Concurrency(state)) => Some(state.wish(rule)),
+            (Rule::TargetTracking(rule), Memory::TargetTracking(state)) => state.wish(rule, view),
+            (Rule::Backlog(rule), Memory::Backlog) => Some(backlog::wish(rule, view)),
+            _ => None,
+        }
+    }
+
+    /// The count changed from `before` to `after`, after the rule was asked.
+    pub(super) fn settled(&mut self, before: u32, after: u32, now: Duration) {
+        if let (Rule::TargetTracking(rule), Memory::TargetTracking(state)) =
+            (&self.rule, &mut self.memory)
+        {
+            state.settled(rule, before, after, now);
+        }
+    }
+
+    /// Forgets the load: the last worker goes.
+    pub(super) fn clear(&mut self) {
+        match &mut self.memory {
+            Memory::Concurrency(state) => state.clear(),
+            Memory::TargetTracking(state) => state.clear(),
+            Memory::Backlog => {}
+        }
+    }
+
+    /// The longest stretch of time the rule looks back over.
+    pub(super) fn window(&self) -> Duration {
+        match &self.rule {
+            Rule::Concurrency(rule) => rule.window,
+            Rule::TargetTracking(_) => super::total::WINDOW,
+            Rule::Backlog(_) => Duration::ZERO,
+        }
+    }
+
+    /// Workers that so many waiting requests need, if the rule can tell.
+    pub(super) fn burst(&self, queued: u32) -> Option<u32> {
+        let target = match &self.rule {
+            Rule::Concurrency(rule) => rule.target,
+            Rule::Backlog(rule) => rule.target,
+            Rule::TargetTracking(rule) => super::total::requests_per_worker(rule)?,
+        };
+        Some(super::wish::workers_for(f64::from(queued), target))
+    }
+}

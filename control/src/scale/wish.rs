@@ -1,0 +1,148 @@
+//! What a rule asks for, and from what.
+
+use std::{fmt, time::Duration};
+
+use penstock_config::Metric;
+
+use super::words::Seconds;
+
+/// A wish is rounded up only when it passes a whole number by this share of a worker; without it
+/// the last digit of a floating-point sum could cost a GPU.
+const ROUNDING: f64 = 1e-3;
+
+/// What one rule asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wish {
+    /// The type of the rule.
+    pub rule: &'static str,
+    /// The count.
+    pub workers: u32,
+    /// Whether the rule agrees to fewer workers than there are. With `false` the count only ever
+    /// asks for more, and says nothing when it is lower.
+    pub shrinks: bool,
+    /// From what it follows.
+    pub basis: Basis,
+}
+
+/// From what a wish follows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Basis {
+    /// `concurrency`.
+    Concurrency {
+        /// Concurrency averaged over the long window.
+        long: f64,
+        /// Concurrency averaged over the burst window.
+        burst: f64,
+        /// Concurrency one worker should have.
+        target: f64,
+        /// Requests that do not count because workers on their way will clear them.
+        pile: f64,
+    },
+    /// `target_tracking`.
+    TargetTracking {
+        /// What was measured.
+        metric: Metric,
+        /// Its value for all workers together.
+        total: f64,
+        /// What one worker should have of it.
+        target: f64,
+        /// What the measure alone would ask for, and what holds it back.
+        held: Option<(u32, Pause)>,
+    },
+    /// `backlog`.
+    Backlog {
+        /// Requests in flight and queued.
+        current: u32,
+        /// How many one worker should have.
+        target: f64,
+    },
+}
+
+/// Why a rule does not ask for what its measure asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// The cooldown after more workers were asked for, for so long still.
+    ScaleOut(Duration),
+    /// The cooldown after fewer were asked for, for so long still.
+    ScaleIn(Duration),
+    /// It is too close to the target to ask for fewer.
+    Tolerance,
+}
+
+/// Workers that a load needs: the total divided by what one worker should have; never `current ×
+/// metric / target`, which multiplies the error by the workers that are still starting. At least
+/// one: zero follows from idleness only.
+pub(super) fn workers_for(total: f64, target: f64) -> u32 {
+    let workers = (total / target - ROUNDING).ceil().max(1.0);
+    if workers >= f64::from(u32::MAX) {
+        u32::MAX
+    } else {
+        workers as u32
+    }
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.workers, self.basis)?;
+        if !self.shrinks {
+            f.write_str(", but no fewer than there are")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Concurrency {
+                long,
+                burst,
+                target,
+                pile,
+            } => {
+                write!(
+                    f,
+                    "for concurrency {burst:.1} (long average {long:.1}) at {target} per worker"
+                )?;
+                if *pile >= 0.5 {
+                    write!(f, ", {pile:.0} more left to workers on their way")?;
+                }
+                Ok(())
+            }
+            Self::TargetTracking {
+                metric,
+                total,
+                target,
+                held,
+            } => {
+                let of_all = if metric.is_per_worker() {
+                    " of all workers"
+                } else {
+                    ""
+                };
+                write!(
+                    f,
+                    "for {metric} {total:.1}{of_all} at {target} for each worker"
+                )?;
+                match held {
+                    Some((need, pause)) => write!(f, ", which asks for {need}: {pause}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Backlog { current, target } => write!(
+                f,
+                "for {current} requests in flight or queued at {target} per worker"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ScaleOut(left) => write!(f, "scale-out cooldown for {} more", Seconds(*left)),
+            Self::ScaleIn(left) => write!(f, "scale-in cooldown for {} more", Seconds(*left)),
+            Self::Tolerance => f.write_str("too close to the target to shrink"),
+        }
+    }
+}
