@@ -35,11 +35,11 @@ impl Total {
         };
         match metric {
             Metric::ConcurrencyPerWorker => {
-                Self::Concurrency(ConcurrencyState::new(&ConcurrencyRule {
+                Self::Concurrency(Box::new(ConcurrencyState::new(&ConcurrencyRule {
                     target: 1.0,
                     window: WINDOW,
                     burst_window: GRACE,
-                }))
+                })))
             }
             Metric::RequestsPerSecond | Metric::RequestsPerSecondPerWorker => requests(1.0),
             Metric::RequestsPerMinutePerWorker => requests(60.0),
