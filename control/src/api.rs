@@ -4,6 +4,7 @@
 
 mod guard;
 mod problem;
+mod traffic;
 
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 
@@ -98,6 +99,7 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .route("/api/v1/services/{service}", get(service))
+        .merge(traffic::routes())
         .route("/api/v1/journal", get(journal))
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such page") })
@@ -203,8 +205,11 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequestParts<S> for Par
 
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
-        let status = match error {
+        let status = match &error {
             ControlError::Ended => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::Refused(refused) if refused.is_unknown() => StatusCode::NOT_FOUND,
+            ControlError::Refused(refused) if refused.is_conflict() => StatusCode::CONFLICT,
+            ControlError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::Store(_) | ControlError::Processes(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -17,9 +17,10 @@ use crate::{
         fixed::StaticDriver,
         process::{ProcessDriver, ProcessSettings},
     },
-    reconcile::{Command, Drivers, Ends, Reconciler},
-    status::Status,
+    reconcile::{Command, Drivers, Ends, Reconciler, TrafficAsk, TrafficRequest},
+    status::{Status, WeightsStatus},
     store::{JournalEntry, JournalQuery, Store, StoreError},
+    weights::Refused,
 };
 
 /// Reports waiting for the loop. A gateway whose report does not fit sends the next one a second
@@ -38,6 +39,9 @@ pub enum ControlError {
     /// The process driver.
     #[error("worker processes cannot be run: {0}")]
     Processes(std::io::Error),
+    /// What was asked for makes no sense, or not now.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The loop has ended.
     #[error("control has been shut down")]
     Ended,
@@ -137,6 +141,26 @@ impl Control {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Status(reply)).await;
         answer.await.map_err(|_| ControlError::Ended)
+    }
+
+    /// Changes how a service's traffic is shared, or only tells. When this returns the change is in
+    /// the state file and the gateways are being told.
+    pub(crate) async fn traffic(
+        &self,
+        service: String,
+        ask: TrafficAsk,
+        by: Option<String>,
+        reason: Option<String>,
+    ) -> Result<WeightsStatus, ControlError> {
+        let request = TrafficRequest {
+            service,
+            ask,
+            by,
+            reason,
+        };
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Traffic(request, reply)).await;
+        Ok(answer.await.map_err(|_| ControlError::Ended)??)
     }
 
     /// What was decided and what happened, newest first.

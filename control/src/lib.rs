@@ -19,7 +19,8 @@
 //!    [`FleetSnapshot`](penstock_config::fleet::FleetSnapshot) with a higher generation. A gateway
 //!    says in its reports which generation it obeys. That closes the circle: a drained worker is
 //!    stopped only when every gateway obeys the generation that drains it and has nothing in
-//!    flight on it, so no request falls between.
+//!    flight on it, so no request falls between. The shares of traffic go out with it: those of
+//!    the file, or those that an operator set ([`weights`]).
 //! 7. **Remember.** [`store`] keeps the journal of decisions with their inputs, the desired counts
 //!    (the pace must not forget them), and the workers that run: the next run of control takes
 //!    them over. [`status`] and [`api`] show it all.
@@ -44,6 +45,7 @@ mod clock;
 pub mod driver;
 pub mod probe;
 mod reconcile;
+pub mod weights;
 
 pub mod store;
 

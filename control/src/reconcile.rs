@@ -15,6 +15,7 @@ mod journal;
 mod publish;
 mod revision;
 mod status;
+mod traffic;
 mod worker;
 
 use std::{
@@ -34,9 +35,11 @@ use tokio::{
 
 pub(crate) use self::adopt::Ends;
 pub use self::executor::Drivers;
+pub(crate) use self::traffic::{TrafficAsk, TrafficReply, TrafficRequest};
 use self::{
     deployment::{DeploymentState, Key, Turn},
     executor::{Executor, Fact},
+    traffic::Traffic,
 };
 use crate::{
     clock::Clock,
@@ -61,6 +64,8 @@ pub(crate) enum Command {
     Rejected(String),
     /// Say how things are.
     Status(oneshot::Sender<Status>),
+    /// Change how a service's traffic is shared, or tell.
+    Traffic(TrafficRequest, TrafficReply),
     /// Stop every worker; say when all are gone.
     Shutdown(oneshot::Sender<()>),
     /// Wait for no request any more while shutting down.
@@ -82,6 +87,11 @@ struct ServiceState {
     /// Not configured any more; stays until the workers are gone.
     removed: bool,
     deployments: BTreeMap<DeploymentName, DeploymentState>,
+    traffic: Traffic,
+    /// What the state file has of it.
+    saved: Traffic,
+    /// Whether the file's weights differ from those that an override was made over.
+    file_changed: bool,
     published: Option<Arc<ServiceFleet>>,
 }
 
@@ -184,6 +194,7 @@ impl Reconciler {
             Command::Status(reply) => {
                 let _ = reply.send(self.status());
             }
+            Command::Traffic(request, reply) => self.on_traffic(request, reply),
             Command::Shutdown(done) => {
                 self.shutting_down.get_or_insert_default().push(done);
                 self.next_tick = self.clock.now();
@@ -218,6 +229,7 @@ impl Reconciler {
         for key in keys {
             self.turn(&key, now);
         }
+        self.save_all_traffic();
         self.forget_removed();
     }
 

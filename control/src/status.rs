@@ -8,7 +8,10 @@ use std::{
 use penstock_config::Config;
 use serde::{Deserialize, Serialize};
 
+pub use self::traffic::{ByHandStatus, DeploymentWeight, WeightsStatus};
 use crate::store::JournalEntry;
+
+mod traffic;
 
 /// All of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,6 +60,8 @@ pub struct ServiceStatus {
     pub hosts: Vec<String>,
     /// Whether it is no longer configured and only finishes what it has.
     pub removed: bool,
+    /// Weights that were set by hand and override the file.
+    pub by_hand: Option<ByHandStatus>,
     /// Its deployments by name.
     pub deployments: Vec<DeploymentStatus>,
 }
@@ -68,8 +73,10 @@ pub struct DeploymentStatus {
     pub name: String,
     /// Host name that leads straight to it.
     pub host: String,
-    /// Share of the service's traffic.
+    /// Share of the service's traffic in force.
     pub weight: u32,
+    /// What the file says about it.
+    pub file_weight: u32,
     /// Whether it is no longer configured and only finishes what it has.
     pub removed: bool,
     /// `cold`, `starting`, `warm`, `failed` or `paused`.

@@ -1,5 +1,5 @@
 //! What control remembers across restarts, in one SQLite file: the journal of decisions, the
-//! desired counts of the recent past, and the workers that run.
+//! desired counts of the recent past, the workers that run, and weights that were set by hand.
 //!
 //! A thread of its own does the work, in batches: one transaction for all that has come in
 //! meanwhile. The loop of control never waits for it.
@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     journal::{JournalEntry, JournalQuery},
-    rows::{DesiredRow, WorkerRow},
+    rows::{DesiredRow, TrafficRow, WorkerRow},
 };
 use self::{lock::Lock, writer::Job};
 
@@ -74,6 +74,8 @@ pub struct Remembered {
     pub workers: Vec<WorkerRow>,
     /// Changes of desired counts, oldest first.
     pub desired: Vec<DesiredRow>,
+    /// What was done to the traffic of services.
+    pub traffic: Vec<TrafficRow>,
 }
 
 /// The state file. Clones are handles to the same.
@@ -130,6 +132,14 @@ impl Store {
     /// Forgets a worker; returns when it is written.
     pub async fn forget_worker(&self, id: String) {
         self.send(|done| Job::ForgetWorker(id, done)).await;
+    }
+
+    /// Remembers what was done to the traffic of a service, in the order of the calls. The receiver
+    /// tells when it is written; `None` when the disk cannot keep up, and it must be tried again.
+    pub fn put_traffic(&self, row: TrafficRow) -> Option<oneshot::Receiver<()>> {
+        let (done, written) = oneshot::channel();
+        let queued = self.jobs.try_send(Job::PutTraffic(row, done));
+        queued.is_ok().then_some(written)
     }
 
     /// Reads from the journal, newest first.

@@ -83,6 +83,7 @@ impl Reconciler {
 
     fn take_over(&mut self, remembered: Remembered) {
         let now = self.clock.now();
+        self.restore_traffic(remembered.traffic);
         let mut kept = Vec::new();
         for row in remembered.workers {
             match self.adopt(&row) {

@@ -7,6 +7,7 @@ use penstock_config::{Config, Service};
 use super::{
     Reconciler, ServiceState,
     deployment::{DeploymentState, Key},
+    traffic::Traffic,
     worker::Life,
 };
 use crate::{scale::ScaleState, status::ConfigStatus};
@@ -17,12 +18,17 @@ impl Reconciler {
     pub(super) fn apply(&mut self, config: &Arc<Config>) {
         let now = self.clock.now();
         self.config = ConfigStatus::loaded(config, self.clock.wall_ms(now));
+        let mut removed = Vec::new();
         for (name, service) in &mut self.services {
             if !config.services.contains_key(name) && !service.removed {
                 service.removed = true;
                 service.deployments.values_mut().for_each(remove);
                 self.stale.insert(name.clone());
+                removed.push(name.clone());
             }
+        }
+        for name in removed {
+            self.forget_traffic(&name, now);
         }
         for (name, spec) in &config.services {
             let unchanged = self
@@ -31,6 +37,7 @@ impl Reconciler {
                 .is_some_and(|known| !known.removed && *known.spec == **spec);
             if !unchanged {
                 self.follow(spec);
+                self.follow_traffic(&spec.name);
                 self.stale.insert(name.clone());
             }
         }
@@ -47,6 +54,9 @@ impl Reconciler {
                 spec: Arc::clone(spec),
                 removed: false,
                 deployments: BTreeMap::new(),
+                traffic: Traffic::default(),
+                saved: Traffic::default(),
+                file_changed: false,
                 published: None,
             });
         service.spec = Arc::clone(spec);

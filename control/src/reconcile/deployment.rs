@@ -29,6 +29,8 @@ pub(super) struct Key {
 pub(super) struct DeploymentState {
     pub(super) key: Key,
     pub(super) spec: Arc<Deployment>,
+    /// Its share of the service's traffic in force.
+    pub(super) weight: u32,
     pub(super) revision: Arc<str>,
     /// Not configured any more; stays until its workers are gone.
     pub(super) removed: bool,
@@ -61,6 +63,7 @@ impl DeploymentState {
             metrics: DeploymentMetrics::new(key.service.as_str(), key.deployment.as_str()),
             revision: revision(&spec),
             key,
+            weight: spec.weight,
             spec,
             removed: false,
             scale,
@@ -237,7 +240,7 @@ impl DeploymentState {
         workers.sort_unstable_by_key(|worker| worker.slot);
         DeploymentFleet {
             spec: Arc::clone(&self.spec),
-            weight: self.spec.weight,
+            weight: self.weight,
             phase: self.phase.clone(),
             workers,
             start_estimate: self.starts.estimate(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use penstock_config::ServiceName;
+
 use super::{Reconciler, deployment::Key, deployment_mut};
 use crate::store::{DesiredRow, JournalEntry};
 
@@ -53,6 +55,27 @@ impl Reconciler {
             before: Some(before),
             desired: Some(desired),
             details,
+        });
+    }
+
+    /// Writes down something about a service as a whole.
+    pub(super) fn note_service(
+        &self,
+        service: &ServiceName,
+        kind: &str,
+        text: &str,
+        now: Duration,
+    ) {
+        tracing::info!(%service, "{text}");
+        self.store.note(JournalEntry {
+            at_ms: self.clock.wall_ms(now),
+            service: service.to_string(),
+            deployment: String::new(),
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+            before: None,
+            desired: None,
+            details: Vec::new(),
         });
     }
 

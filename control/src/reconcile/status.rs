@@ -31,6 +31,7 @@ fn describe_service(service: &ServiceState, now: Duration) -> ServiceStatus {
         display_name: service.spec.display_name.clone(),
         hosts: service.spec.hosts.clone(),
         removed: service.removed,
+        by_hand: service.describe_by_hand(),
         deployments: service
             .deployments
             .values()
@@ -57,7 +58,8 @@ fn describe_deployment(deployment: &DeploymentState, now: Duration) -> Deploymen
     DeploymentStatus {
         name: deployment.spec.name.to_string(),
         host: deployment.spec.host.clone(),
-        weight: deployment.spec.weight,
+        weight: deployment.weight,
+        file_weight: deployment.spec.weight,
         removed: deployment.removed,
         phase: phase.into(),
         phase_reason,

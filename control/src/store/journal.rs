@@ -16,7 +16,7 @@ pub struct JournalEntry {
     pub at_ms: u64,
     /// The service.
     pub service: String,
-    /// The deployment.
+    /// The deployment; empty when it is about the service as a whole.
     pub deployment: String,
     /// What kind of thing it was: the label of a decision's reason, or of what happened to a worker.
     pub kind: String,

@@ -6,12 +6,23 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{Remembered, StoreError, rows};
 
-/// Format of the file. Raise it with every change of the tables, and bring older files up to date
-/// in [`migrate`].
-const FORMAT: u32 = 1;
+/// Format of the file: how many of the [`STEPS`] it has gone through.
+const FORMAT: u32 = STEPS.len() as u32;
 
 /// Tells our files from other SQLite files: `PENS` in ASCII.
-const APPLICATION_ID: i32 = 0x5045_4e53;
+pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
+
+/// What makes a file of each format out of one of the format before. Never change a step that was
+/// released; add another one.
+pub(super) const STEPS: [&str; 2] = [TABLES, TRAFFIC];
+
+/// Weights set by hand, and how far rollouts have come.
+const TRAFFIC: &str = "
+    CREATE TABLE traffic (
+        service TEXT PRIMARY KEY,
+        state TEXT NOT NULL
+    ) WITHOUT ROWID;
+";
 
 const TABLES: &str = "
     CREATE TABLE journal (
@@ -90,9 +101,11 @@ fn migrate(connection: &Connection) -> rusqlite::Result<Format> {
     // workers are gone then anyway.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    if tables == 0 {
+    let done = if tables == 0 { 0 } else { found };
+    let missing = STEPS.get(done as usize..).unwrap_or_default().concat();
+    if !missing.is_empty() {
         let make = format!(
-            "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+            "BEGIN; {missing} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
         );
         connection.execute_batch(&make)?;
     }
@@ -108,6 +121,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
     Ok(Remembered {
         workers: rows::workers(connection)?,
         desired: rows::desired(connection)?,
+        traffic: rows::traffic(connection)?,
     })
 }
 

@@ -36,6 +36,15 @@ pub struct DesiredRow {
     pub desired: u32,
 }
 
+/// What was done to the traffic of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrafficRow {
+    /// The service.
+    pub service: String,
+    /// As JSON; `None`: nothing to remember any more.
+    pub state: Option<String>,
+}
+
 pub(super) fn put_worker(db: &Connection, row: &WorkerRow) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO workers (id, service, deployment, slot, revision, saved) VALUES (?, ?, ?, ?, ?, ?)";
     let mut statement = db.prepare_cached(sql)?;
@@ -99,6 +108,29 @@ pub(super) fn desired(db: &Connection) -> Result<Vec<DesiredRow>> {
             service: row.get(1)?,
             deployment: row.get(2)?,
             desired: row.get(3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn put_traffic(db: &Connection, row: &TrafficRow) -> Result<()> {
+    match &row.state {
+        Some(state) => db
+            .prepare_cached("INSERT OR REPLACE INTO traffic (service, state) VALUES (?, ?)")?
+            .execute([&row.service, state])?,
+        None => db
+            .prepare_cached("DELETE FROM traffic WHERE service = ?")?
+            .execute([&row.service])?,
+    };
+    Ok(())
+}
+
+pub(super) fn traffic(db: &Connection) -> Result<Vec<TrafficRow>> {
+    let mut statement = db.prepare("SELECT service, state FROM traffic ORDER BY service")?;
+    let rows = statement.query_map([], |row| {
+        Ok(TrafficRow {
+            service: row.get(0)?,
+            state: Some(row.get(1)?),
         })
     })?;
     rows.collect()

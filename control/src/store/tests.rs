@@ -108,6 +108,48 @@ async fn the_journal_gives_the_newest_first_and_keeps_a_thousand_per_deployment(
     store.close().await;
 }
 
+fn traffic(service: &str, state: Option<&str>) -> TrafficRow {
+    TrafficRow {
+        service: service.to_owned(),
+        state: state.map(str::to_owned),
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_to_traffic_survives_in_the_order_it_was_done() {
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    for state in ["{}", "{\"a\":1}"] {
+        drop(store.put_traffic(traffic("chat", Some(state))));
+    }
+    let written = store.put_traffic(traffic("other", Some("{}")));
+    written
+        .expect("there is room")
+        .await
+        .expect("it is written");
+    drop(store.put_traffic(traffic("other", None)));
+    store.close().await;
+    let (store, remembered) = folder.open();
+    assert_eq!(remembered.traffic, [traffic("chat", Some("{\"a\":1}"))]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_penstock_is_brought_up_to_date_with_all_that_is_in_it() {
+    let folder = Folder::new();
+    let db = rusqlite::Connection::open(folder.file()).expect("a new file");
+    let (tables, id) = (open::STEPS[0], open::APPLICATION_ID);
+    let make = format!("{tables} PRAGMA application_id = {id}; PRAGMA user_version = 1;");
+    db.execute_batch(&make).expect("it can be written");
+    rows::put_worker(&db, &worker("a", "found")).expect("it can be written");
+    drop(db);
+    let (store, remembered) = folder.open();
+    assert_eq!(remembered.workers, [worker("a", "found")]);
+    drop(store.put_traffic(traffic("chat", Some("{}"))));
+    store.close().await;
+    assert_eq!(folder.open().1.traffic.len(), 1);
+}
+
 #[tokio::test]
 async fn only_one_process_may_have_the_file() {
     let folder = Folder::new();
@@ -127,7 +169,7 @@ async fn a_file_of_a_newer_penstock_is_refused() {
     drop(db);
     let message = folder.error().to_string();
     assert!(
-        message.ends_with("written by a newer penstock (format 99, this one knows 1)"),
+        message.ends_with("written by a newer penstock (format 99, this one knows 2)"),
         "{message}"
     );
 }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     StoreError,
     journal::{self, JournalEntry, JournalQuery},
-    rows::{self, DesiredRow, WorkerRow},
+    rows::{self, DesiredRow, TrafficRow, WorkerRow},
 };
 
 /// Most jobs of one transaction.
@@ -25,6 +25,7 @@ pub(super) enum Job {
     Desired(DesiredRow),
     PutWorker(WorkerRow, oneshot::Sender<()>),
     ForgetWorker(String, oneshot::Sender<()>),
+    PutTraffic(TrafficRow, oneshot::Sender<()>),
     Journal(
         JournalQuery,
         oneshot::Sender<Result<Vec<JournalEntry>, StoreError>>,
@@ -85,6 +86,7 @@ impl Writer {
                 }
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
+                Job::PutTraffic(row, _) => rows::put_traffic(&transaction, row)?,
                 Job::Journal(..) | Job::Flush(_) | Job::Close(_) => {}
             }
         }
@@ -116,6 +118,7 @@ fn reply(db: &Connection, job: Job) {
         Job::Note(_) | Job::Desired(_) => {}
         Job::PutWorker(_, done)
         | Job::ForgetWorker(_, done)
+        | Job::PutTraffic(_, done)
         | Job::Flush(done)
         | Job::Close(done) => {
             let _ = done.send(());

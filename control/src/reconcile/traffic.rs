@@ -1,0 +1,307 @@
+//! Puts weights into force: those of the file, or those that an operator set.
+
+use std::time::Duration;
+
+use penstock_config::ServiceName;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::{Reconciler, ServiceState};
+use crate::{
+    status::{ByHandStatus, DeploymentWeight, WeightsStatus},
+    store::TrafficRow,
+    weights::{self, Change, Followed, Refused, WeightMap, Weights},
+};
+
+/// What an operator asks for.
+#[derive(Debug)]
+pub(crate) struct TrafficRequest {
+    pub(crate) service: String,
+    pub(crate) ask: TrafficAsk,
+    /// Who asks, as far as they say.
+    pub(crate) by: Option<String>,
+    /// Why, as far as they say.
+    pub(crate) reason: Option<String>,
+}
+
+/// What may be asked for.
+#[derive(Debug)]
+pub(crate) enum TrafficAsk {
+    /// Only to be told how things are.
+    Show,
+    /// These weights.
+    Set(WeightMap),
+    /// Those of the file.
+    Reset,
+    /// All traffic to this deployment.
+    Promote(String),
+    /// What was before the last change.
+    RollBack,
+}
+
+/// Where whoever asked waits.
+pub(crate) type TrafficReply = oneshot::Sender<Result<WeightsStatus, Refused>>;
+
+/// What control remembers of a service's traffic across restarts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Traffic {
+    pub(super) weights: Weights,
+}
+
+impl Reconciler {
+    /// Does what is asked for; the answer comes when it is written down.
+    pub(super) fn on_traffic(&mut self, request: TrafficRequest, reply: TrafficReply) {
+        let result = self.do_with_traffic(request);
+        let Ok((name, status)) = result else {
+            // Whoever does not wait any more needs no answer.
+            let _ = reply.send(result.map(|(_, status)| status));
+            return;
+        };
+        let written = self.save_traffic(&name);
+        tokio::spawn(async move {
+            if let Some(written) = written {
+                // An error means that the state file was closed, and that was said.
+                let _ = written.await;
+            }
+            let _ = reply.send(Ok(status));
+        });
+    }
+
+    fn do_with_traffic(
+        &mut self,
+        request: TrafficRequest,
+    ) -> Result<(ServiceName, WeightsStatus), Refused> {
+        let now = self.clock.now();
+        let change = Change {
+            at_ms: self.clock.wall_ms(now),
+            by: request.by,
+            reason: request.reason,
+        };
+        let service = self.services.get_mut(request.service.as_str());
+        let Some(service) = service.filter(|service| !service.removed) else {
+            return Err(Refused::NoService(request.service));
+        };
+        let name = service.spec.name.clone();
+        let before = service.in_force();
+        if let Some(done) = service.obey(request.ask, &change)? {
+            let changed = service.reweigh();
+            let after = service.in_force();
+            let mut text = format!("{done}: {}", listed(&after));
+            if before != after {
+                text += &format!(" (before: {})", listed(&before));
+            }
+            text += &by_whom(&change);
+            if changed {
+                self.stale.insert(name.clone());
+            }
+            self.note_service(&name, "weights", &text, now);
+        }
+        let status = self.services[&name].describe_weights();
+        Ok((name, status))
+    }
+
+    /// Writes down what is to be remembered of a service's traffic. The receiver tells when it is
+    /// written.
+    pub(super) fn save_traffic(&mut self, name: &ServiceName) -> Option<oneshot::Receiver<()>> {
+        let service = self.services.get_mut(name)?;
+        if service.traffic == service.saved {
+            return None;
+        }
+        let nothing = service.removed || service.traffic == Traffic::default();
+        let state = (!nothing)
+            .then(|| serde_json::to_string(&service.traffic).expect("names and numbers are JSON"));
+        let row = TrafficRow {
+            service: name.to_string(),
+            state,
+        };
+        let written = self.store.put_traffic(row)?;
+        service.saved = service.traffic.clone();
+        Some(written)
+    }
+
+    /// Takes up what an earlier run remembered.
+    pub(super) fn restore_traffic(&mut self, rows: Vec<TrafficRow>) {
+        for row in rows {
+            let name = row.service.as_str();
+            let state = row.state.as_deref().unwrap_or_default();
+            let service = self.services.get_mut(name);
+            let Some(service) = service.filter(|service| !service.removed) else {
+                tracing::info!(service = name, "its weights are forgotten with it");
+                self.store.put_traffic(TrafficRow { state: None, ..row });
+                continue;
+            };
+            match serde_json::from_str::<Traffic>(state) {
+                Ok(traffic) => {
+                    service.traffic = traffic.clone();
+                    service.saved = traffic;
+                    let name = service.spec.name.clone();
+                    self.follow_traffic(&name);
+                }
+                Err(error) => {
+                    tracing::error!(service = name, %error, "what was remembered of its weights cannot be read; the file's are in force");
+                }
+            }
+        }
+    }
+
+    /// Brings the weights in force up to date after the settings of a service have changed.
+    pub(super) fn follow_traffic(&mut self, name: &ServiceName) {
+        let now = self.clock.now();
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        let mut notes: Vec<String> = service
+            .traffic
+            .weights
+            .follow(&service.spec)
+            .into_iter()
+            .map(|followed| match followed {
+                Followed::Dropped(gone) => format!(
+                    "{gone} is not configured any more; the weights set by hand go on without it"
+                ),
+                Followed::NothingLeft => {
+                    "of the weights set by hand nothing is left; the file's are in force".to_owned()
+                }
+            })
+            .collect();
+        let by_hand = service.traffic.weights.by_hand();
+        let differs = by_hand.is_some_and(|by_hand| by_hand.file_changed(&service.spec));
+        if differs && !service.file_changed {
+            notes.push(format!(
+                "the file's weights have changed to {}; those set by hand stay in force (penstock weights {name} --reset gives them up)",
+                listed(&weights::file(&service.spec))
+            ));
+        }
+        service.file_changed = differs;
+        if service.reweigh() {
+            self.stale.insert(name.clone());
+        }
+        for text in notes {
+            self.note_service(name, "weights", &text, now);
+        }
+        drop(self.save_traffic(name));
+    }
+
+    /// What could not be written down at once is tried again.
+    pub(super) fn save_all_traffic(&mut self) {
+        let unsaved = |service: &&ServiceState| service.traffic != service.saved;
+        let services = self.services.values().filter(unsaved);
+        let names: Vec<ServiceName> = services.map(|service| service.spec.name.clone()).collect();
+        for name in names {
+            drop(self.save_traffic(&name));
+        }
+    }
+
+    /// Forgets what was done to the traffic of a service that is removed.
+    pub(super) fn forget_traffic(&mut self, name: &ServiceName, now: Duration) {
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        if std::mem::take(&mut service.traffic) != Traffic::default() {
+            let text = "the weights set by hand are forgotten with the service";
+            self.note_service(name, "weights", text, now);
+        }
+        drop(self.save_traffic(name));
+    }
+}
+
+impl ServiceState {
+    /// Does what is asked for with the weights; what was done, in words, if anything.
+    fn obey(&mut self, ask: TrafficAsk, change: &Change) -> Result<Option<String>, Refused> {
+        let before = self.traffic.clone();
+        let in_force = self.in_force();
+        let weights = &mut self.traffic.weights;
+        let done = match ask {
+            TrafficAsk::Show => return Ok(None),
+            TrafficAsk::Set(wanted) => {
+                weights.set(&self.spec, &wanted, &in_force, change.clone())?;
+                "weights set by hand".to_owned()
+            }
+            TrafficAsk::Reset => {
+                weights.reset();
+                "weights given back to the file".to_owned()
+            }
+            TrafficAsk::Promote(deployment) => {
+                weights.promote(&self.spec, &deployment, change.clone())?;
+                format!("{deployment} promoted")
+            }
+            TrafficAsk::RollBack => {
+                weights.roll_back(&self.spec, change.clone())?;
+                "weights rolled back".to_owned()
+            }
+        };
+        self.file_changed = false;
+        Ok((self.traffic != before).then_some(done))
+    }
+
+    /// Weights in force.
+    pub(super) fn in_force(&self) -> WeightMap {
+        let deployments = self.deployments.iter();
+        let here = deployments.filter(|(_, deployment)| !deployment.removed);
+        here.map(|(name, deployment)| (name.to_string(), deployment.weight))
+            .collect()
+    }
+
+    /// Brings the weights in force up to date; whether any is another one.
+    pub(super) fn reweigh(&mut self) -> bool {
+        let by_hand = self.traffic.weights.by_hand();
+        let mut changed = false;
+        for (name, deployment) in &mut self.deployments {
+            let weight =
+                by_hand.map_or(deployment.spec.weight, |by_hand| by_hand.of(name.as_str()));
+            if deployment.weight != weight {
+                deployment.weight = weight;
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    pub(super) fn describe_by_hand(&self) -> Option<ByHandStatus> {
+        let by_hand = self.traffic.weights.by_hand()?;
+        Some(ByHandStatus {
+            since_ms: by_hand.change.at_ms,
+            by: by_hand.change.by.clone(),
+            reason: by_hand.change.reason.clone(),
+            file_changed: by_hand.file_changed(&self.spec),
+        })
+    }
+
+    fn describe_weights(&self) -> WeightsStatus {
+        let deployments = self.deployments.values();
+        let here = deployments.filter(|deployment| !deployment.removed);
+        WeightsStatus {
+            service: self.spec.name.to_string(),
+            by_hand: self.describe_by_hand(),
+            deployments: here
+                .map(|deployment| DeploymentWeight {
+                    name: deployment.spec.name.to_string(),
+                    weight: deployment.weight,
+                    file_weight: deployment.spec.weight,
+                    takes_traffic: deployment.spec.takes_traffic,
+                })
+                .collect(),
+            can_roll_back: self.traffic.weights.can_roll_back(),
+        }
+    }
+}
+
+/// Weights for people.
+fn listed(weights: &WeightMap) -> String {
+    let each = weights
+        .iter()
+        .map(|(name, weight)| format!("{name} {weight}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn by_whom(change: &Change) -> String {
+    let mut text = String::new();
+    if let Some(by) = &change.by {
+        text += &format!(", by {by}");
+    }
+    if let Some(reason) = &change.reason {
+        text += &format!(": {reason}");
+    }
+    text
+}

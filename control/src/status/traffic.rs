@@ -1,0 +1,42 @@
+//! How a service's traffic is shared, and who says so.
+
+use serde::{Deserialize, Serialize};
+
+/// The weights of one service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WeightsStatus {
+    /// Its name.
+    pub service: String,
+    /// Weights that were set by hand and override the file; `None`: the file decides, or a rollout.
+    pub by_hand: Option<ByHandStatus>,
+    /// Its deployments by name.
+    pub deployments: Vec<DeploymentWeight>,
+    /// Whether there is a change that can be taken back.
+    pub can_roll_back: bool,
+}
+
+/// Who set weights by hand, and what of it is worth knowing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHandStatus {
+    /// Since when: milliseconds since 1970.
+    pub since_ms: u64,
+    /// Who, as far as they said.
+    pub by: Option<String>,
+    /// Why, as far as they said.
+    pub reason: Option<String>,
+    /// Whether the file's weights have changed since, which has no effect yet.
+    pub file_changed: bool,
+}
+
+/// The share of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentWeight {
+    /// Its name.
+    pub name: String,
+    /// In force, in relation to its siblings.
+    pub weight: u32,
+    /// What the file says.
+    pub file_weight: u32,
+    /// Whether the split sends requests here at all.
+    pub takes_traffic: bool,
+}

@@ -1,0 +1,288 @@
+//! The weights of a service's deployments when an operator has set them: they override the file
+//! until they are given back to it, also across restarts. Pure and told the time.
+//!
+//! An override is about the service as a whole: when it is made it names every deployment, those
+//! that the operator did not name with the weight they had. A deployment that is added to the file
+//! later takes no share before somebody says so; one that is removed drops out. Changes are
+//! remembered, so that the last ones can be taken back one after the other.
+
+mod refused;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use penstock_config::{Service, Split};
+use serde::{Deserialize, Serialize};
+
+pub use self::refused::Refused;
+
+/// Changes that can be taken back.
+const EARLIER_MAX: usize = 20;
+
+/// The largest weight, as in the file.
+const WEIGHT_MAX: u32 = 1_000_000;
+
+/// Weights by deployment.
+pub type WeightMap = BTreeMap<String, u32>;
+
+/// What operators did to a service's weights.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weights {
+    /// What is in force; `None`: the file decides, or a rollout.
+    by_hand: Option<ByHand>,
+    /// What was in force before each of the last changes, the latest at the end.
+    earlier: VecDeque<Option<ByHand>>,
+}
+
+/// Weights that an operator has set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// Of every deployment that the service had.
+    pub weights: WeightMap,
+    /// Who, when and why.
+    #[serde(flatten)]
+    pub change: Change,
+    /// The file's weights at that time, to see whether they change.
+    pub file: WeightMap,
+}
+
+/// Who changed something, when and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// Who, as far as they said.
+    pub by: Option<String>,
+    /// Why, as far as they said.
+    pub reason: Option<String>,
+}
+
+impl Weights {
+    /// Sets the weights of the named deployments; the others keep those `in_force`.
+    ///
+    /// # Errors
+    ///
+    /// When a name or a weight is no good, or nothing would take traffic any more.
+    pub fn set(
+        &mut self,
+        service: &Service,
+        wanted: &WeightMap,
+        in_force: &WeightMap,
+        change: Change,
+    ) -> Result<(), Refused> {
+        check(service, wanted)?;
+        let mut weights = in_force.clone();
+        weights.extend(wanted.iter().map(|(name, weight)| (name.clone(), *weight)));
+        self.put(service, weights, change)
+    }
+
+    /// Gives all traffic to one deployment.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such deployment, or it takes no traffic.
+    pub fn promote(
+        &mut self,
+        service: &Service,
+        deployment: &str,
+        change: Change,
+    ) -> Result<(), Refused> {
+        check(service, &WeightMap::from([(deployment.to_owned(), 100)]))?;
+        let names = service.deployments.keys();
+        let weights = names.map(|name| {
+            (
+                name.to_string(),
+                100 * u32::from(name.as_str() == deployment),
+            )
+        });
+        self.put(service, weights.collect(), change)
+    }
+
+    /// Gives the service back to the file; whether anything had been set.
+    pub fn reset(&mut self) -> bool {
+        let was_set = self.by_hand.is_some();
+        if was_set {
+            self.replace(None);
+        }
+        was_set
+    }
+
+    /// Takes the last change back.
+    ///
+    /// # Errors
+    ///
+    /// When nothing was changed, or nothing is left of what was before.
+    pub fn roll_back(&mut self, service: &Service, change: Change) -> Result<(), Refused> {
+        while let Some(before) = self.earlier.pop_back() {
+            let Some(before) = before else {
+                if self.by_hand.take().is_some() {
+                    return Ok(());
+                }
+                continue;
+            };
+            let weights = of_those_there_are(service, &before.weights);
+            if takes_traffic(service, &weights) {
+                self.by_hand = Some(ByHand {
+                    weights,
+                    change,
+                    file: file(service),
+                });
+                return Ok(());
+            }
+        }
+        Err(Refused::NothingBefore {
+            service: service.name.to_string(),
+        })
+    }
+
+    /// What an operator has set.
+    pub fn by_hand(&self) -> Option<&ByHand> {
+        self.by_hand.as_ref()
+    }
+
+    /// Whether there is a change to take back.
+    pub fn can_roll_back(&self) -> bool {
+        self.earlier.iter().any(|before| *before != self.by_hand)
+    }
+
+    /// Whether there is nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes over other settings: what is not there any more drops out of the override. In words
+    /// what became of it.
+    pub fn follow(&mut self, service: &Service) -> Vec<Followed> {
+        let Some(by_hand) = &mut self.by_hand else {
+            return Vec::new();
+        };
+        let kept = of_those_there_are(service, &by_hand.weights);
+        let gone = by_hand
+            .weights
+            .keys()
+            .filter(|name| !kept.contains_key(*name));
+        let mut followed: Vec<Followed> = gone.cloned().map(Followed::Dropped).collect();
+        by_hand.weights = kept;
+        if !takes_traffic(service, &by_hand.weights) {
+            self.by_hand = None;
+            followed.push(Followed::NothingLeft);
+        }
+        followed
+    }
+
+    fn put(
+        &mut self,
+        service: &Service,
+        weights: WeightMap,
+        change: Change,
+    ) -> Result<(), Refused> {
+        if service.split == Split::Workers {
+            return Err(Refused::NotByWeights {
+                service: service.name.to_string(),
+            });
+        }
+        if !takes_traffic(service, &weights) {
+            return Err(Refused::NoneLeft {
+                service: service.name.to_string(),
+            });
+        }
+        if self
+            .by_hand
+            .as_ref()
+            .is_some_and(|known| known.weights == weights)
+        {
+            return Ok(());
+        }
+        self.replace(Some(ByHand {
+            weights,
+            change,
+            file: file(service),
+        }));
+        Ok(())
+    }
+
+    fn replace(&mut self, new: Option<ByHand>) {
+        if self.earlier.len() == EARLIER_MAX {
+            self.earlier.pop_front();
+        }
+        self.earlier
+            .push_back(std::mem::replace(&mut self.by_hand, new));
+    }
+}
+
+impl ByHand {
+    /// The weight of a deployment; 0 for one that was not there when the weights were set.
+    pub fn of(&self, deployment: &str) -> u32 {
+        self.weights.get(deployment).copied().unwrap_or(0)
+    }
+
+    /// Whether the file has other weights now than when these were set.
+    pub fn file_changed(&self, service: &Service) -> bool {
+        self.file != file(service)
+    }
+}
+
+/// What a change of the file did to an override.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Followed {
+    /// This deployment is not there any more.
+    Dropped(String),
+    /// None that is left takes traffic, so the file decides again.
+    NothingLeft,
+}
+
+/// The file's weights.
+pub fn file(service: &Service) -> WeightMap {
+    let deployments = service.deployments.iter();
+    deployments
+        .map(|(name, deployment)| (name.to_string(), deployment.weight))
+        .collect()
+}
+
+/// Rules for what an operator asks for.
+fn check(service: &Service, wanted: &WeightMap) -> Result<(), Refused> {
+    for (name, weight) in wanted {
+        let Some(deployment) = service.deployments.get(name.as_str()) else {
+            return Err(Refused::NoDeployment {
+                service: service.name.to_string(),
+                deployment: name.clone(),
+                there_are: service
+                    .deployments
+                    .keys()
+                    .map(ToString::to_string)
+                    .collect(),
+            });
+        };
+        if *weight > WEIGHT_MAX {
+            return Err(Refused::TooLarge {
+                deployment: name.clone(),
+                weight: *weight,
+                most: WEIGHT_MAX,
+            });
+        }
+        if *weight > 0 && !deployment.takes_traffic {
+            return Err(Refused::TakesNoTraffic {
+                deployment: name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn of_those_there_are(service: &Service, weights: &WeightMap) -> WeightMap {
+    let here = weights
+        .iter()
+        .filter(|(name, _)| service.deployments.contains_key(name.as_str()));
+    here.map(|(name, weight)| (name.clone(), *weight)).collect()
+}
+
+fn takes_traffic(service: &Service, weights: &WeightMap) -> bool {
+    let takes = |name: &str| {
+        let deployment = service.deployments.get(name);
+        deployment.is_some_and(|deployment| deployment.takes_traffic)
+    };
+    weights
+        .iter()
+        .any(|(name, weight)| *weight > 0 && takes(name))
+}

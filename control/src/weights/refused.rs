@@ -1,0 +1,105 @@
+//! Why weights stay as they are.
+
+/// Why a change of weights, or of a rollout, was not made. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such service.
+    #[error("there is no service {0}")]
+    NoService(String),
+    /// No such deployment.
+    #[error("{service} has no deployment {deployment}; there are: {}", there_are.join(", "))]
+    NoDeployment {
+        /// The service.
+        service: String,
+        /// What was asked for.
+        deployment: String,
+        /// Its deployments.
+        there_are: Vec<String>,
+    },
+    /// The deployment is kept out of the split.
+    #[error(
+        "{deployment} is kept out of the split (takes_traffic = false); only its own URL leads there"
+    )]
+    TakesNoTraffic {
+        /// The deployment.
+        deployment: String,
+    },
+    /// A weight is out of range.
+    #[error("weight {weight} of {deployment}: must be at most {most}")]
+    TooLarge {
+        /// The deployment.
+        deployment: String,
+        /// What was asked for.
+        weight: u32,
+        /// The largest weight.
+        most: u32,
+    },
+    /// All weights would be 0.
+    #[error("no deployment of {service} would take traffic: at least one weight must be above 0")]
+    NoneLeft {
+        /// The service.
+        service: String,
+    },
+    /// The split does not look at weights.
+    #[error(
+        "{service} is split by its ready workers (split = \"workers\"), where weights have no effect"
+    )]
+    NotByWeights {
+        /// The service.
+        service: String,
+    },
+    /// Nothing to take back.
+    #[error("there is no change of {service}'s weights to take back")]
+    NothingBefore {
+        /// The service.
+        service: String,
+    },
+    /// No deployment with a rollout.
+    #[error("no deployment of {service} has a rollout")]
+    NoRollout {
+        /// The service.
+        service: String,
+    },
+    /// Another deployment has the rollout.
+    #[error("{deployment} has no rollout; {rolling} has")]
+    OtherRollout {
+        /// What was asked for.
+        deployment: String,
+        /// The one with the rollout.
+        rolling: String,
+    },
+    /// The rollout is not where it would have to be.
+    #[error("the rollout of {deployment} {state}")]
+    WrongStage {
+        /// The deployment.
+        deployment: String,
+        /// Where it is.
+        state: &'static str,
+    },
+    /// Weights set by hand stand above the rollout.
+    #[error(
+        "the weights of {service} are set by hand, and the rollout rests until they are given back: penstock weights {service} --reset"
+    )]
+    SetByHand {
+        /// The service.
+        service: String,
+    },
+}
+
+impl Refused {
+    /// Whether something that was named does not exist.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::NoService(_) | Self::NoRollout { .. })
+    }
+
+    /// Whether the same could be done at another time; otherwise it must be asked differently.
+    pub fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::NotByWeights { .. }
+                | Self::NothingBefore { .. }
+                | Self::WrongStage { .. }
+                | Self::SetByHand { .. }
+        )
+    }
+}
