@@ -4,11 +4,11 @@ use std::{fmt, future::Future, io::ErrorKind, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use http::{Request, Response, StatusCode, header, uri::Authority};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{Method, Request, Response, StatusCode, header, uri::Authority};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 
 /// Longest time to connect, and again to get the head of the answer: whoever waits is a person.
@@ -86,12 +86,7 @@ impl AdminClient {
     /// When nobody answers or the answer is an error.
     pub(crate) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
         let body = self.get(path).await?;
-        let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let bytes = read
-            .map_err(|error| anyhow!("{}: {error}", self.address))?
-            .to_bytes();
-        String::from_utf8(bytes.into())
-            .with_context(|| format!("the answer of {} is not text", self.address))
+        self.text_of(body).await
     }
 
     /// The answer to `GET path`, read as JSON.
@@ -101,13 +96,24 @@ impl AdminClient {
     /// As [`Self::get_text`]; and when the answer is not what this version of Penstock would give.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let text = self.get_text(path).await?;
-        let read = serde_json::from_str(&text);
-        read.with_context(|| {
-            format!(
-                "{} does not answer as this version of penstock does",
-                self.address
-            )
-        })
+        self.from_json(&text)
+    }
+
+    /// Asks for a change with `body` as JSON; the answer, read as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_json`].
+    pub(crate) async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        let body = serde_json::to_vec(body)?;
+        let answer = self.ask(method, path, body.into()).await?;
+        let text = self.text_of(answer).await?;
+        self.from_json(&text)
     }
 
     /// The body of the answer to `GET path`, as it comes.
@@ -116,7 +122,11 @@ impl AdminClient {
     ///
     /// When nobody answers or the answer is an error.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Incoming> {
-        let answer = self.send(path).await?;
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Incoming> {
+        let answer = self.send(method, path, body).await?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(answer.into_body());
@@ -134,16 +144,42 @@ impl AdminClient {
         }
     }
 
-    async fn send(&self, path: &str) -> anyhow::Result<Response<Incoming>> {
+    async fn text_of(&self, body: Incoming) -> anyhow::Result<String> {
+        let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let bytes = read
+            .map_err(|error| anyhow!("{}: {error}", self.address))?
+            .to_bytes();
+        String::from_utf8(bytes.into())
+            .with_context(|| format!("the answer of {} is not text", self.address))
+    }
+
+    fn from_json<T: DeserializeOwned>(&self, text: &str) -> anyhow::Result<T> {
+        serde_json::from_str(text).with_context(|| {
+            format!(
+                "{} does not answer as this version of penstock does",
+                self.address
+            )
+        })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Incoming>> {
         let stream = self.connect().await?;
         let asked = async {
             let (mut requests, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             // It ends with the answer; an error in it is one of the answer too.
             tokio::spawn(connection);
-            let request = Request::get(path).header(header::HOST, self.address.0.as_str());
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header(header::HOST, self.address.0.as_str());
             let request = request
-                .body(Empty::<Bytes>::new())
+                .body(Full::new(body))
                 .expect("paths are made of checked names");
             requests.send_request(request).await
         };

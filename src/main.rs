@@ -4,11 +4,15 @@ mod admin_client;
 mod check;
 mod logs;
 mod output;
+mod promote;
 mod reload;
+mod rollback;
 mod run;
 mod signals;
 mod status;
 mod telemetry;
+mod weights;
+mod who;
 mod worker;
 
 use std::process::ExitCode;
@@ -35,6 +39,9 @@ enum Command {
     Schema(check::SchemaArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
+    Weights(weights::WeightsArgs),
+    Promote(promote::PromoteArgs),
+    Rollback(rollback::RollbackArgs),
     Worker(worker::WorkerArgs),
 }
 
@@ -51,6 +58,9 @@ fn main() -> ExitCode {
         Command::Schema(args) => check::schema(&args),
         Command::Status(args) => status::run(&args),
         Command::Logs(args) => logs::run(&args),
+        Command::Weights(args) => weights::run(&args),
+        Command::Promote(args) => promote::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
         Command::Worker(args) => worker::run(args),
     };
     match result {

@@ -11,6 +11,7 @@ use penstock_control::{
 };
 
 use self::rows::Rows;
+pub(crate) use self::rows::about_by_hand;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -86,15 +87,16 @@ fn journal_line(entry: &JournalEntry) -> String {
         ..
     } = entry;
     let (kind, text) = (printable(kind), printable(text));
-    format!(
-        "{}  {deployment}  {}  {text}\n",
-        at(*at_ms),
-        styled(&kind, BOLD)
-    )
+    let about = if deployment.is_empty() {
+        "*"
+    } else {
+        deployment
+    };
+    format!("{}  {about}  {}  {text}\n", at(*at_ms), styled(&kind, BOLD))
 }
 
 /// UTC: the logs have the same.
-fn at(ms: u64) -> String {
+pub(crate) fn at(ms: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms));
     // humantime has no words for years above 9999.
     match time.filter(|_| ms < 253_402_300_800_000) {
@@ -108,7 +110,7 @@ fn styled(text: &str, style: Style) -> String {
 }
 
 /// Without what would move the cursor or worse: some texts are the words of a worker.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let replace = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.trim_end().chars().map(replace).collect()
 }

@@ -66,12 +66,23 @@ impl Running {
 
     /// Head and body of an answer of the admin API.
     pub(crate) fn ask(&self, method: &str, path: &str) -> (String, String) {
-        exchange(&self.admin, method, path, "localhost")
+        self.ask_with(method, path, "")
+    }
+
+    /// The same with a body.
+    pub(crate) fn ask_with(&self, method: &str, path: &str, body: &str) -> (String, String) {
+        exchange(&self.admin, method, path, "localhost", body)
     }
 
     /// Wakes the service first, so that there is a decision to count.
     pub(crate) fn metrics_once_a_worker_is_ready(&self) -> Metrics {
-        let (head, _) = exchange(&self.gateway, "GET", "/v1/models", "chat.local.localhost");
+        let (head, _) = exchange(
+            &self.gateway,
+            "GET",
+            "/v1/models",
+            "chat.local.localhost",
+            "",
+        );
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         eventually(|| {
             let (_, page) = self.ask("GET", "/metrics");
@@ -124,11 +135,14 @@ fn write_config(dir: &Path, display_name: &str) {
     fs::rename(draft, dir.join("penstock.toml")).unwrap();
 }
 
-fn exchange(address: &str, method: &str, path: &str, host: &str) -> (String, String) {
+fn exchange(address: &str, method: &str, path: &str, host: &str, body: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();

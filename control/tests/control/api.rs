@@ -17,19 +17,19 @@ use tokio::{
 
 use crate::harness::{Harness, chat};
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     content_type: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
     /// What is wrong, if this is a problem with that status.
-    fn problem(&self, status: u16) -> String {
+    pub(crate) fn problem(&self, status: u16) -> String {
         assert_eq!(
             (self.status, &*self.content_type),
             (status, "application/problem+json")
@@ -40,15 +40,20 @@ impl Answer {
     }
 }
 
-struct Scene {
-    harness: Harness,
+pub(crate) struct Scene {
+    pub(crate) harness: Harness,
     api: Api,
     ready: Arc<AtomicBool>,
 }
 
 impl Scene {
     async fn start() -> Self {
-        let harness = Harness::start(&chat("quick", "scaling = { min = 1, max = 3 }")).await;
+        Self::of(&chat("quick", "scaling = { min = 1, max = 3 }")).await
+    }
+
+    /// With these services.
+    pub(crate) async fn of(services: &str) -> Self {
+        let harness = Harness::start(services).await;
         let ready = Arc::new(AtomicBool::new(true));
         let is_ready = Arc::clone(&ready);
         let hooks = Hooks {
@@ -68,16 +73,27 @@ impl Scene {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path}"), "Host: localhost\r\n")
             .await
     }
 
+    /// Asks with a body.
+    pub(crate) async fn ask_with(&self, method_and_path: &str, body: &str) -> Answer {
+        let headers = format!("Host: localhost\r\nContent-Length: {}\r\n", body.len());
+        self.send(method_and_path, &headers, body).await
+    }
+
     async fn ask(&self, method_and_path: &str, headers: &str) -> Answer {
+        self.send(method_and_path, headers, "").await
+    }
+
+    async fn send(&self, method_and_path: &str, headers: &str, body: &str) -> Answer {
         let mut stream = TcpStream::connect(self.api.address())
             .await
             .expect("it listens");
-        let request = format!("{method_and_path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        let request =
+            format!("{method_and_path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n{body}");
         stream
             .write_all(request.as_bytes())
             .await
@@ -206,6 +222,10 @@ async fn web_pages_are_kept_away() {
         .problem(403);
     let origin = "Host: localhost\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n";
     scene.ask("POST /api/v1/reload", origin).await.problem(403);
+    let weights = "/api/v1/services/chat/weights";
+    for change in [format!("PUT {weights}"), format!("DELETE {weights}")] {
+        scene.ask(&change, origin).await.problem(403);
+    }
 }
 
 #[tokio::test]

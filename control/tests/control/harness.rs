@@ -122,6 +122,24 @@ impl Harness {
         }
     }
 
+    /// Waits until the deployments of `chat` have these weights in force.
+    pub(crate) async fn until_weights(&mut self, wanted: &[(&str, u32)]) {
+        let found = self.fleet.wait_for(|fleet| weights(fleet) == wanted);
+        if tokio::time::timeout(PATIENCE, found).await.is_err() {
+            panic!("not {wanted:?}: {:#?}", self.control.status().await);
+        }
+    }
+
+    /// Waits until so many services are published.
+    pub(crate) async fn until_services(&mut self, count: usize) {
+        let found = self.fleet.wait_for(|fleet| fleet.services.len() == count);
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        assert!(
+            found.is_ok_and(|fleet| fleet.is_ok()),
+            "not {count} services"
+        );
+    }
+
     pub(crate) async fn until_ready(&mut self, count: usize) -> Vec<WorkerId> {
         let found = self
             .until(|deployment| ready(deployment).len() == count)
@@ -230,6 +248,16 @@ fn idle(service: &ServiceName, deployment: &DeploymentName) -> DeploymentLoad {
         outcomes: Outcomes::default(),
         workers: Vec::new(),
     }
+}
+
+fn weights(fleet: &FleetSnapshot) -> Vec<(&str, u32)> {
+    let mut services = fleet.services.iter();
+    let chat = services.find(|service| service.spec.name.as_str() == "chat");
+    let deployments = chat.map_or(&[][..], |service| &service.deployments);
+    deployments
+        .iter()
+        .map(|found| (found.spec.name.as_str(), found.weight))
+        .collect()
 }
 
 fn deployment(fleet: &FleetSnapshot) -> Option<DeploymentFleet> {

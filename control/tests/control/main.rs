@@ -8,3 +8,4 @@ mod lifecycle;
 mod many;
 mod reload;
 mod restart;
+mod weights;

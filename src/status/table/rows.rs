@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anstyle::Style;
-use penstock_control::status::{DeploymentStatus, ServiceStatus, WorkerStatus};
+use penstock_control::status::{ByHandStatus, DeploymentStatus, ServiceStatus, WorkerStatus};
 
-use super::{BAD, BOLD, CHANGING, DIM, GOOD, printable, styled};
+use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
 
 /// From one column to the next.
 const GAP: usize = 2;
@@ -50,6 +50,9 @@ impl Rows {
         self.0.push(Row::Columns { cells, style: BOLD });
         if detailed && service.display_name != service.name {
             self.note(&service.display_name, DIM);
+        }
+        if let Some(by_hand) = &service.by_hand {
+            self.note(&about_by_hand(&service.name, by_hand), CHANGING);
         }
         for deployment in &service.deployments {
             self.add_deployment(deployment, detailed);
@@ -184,6 +187,7 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
         min,
         max,
         weight,
+        file_weight,
         ..
     } = deployment;
     let ready = deployment
@@ -195,13 +199,39 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
     if deployment.removed {
         details += ", removed";
     }
-    if detailed {
+    if weight != file_weight {
+        details += &format!(", weight {weight} (file: {file_weight})");
+    } else if detailed {
         details += &format!(", weight {weight}");
+    }
+    if detailed {
         if let Some(seconds) = deployment.start_estimate {
             details += &format!(", starts in {seconds:.1} s");
         }
     }
     details
+}
+
+/// That the file's weights are not in force, who says so, and what can be done.
+pub(crate) fn about_by_hand(service: &str, by_hand: &ByHandStatus) -> String {
+    let ByHandStatus {
+        since_ms,
+        by,
+        reason,
+        file_changed,
+    } = by_hand;
+    let mut text = format!("weights set by hand since {}", at(*since_ms));
+    if let Some(by) = by {
+        text += &format!(" by {by}");
+    }
+    if let Some(reason) = reason {
+        text += &format!(": {reason}");
+    }
+    text += "; they override the file";
+    if *file_changed {
+        text += ", whose weights have changed since";
+    }
+    text + &format!(" (penstock weights {service} --reset)")
 }
 
 fn style_of(state: &str) -> Style {

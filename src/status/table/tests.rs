@@ -7,7 +7,7 @@ use super::*;
 
 fn deployment() -> Value {
     json!({
-        "name": "stable", "host": "stable--chat.local.localhost", "weight": 90, "removed": false,
+        "name": "stable", "host": "stable--chat.local.localhost", "weight": 90, "file_weight": 90, "removed": false,
         "phase": "warm", "phase_reason": null, "no_room": "no GPU is free",
         "desired": 3, "min": 0, "max": 4, "in_flight": 57, "queued": 100,
         "reason": "load_rose", "reason_text": "concurrency rose to 57.0, 20 per worker",

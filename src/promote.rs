@@ -1,0 +1,48 @@
+//! `penstock promote`: all traffic to one deployment.
+
+use clap::Args;
+use http::Method;
+use penstock_config::{DeploymentName, ServiceName};
+use serde::Serialize;
+
+use crate::{
+    admin_client::{AdminArgs, AdminClient, block_on},
+    weights,
+    who::{Who, WhyArgs},
+};
+
+/// Send all traffic of a service to one deployment, until `penstock rollback` or `penstock weights --reset`.
+///
+/// New requests go there from the next moment on; those in flight finish where they began.
+#[derive(Args)]
+pub(crate) struct PromoteArgs {
+    /// The service.
+    #[arg(value_parser = |text: &str| ServiceName::try_from(text))]
+    service: ServiceName,
+    /// The deployment that gets everything.
+    #[arg(value_parser = |text: &str| DeploymentName::try_from(text))]
+    deployment: DeploymentName,
+    #[command(flatten)]
+    why: WhyArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Serialize)]
+struct Promote<'a> {
+    deployment: &'a str,
+    #[serde(flatten)]
+    who: Who,
+}
+
+/// Asks for it, and prints the weights as they are then.
+pub(crate) fn run(args: &PromoteArgs) -> anyhow::Result<()> {
+    let client = AdminClient::new(&args.admin);
+    let body = Promote {
+        deployment: args.deployment.as_str(),
+        who: Who::new(&args.why),
+    };
+    let path = format!("/api/v1/services/{}/promote", args.service);
+    let status = block_on(client.change(Method::POST, &path, &body))?;
+    weights::print(&status)
+}
