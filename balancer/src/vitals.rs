@@ -66,7 +66,18 @@ impl Vitals {
     /// request of a deployment; for streams the time to the first byte, because their length is the
     /// client's choice and not the worker's fault.
     pub fn succeeded(&self, took: Duration, now: Duration) {
+        self.began(took, now);
+        self.recovered(now);
+    }
+
+    /// The first half of [`succeeded`](Self::succeeded), for a request whose answer took this long to
+    /// begin but whose end will tell whether it was a good one.
+    pub fn began(&self, took: Duration, now: Duration) {
         self.latency.observe(took, now);
+    }
+
+    /// The second half of [`succeeded`](Self::succeeded).
+    pub fn recovered(&self, now: Duration) {
         self.strikes.succeeded(now);
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
@@ -78,9 +89,15 @@ impl Vitals {
     ///
     /// A request that the client gave up is neither a success nor a failure.
     pub fn failed(&self, now: Duration) -> u32 {
+        self.refused(now);
+        self.failures.fetch_add(1, Relaxed).saturating_add(1)
+    }
+
+    /// Notes for later picks that the worker refused a request because it has too much to do. It
+    /// seems loaded then, as after a failure, but this is no sign that it does not work.
+    pub fn refused(&self, now: Duration) {
         self.latency.observe(FAILURE_TAKES, now);
         self.strikes.failed(now);
-        self.failures.fetch_add(1, Relaxed).saturating_add(1)
     }
 
     /// Failures since the last good answer.
@@ -112,6 +129,18 @@ mod tests {
         let (vitals, now) = (Vitals::new(None, false), Duration::ZERO);
         assert_eq!((vitals.failed(now), vitals.failed(now)), (1, 2));
         vitals.succeeded(Duration::ZERO, now);
+        assert_eq!(vitals.failures(), 0);
+    }
+
+    #[test]
+    fn a_refusal_makes_a_worker_seem_loaded_and_is_no_failure() {
+        let (vitals, now) = (Vitals::new(None, false), Duration::ZERO);
+        vitals.refused(now);
+        assert_eq!((vitals.failures(), vitals.load(0, now)), (0, 2.0));
+        vitals.failed(now);
+        vitals.began(Duration::ZERO, now);
+        assert_eq!(vitals.failures(), 1, "an answer that began may still fail");
+        vitals.recovered(now);
         assert_eq!(vitals.failures(), 0);
     }
 

@@ -36,10 +36,17 @@ pub(crate) async fn attempt(
 ) -> Result<Answer, Failure> {
     let mut tried = Vec::new();
     loop {
-        let (unsent, error) = match send(exchange, connection, service, deployment, request).await?
-        {
+        let sent = send(exchange, connection, service, deployment, request).await?;
+        let (unsent, error) = match sent {
             Ok(answer) => return Ok(answer),
-            Err(unsent) => unsent,
+            Err(Missed::Unsent(unsent, error)) => (unsent, error),
+            Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
+            Err(Missed::Late(reason)) => {
+                if reason == Reason::FirstByteTimeout {
+                    exchange.worker_failed();
+                }
+                return Err(timed_out(reason, service.spec.timeouts.first_byte).into());
+            }
         };
         request = *unsent;
         tried.extend(exchange.lease().map(|lease| lease.worker().key));
@@ -64,8 +71,15 @@ pub(crate) async fn attempt(
     }
 }
 
-/// A request that was not sent, and why.
-type Unsent = (Box<Request<UpstreamBody>>, String);
+/// A try that brought no answer.
+enum Missed {
+    /// Nothing was sent. The request comes back, with the reason.
+    Unsent(Box<Request<UpstreamBody>>, String),
+    /// The connection broke after the request was begun.
+    Broken(hyper::Error),
+    /// No answer came in time.
+    Late(Reason),
+}
 
 /// Sends the request to the worker it has a lease on and waits for the response head.
 async fn send(
@@ -74,9 +88,9 @@ async fn send(
     service: &ServiceState,
     deployment: &DeploymentState,
     request: Request<UpstreamBody>,
-) -> Result<Result<Answer, Unsent>, Failure> {
+) -> Result<Result<Answer, Missed>, Refusal> {
     let Some(lease) = exchange.lease() else {
-        return Err(Refusal::new(Reason::Internal, "a request without a lease").into());
+        return Err(Refusal::new(Reason::Internal, "a request without a lease"));
     };
     let clock = exchange.clock();
     let timeouts = &service.spec.timeouts;
@@ -97,15 +111,14 @@ async fn send(
             exchange.sooner(has_it + timeouts.first_byte, Reason::FirstByteTimeout);
         tokio::select! {
             biased;
-            answer = sent.as_mut() => return match answer {
-                Ok(answer) => Ok(Ok(answer)),
-                Err(SendError::Connect(unsent, error)) => Ok(Err((unsent, error))),
-                Err(SendError::Broken(error)) => Err(broken(exchange, &error)),
-            },
+            answer = sent.as_mut() => return Ok(answer.map_err(|error| match error {
+                SendError::Connect(unsent, error) => Missed::Unsent(unsent, error),
+                SendError::Broken(error) => Missed::Broken(error),
+            })),
             () = sleep_until(clock.instant(until)) => {
                 let progressed = exchange.upload.as_ref().is_some_and(|upload| upload.moved() > has_it);
                 if !progressed || reason != Reason::FirstByteTimeout {
-                    return Err(timed_out(reason, timeouts.first_byte).into());
+                    return Ok(Err(Missed::Late(reason)));
                 }
             }
         }
@@ -126,7 +139,7 @@ fn timed_out(reason: Reason, first_byte: Duration) -> Refusal {
 }
 
 /// The connection broke after the request was begun: the client's doing or the worker's?
-fn broken(exchange: &Exchange, error: &hyper::Error) -> Failure {
+fn broken(exchange: &mut Exchange, error: &hyper::Error) -> Failure {
     match exchange.upload.as_ref().and_then(|upload| upload.failure()) {
         Some(UploadFailure::TooLarge) => too_large().into(),
         Some(UploadFailure::Stalled) => {
@@ -134,9 +147,7 @@ fn broken(exchange: &Exchange, error: &hyper::Error) -> Failure {
         }
         Some(UploadFailure::Aborted) => Failure::ClientGone,
         None => {
-            if let Some(lease) = exchange.lease() {
-                lease.worker().failed();
-            }
+            exchange.worker_failed();
             let reason = if error.is_parse() {
                 Reason::BadUpstreamResponse
             } else {

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use penstock_balancer::{Policy, Query};
 use penstock_config::{
     DeploymentName, ServiceName,
-    fleet::{DeploymentFleet, DeploymentLoad, Outcomes},
+    fleet::{DeploymentFleet, DeploymentLoad},
 };
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     lease::Lease,
     load::LoadMeter,
     metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
+    outcomes::OutcomeMeter,
     placement::Placement,
     queue::{Places, Queue, Waiter},
     reason::Reason,
@@ -44,6 +45,8 @@ pub(crate) struct DeploymentState {
     pub(crate) wait: AtomicTimeHistogram,
     /// Times from getting a worker to the end of the answer.
     pub(crate) service_time: AtomicTimeHistogram,
+    /// How well it answers.
+    pub(crate) outcomes: OutcomeMeter,
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
     view: ArcSwap<View>,
@@ -92,6 +95,7 @@ impl DeploymentState {
             load: LoadMeter::new(around.threads),
             wait: AtomicTimeHistogram::default(),
             service_time: AtomicTimeHistogram::default(),
+            outcomes: OutcomeMeter::new(around.threads),
             view: ArcSwap::from_pointee(view),
             retired: AtomicBool::new(false),
             queue: Arc::default(),
@@ -240,7 +244,7 @@ impl DeploymentState {
             no_capacity: self.no_capacity.load(Ordering::Relaxed),
             wait: self.wait.snapshot(),
             service_time: self.service_time.snapshot(),
-            outcomes: Outcomes::default(),
+            outcomes: self.outcomes.read(),
             workers: self
                 .view
                 .load()

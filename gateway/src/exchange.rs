@@ -4,11 +4,13 @@
 //! body, into a tunnel. Wherever it is dropped (answer finished, client gone, worker reset, panic,
 //! shutdown), its drop gives the lease back and books the request exactly once.
 
+mod at_worker;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response,
     header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE},
 };
 
@@ -29,12 +31,21 @@ use crate::{
     request_head::LoggedHead,
     response_body::DownstreamBody,
     thread::Thread,
-    upstream::Handback,
+    verdict::Verdict,
 };
 
 /// Status in logs and metrics of a request whose client left before the answer's end (nginx's
 /// number for it).
 const CLIENT_GONE: u16 = 499;
+
+/// What is known so far of how the worker did.
+#[derive(Debug, Default)]
+struct Judged {
+    /// Time from getting the worker to the head of an answer that is good so far.
+    head_took: Option<Duration>,
+    /// Whether its trailers tell how it went (gRPC), and what they said.
+    by_trailers: Option<Verdict>,
+}
 
 /// One request from its head to the end of its answer.
 pub(crate) struct Exchange {
@@ -64,6 +75,7 @@ pub(crate) struct Exchange {
     lease: Option<Lease>,
     worker_slot: Option<u32>,
     leased_at: Duration,
+    judged: Judged,
     first_byte: Option<Duration>,
     status: u16,
     reason: Option<Reason>,
@@ -97,6 +109,7 @@ impl Exchange {
             lease: None,
             worker_slot: None,
             leased_at: Duration::ZERO,
+            judged: Judged::default(),
             first_byte: None,
             status: CLIENT_GONE,
             reason: None,
@@ -176,47 +189,9 @@ impl Exchange {
         self.deployment = Some(Arc::clone(deployment));
     }
 
-    /// The request got a worker at `now`.
-    pub(crate) fn leased(&mut self, lease: Lease, now: Duration) {
-        self.leased_at = now;
-        self.worker_slot = Some(lease.worker().slot);
-        self.lease = Some(lease);
-    }
-
-    /// The request gives up its worker, which failed it, to try another.
-    pub(crate) fn worker_failed(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.worker().failed();
-        }
-    }
-
     /// When the request began.
     pub(crate) fn started(&self) -> Duration {
         self.started
-    }
-
-    /// When the request got the worker it has, or had last.
-    pub(crate) fn leased_at(&self) -> Duration {
-        self.leased_at
-    }
-
-    /// The lease, while it has one.
-    pub(crate) fn lease(&self) -> Option<&Lease> {
-        self.lease.as_ref()
-    }
-
-    /// The worker's response head came in.
-    pub(crate) fn answered(&mut self, status: StatusCode) {
-        self.status = status.as_u16();
-        let Some(lease) = &self.lease else { return };
-        if status.is_server_error() {
-            lease.worker().failed();
-        } else {
-            let now = self.connection.thread.now();
-            // The time that the client took to send is no fault of the worker's.
-            let begun = self.leased_at.max(self.upload_moved());
-            lease.answered(now.saturating_sub(begun), now);
-        }
     }
 
     /// A piece of the answer's body passes on to the client.
@@ -230,31 +205,10 @@ impl Exchange {
         self.bytes_out += bytes as u64;
     }
 
-    /// The answer was read to its end. The worker is free at once, whatever time the client takes
-    /// to read the rest.
-    pub(crate) fn answer_ended(&mut self, handback: Handback) {
-        self.complete = true;
-        let now = self.connection.thread.now();
-        // A connection on which the request is still being sent cannot take another one.
-        if self.upload.as_ref().is_none_or(|upload| upload.ended()) {
-            self.connection.thread.upstreams.give_back(handback, now);
-        }
-        self.lease_ended(now);
-    }
-
-    /// The worker's answer broke off in the middle.
-    pub(crate) fn broke_off(&mut self, reason: Reason) {
-        self.reason = Some(reason);
-        self.complete = true;
-        match reason {
-            Reason::UpstreamReset | Reason::IdleTimeout => self.worker_failed(),
-            _ => self.lease = None,
-        }
-    }
-
     /// A tunnel took over; it ends without an answer's end.
     pub(crate) fn tunnelled(&mut self) {
         self.complete = true;
+        self.worker_did_well();
         // Its bytes are not an answer's, and its clocks have stopped.
         self.deadline = None;
     }
@@ -305,15 +259,6 @@ impl Exchange {
         }
         self.bytes_out = body.len() as u64;
         Response::from_parts(parts, DownstreamBody::own(body, self))
-    }
-
-    fn lease_ended(&mut self, now: Duration) {
-        let (Some(_lease), Some(deployment)) = (self.lease.take(), &self.deployment) else {
-            return;
-        };
-        deployment
-            .service_time
-            .record(now.saturating_sub(self.leased_at));
     }
 
     fn settle(&mut self) {

@@ -26,6 +26,20 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
         && matches!(value.get(PREFIX.len()), None | Some(b'+' | b';' | b' '))
 }
 
+/// `UNAVAILABLE`: the call may be tried again.
+pub(crate) const UNAVAILABLE: u32 = 14;
+
+/// The status that headers or trailers hold; `None` when there is none that can be read.
+pub(crate) fn status(headers: &HeaderMap) -> Option<u32> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether a status says that the server failed: UNKNOWN (what an exception becomes),
+/// DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+pub(crate) fn is_server_error(status: u32) -> bool {
+    matches!(status, 2 | 4 | 13 | UNAVAILABLE | 15)
+}
+
 /// The time a `grpc-timeout` allows: one to eight digits and one of the units `HMSmun`. `None`
 /// when it is anything else.
 pub(crate) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {

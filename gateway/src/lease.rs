@@ -29,6 +29,28 @@ impl Lease {
             self.deployment.serve_queue();
         }
     }
+
+    /// As [`Self::answered`], for an answer whose end will tell whether it is a good one.
+    pub(crate) fn began(&self, took: Duration, now: Duration) {
+        if self.worker.began(took, now) {
+            self.deployment.serve_queue();
+        }
+    }
+
+    /// The answer that began was a good one to its end.
+    pub(crate) fn recovered(&self, now: Duration) {
+        self.worker.recovered(now);
+    }
+
+    /// The worker failed the request. It may be ejected for that.
+    pub(crate) fn failed(&self, now: Duration) {
+        self.worker.failed(now);
+    }
+
+    /// The worker has too much to do, and may want to `rest`.
+    pub(crate) fn is_busy(&self, rest: Option<Duration>, now: Duration) {
+        self.worker.refused(now);
+    }
 }
 
 impl Drop for Lease {

@@ -43,6 +43,7 @@ mod linger;
 mod listener;
 mod load;
 mod metrics;
+mod outcomes;
 mod outgoing;
 mod placement;
 mod problem;
@@ -67,6 +68,7 @@ mod trusted;
 mod tunnel;
 mod unread;
 mod upstream;
+mod verdict;
 mod worker;
 
 pub use gateway::{Gateway, GatewayError};

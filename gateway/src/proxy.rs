@@ -121,9 +121,12 @@ async fn forward(
     );
     let Outgoing { request, wanted } = outgoing?;
     let answer = attempt(exchange, connection, &service, &deployment, request).await?;
-    check_answer(&answer, wanted.as_ref())?;
+    if let Err(refusal) = check_answer(&answer, wanted.as_ref()) {
+        exchange.worker_failed();
+        return Err(refusal.into());
+    }
     exchange.connect_time = answer.connect_time;
-    exchange.answered(answer.response.status());
+    exchange.answered(&answer.response);
     Ok(Forwarded {
         answer,
         wanted,

@@ -150,6 +150,9 @@ impl WorkerBody {
                     return Poll::Ready(self.fail(reason));
                 }
                 self.exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.exchange.trailers(trailers);
+                }
                 if self.incoming.is_end_stream() {
                     self.end();
                 }

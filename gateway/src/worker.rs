@@ -69,18 +69,35 @@ impl WorkerState {
         }
     }
 
-    /// Counts an answer whose head came `took` after the request was sent. Whether this opened
+    /// Counts a good answer whose head came `took` after the request was sent. Whether this opened
     /// more places.
     pub(crate) fn answered(&self, took: Duration, now: Duration) -> bool {
+        self.vitals.recovered(now);
+        self.began(took, now)
+    }
+
+    /// As [`Self::answered`], for an answer whose end will tell whether it is a good one.
+    pub(crate) fn began(&self, took: Duration, now: Duration) -> bool {
         self.answered.fetch_add(1, Ordering::Relaxed);
-        self.vitals.succeeded(took, now);
+        self.vitals.began(took, now);
         self.vitals.answered()
     }
 
+    /// An answer that began was a good one to its end.
+    pub(crate) fn recovered(&self, now: Duration) {
+        self.vitals.recovered(now);
+    }
+
     /// Counts a failure. A worker that fails fast must not seem to be the least busy one.
-    pub(crate) fn failed(&self) {
+    pub(crate) fn failed(&self, now: Duration) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        self.vitals.failed(self.now());
+        self.vitals.failed(now);
+    }
+
+    /// Counts an answer that says that the worker has too much to do.
+    pub(crate) fn refused(&self, now: Duration) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.vitals.refused(now);
     }
 
     /// Time since the gateway's start.

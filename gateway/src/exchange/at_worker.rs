@@ -1,0 +1,132 @@
+//! The part of the account that concerns the worker: the lease, and how the worker did.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Response};
+
+use super::{Exchange, Judged};
+use crate::{lease::Lease, reason::Reason, upstream::Handback, verdict::Verdict};
+
+impl Exchange {
+    /// The request got a worker at `now`.
+    pub(crate) fn leased(&mut self, lease: Lease, now: Duration) {
+        self.leased_at = now;
+        self.worker_slot = Some(lease.worker().slot);
+        self.lease = Some(lease);
+    }
+
+    /// When the request got the worker it has, or had last.
+    pub(crate) fn leased_at(&self) -> Duration {
+        self.leased_at
+    }
+
+    /// The lease, while it has one.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    /// The request gives up its worker, which failed it.
+    pub(crate) fn worker_failed(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.failed(self.connection.thread.now());
+            self.count_failure();
+        }
+    }
+
+    /// The request gives up its worker, whose answer does not pass on.
+    pub(crate) fn give_up_worker(&mut self) {
+        self.lease = None;
+        self.judged = Judged::default();
+    }
+
+    /// The head of the worker's answer came in.
+    pub(crate) fn answered<B>(&mut self, answer: &Response<B>) {
+        let status = answer.status();
+        self.status = status.as_u16();
+        let Some(lease) = &self.lease else { return };
+        let now = self.connection.thread.now();
+        // The time that the client took to send is no fault of the worker's.
+        let begun = self.leased_at.max(self.upload_moved());
+        let took = now.saturating_sub(begun);
+        let verdict = Verdict::of_head(self.is_grpc, answer);
+        match verdict {
+            Verdict::Well => lease.answered(took, now),
+            Verdict::Later => lease.began(took, now),
+            Verdict::Busy(rest) => lease.is_busy(rest, now),
+            Verdict::Failed => lease.failed(now),
+        }
+        if verdict == Verdict::Failed || status.is_server_error() {
+            self.count_failure();
+        } else {
+            self.judged.head_took = Some(took);
+            self.judged.by_trailers = (verdict == Verdict::Later).then_some(verdict);
+        }
+    }
+
+    /// The trailers of the worker's answer came in.
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(verdict) = &mut self.judged.by_trailers {
+            *verdict = Verdict::of_trailers(trailers);
+        }
+    }
+
+    /// The answer was read to its end. The worker is free at once, whatever time the client takes
+    /// to read the rest.
+    pub(crate) fn answer_ended(&mut self, handback: Handback) {
+        self.complete = true;
+        let now = self.connection.thread.now();
+        // A connection on which the request is still being sent cannot take another one.
+        if self.upload.as_ref().is_none_or(|upload| upload.ended()) {
+            self.connection.thread.upstreams.give_back(handback, now);
+        }
+        match (self.judged.by_trailers, &self.lease) {
+            (None, _) => self.worker_did_well(),
+            (Some(Verdict::Well), Some(lease)) => {
+                lease.recovered(now);
+                self.worker_did_well();
+            }
+            // A call without a status has failed too.
+            (Some(_), Some(lease)) => {
+                lease.failed(now);
+                self.count_failure();
+            }
+            (Some(_), None) => {}
+        }
+        self.lease_ended(now);
+    }
+
+    /// The worker's answer broke off in the middle.
+    pub(crate) fn broke_off(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+        self.complete = true;
+        match reason {
+            Reason::UpstreamReset | Reason::IdleTimeout => self.worker_failed(),
+            _ => self.lease = None,
+        }
+    }
+
+    /// Counts an answer that was good to its end.
+    pub(super) fn worker_did_well(&mut self) {
+        if let (Some(took), Some(deployment)) = (self.judged.head_took.take(), &self.deployment) {
+            deployment
+                .outcomes
+                .succeeded(self.connection.thread.index, took);
+        }
+    }
+
+    fn count_failure(&mut self) {
+        self.judged = Judged::default();
+        if let Some(deployment) = &self.deployment {
+            deployment.outcomes.failed(self.connection.thread.index);
+        }
+    }
+
+    pub(super) fn lease_ended(&mut self, now: Duration) {
+        let (Some(_lease), Some(deployment)) = (self.lease.take(), &self.deployment) else {
+            return;
+        };
+        deployment
+            .service_time
+            .record(now.saturating_sub(self.leased_at));
+    }
+}
