@@ -126,7 +126,7 @@ impl ScaleState {
                 rule.record(view);
             }
         }
-        if seen.current > 0 || seen.load.arrivals > 0 {
+        if seen.current > 0 || seen.load.wanted() > 0 {
             self.busy_at = now;
         }
         self.waking &= seen.ready == 0;

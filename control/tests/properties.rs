@@ -108,6 +108,7 @@ prop_compose! {
             arrival_rate: arrivals as f64 / over.as_secs_f64(),
             completions: (arrivals as f64 * served_share) as u64,
             served: (arrivals as f64 * served_share) as u64,
+            no_capacity: u64::from(queued),
         };
         Moment { over, current, queued, ready_share, load, holds, start_failed }
     }

@@ -27,6 +27,7 @@ pub struct Tracker {
     arrivals: u64,
     completions: u64,
     served: u64,
+    no_capacity: u64,
     longest_gap: Duration,
     measured_at: Option<Duration>,
 }
@@ -45,6 +46,7 @@ struct Source {
     arrival_rate: f64,
     completions: u64,
     served: u64,
+    no_capacity: u64,
     current: u32,
     queued: u32,
     /// In the order of ids.
@@ -108,6 +110,7 @@ impl Tracker {
             arrival_rate: 0.0,
             completions: load.completions,
             served,
+            no_capacity: load.no_capacity,
             current: load.current,
             queued: load.queued,
             workers,
@@ -122,12 +125,14 @@ impl Tracker {
                 source.arrival_rate = arrivals as f64 / gap.max(RATE_OVER).as_secs_f64();
                 self.completions += load.completions - old.completions;
                 self.served += served.saturating_sub(old.served);
+                self.no_capacity += load.no_capacity.saturating_sub(old.no_capacity);
             }
             (Base::Last { .. } | Base::Zero, _) => {
                 self.arrivals += load.arrivals;
                 source.arrival_rate = load.arrivals as f64 / RATE_OVER.as_secs_f64();
                 self.completions += load.completions;
                 self.served += served;
+                self.no_capacity += load.no_capacity;
             }
         }
         self.sources.push(source);
@@ -193,6 +198,7 @@ impl Tracker {
             arrival_rate,
             completions: std::mem::take(&mut self.completions),
             served: std::mem::take(&mut self.served),
+            no_capacity: std::mem::take(&mut self.no_capacity),
         };
         self.longest_gap = Duration::ZERO;
         Measured {

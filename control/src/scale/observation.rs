@@ -39,6 +39,16 @@ pub struct Load {
     pub completions: u64,
     /// Requests that ended after a worker had them.
     pub served: u64,
+    /// Requests that found no worker ready or free: those that wait, and those that went to a sibling
+    /// because of `when_cold = "spill"`, which did not arrive here otherwise.
+    pub no_capacity: u64,
+}
+
+impl Load {
+    /// Requests that wanted a worker, whether they stayed or not.
+    pub fn wanted(&self) -> u64 {
+        self.arrivals.max(self.no_capacity)
+    }
 }
 
 /// Why the count of workers must not shrink for a while.

@@ -66,6 +66,7 @@ impl Story {
             arrival_rate: arrivals as f64,
             completions: arrivals,
             served: arrivals,
+            no_capacity: 0,
         };
         let seen = Observation {
             current: concurrency,
@@ -117,6 +118,37 @@ fn a_request_that_came_and_went_since_the_last_look_wakes_too() {
             arrivals: 1
         }
     );
+}
+
+#[test]
+fn requests_that_go_to_a_sibling_wake_and_keep_awake() {
+    let mut scaling = scaling();
+    scaling.idle_timeout = seconds(2);
+    let mut state = ScaleState::new(0, History::default(), seconds(0));
+    let mut decide_at = |second: u64, ready: u32, no_capacity: u64| {
+        let seen = Observation {
+            ready,
+            load: Load {
+                over: seconds(1),
+                no_capacity,
+                ..Load::default()
+            },
+            ..Observation::default()
+        };
+        decide(&scaling, &seen, &mut state, seconds(second))
+    };
+    let woken = decide_at(1, 0, 3);
+    let reason = Reason::Wake {
+        current: 0,
+        arrivals: 3,
+    };
+    assert_eq!((woken.desired, woken.reason), (1, reason));
+    // While the worker starts, which may take longer than `idle_timeout`.
+    for second in 2..10 {
+        assert_eq!(decide_at(second, 0, 1).desired, 1);
+    }
+    assert_eq!(decide_at(10, 1, 0).desired, 1);
+    assert_eq!(decide_at(11, 1, 0).desired, 0);
 }
 
 #[test]

@@ -12,15 +12,15 @@ use super::{
     wish::{Basis, Wish},
 };
 
-/// What to do with no worker wanted: any request, also one that came and went since the last look,
-/// wakes the deployment.
+/// What to do with no worker wanted: any request, also one that came and went since the last look or
+/// was spilled to a sibling, wakes the deployment.
 pub(super) fn from_zero(scaling: &Scaling, seen: &Observation, state: &mut ScaleState) -> Decision {
     let mut decision = Decision::fixed(0, 0, Reason::Asleep);
-    if seen.current > 0 || seen.load.arrivals > 0 {
+    if seen.current > 0 || seen.load.wanted() > 0 {
         state.waking = true;
         decision.reason = Reason::Wake {
             current: seen.current,
-            arrivals: seen.load.arrivals,
+            arrivals: seen.load.wanted(),
         };
         let wanted = burst(scaling, seen, state).max(1);
         decision.desired = wanted.min(scaling.max);

@@ -15,6 +15,7 @@ struct Words {
     queued: u32,
     integral: f64,
     arrivals: u64,
+    no_capacity: u64,
     workers: Vec<(&'static str, u32)>,
 }
 
@@ -30,7 +31,7 @@ impl Words {
             integral: self.integral,
             arrivals: self.arrivals,
             completions: self.arrivals.saturating_sub(self.current.into()),
-            no_capacity: 0,
+            no_capacity: self.no_capacity,
             wait: TimeHistogram::default(),
             service_time,
             outcomes: Outcomes::default(),
@@ -94,6 +95,7 @@ fn words(sequence: u64, uptime: u64) -> Words {
         queued: 0,
         integral: 0.0,
         arrivals: 0,
+        no_capacity: 0,
         workers: Vec::new(),
     }
 }
@@ -123,6 +125,22 @@ fn a_request_that_lived_between_two_reports_is_measured() {
     );
     assert!((measured.load.request_seconds - 0.03).abs() < 1e-9);
     assert_eq!(measured.load.over, Duration::from_secs(1));
+}
+
+#[test]
+fn requests_that_found_no_worker_are_counted_once_per_gateway() {
+    let mut scene = Scene::new();
+    let spilled = |sequence, no_capacity| Words {
+        no_capacity,
+        ..words(sequence, sequence * 1000)
+    };
+    scene.hear(1, &spilled(1, 2), at(1000));
+    scene.hear(2, &spilled(1, 5), at(1000));
+    scene.measure(at(1000));
+    scene.hear(1, &spilled(2, 4), at(2000));
+    scene.hear(2, &spilled(2, 5), at(2000));
+    assert_eq!(scene.measure(at(2000)).load.no_capacity, 2);
+    assert_eq!(scene.measure(at(2500)).load.no_capacity, 0);
 }
 
 #[test]
