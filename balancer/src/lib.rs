@@ -80,7 +80,7 @@ pub use eject::{EjectRules, Ejector};
 pub use gate::Gate;
 pub use key::key;
 pub use limit::{ConcurrencyLimit, RateLimit, RateRule};
-pub use line::{Line, Turn};
+pub use line::{Home, Line, Turn};
 pub use pick::{Candidate, EXACT_SCAN_MAX, Overflow, Picker, Policy, Query};
 pub use ramp::Ramp;
 pub use sample::Sample;

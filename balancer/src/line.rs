@@ -11,9 +11,9 @@
 //!   the others by one of its requests per round, and a round that has begun gets no longer (start-time
 //!   fair queueing, Goyal, Vin and Cheng 1996, but for the last point: there the newest keys come
 //!   first, and enough of them would stop an old one).
-//! - **Homes**: a request that waits for one worker only is passed over by the places of all others,
-//!   and those behind it are not held up. All who may take a worker's place — those at home there
-//!   and those at home nowhere — compete like classes.
+//! - **Homes**: a request that waits for one worker only, or for any but one, is passed over by places
+//!   that it may not have, and those behind it are not held up. All who may have a worker's place
+//!   compete like classes.
 //!
 //! Whoever had a worker that failed it comes back before everybody else of its class: it had its turn.
 //!
@@ -38,6 +38,18 @@ pub struct Turn {
     pub returned: bool,
 }
 
+/// Whose places a request waits for. Workers go by their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Home {
+    /// Those of any worker.
+    #[default]
+    Anywhere,
+    /// Those of this worker only.
+    At(u64),
+    /// Those of any worker but this one, which has failed it.
+    NotAt(u64),
+}
+
 /// Waiting requests, each with a `T` that is handed out when its turn comes.
 #[derive(Debug)]
 pub struct Line<T> {
@@ -47,13 +59,13 @@ pub struct Line<T> {
     lanes: BTreeMap<LaneId, Lane>,
 }
 
-/// Worker that is waited for, and delay of the class.
-type LaneId = (Option<u64>, Duration);
+/// Whose places are waited for, and delay of the class.
+type LaneId = (Home, Duration);
 
 #[derive(Debug)]
 struct Waiter<T> {
     turn: Turn,
-    home: Option<u64>,
+    home: Home,
     what: T,
 }
 
@@ -67,9 +79,8 @@ impl<T> Line<T> {
         }
     }
 
-    /// Lets a request wait: for the worker with the key `home`, or for any. Returns its ticket, with
-    /// which it may [`leave`](Self::leave).
-    pub fn join(&mut self, turn: Turn, home: Option<u64>, what: T) -> u64 {
+    /// Lets a request wait. Returns its ticket, with which it may [`leave`](Self::leave).
+    pub fn join(&mut self, turn: Turn, home: Home, what: T) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.enter_lane(ticket, turn, home);
@@ -82,27 +93,28 @@ impl<T> Line<T> {
         self.remove(ticket, Lane::leave)
     }
 
-    /// Whoever is next for a place at `worker`, among those at home there and those at home nowhere;
-    /// without a worker only among the latter.
-    pub fn first(&self, worker: Option<u64>) -> Option<&T> {
+    /// Whoever is next for a place at this worker.
+    pub fn first(&self, worker: u64) -> Option<&T> {
         let ticket = self.next(worker)?;
         Some(&self.waiters.get(&ticket)?.what)
     }
 
     /// Takes out whoever is [`first`](Self::first), because it gets the place.
-    pub fn serve(&mut self, worker: Option<u64>) -> Option<T> {
+    pub fn serve(&mut self, worker: u64) -> Option<T> {
         let ticket = self.next(worker)?;
         self.remove(ticket, Lane::serve)
     }
 
-    /// Whether somebody waits for this worker and no other.
-    pub fn is_home(&self, worker: u64) -> bool {
-        self.lanes_at(Some(worker)).next().is_some()
+    /// Of those who wait for places of several workers the next of every kind, in no order: what they
+    /// wish tells which places to look for. Who then gets a place is up to [`serve`](Self::serve).
+    pub fn seekers(&self) -> impl Iterator<Item = &T> {
+        let lanes = self.lanes_at(Home::Anywhere).chain(self.lanes_not_at());
+        lanes.filter_map(|(_, lane)| Some(&self.waiters.get(&lane.first()?)?.what))
     }
 
     /// Asks anew where everybody is at home, after workers came or went. Rounds begin again if anybody
     /// moved. Takes `n log n`.
-    pub fn rehome(&mut self, mut home: impl FnMut(&T) -> Option<u64>) {
+    pub fn rehome(&mut self, mut home: impl FnMut(&T) -> Home) {
         let mut moved = false;
         for waiter in self.waiters.values_mut() {
             let now = home(&waiter.what);
@@ -136,7 +148,7 @@ impl<T> Line<T> {
         self.waiters.is_empty()
     }
 
-    fn enter_lane(&mut self, ticket: u64, turn: Turn, home: Option<u64>) {
+    fn enter_lane(&mut self, ticket: u64, turn: Turn, home: Home) {
         let lane = self.lanes.entry((home, turn.delay)).or_default();
         lane.join(flow(&turn), ticket, turn.arrived);
     }
@@ -154,9 +166,12 @@ impl<T> Line<T> {
     }
 
     /// The ticket of whoever is next: of the lane whose oldest waiter is due first.
-    fn next(&self, worker: Option<u64>) -> Option<u64> {
-        let elsewhere = worker.into_iter().flat_map(|key| self.lanes_at(Some(key)));
-        let lanes = self.lanes_at(None).chain(elsewhere);
+    fn next(&self, worker: u64) -> Option<u64> {
+        let elsewhere = self.lanes_not_at();
+        let lanes = self
+            .lanes_at(Home::Anywhere)
+            .chain(self.lanes_at(Home::At(worker)))
+            .chain(elsewhere.filter(|((home, _), _)| *home != Home::NotAt(worker)));
         let due = lanes.filter_map(|(&(_, delay), lane)| {
             let (arrived, ticket) = lane.oldest()?;
             Some(((arrived.saturating_add(delay), ticket), lane))
@@ -165,9 +180,14 @@ impl<T> Line<T> {
         lane.first()
     }
 
-    fn lanes_at(&self, home: Option<u64>) -> impl Iterator<Item = (&LaneId, &Lane)> {
+    fn lanes_at(&self, home: Home) -> impl Iterator<Item = (&LaneId, &Lane)> {
         self.lanes
             .range((home, Duration::ZERO)..=(home, Duration::MAX))
+    }
+
+    /// Few: as many as there are workers that just failed requests which wait for others now.
+    fn lanes_not_at(&self) -> impl Iterator<Item = (&LaneId, &Lane)> {
+        self.lanes.range((Home::NotAt(0), Duration::ZERO)..)
     }
 }
 

@@ -152,6 +152,12 @@ impl Picker {
         }
     }
 
+    /// Whether a worker is left that is not to be avoided, closed or ejected, full or not.
+    pub fn has_others(&self, query: &Query<'_>) -> bool {
+        let mut all = self.candidates.iter();
+        all.any(|candidate| candidate.is_worth_waiting(query))
+    }
+
     /// Whether there are requests that must wait for one worker; see [`home`](Self::home).
     pub fn has_homes(&self) -> bool {
         matches!(&self.method, Method::Hash(hash) if hash.has_homes())

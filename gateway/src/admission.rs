@@ -1,40 +1,55 @@
 //! Getting a worker for a request: at once, or after a wait that ends in one of several ways.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use penstock_balancer::Turn;
 use tokio::time::sleep_until;
 
 use crate::{
     client_gone::client_gone,
     connection::Connection,
-    deployment::{Admission, DeploymentState},
+    deployment::{Admission, DeploymentState, Wanted},
     exchange::Exchange,
     lease::Lease,
     proxy::Failure,
     queue::Waiter,
     reason::Reason,
     refusal::Refusal,
+    request_key::RequestHead,
     table::ServiceState,
 };
 
-/// Gets a lease for `exchange`. `tried` holds the keys of workers that failed it already;
-/// `body_unread` says that hyper will not notice an HTTP/1 client that leaves.
+/// Which try of a request wants a worker.
+#[derive(Clone, Copy)]
+pub(crate) enum Try<'a> {
+    /// The first; with the request's head.
+    First(&'a RequestHead<'a>),
+    /// Another one, after the workers with these keys failed it, the last one last.
+    Again(&'a [u64]),
+}
+
+/// Gets a lease for `exchange`. `body_unread` says that hyper will not notice an HTTP/1 client that
+/// leaves.
 pub(crate) async fn lease(
     exchange: &mut Exchange,
     connection: &Connection,
     service: &ServiceState,
     deployment: &Arc<DeploymentState>,
-    tried: &[u64],
+    number: Try<'_>,
     body_unread: bool,
 ) -> Result<(), Failure> {
     let clock = exchange.clock();
-    let now = if tried.is_empty() {
-        exchange.started()
-    } else {
-        clock.now()
+    let (now, tried) = match number {
+        Try::First(_) => (exchange.started(), &[][..]),
+        Try::Again(tried) => (clock.now(), tried),
     };
-    let max_queued = service.spec.queue.max_requests;
-    let (lease, at) = match deployment.admit(max_queued, &exchange.placement, tried, now) {
+    let wanted = Wanted {
+        placement: &exchange.placement,
+        tried,
+        now,
+        max_queued: service.spec.queue.max_requests,
+    };
+    let (lease, at) = match deployment.admit(wanted, || turn(exchange, service, number)) {
         Admission::Leased(lease) => (lease, now),
         Admission::Refused(refusal) => return Err(Failure::Refused(refusal)),
         Admission::Queued(waiter) => {
@@ -48,6 +63,21 @@ pub(crate) async fn lease(
     Ok(())
 }
 
+/// Where in the queue a request belongs.
+fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
+    let fair_by = service.spec.queue.fair_by.as_ref();
+    Turn {
+        arrived: exchange.started(),
+        delay: exchange.class.as_ref().map_or(Duration::ZERO, |c| c.delay),
+        key: match number {
+            Try::First(head) => fair_by.and_then(|source| head.hash(source)),
+            // It had its turn already.
+            Try::Again(_) => None,
+        },
+        returned: matches!(number, Try::Again(_)),
+    }
+}
+
 async fn wait(
     exchange: &mut Exchange,
     watched: Option<&Connection>,
@@ -58,7 +88,9 @@ async fn wait(
     let clock = exchange.clock();
     let begun = clock.now();
     let max_wait = service.spec.queue.max_wait;
-    let (until, reason) = exchange.sooner(begun + max_wait, Reason::QueueTimeout);
+    // What it waited before a worker failed it counts as well.
+    let left = max_wait.saturating_sub(exchange.queue_wait.unwrap_or_default());
+    let (until, reason) = exchange.sooner(begun + left, Reason::QueueTimeout);
     let gone = async {
         match watched {
             Some(connection) => client_gone(connection.fd).await,
@@ -81,7 +113,7 @@ async fn wait(
     grant.map_err(Failure::Refused)
 }
 
-fn too_long(reason: Reason, max_wait: std::time::Duration) -> Refusal {
+fn too_long(reason: Reason, max_wait: Duration) -> Refusal {
     match reason {
         Reason::QueueTimeout => {
             Refusal::new(reason, format!("no worker became free within {max_wait:?}"))

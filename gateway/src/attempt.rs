@@ -6,7 +6,7 @@ use http::Request;
 use tokio::time::sleep_until;
 
 use crate::{
-    admission,
+    admission::{self, Try},
     connection::Connection,
     deployment::DeploymentState,
     exchange::Exchange,
@@ -64,7 +64,7 @@ pub(crate) async fn attempt(
             connection,
             service,
             deployment,
-            &tried,
+            Try::Again(&tried),
             body_unread,
         )
         .await?;

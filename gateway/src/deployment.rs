@@ -1,5 +1,6 @@
 //! One deployment: its workers, its queue, and the decision between them.
 
+mod admit;
 mod view;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_balancer::{Policy, Query};
+use penstock_balancer::Policy;
 use penstock_config::{
     DeploymentName, ServiceName,
     fleet::{DeploymentFleet, DeploymentLoad},
@@ -19,18 +20,19 @@ use penstock_config::{
 
 use crate::{
     clock::Clock,
-    lease::Lease,
     load::LoadMeter,
     metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
     outcomes::OutcomeMeter,
-    placement::Placement,
-    queue::{Places, Queue, Waiter},
+    queue::{Places, Queue},
     reason::Reason,
     refusal::Refusal,
     report::Poke,
 };
 
-pub(crate) use self::view::View;
+pub(crate) use self::{
+    admit::{Admission, Wanted},
+    view::View,
+};
 
 /// A deployment as the gateway keeps it: what changes is in its view, everything else survives
 /// snapshots and reloads.
@@ -57,16 +59,6 @@ pub(crate) struct DeploymentState {
     no_capacity: AtomicU64,
     poke: Poke,
     clock: Clock,
-}
-
-/// What became of a request that wants a worker.
-pub(crate) enum Admission {
-    /// It has one.
-    Leased(Lease),
-    /// It is in the queue.
-    Queued(Waiter),
-    /// It will get none.
-    Refused(Refusal),
 }
 
 /// What a deployment is made of besides a snapshot.
@@ -142,53 +134,11 @@ impl DeploymentState {
                 .all(|worker| worker.gate().in_flight() == 0)
     }
 
-    /// A lease, a place in the queue, or a refusal, at `now`. `avoid` holds the keys of workers that
-    /// the request has tried already.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        max_queued: usize,
-        placement: &Placement,
-        avoid: &[u64],
-        now: Duration,
-    ) -> Admission {
-        // Whoever waits was here first.
-        if self.queue.len() == 0
-            && let Some(lease) = self.try_lease(placement.hash, avoid, now)
-        {
-            return Admission::Leased(lease);
-        }
-        self.no_capacity.fetch_add(1, Ordering::Relaxed);
-        if let Some(refusal) = self.hopeless() {
-            return Admission::Refused(refusal);
-        }
-        let view = self.view.load();
-        let Some(place) = self.places.take(max_queued) else {
-            return Admission::Refused(view.queue_full(max_queued));
-        };
-        let waiter = self.queue.join(place);
-        if !view.has_ready() {
-            self.poke.now();
-        }
-        drop(view);
-        // A place may have become free, or all hope lost, just before the request joined.
-        self.refuse_if_hopeless();
-        self.serve_queue();
-        Admission::Queued(waiter)
-    }
-
     /// Counts a request that found no worker here and goes to a sibling. It wakes the deployment as
     /// one that waits would.
     pub(crate) fn spilled(&self) {
         self.no_capacity.fetch_add(1, Ordering::Relaxed);
         self.poke.now();
-    }
-
-    /// Gives free places to waiters.
-    pub(crate) fn serve_queue(self: &Arc<Self>) {
-        if self.queue.len() > 0 {
-            let now = self.clock.now();
-            self.queue.serve(|| self.try_lease(None, &[], now));
-        }
     }
 
     /// Makes the reporter report at once.
@@ -209,25 +159,6 @@ impl DeploymentState {
             return Some(Refusal::new(Reason::NoRoute, detail));
         }
         self.view.load().hopeless()
-    }
-
-    fn try_lease(
-        self: &Arc<Self>,
-        hash: Option<u64>,
-        avoid: &[u64],
-        now: Duration,
-    ) -> Option<Lease> {
-        let view = self.view.load();
-        let query = Query {
-            seed: rand::random(),
-            now,
-            hash,
-            in_flight: None,
-            avoid,
-        };
-        let picked = view.picker.pick(&query)?;
-        let worker = Arc::clone(&view.workers[picked]);
-        Some(Lease::acquired(worker, Arc::clone(self)))
     }
 
     /// What a report says of it.

@@ -16,6 +16,7 @@ use http::{
 
 use crate::{
     access_log::AccessRecord,
+    classes::Class,
     clock::Clock,
     connection::Connection,
     deployment::DeploymentState,
@@ -63,6 +64,8 @@ pub(crate) struct Exchange {
     pub(crate) placement: Placement,
     /// A `Set-Cookie` for the client, whatever the answer is.
     pub(crate) cookie: Option<HeaderValue>,
+    /// Its class in the queue.
+    pub(crate) class: Option<Arc<Class>>,
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
     /// Time spent in the queue, if it was.
@@ -101,6 +104,7 @@ impl Exchange {
             request_id: None,
             placement: Placement::default(),
             cookie: None,
+            class: None,
             upload: None,
             queue_wait: None,
             connect_time: None,

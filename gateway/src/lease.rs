@@ -26,14 +26,14 @@ impl Lease {
     /// fresh.
     pub(crate) fn answered(&self, took: Duration, now: Duration) {
         if self.worker.answered(took, now) {
-            self.deployment.serve_queue();
+            self.deployment.serve_worker(&self.worker);
         }
     }
 
     /// As [`Self::answered`], for an answer whose end will tell whether it is a good one.
     pub(crate) fn began(&self, took: Duration, now: Duration) {
         if self.worker.began(took, now) {
-            self.deployment.serve_queue();
+            self.deployment.serve_worker(&self.worker);
         }
     }
 
@@ -60,7 +60,7 @@ impl Drop for Lease {
             // Control waits for this to stop the worker.
             self.deployment.poke();
         }
-        self.deployment.serve_queue();
+        self.deployment.serve_worker(&self.worker);
     }
 }
 

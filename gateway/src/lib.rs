@@ -8,7 +8,7 @@
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; the split, or the host, names the deployment |
-//! | 5 | `admission`, `placement`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
+//! | 5 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
 //! | 7 | `attempt`, `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
 //! | 8 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
@@ -26,6 +26,7 @@
 mod access_log;
 mod admission;
 mod attempt;
+mod classes;
 mod client_gone;
 mod clock;
 mod connection;

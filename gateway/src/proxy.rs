@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION, reque
 use hyper::body::{Body as _, Incoming};
 
 use crate::{
-    admission,
+    admission::{self, Try},
     attempt::attempt,
     connection::Connection,
     destination::Destination,
@@ -86,11 +86,10 @@ async fn forward(
     let service = Arc::clone(&destination.service);
     let spec = Arc::clone(&service.spec);
     check_length(&body, spec.max_body_bytes)?;
-    let deployment = {
-        let head = RequestHead::new(connection, &parts);
-        exchange.placement = Placement::of(&head, &spec);
-        destination.choose(&head, exchange)?
-    };
+    let head = RequestHead::new(connection, &parts);
+    exchange.placement = Placement::of(&head, &spec);
+    exchange.class = service.classes.of(&head, &spec);
+    let deployment = destination.choose(&head, exchange)?;
     exchange.enter(&deployment);
     exchange.limit(
         spec.timeouts.total,
@@ -100,7 +99,8 @@ async fn forward(
             .and_then(grpc::parse_timeout),
     );
 
-    admission::lease(exchange, connection, &service, &deployment, &[], has_body).await?;
+    let first = Try::First(&head);
+    admission::lease(exchange, connection, &service, &deployment, first, has_body).await?;
     let upstream_body = if has_body {
         let (body, upload) =
             UpstreamBody::stream(body, connection, spec.max_body_bytes, spec.timeouts.idle);

@@ -1,19 +1,22 @@
-//! Requests that wait for a worker: first come, first served, bounded, left at any time.
+//! Requests that wait for a worker: each in its turn, bounded, left at any time.
 //!
 //! The hand-over between whoever gives a lease back and whoever arrives is a Dekker handshake:
 //! the giver frees the place, then looks for waiters; the arrival counts itself as a waiter, then
 //! looks for a place. Both sides use sequentially consistent operations, so one of them sees the
-//! other and no request waits beside a free worker.
+//! other and no request waits beside a free worker. It holds for every worker by itself: the giver
+//! looks for those who may have its place, the arrival for a place that it may have.
+//!
+//! Whose places a waiter may have is found out under the queue's lock, from the newest view and the
+//! gates, and asked anew under the lock after these have changed. So nobody goes on waiting for a
+//! worker that went a moment earlier.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use parking_lot::Mutex;
+use penstock_balancer::{Home, Line, Turn};
 use tokio::sync::oneshot;
 
 use crate::{lease::Lease, reason::Reason, refusal::Refusal};
@@ -25,13 +28,21 @@ pub(crate) type Grant = Result<Lease, Refusal>;
 #[derive(Default)]
 pub(crate) struct Queue {
     waiting: AtomicUsize,
-    line: Mutex<Line>,
+    line: Mutex<Line<Waiting>>,
 }
 
-#[derive(Default)]
-struct Line {
-    next_ticket: u64,
-    waiters: BTreeMap<u64, oneshot::Sender<Grant>>,
+/// What a waiter's worker depends on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish {
+    /// Hash of what binds the request to a worker.
+    pub(crate) hash: Option<u64>,
+    /// Keys of workers that failed it already.
+    pub(crate) avoid: Box<[u64]>,
+}
+
+struct Waiting {
+    wish: Wish,
+    grant: oneshot::Sender<Grant>,
 }
 
 impl Queue {
@@ -40,14 +51,33 @@ impl Queue {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Puts a request at the end. The caller must [`Self::serve`] the queue afterwards, because a
-    /// place may have become free just before.
-    pub(crate) fn join(self: &Arc<Self>, place: Place) -> Waiter {
+    /// Whether somebody waits who may have a place at the worker with this key.
+    pub(crate) fn is_waited_for(&self, worker: u64) -> bool {
+        self.line.lock().first(worker).is_some()
+    }
+
+    /// Whether somebody waits who may have places at several workers.
+    pub(crate) fn has_seekers(&self) -> bool {
+        self.line.lock().seekers().next().is_some()
+    }
+
+    /// Lets a request wait for its turn; `home` tells whose places it may have. The caller must serve
+    /// the queue afterwards, because a place may have become free just before.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        place: Place,
+        turn: Turn,
+        wish: Wish,
+        home: impl FnOnce(&Wish) -> Home,
+    ) -> Waiter {
         let (sender, grant) = oneshot::channel();
         let mut line = self.line.lock();
-        let ticket = line.next_ticket;
-        line.next_ticket += 1;
-        line.waiters.insert(ticket, sender);
+        let home = home(&wish);
+        let waiting = Waiting {
+            wish,
+            grant: sender,
+        };
+        let ticket = line.join(turn, home, waiting);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         drop(line);
         Waiter {
@@ -58,26 +88,44 @@ impl Queue {
         }
     }
 
-    /// Gives leases to waiters, the oldest first, until there is no lease or no waiter left.
-    pub(crate) fn serve(&self, mut take_lease: impl FnMut() -> Option<Lease>) {
+    /// Asks anew whose places everybody may have.
+    pub(crate) fn rehome(&self, mut home: impl FnMut(&Wish) -> Home) {
+        self.line.lock().rehome(|waiting| home(&waiting.wish));
+    }
+
+    /// Gives leases to those who may have them from several workers, until there is no lease or nobody
+    /// left. `take_lease` is told what one of them wishes; whoever is first for a place at the worker
+    /// it then finds gets that.
+    pub(crate) fn serve_seekers(&self, mut take_lease: impl FnMut(&Wish) -> Option<Lease>) {
+        self.hand_out(|line| line.seekers().find_map(|seeker| take_lease(&seeker.wish)));
+    }
+
+    /// Gives leases on the worker with this key to those who may have them, until there is no lease or
+    /// nobody left.
+    pub(crate) fn serve_one(&self, worker: u64, mut take_lease: impl FnMut() -> Option<Lease>) {
+        self.hand_out(|line| {
+            line.first(worker)?;
+            take_lease()
+        });
+    }
+
+    fn hand_out(&self, mut take_lease: impl FnMut(&Line<Waiting>) -> Option<Lease>) {
         let mut held = None;
         loop {
-            let (waiter, lease) = {
-                let mut line = self.line.lock();
-                if line.waiters.is_empty() {
-                    break;
-                }
-                let Some(lease) = held.take().or_else(&mut take_lease) else {
-                    break;
-                };
-                let Some((_, waiter)) = line.waiters.pop_first() else {
-                    break;
-                };
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
-                (waiter, lease)
+            let mut line = self.line.lock();
+            let Some(lease) = held.take().or_else(|| take_lease(&line)) else {
+                break;
             };
-            // Outside the lock: the lease of a waiter that has just gone is tried on the next one.
-            if let Err(Ok(lease)) = waiter.send(Ok(lease)) {
+            let next = line.serve(lease.worker().key);
+            if next.is_some() {
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+            }
+            drop(line);
+            // Outside the lock: the lease of a waiter that has just gone is tried on the next one, and
+            // one that nobody may have is given back.
+            if let Some(waiting) = next
+                && let Err(Ok(lease)) = waiting.grant.send(Ok(lease))
+            {
                 held = Some(lease);
             }
         }
@@ -87,19 +135,18 @@ impl Queue {
     pub(crate) fn refuse_all(&self, refusal: &Refusal) {
         let waiters = {
             let mut line = self.line.lock();
-            let waiters = std::mem::take(&mut line.waiters);
-            self.waiting.fetch_sub(waiters.len(), Ordering::SeqCst);
-            waiters
+            self.waiting.fetch_sub(line.len(), Ordering::SeqCst);
+            line.clear()
         };
-        for waiter in waiters.into_values() {
+        for waiting in waiters {
             // One that has gone needs no answer.
-            let _ = waiter.send(Err(refusal.clone()));
+            let _ = waiting.grant.send(Err(refusal.clone()));
         }
     }
 
     fn leave(&self, ticket: u64) {
         let mut line = self.line.lock();
-        if line.waiters.remove(&ticket).is_some() {
+        if line.leave(ticket).is_some() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
     }

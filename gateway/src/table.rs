@@ -5,6 +5,7 @@ use std::sync::Arc;
 use penstock_config::{Service, fleet::ServiceFleet};
 
 use crate::{
+    classes::Classes,
     deployment::DeploymentState,
     request_key::RequestHead,
     route::{RouteTable, Target},
@@ -23,6 +24,8 @@ pub(crate) struct ServiceState {
     pub(crate) spec: Arc<Service>,
     /// Its deployments, in the order of names.
     pub(crate) deployments: Vec<Arc<DeploymentState>>,
+    /// Classes of its requests in the queue.
+    pub(crate) classes: Classes,
     split: ServiceSplit,
 }
 
@@ -75,6 +78,7 @@ impl ServiceState {
         previous: Option<&Self>,
     ) -> Self {
         Self {
+            classes: Classes::new(&fleet.spec.queue),
             spec: Arc::clone(&fleet.spec),
             deployments,
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),

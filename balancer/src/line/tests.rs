@@ -14,8 +14,11 @@ fn of(key: u64) -> Turn {
     }
 }
 
+/// A worker that nobody is at home at.
+const WORKER: u64 = 99;
+
 /// Everybody, in the order of being served by `worker`.
-fn order<T>(line: &mut Line<T>, worker: Option<u64>) -> Vec<T> {
+fn order<T>(line: &mut Line<T>, worker: u64) -> Vec<T> {
     std::iter::from_fn(|| line.serve(worker)).collect()
 }
 
@@ -24,9 +27,9 @@ fn without_wishes_first_come_is_first_served() {
     let mut line = Line::new();
     // The time told is not what counts among equals: a clock that is read late is no reason to wait.
     for (what, second) in [3, 1, 2].into_iter().enumerate() {
-        line.join(at(second), None, what);
+        line.join(at(second), Home::Anywhere, what);
     }
-    assert_eq!(order(&mut line, None), [0, 1, 2]);
+    assert_eq!(order(&mut line, WORKER), [0, 1, 2]);
     assert!(line.is_empty() && line.lanes.is_empty());
 }
 
@@ -37,13 +40,13 @@ fn a_class_with_a_delay_is_overtaken_for_that_long_and_no_longer() {
         delay: Duration::from_secs(30),
         ..at(second)
     };
-    line.join(batch(0), None, "batch at 0");
-    line.join(at(29), None, "interactive at 29");
-    line.join(batch(1), None, "batch at 1");
-    line.join(at(31), None, "interactive at 31");
-    line.join(at(30), None, "interactive at 30");
+    line.join(batch(0), Home::Anywhere, "batch at 0");
+    line.join(at(29), Home::Anywhere, "interactive at 29");
+    line.join(batch(1), Home::Anywhere, "batch at 1");
+    line.join(at(31), Home::Anywhere, "interactive at 31");
+    line.join(at(30), Home::Anywhere, "interactive at 30");
     assert_eq!(
-        order(&mut line, None),
+        order(&mut line, WORKER),
         [
             "interactive at 29",
             "batch at 0",
@@ -58,17 +61,17 @@ fn a_class_with_a_delay_is_overtaken_for_that_long_and_no_longer() {
 fn keys_take_turns_however_many_requests_one_of_them_has() {
     let mut line = Line::new();
     for what in ["a1", "a2", "a3", "a4"] {
-        line.join(of(1), None, what);
+        line.join(of(1), Home::Anywhere, what);
     }
-    line.join(of(2), None, "b1");
-    line.join(of(2), None, "b2");
-    line.join(at(0), None, "none");
-    assert_eq!(line.serve(None), Some("a1"));
-    assert_eq!(line.serve(None), Some("b1"));
+    line.join(of(2), Home::Anywhere, "b1");
+    line.join(of(2), Home::Anywhere, "b2");
+    line.join(at(0), Home::Anywhere, "none");
+    assert_eq!(line.serve(WORKER), Some("a1"));
+    assert_eq!(line.serve(WORKER), Some("b1"));
     // The round that goes on gets no longer.
-    line.join(of(3), None, "c1");
+    line.join(of(3), Home::Anywhere, "c1");
     assert_eq!(
-        order(&mut line, None),
+        order(&mut line, WORKER),
         ["none", "a2", "b2", "c1", "a3", "a4"]
     );
 }
@@ -77,13 +80,13 @@ fn keys_take_turns_however_many_requests_one_of_them_has() {
 fn leaving_costs_a_key_no_turn_and_saves_it_none() {
     let mut line = Line::new();
     let tickets: Vec<u64> = ["a1", "a2", "a3"]
-        .map(|what| line.join(of(1), None, what))
+        .map(|what| line.join(of(1), Home::Anywhere, what))
         .into();
-    line.join(of(2), None, "b1");
-    line.join(of(2), None, "b2");
+    line.join(of(2), Home::Anywhere, "b1");
+    line.join(of(2), Home::Anywhere, "b2");
     assert_eq!(line.leave(tickets[0]), Some("a1"));
     assert_eq!(line.leave(tickets[0]), None);
-    assert_eq!(order(&mut line, None), ["a2", "b1", "a3", "b2"]);
+    assert_eq!(order(&mut line, WORKER), ["a2", "b1", "a3", "b2"]);
 }
 
 #[test]
@@ -97,13 +100,13 @@ fn who_comes_back_goes_before_its_class_but_not_before_a_better_one() {
         returned: true,
         ..turn
     };
-    line.join(batch(10), None, "batch at 10");
-    line.join(at(20), None, "interactive at 20");
-    line.join(back(batch(5)), None, "back, batch at 5");
-    line.join(at(21), None, "interactive at 21");
-    line.join(back(at(19)), None, "back, interactive at 19");
+    line.join(batch(10), Home::Anywhere, "batch at 10");
+    line.join(at(20), Home::Anywhere, "interactive at 20");
+    line.join(back(batch(5)), Home::Anywhere, "back, batch at 5");
+    line.join(at(21), Home::Anywhere, "interactive at 21");
+    line.join(back(at(19)), Home::Anywhere, "back, interactive at 19");
     assert_eq!(
-        order(&mut line, None),
+        order(&mut line, WORKER),
         [
             "back, interactive at 19",
             "interactive at 20",
@@ -117,34 +120,56 @@ fn who_comes_back_goes_before_its_class_but_not_before_a_better_one() {
 #[test]
 fn a_worker_serves_those_at_home_and_those_at_home_nowhere() {
     let mut line = Line::new();
-    line.join(at(0), Some(7), "7a");
-    line.join(at(1), Some(8), "8a");
-    line.join(at(2), None, "anywhere");
-    line.join(at(3), Some(8), "8b");
-    assert_eq!(line.first(None), Some(&"anywhere"));
-    assert_eq!(order(&mut line, Some(8)), ["8a", "anywhere", "8b"]);
-    assert_eq!(line.first(Some(8)), None);
-    assert!(line.is_home(7) && !line.is_home(8));
-    assert_eq!(order(&mut line, Some(7)), ["7a"]);
+    line.join(at(0), Home::At(7), "7a");
+    line.join(at(1), Home::At(8), "8a");
+    line.join(at(2), Home::Anywhere, "anywhere");
+    line.join(at(3), Home::At(8), "8b");
+    assert_eq!(line.seekers().collect::<Vec<_>>(), [&"anywhere"]);
+    assert_eq!(order(&mut line, 8), ["8a", "anywhere", "8b"]);
+    assert_eq!(line.first(8), None);
+    assert_eq!(order(&mut line, 7), ["7a"]);
+}
+
+#[test]
+fn a_worker_that_failed_a_request_serves_those_behind_it() {
+    let mut line = Line::new();
+    let back = |second| Turn {
+        returned: true,
+        ..at(second)
+    };
+    line.join(back(0), Home::NotAt(7), "failed by 7");
+    line.join(back(1), Home::NotAt(8), "failed by 8");
+    line.join(at(2), Home::Anywhere, "anywhere");
+    line.join(at(3), Home::At(7), "at 7");
+    assert_eq!(line.seekers().count(), 3);
+    assert_eq!(line.serve(7), Some("failed by 8"));
+    assert_eq!(order(&mut line, 7), ["anywhere", "at 7"]);
+    assert_eq!(order(&mut line, 8), ["failed by 7"]);
 }
 
 #[test]
 fn who_loses_its_home_keeps_its_place() {
     let mut line = Line::new();
-    line.join(at(0), Some(7), 0);
-    line.join(at(1), Some(8), 1);
-    line.join(at(2), Some(7), 2);
-    line.rehome(|what| (*what == 2).then_some(8));
-    assert!(!line.is_home(7));
-    assert_eq!(order(&mut line, Some(8)), [0, 1, 2]);
+    line.join(at(0), Home::At(7), 0);
+    line.join(at(1), Home::At(8), 1);
+    line.join(at(2), Home::At(7), 2);
+    line.rehome(|what| {
+        if *what == 0 {
+            Home::Anywhere
+        } else {
+            Home::At(8)
+        }
+    });
+    assert_eq!(line.first(7), Some(&0));
+    assert_eq!(order(&mut line, 8), [0, 1, 2]);
 }
 
 #[test]
 fn clearing_takes_everybody() {
     let mut line = Line::new();
-    line.join(at(0), Some(7), 0);
-    let ticket = line.join(of(1), None, 1);
+    line.join(at(0), Home::At(7), 0);
+    let ticket = line.join(of(1), Home::Anywhere, 1);
     assert_eq!(line.clear().collect::<Vec<_>>(), [0, 1]);
     assert_eq!((line.len(), line.leave(ticket)), (0, None));
-    assert_eq!(line.serve(Some(7)), None);
+    assert_eq!(line.serve(7), None);
 }

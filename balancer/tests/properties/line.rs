@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use penstock_balancer::{Line, Turn};
+use penstock_balancer::{Home, Line, Turn};
 use proptest::{collection::vec, prelude::*};
 
 /// Workers that requests may be at home at.
@@ -14,21 +14,21 @@ enum Event {
     Join {
         delay: u64,
         key: Option<u64>,
-        home: Option<u64>,
+        home: Home,
         returned: bool,
     },
     Leave(usize),
-    Serve(Option<u64>),
+    Serve(u64),
     /// Everybody is at home somewhere else.
     Rehome(u64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let join = (0..3_u64, of_few(5), of_few(WORKERS), any::<bool>());
+    let join = (0..3_u64, of_few(5), home(), any::<bool>());
     prop_oneof![
         4 => join.prop_map(|(delay, key, home, returned)| Event::Join { delay, key, home, returned }),
         1 => any::<usize>().prop_map(Event::Leave),
-        3 => of_few(WORKERS).prop_map(Event::Serve),
+        3 => (0..WORKERS).prop_map(Event::Serve),
         1 => (0..WORKERS).prop_map(Event::Rehome),
     ]
 }
@@ -37,16 +37,28 @@ fn of_few(count: u64) -> impl Strategy<Value = Option<u64>> {
     prop::option::of(0..count)
 }
 
+fn home() -> impl Strategy<Value = Home> {
+    prop_oneof![
+        Just(Home::Anywhere),
+        (0..WORKERS).prop_map(Home::At),
+        (0..WORKERS).prop_map(Home::NotAt),
+    ]
+}
+
 /// One who waits, as the model sees it.
 #[derive(Debug, Clone, Copy)]
 struct Waiter {
     turn: Turn,
-    home: Option<u64>,
+    home: Home,
 }
 
 impl Waiter {
-    fn may_have(&self, worker: Option<u64>) -> bool {
-        self.home.is_none() || self.home == worker
+    fn may_have(&self, worker: u64) -> bool {
+        match self.home {
+            Home::Anywhere => true,
+            Home::At(home) => home == worker,
+            Home::NotAt(home) => home != worker,
+        }
     }
 
     fn due(&self) -> Duration {
@@ -79,8 +91,11 @@ impl Pair {
 
     fn rehome(&mut self, shift: u64) {
         self.moved += shift;
-        let home =
-            |number: u64| Some((number + self.moved) % (WORKERS + 1)).filter(|w| *w < WORKERS);
+        let home = |number: u64| match (number + self.moved) % (2 * WORKERS + 1) {
+            0 => Home::Anywhere,
+            at if at <= WORKERS => Home::At(at - 1),
+            not_at => Home::NotAt(not_at - WORKERS - 1),
+        };
         self.line.rehome(|number| home(*number));
         for (number, waiter) in &mut self.list {
             waiter.home = home(*number);
@@ -88,7 +103,7 @@ impl Pair {
     }
 
     /// Serves one; who it was.
-    fn serve(&mut self, worker: Option<u64>) -> Option<Waiter> {
+    fn serve(&mut self, worker: u64) -> Option<Waiter> {
         let first = self.line.first(worker).copied();
         let served = self.line.serve(worker);
         assert_eq!(first, served);
@@ -131,10 +146,8 @@ proptest! {
                 Event::Rehome(shift) => pair.rehome(shift),
             }
             prop_assert_eq!(pair.line.len(), pair.list.len());
-            for worker in 0..WORKERS {
-                let at_home = pair.list.values().any(|waiter| waiter.home == Some(worker));
-                prop_assert_eq!(pair.line.is_home(worker), at_home);
-            }
+            let seek = |waiter: &Waiter| !matches!(waiter.home, Home::At(_));
+            prop_assert_eq!(pair.line.seekers().next().is_some(), pair.list.values().any(seek));
         }
         let left: Vec<u64> = pair.line.clear().collect();
         prop_assert_eq!(left, pair.list.into_keys().collect::<Vec<_>>());
@@ -142,7 +155,7 @@ proptest! {
 
     #[test]
     fn without_keys_nobody_is_overtaken_by_one_who_is_due_later(
-        joins in vec((0..3_u64, of_few(WORKERS), of_few(WORKERS)), 1..200),
+        joins in vec((0..3_u64, home(), 0..WORKERS), 1..200),
     ) {
         let mut pair = Pair::default();
         for (number, (delay, home, worker)) in (0..).zip(joins) {
@@ -166,14 +179,14 @@ proptest! {
     ) {
         let mut line = Line::new();
         for key in &joins {
-            line.join(Turn { key: Some(*key), ..Turn::default() }, None, *key);
+            line.join(Turn { key: Some(*key), ..Turn::default() }, Home::Anywhere, *key);
         }
         let mut left = joins.iter().fold(BTreeMap::new(), |mut counts, key| {
             *counts.entry(*key).or_insert(0_u32) += 1;
             counts
         });
         while !left.is_empty() {
-            let mut round: Vec<u64> = (0..left.len()).filter_map(|_| line.serve(None)).collect();
+            let mut round: Vec<u64> = (0..left.len()).filter_map(|_| line.serve(0)).collect();
             round.sort_unstable();
             prop_assert_eq!(&round, &left.keys().copied().collect::<Vec<_>>());
             left.retain(|_, count| {
@@ -187,11 +200,7 @@ proptest! {
 
 /// Whether nobody of another class, or at home elsewhere, who could have had the place, is the
 /// oldest of its kind and due before the oldest of the kind of `served`.
-fn is_of_the_class_due_first(
-    served: &Waiter,
-    before: &BTreeMap<u64, Waiter>,
-    worker: Option<u64>,
-) -> bool {
+fn is_of_the_class_due_first(served: &Waiter, before: &BTreeMap<u64, Waiter>, worker: u64) -> bool {
     let kind = |waiter: &Waiter| (waiter.home, waiter.turn.delay);
     let fit = before.values().filter(|waiter| waiter.may_have(worker));
     let own = before
@@ -208,16 +217,16 @@ fn a_key_that_floods_delays_another_by_one_request_per_request() {
         ..Turn::default()
     };
     for _ in 0..1_000 {
-        line.join(of(1), None, "flood");
+        line.join(of(1), Home::Anywhere, "flood");
     }
     // Ten of the flood are served before the other comes, and it comes again with every answer.
     for _ in 0..10 {
-        line.serve(None);
+        line.serve(0);
     }
     for _ in 0..100 {
-        line.join(of(2), None, "other");
-        assert_eq!(line.serve(None), Some("flood"));
-        assert_eq!(line.serve(None), Some("other"));
+        line.join(of(2), Home::Anywhere, "other");
+        assert_eq!(line.serve(0), Some("flood"));
+        assert_eq!(line.serve(0), Some("other"));
     }
 }
 
@@ -231,7 +240,7 @@ fn keys_that_come_without_end_do_not_stop_an_old_one() {
                 key: Some(0),
                 ..Turn::default()
             },
-            None,
+            Home::Anywhere,
             0,
         );
     }
@@ -243,10 +252,10 @@ fn keys_that_come_without_end_do_not_stop_an_old_one() {
                 key: Some(key),
                 ..Turn::default()
             },
-            None,
+            Home::Anywhere,
             key,
         );
-        had += usize::from(line.serve(None) == Some(0));
+        had += usize::from(line.serve(0) == Some(0));
         if had == FLOOD {
             break;
         }
@@ -268,12 +277,12 @@ fn a_delayed_class_waits_its_delay_and_what_came_before_it() {
         delay: Duration::from_secs(30),
         ..at(0)
     };
-    line.join(batch, None, "batch");
+    line.join(batch, Home::Anywhere, "batch");
     // More interactive requests than places: one place a second, two that come.
     let waited = (1..).find(|&second| {
-        line.join(at(second), None, "interactive");
-        line.join(at(second), None, "interactive");
-        line.serve(None) == Some("batch")
+        line.join(at(second), Home::Anywhere, "interactive");
+        line.join(at(second), Home::Anywhere, "interactive");
+        line.serve(0) == Some("batch")
     });
     // Those of 29 seconds were before it, two a second.
     assert_eq!(waited, Some(2 * 29 + 1));
@@ -283,11 +292,11 @@ fn a_delayed_class_waits_its_delay_and_what_came_before_it() {
 fn places_of_a_worker_pass_by_those_who_wait_for_others() {
     let mut line = Line::new();
     for number in 0..10_000 {
-        line.join(Turn::default(), Some(1), number);
+        line.join(Turn::default(), Home::At(1), number);
     }
-    line.join(Turn::default(), Some(2), 10_000);
-    assert_eq!(line.serve(Some(2)), Some(10_000));
-    assert_eq!(line.serve(Some(2)), None);
-    assert_eq!(line.serve(None), None);
-    assert_eq!(line.serve(Some(1)), Some(0));
+    line.join(Turn::default(), Home::At(2), 10_000);
+    assert_eq!(line.serve(2), Some(10_000));
+    assert_eq!(line.serve(2), None);
+    assert!(line.seekers().next().is_none());
+    assert_eq!(line.serve(1), Some(0));
 }

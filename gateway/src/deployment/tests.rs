@@ -9,7 +9,10 @@ use penstock_config::{
     fleet::{Phase, WorkerEntry, WorkerId, WorkerState as State},
 };
 
+use penstock_balancer::Turn;
+
 use super::*;
+use crate::{lease::Lease, placement::Placement, queue::Waiter};
 
 /// A deployment of processes, of which those in `ready` are ready.
 struct Fixture {
@@ -78,7 +81,13 @@ fn failed() -> Phase {
 }
 
 fn admit(deployment: &Arc<DeploymentState>, max_queued: usize) -> Admission {
-    deployment.admit(max_queued, &Placement::default(), &[], Duration::ZERO)
+    let wanted = Wanted {
+        placement: &Placement::default(),
+        tried: &[],
+        now: Duration::ZERO,
+        max_queued,
+    };
+    deployment.admit(wanted, Turn::default)
 }
 
 fn leased(admission: Admission) -> Lease {
@@ -134,12 +143,7 @@ async fn a_place_given_to_somebody_who_left_goes_to_the_next() {
     assert_eq!(lease.worker().gate().in_flight(), 1);
     drop(lease);
     assert_eq!(deployment.queue.len(), 0);
-    drop(leased(deployment.admit(
-        10,
-        &Placement::default(),
-        &[],
-        Duration::ZERO,
-    )));
+    drop(leased(admit(&deployment, 10)));
 }
 
 #[tokio::test]
@@ -248,10 +252,5 @@ fn a_request_that_was_routed_just_before_its_deployment_was_removed_does_not_wai
         &fixture.fleet(Phase::Warm, &READY),
         Policy::LeastConnections,
     );
-    drop(leased(deployment.admit(
-        10,
-        &Placement::default(),
-        &[],
-        Duration::ZERO,
-    )));
+    drop(leased(admit(&deployment, 10)));
 }

@@ -1,0 +1,196 @@
+//! Who gets a place at a worker: an arrival at once, or those who wait, in their turn.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use penstock_balancer::{Home, Query, Turn};
+
+use super::{DeploymentState, View};
+use crate::{
+    lease::Lease,
+    placement::Placement,
+    queue::{Waiter, Wish},
+    refusal::Refusal,
+    worker::WorkerState,
+};
+
+/// What became of a request that wants a worker.
+pub(crate) enum Admission {
+    /// It has one.
+    Leased(Lease),
+    /// It is in the queue.
+    Queued(Waiter),
+    /// It will get none.
+    Refused(Refusal),
+}
+
+/// A request that wants a worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// What it brings to the choice.
+    pub(crate) placement: &'a Placement,
+    /// Keys of workers that failed it already, the last one last.
+    pub(crate) tried: &'a [u64],
+    /// The time.
+    pub(crate) now: Duration,
+    /// Most requests that may wait in the queues of the service.
+    pub(crate) max_queued: usize,
+}
+
+impl DeploymentState {
+    /// A lease, a place in the queue, or a refusal. `turn` is asked only if the request must wait.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+        turn: impl FnOnce() -> Turn,
+    ) -> Admission {
+        // Whoever waits was here first.
+        let lease = if self.queue.len() == 0 {
+            self.lease_for(&wanted)
+        } else {
+            self.lease_beside_queue(&wanted)
+        };
+        if let Some(lease) = lease {
+            return Admission::Leased(lease);
+        }
+        self.no_capacity.fetch_add(1, Ordering::Relaxed);
+        if let Some(refusal) = self.hopeless() {
+            return Admission::Refused(refusal);
+        }
+        let Some(place) = self.places.take(wanted.max_queued) else {
+            return Admission::Refused(self.view.load().queue_full(wanted.max_queued));
+        };
+        let mut home = Home::Anywhere;
+        let waiter = self.queue.join(place, turn(), wanted.wish(), |wish| {
+            home = self.view.load().home(wish, wanted.now);
+            home
+        });
+        let view = self.view.load();
+        if !view.has_ready() {
+            self.poke.now();
+        }
+        // A place may have become free, or all hope lost, just before the request joined.
+        self.refuse_if_hopeless();
+        match home {
+            Home::At(key) => view
+                .worker(key)
+                .into_iter()
+                .for_each(|at| self.serve_worker(at)),
+            Home::Anywhere | Home::NotAt(_) => self.serve_seekers(),
+        }
+        Admission::Queued(waiter)
+    }
+
+    /// Gives free places of one worker to those who wait for them.
+    pub(crate) fn serve_worker(self: &Arc<Self>, worker: &Arc<WorkerState>) {
+        if self.queue.len() > 0 {
+            self.queue.serve_one(worker.key, || {
+                let free = worker.gate().try_acquire();
+                free.then(|| Lease::acquired(Arc::clone(worker), Arc::clone(self)))
+            });
+        }
+    }
+
+    /// Gives free places to those who wait, after workers came, went, or were ejected or readmitted.
+    /// Asks anew who may have which.
+    pub(crate) fn serve_queue(self: &Arc<Self>) {
+        if self.queue.len() == 0 {
+            return;
+        }
+        let now = self.clock.now();
+        self.queue.rehome(|wish| self.view.load().home(wish, now));
+        self.serve_seekers();
+        let view = self.view.load_full();
+        if view.picker.has_homes() {
+            view.workers
+                .iter()
+                .for_each(|worker| self.serve_worker(worker));
+        }
+    }
+
+    fn serve_seekers(self: &Arc<Self>) {
+        let now = self.clock.now();
+        self.queue.serve_seekers(|wish| {
+            let mut query = wish.query(now);
+            if !self.view.load().picker.has_others(&query) {
+                query.avoid = &[];
+            }
+            self.try_lease(&query)
+        });
+    }
+
+    /// A lease for an arrival while others wait for workers that it does not want.
+    fn lease_beside_queue(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
+        let view = self.view.load();
+        if !view.picker.has_homes() {
+            return None;
+        }
+        let others_first = match view.home(&wanted.wish(), wanted.now) {
+            Home::At(key) => self.queue.is_waited_for(key),
+            Home::Anywhere | Home::NotAt(_) => self.queue.has_seekers(),
+        };
+        if others_first {
+            return None;
+        }
+        let lease = self.lease_for(wanted)?;
+        // Dropping the lease gives it to whoever waits for just this worker.
+        (!self.queue.is_waited_for(lease.worker().key)).then_some(lease)
+    }
+
+    fn lease_for(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
+        self.try_lease(&query(wanted.placement.hash, wanted.tried, wanted.now))
+    }
+
+    fn try_lease(self: &Arc<Self>, query: &Query<'_>) -> Option<Lease> {
+        let view = self.view.load();
+        let picked = view.picker.pick(query)?;
+        let worker = Arc::clone(&view.workers[picked]);
+        Some(Lease::acquired(worker, Arc::clone(self)))
+    }
+}
+
+impl View {
+    /// Whose places a request may have.
+    fn home(&self, wish: &Wish, now: Duration) -> Home {
+        let query = wish.query(now);
+        if let Some(index) = self.picker.home(&query) {
+            return Home::At(self.workers[index].key);
+        }
+        match wish.avoid.last() {
+            // Better to wait for another than to be failed again.
+            Some(&last) if self.picker.has_others(&query) => Home::NotAt(last),
+            _ => Home::Anywhere,
+        }
+    }
+
+    fn worker(&self, key: u64) -> Option<&Arc<WorkerState>> {
+        self.workers.iter().find(|worker| worker.key == key)
+    }
+}
+
+impl Wanted<'_> {
+    fn wish(&self) -> Wish {
+        Wish {
+            hash: self.placement.hash,
+            avoid: self.tried.into(),
+        }
+    }
+}
+
+impl Wish {
+    fn query(&self, now: Duration) -> Query<'_> {
+        query(self.hash, &self.avoid, now)
+    }
+}
+
+fn query(hash: Option<u64>, avoid: &[u64], now: Duration) -> Query<'_> {
+    Query {
+        seed: rand::random(),
+        now,
+        hash,
+        in_flight: None,
+        avoid,
+    }
+}
