@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod check;
+mod key;
 mod logs;
 mod output;
 mod promote;
@@ -37,6 +38,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Schema(check::SchemaArgs),
+    Key(key::KeyArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Weights(weights::WeightsArgs),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Schema(args) => check::schema(&args),
+        Command::Key(args) => key::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Weights(args) => weights::run(&args),

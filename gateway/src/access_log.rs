@@ -34,6 +34,8 @@ pub(crate) struct AccessRecord<'a> {
     /// Where it was routed to.
     pub(crate) service: Option<&'a str>,
     pub(crate) deployment: Option<&'a str>,
+    /// Name of the API key that let it in.
+    pub(crate) api_key: Option<&'a str>,
     /// Slot of the last worker that had it.
     pub(crate) worker: Option<u32>,
     /// Status of the answer.

@@ -13,8 +13,10 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE},
 };
+use penstock_config::ServiceName;
 
 use crate::{
+    access::NamedKey,
     access_log::AccessRecord,
     classes::Class,
     clock::Clock,
@@ -23,6 +25,7 @@ use crate::{
     grpc,
     headers::X_REQUEST_ID,
     lease::Lease,
+    limits::Held,
     metrics::Settled,
     placement::Placement,
     problem::problem,
@@ -31,6 +34,7 @@ use crate::{
     request_body::{Upload, UploadFailure},
     request_head::LoggedHead,
     response_body::DownstreamBody,
+    table::ServiceState,
     thread::Thread,
     verdict::Verdict,
 };
@@ -60,6 +64,12 @@ pub(crate) struct Exchange {
     pub(crate) deadline: Option<(Duration, Reason)>,
     /// The id the request goes by, once it has one.
     pub(crate) request_id: Option<HeaderValue>,
+    /// The API key that let it in, where the service has keys.
+    pub(crate) api_key: Option<Arc<NamedKey>>,
+    /// Its places in limits on requests at once.
+    pub(crate) held: Option<Held>,
+    /// The service that did not let it in.
+    pub(crate) turned_away: Option<Arc<ServiceState>>,
     /// What it brings to the choice of its worker.
     pub(crate) placement: Placement,
     /// A `Set-Cookie` for the client, whatever the answer is.
@@ -102,6 +112,9 @@ impl Exchange {
             is_head: request.method() == Method::HEAD,
             deadline: None,
             request_id: None,
+            api_key: None,
+            held: None,
+            turned_away: None,
             placement: Placement::default(),
             cookie: None,
             class: None,
@@ -285,7 +298,12 @@ impl Exchange {
             deployment.load.end(self.connection.thread.index, now);
             deployment.metrics.request(&settled);
         } else {
-            self.connection.thread.shared.unrouted.request(&settled);
+            let service = self.turned_away.as_deref();
+            service
+                .map_or(&self.connection.thread.shared.unrouted, |service| {
+                    &service.turned_away
+                })
+                .request(&settled);
         }
         self.log(duration, first_byte);
     }
@@ -309,8 +327,15 @@ impl Exchange {
             host: &head.host,
             path: &head.path,
             protocol: head.protocol,
-            service: deployment.map(|deployment| deployment.service.as_str()),
+            service: deployment
+                .map(|deployment| &deployment.service)
+                .or(self
+                    .turned_away
+                    .as_deref()
+                    .map(|service| &service.spec.name))
+                .map(ServiceName::as_str),
             deployment: deployment.map(|deployment| deployment.name.as_str()),
+            api_key: self.api_key.as_deref().map(|key| &*key.name),
             worker: self.worker_slot,
             status: self.status,
             reason: self.reason.map(Reason::slug),

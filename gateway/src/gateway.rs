@@ -122,6 +122,7 @@ impl Gateway {
             let mut page = Page::new(shared.open.load(Ordering::Relaxed));
             page.add_unrouted(&shared.unrouted);
             for service in shared.table.load().services() {
+                page.add_unrouted(&service.turned_away);
                 service
                     .deployments
                     .iter()

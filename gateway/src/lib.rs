@@ -7,12 +7,13 @@
 //! | 1 | `listener`, `connection`, `io`, `linger`, `dead_peer` | pingora-core accepts; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
-//! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; the split, or the host, names the deployment |
-//! | 5 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
-//! | 6 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
-//! | 7 | `attempt`, `upstream` | a pooled or new connection of this thread; a refused one leads back to 5 |
-//! | 8 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
-//! | 9 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
+//! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
+//! | 5 | `access`, `limits` | who may use the service, and how much |
+//! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
+//! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
+//! | 8 | `attempt`, `upstream` | a pooled or new connection of this thread; a refused one leads back to 6 |
+//! | 9 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
+//! | 10 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
 //! What the gateway answers itself is made in `problem` from a `refusal` with its `reason`.
 //!
@@ -23,6 +24,7 @@
 //! its requests in flight. One more thread (`fleet`) obeys control's snapshots and sends reports;
 //! no request ever waits for it. When control is away, the last snapshot stays in force.
 
+mod access;
 mod access_log;
 mod admission;
 mod attempt;
@@ -40,10 +42,12 @@ mod grpc;
 mod headers;
 mod io;
 mod lease;
+mod limits;
 mod linger;
 mod listener;
 mod load;
 mod metrics;
+mod networks;
 mod outcomes;
 mod outgoing;
 mod placement;
@@ -65,7 +69,6 @@ mod small_writes;
 mod split;
 mod table;
 mod thread;
-mod trusted;
 mod tunnel;
 mod unread;
 mod upstream;

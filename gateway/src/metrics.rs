@@ -72,6 +72,11 @@ impl DeploymentMetrics {
         Self::labelled("", "")
     }
 
+    /// Counts of the requests that a service did not let in. Their deployment is empty.
+    pub(crate) fn turned_away(service: &ServiceName) -> Self {
+        Self::labelled(service.as_str(), "")
+    }
+
     /// Counts one request, at its end.
     pub(crate) fn request(&self, settled: &Settled) {
         let counts = self.shards.of(own_number());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 
@@ -32,6 +32,10 @@ pub(crate) fn problem(
     };
     let headers = response.headers_mut();
     headers.insert(X_PENSTOCK_REASON, HeaderValue::from_static(reason.slug()));
+    if reason == Reason::Unauthenticated {
+        // RFC 9110 §11.6.1 wants it with every 401.
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(wait) = retry_after {
         headers.insert(RETRY_AFTER, whole_seconds(wait).into());
     }

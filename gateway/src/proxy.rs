@@ -9,6 +9,7 @@ use crate::{
     admission::{self, Try},
     attempt::attempt,
     connection::Connection,
+    deployment::DeploymentState,
     destination::Destination,
     exchange::Exchange,
     grpc, headers,
@@ -85,11 +86,13 @@ async fn forward(
     let destination = Destination::find(connection, &host, &parts)?;
     let service = Arc::clone(&destination.service);
     let spec = Arc::clone(&service.spec);
-    check_length(&body, spec.max_body_bytes)?;
-    let head = RequestHead::new(connection, &parts);
-    exchange.placement = Placement::of(&head, &spec);
-    exchange.class = service.classes.of(&head, &spec);
-    let deployment = destination.choose(&head, exchange)?;
+    let deployment = match let_in(exchange, connection, &destination, &mut parts, &body) {
+        Ok(deployment) => deployment,
+        Err(refusal) => {
+            exchange.turned_away = Some(service);
+            return Err(refusal.into());
+        }
+    };
     exchange.enter(&deployment);
     exchange.limit(
         spec.timeouts.total,
@@ -142,6 +145,33 @@ fn check_head(framing: Framing, parts: &Parts) -> Result<HeaderValue, Refusal> {
         Framing::Clear | Framing::Unseen => headers::check_request(parts),
     };
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
+}
+
+/// Whether the service wants this request, and for which of its deployments. Limits come last: what is
+/// refused for other reasons uses up nothing.
+fn let_in(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    destination: &Destination,
+    parts: &mut Parts,
+    body: &Incoming,
+) -> Result<Arc<DeploymentState>, Refusal> {
+    let service = &destination.service;
+    let mut key = None;
+    if let Some(access) = &service.access {
+        access.check_network(&RequestHead::new(connection, parts))?;
+        key = access.check_key(&mut parts.headers)?;
+        exchange.api_key.clone_from(&key);
+    }
+    check_length(body, service.spec.max_body_bytes)?;
+    let mut head = RequestHead::new(connection, parts);
+    head.api_key = key.as_deref().map(|key| &*key.name);
+    if let Some(limits) = &service.limits {
+        exchange.held = limits.take(&head, exchange.started())?;
+    }
+    exchange.placement = Placement::of(&head, &service.spec);
+    exchange.class = service.classes.of(&head, &service.spec);
+    destination.choose(&head, exchange)
 }
 
 /// Refuses a body that is known to be too long before anything is done for it.

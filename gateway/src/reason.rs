@@ -8,6 +8,12 @@ use http::StatusCode;
 pub(crate) enum Reason {
     /// No service answers to this host and path.
     NoRoute,
+    /// The client's network may not use the service.
+    Forbidden,
+    /// No valid API key, and the service needs one.
+    Unauthenticated,
+    /// A limit on requests in time, or at once, is used up.
+    RateLimited,
     /// As many requests wait as the service's queue may hold.
     QueueFull,
     /// Waited for a worker as long as the service allows.
@@ -51,16 +57,21 @@ pub(crate) enum Reason {
 /// The gRPC status codes the gateway answers with, by their numbers in the gRPC specification.
 mod grpc {
     pub(super) const DEADLINE_EXCEEDED: u8 = 4;
+    pub(super) const PERMISSION_DENIED: u8 = 7;
     pub(super) const RESOURCE_EXHAUSTED: u8 = 8;
     pub(super) const UNIMPLEMENTED: u8 = 12;
     pub(super) const INTERNAL: u8 = 13;
     pub(super) const UNAVAILABLE: u8 = 14;
+    pub(super) const UNAUTHENTICATED: u8 = 16;
 }
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::NoRoute,
+        Self::Forbidden,
+        Self::Unauthenticated,
+        Self::RateLimited,
         Self::QueueFull,
         Self::QueueTimeout,
         Self::Paused,
@@ -91,6 +102,9 @@ impl Reason {
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::NoRoute => "no_route",
+            Self::Forbidden => "forbidden",
+            Self::Unauthenticated => "unauthenticated",
+            Self::RateLimited => "rate_limited",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
             Self::Paused => "paused",
@@ -117,7 +131,9 @@ impl Reason {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::RateLimited | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::QueueTimeout
             | Self::FirstByteTimeout
             | Self::IdleTimeout
@@ -143,7 +159,11 @@ impl Reason {
     pub(crate) fn grpc_code(self) -> u8 {
         match self {
             Self::NoRoute => grpc::UNIMPLEMENTED,
-            Self::QueueFull | Self::BodyTooLarge | Self::HeaderTooLarge => grpc::RESOURCE_EXHAUSTED,
+            Self::Forbidden => grpc::PERMISSION_DENIED,
+            Self::Unauthenticated => grpc::UNAUTHENTICATED,
+            Self::RateLimited | Self::QueueFull | Self::BodyTooLarge | Self::HeaderTooLarge => {
+                grpc::RESOURCE_EXHAUSTED
+            }
             Self::QueueTimeout
             | Self::FirstByteTimeout
             | Self::IdleTimeout
@@ -165,6 +185,9 @@ impl Reason {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::NoRoute => "No service at this address",
+            Self::Forbidden => "This client may not use the service",
+            Self::Unauthenticated => "A valid API key is needed",
+            Self::RateLimited => "A limit is used up",
             Self::QueueFull => "Too many requests are waiting",
             Self::QueueTimeout => "No worker became free in time",
             Self::Paused => "The service is paused",

@@ -194,4 +194,4 @@ impl Iterator for Decoded<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use penstock_config::{Service, fleet::ServiceFleet};
 
 use crate::{
+    access::Access,
     classes::Classes,
     deployment::DeploymentState,
+    limits::Limits,
+    metrics::DeploymentMetrics,
     request_key::RequestHead,
     route::{RouteTable, Target},
     split::{Choice, ServiceSplit},
@@ -24,6 +27,12 @@ pub(crate) struct ServiceState {
     pub(crate) spec: Arc<Service>,
     /// Its deployments, in the order of names.
     pub(crate) deployments: Vec<Arc<DeploymentState>>,
+    /// Who may use it; `None`: everybody.
+    pub(crate) access: Option<Access>,
+    /// How much of it may be used; `None`: as much as anybody likes.
+    pub(crate) limits: Option<Limits>,
+    /// Counts of the requests that it did not let in.
+    pub(crate) turned_away: Arc<DeploymentMetrics>,
     /// Classes of its requests in the queue.
     pub(crate) classes: Classes,
     split: ServiceSplit,
@@ -71,15 +80,22 @@ impl Table {
 }
 
 impl ServiceState {
-    /// A service; its split goes on from where `previous` was.
+    /// A service; its split, limits and counts go on from where `previous` was.
     pub(crate) fn new(
         fleet: &ServiceFleet,
         deployments: Vec<Arc<DeploymentState>>,
         previous: Option<&Self>,
     ) -> Self {
+        let spec = &fleet.spec;
         Self {
-            classes: Classes::new(&fleet.spec.queue),
-            spec: Arc::clone(&fleet.spec),
+            access: Access::of(&spec.access),
+            limits: Limits::of(spec, previous.and_then(|previous| previous.limits.as_ref())),
+            turned_away: previous.map_or_else(
+                || Arc::new(DeploymentMetrics::turned_away(&spec.name)),
+                |previous| Arc::clone(&previous.turned_away),
+            ),
+            classes: Classes::new(&spec.queue),
+            spec: Arc::clone(spec),
             deployments,
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),
         }

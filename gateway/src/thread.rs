@@ -13,8 +13,8 @@ use penstock_config::{GatewaySettings, RequestLimits};
 use tokio::sync::Notify;
 
 use crate::{
-    access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, report::Poke, table::Table,
-    trusted::TrustedProxies, unread::Unread, upstream::Upstreams,
+    access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
+    report::Poke, table::Table, unread::Unread, upstream::Upstreams,
 };
 
 /// What all threads share.
@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     /// Limits of a request's head and of a connection.
     pub(crate) limits: RequestLimits,
     /// Whose forwarding headers are believed.
-    pub(crate) trusted: TrustedProxies,
+    pub(crate) trusted: Networks,
 }
 
 impl Settings {
@@ -48,7 +48,7 @@ impl Settings {
     pub(crate) fn new(settings: &GatewaySettings) -> Self {
         Self {
             limits: settings.limits,
-            trusted: TrustedProxies::new(&settings.trusted_proxies),
+            trusted: Networks::new(&settings.trusted_proxies),
         }
     }
 }

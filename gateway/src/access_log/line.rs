@@ -25,6 +25,7 @@ pub(super) fn json(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         protocol: record.protocol,
         service: record.service,
         deployment: record.deployment,
+        api_key: record.api_key,
         worker: record.worker,
         status: record.status,
         reason: record.reason,
@@ -53,7 +54,8 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         line,
         "{time} {client} {method} {host} {path} {protocol} {status} {service}/{deployment}/{worker} \
          reason={reason} in={bytes_in} out={bytes_out} wait={wait} connect={connect} \
-         first_byte={first_byte} total={total} retries={retries} id={id}",
+         first_byte={first_byte} total={total} retries={retries} \
+         key={key} id={id}",
         time = humantime::format_rfc3339_millis(now),
         client = record.client,
         method = Plain(record.method),
@@ -68,6 +70,7 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         connect = OrDash(record.connect.map(Millis)),
         first_byte = OrDash(record.first_byte.map(Millis)),
         total = Millis(record.duration),
+        key = Plain(record.api_key.unwrap_or_default()),
         id = Plain(record.request_id),
     )
     .expect(NEVER_FAILS);
@@ -84,6 +87,7 @@ struct JsonLine<'a> {
     protocol: &'a str,
     service: Option<&'a str>,
     deployment: Option<&'a str>,
+    api_key: Option<&'a str>,
     worker: Option<u32>,
     status: u16,
     reason: Option<&'a str>,

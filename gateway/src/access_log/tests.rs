@@ -12,6 +12,7 @@ pub(super) fn record() -> AccessRecord<'static> {
         protocol: "HTTP/1.1",
         service: Some("chat"),
         deployment: Some("stable"),
+        api_key: Some("mobile-app"),
         worker: Some(2),
         status: 200,
         reason: None,

@@ -66,7 +66,7 @@ impl Page {
         page
     }
 
-    /// Adds the counts of requests that reached no deployment.
+    /// Adds the counts of requests that reached no deployment, of one service or of none.
     pub(crate) fn add_unrouted(&mut self, metrics: &DeploymentMetrics) {
         self.add_counts(metrics);
     }

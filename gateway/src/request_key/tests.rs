@@ -9,14 +9,14 @@ use super::*;
 const PEER: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0207));
 
 /// What is needed around a request.
-struct Fixture {
-    parts: Parts,
+pub(crate) struct Fixture {
+    pub(crate) parts: Parts,
     settings: ArcSwap<Settings>,
     forwarding: Forwarding,
 }
 
 impl Fixture {
-    fn new(uri: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(uri: &str, headers: &[(&str, &str)]) -> Self {
         let text = "listeners = [{ address = \"127.0.0.1:0\" }]
             gateway.trusted_proxies = [\"192.0.2.0/24\"]
             [services.chat.deployments.main]
@@ -34,7 +34,13 @@ impl Fixture {
         }
     }
 
-    fn head(&self) -> RequestHead<'_> {
+    /// From now on its peer is a trusted proxy.
+    pub(crate) fn behind_proxy(mut self) -> Self {
+        self.forwarding = Forwarding::new(PEER, false, true);
+        self
+    }
+
+    pub(crate) fn head(&self) -> RequestHead<'_> {
         RequestHead {
             peer: PEER,
             ..RequestHead::of(&self.parts, &self.forwarding, &self.settings)

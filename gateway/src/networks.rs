@@ -1,10 +1,10 @@
-//! The networks whose word about a client is believed.
+//! Lists of networks: of trusted proxies, of clients.
 
 use std::net::IpAddr;
 
-/// Networks of proxies in front of the gateway.
+/// A list of networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TrustedProxies {
+pub(crate) struct Networks {
     networks: Vec<Network>,
 }
 
@@ -16,7 +16,7 @@ struct Network {
     mask: u128,
 }
 
-impl TrustedProxies {
+impl Networks {
     /// Takes networks as address and prefix length (0 to 32 or 128); the address's bits beyond the
     /// length do not matter.
     pub(crate) fn new(networks: &[(IpAddr, u8)]) -> Self {
@@ -39,12 +39,17 @@ impl TrustedProxies {
         Self { networks }
     }
 
-    /// Whether a peer is in one of the networks.
-    pub(crate) fn contains(&self, peer: IpAddr) -> bool {
-        let peer = as_bits(peer);
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
+    /// Whether an address is in one of the networks.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let address = as_bits(address);
         self.networks
             .iter()
-            .any(|network| peer & network.mask == network.bits)
+            .any(|network| address & network.mask == network.bits)
     }
 }
 
@@ -59,26 +64,26 @@ fn as_bits(address: IpAddr) -> u128 {
 mod tests {
     use super::*;
 
-    fn networks(list: &[(&str, u8)]) -> TrustedProxies {
+    fn networks(list: &[(&str, u8)]) -> Networks {
         let list: Vec<_> = list
             .iter()
             .map(|(address, length)| (address.parse().unwrap(), *length))
             .collect();
-        TrustedProxies::new(&list)
+        Networks::new(&list)
     }
 
-    fn contains(networks: &TrustedProxies, peer: &str) -> bool {
+    fn contains(networks: &Networks, peer: &str) -> bool {
         networks.contains(peer.parse().unwrap())
     }
 
     #[test]
-    fn nobody_is_trusted_by_default() {
-        assert!(!contains(&TrustedProxies::default(), "127.0.0.1"));
+    fn an_empty_list_contains_nobody() {
+        assert!(!contains(&Networks::default(), "127.0.0.1"));
         assert!(!contains(&networks(&[]), "::1"));
     }
 
     #[test]
-    fn a_peer_is_trusted_by_the_first_bits_of_its_address() {
+    fn an_address_is_contained_by_its_first_bits() {
         let trusted = networks(&[("10.1.2.3", 8), ("192.0.2.7", 32), ("2001:db8::", 33)]);
         for yes in [
             "10.0.0.0",
@@ -107,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_zero_trusts_the_whole_family() {
+    fn a_length_of_zero_is_the_whole_family() {
         let v4 = networks(&[("0.0.0.0", 0)]);
         assert!(contains(&v4, "203.0.113.9"));
         assert!(!contains(&v4, "2001:db8::1"));

@@ -1,0 +1,74 @@
+//! Who may use a service: networks that clients may come from, and API keys.
+
+mod api_keys;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use penstock_config::Access as Settings;
+
+use crate::{networks::Networks, reason::Reason, refusal::Refusal, request_key::RequestHead};
+
+pub(crate) use api_keys::NamedKey;
+use api_keys::{ApiKeys, Sent};
+
+/// A service's rule about who may use it.
+pub(crate) struct Access {
+    /// Empty: everybody who is not in `deny`.
+    allow: Networks,
+    deny: Networks,
+    keys: Option<ApiKeys>,
+    pass_api_key: bool,
+}
+
+impl Access {
+    /// The rule that these settings make; `None` when everybody may use the service.
+    pub(crate) fn of(settings: &Settings) -> Option<Self> {
+        let keys = ApiKeys::new(&settings.api_keys);
+        let is_open = settings.allow.is_empty() && settings.deny.is_empty() && keys.is_none();
+        (!is_open).then(|| Self {
+            allow: Networks::new(&settings.allow),
+            deny: Networks::new(&settings.deny),
+            keys,
+            pass_api_key: settings.pass_api_key,
+        })
+    }
+
+    /// Lets a client in by its address, or refuses it.
+    pub(crate) fn check_network(&self, head: &RequestHead<'_>) -> Result<(), Refusal> {
+        if self.allow.is_empty() && self.deny.is_empty() {
+            return Ok(());
+        }
+        let client = head.client_address();
+        let is_allowed = self.allow.is_empty() || self.allow.contains(client);
+        if !is_allowed || self.deny.contains(client) {
+            return Err(Refusal::new(
+                Reason::Forbidden,
+                format!("{client} may not use this service"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The API key that a request carries; `None` when the service wants none. Takes the key out of
+    /// `headers`, which go to the worker, unless the service says otherwise.
+    pub(crate) fn check_key(
+        &self,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<Arc<NamedKey>>, Refusal> {
+        let Some(keys) = &self.keys else {
+            return Ok(None);
+        };
+        let detail = match keys.find(headers, self.pass_api_key) {
+            Sent::Valid(key) => return Ok(Some(key)),
+            Sent::Invalid => "the API key is not valid",
+            Sent::Nothing => {
+                "this service needs an API key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+            }
+        };
+        Err(Refusal::new(Reason::Unauthenticated, detail))
+    }
+}
+
+#[cfg(test)]
+mod tests;
