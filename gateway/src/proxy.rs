@@ -102,6 +102,8 @@ async fn forward(
             .and_then(grpc::parse_timeout),
     );
 
+    let key = exchange.api_key.clone();
+    let head = RequestHead::new(connection, &parts).of_key(key.as_deref());
     let first = Try::First(&head);
     admission::lease(exchange, connection, &service, &deployment, first, has_body).await?;
     let upstream_body = if has_body {
@@ -164,8 +166,7 @@ fn let_in(
         exchange.api_key.clone_from(&key);
     }
     check_length(body, service.spec.max_body_bytes)?;
-    let mut head = RequestHead::new(connection, parts);
-    head.api_key = key.as_deref().map(|key| &*key.name);
+    let head = RequestHead::new(connection, parts).of_key(key.as_deref());
     if let Some(limits) = &service.limits {
         exchange.held = limits.take(&head, exchange.started())?;
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Uri, header::COOKIE, request::Parts};
 use penstock_config::KeySource;
 
 use crate::{
+    access::NamedKey,
     connection::Connection,
     headers::{self, Forwarding},
     thread::Settings,
@@ -62,6 +63,14 @@ impl<'a> RequestHead<'a> {
             forwarding,
             settings,
             api_key: None,
+        }
+    }
+
+    /// The same with the API key that let it in.
+    pub(crate) fn of_key(self, key: Option<&'a NamedKey>) -> Self {
+        Self {
+            api_key: key.map(|key| &*key.name),
+            ..self
         }
     }
 

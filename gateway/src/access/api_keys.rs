@@ -30,8 +30,6 @@ type Words = [u64; 4];
 pub(crate) struct NamedKey {
     /// What it is called in the file, and in logs.
     pub(crate) name: Box<str>,
-    /// The class of its requests in the queue, if it has one.
-    pub(crate) class: Option<Box<str>>,
 }
 
 /// The keys of a service. Never empty.
@@ -55,11 +53,9 @@ impl ApiKeys {
         if settings.is_empty() {
             return None;
         }
-        let keys = settings.iter().map(|(name, key)| {
-            Arc::new(NamedKey {
-                name: name.as_str().into(),
-                class: key.class.as_deref().map(Into::into),
-            })
+        let keys = settings.keys().map(|name| {
+            let name = name.as_str().into();
+            Arc::new(NamedKey { name })
         });
         let hashes = settings.values().zip(0..).flat_map(|(key, position)| {
             let hashes = key.sha256.iter();

@@ -17,7 +17,7 @@ fn with_keys(keys: &[(&str, &[&str])], pass_api_key: bool) -> Access {
     let api_keys = keys.iter().map(|(name, valid)| {
         let key = ApiKey {
             sha256: valid.iter().map(|key| Sha256::digest(key).into()).collect(),
-            class: Some(format!("class-of-{name}")),
+            class: None,
             limits: Vec::new(),
         };
         ((*name).to_owned(), key)
@@ -168,11 +168,4 @@ fn a_service_may_have_the_key_passed_on() {
     let (key, left) = admitted(&access, &lines);
     assert_eq!(key.as_deref(), Ok("app"));
     assert_eq!(left, headers(&lines));
-}
-
-#[test]
-fn a_key_brings_the_class_of_its_requests() {
-    let access = with_keys(&[("app", &["psk_one"])], false);
-    let key = access.check_key(&mut headers(&[("x-api-key", "psk_one")]));
-    assert_eq!(key.unwrap().unwrap().class.as_deref(), Some("class-of-app"));
 }
