@@ -1,3 +1,5 @@
+mod turns;
+
 use std::{
     net::SocketAddr,
     path::Path,
@@ -55,6 +57,15 @@ impl Fixture {
     }
 
     fn deployment(&self, phase: Phase, workers: &[(u32, State)]) -> Arc<DeploymentState> {
+        self.with_policy(Policy::LeastConnections, phase, workers)
+    }
+
+    fn with_policy(
+        &self,
+        policy: Policy,
+        phase: Phase,
+        workers: &[(u32, State)],
+    ) -> Arc<DeploymentState> {
         let around = Surroundings {
             service: self.config.services.keys().next().unwrap(),
             places: Arc::clone(&self.places),
@@ -63,11 +74,7 @@ impl Fixture {
             threads: 1,
         };
         let fleet = self.fleet(phase, workers);
-        Arc::new(DeploymentState::new(
-            &fleet,
-            Policy::LeastConnections,
-            around,
-        ))
+        Arc::new(DeploymentState::new(&fleet, policy, around))
     }
 }
 
