@@ -18,6 +18,7 @@ mod crash;
 mod forwarding;
 mod grpc;
 mod long_request;
+mod queue;
 mod reload;
 mod routing;
 mod scale_to_zero;

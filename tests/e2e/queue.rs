@@ -1,0 +1,249 @@
+//! Whose turn it is of the requests that wait.
+
+use futures_util::future::join_all;
+use http::Method;
+use tokio::task::JoinHandle;
+
+use crate::support::{
+    client::{Client, Reply, empty},
+    fake::{Behaviour, FakeWorker},
+    launches::Launches,
+    penstock::Penstock,
+};
+
+const CLASSES: &str = r#"
+    queue = { classes = { interactive = "0s", batch = "60s" }, class_header = "x-class" }
+    "#;
+const FAIR: &str = r#"queue = { fair_by = { header = "x-user" } }"#;
+
+/// Sends a request in the background.
+fn send(client: &Client, path: &str, header: (&'static str, &str)) -> JoinHandle<Reply> {
+    let (client, path, value) = (client.clone(), path.to_owned(), header.1.to_owned());
+    tokio::spawn(async move {
+        let headers = [(header.0, value.as_str())];
+        let exchange = client.send_with(Method::GET, &path, &headers, empty());
+        exchange.await.whole().await
+    })
+}
+
+/// A worker for one request at a time that holds `/held` and is busy with it.
+async fn busy(settings: &str) -> (FakeWorker, Penstock, JoinHandle<Reply>) {
+    let worker = FakeWorker::start().await;
+    worker.on("/held", Behaviour::Hold);
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat]
+        {settings}
+        [services.chat.deployments.main]
+        max_concurrency = 1
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address
+    ))
+    .await;
+    penstock.until_known("chat", 1).await;
+    let held = send(&penstock.client("chat"), "/held", ("x-user", "nobody"));
+    worker.until("the first", |seen| seen.current == 1).await;
+    (worker, penstock, held)
+}
+
+/// Sends these one after the other, each a path with the value of this header.
+async fn line_up(
+    penstock: &Penstock,
+    name: &'static str,
+    requests: &[(&str, &str)],
+) -> Vec<JoinHandle<Reply>> {
+    let client = penstock.client("chat");
+    let mut waiting = Vec::new();
+    for (path, value) in requests {
+        waiting.push(send(&client, path, (name, value)));
+        penstock.until_load("chat", 1, waiting.len()).await;
+    }
+    waiting
+}
+
+/// Lets the held request go, and all others after it; in which order these came to the worker.
+async fn order(
+    worker: &FakeWorker,
+    held: JoinHandle<Reply>,
+    waiting: Vec<JoinHandle<Reply>>,
+) -> Vec<String> {
+    worker.release_all();
+    for reply in join_all(waiting.into_iter().chain([held])).await {
+        assert_eq!(reply.unwrap().status, 200);
+    }
+    let heads = worker.heads().into_iter().skip(1);
+    heads.map(|head| head.path).collect()
+}
+
+#[tokio::test]
+async fn an_interactive_request_overtakes_batch_work() {
+    let (worker, penstock, held) = busy(CLASSES).await;
+    let requests = [
+        ("/batch/1", "batch"),
+        ("/batch/2", "batch"),
+        ("/interactive", "interactive"),
+        // Who names no class that there is has none, and so no delay.
+        ("/unknown", "bulk"),
+    ];
+    let waiting = line_up(&penstock, "x-class", &requests).await;
+    assert_eq!(
+        order(&worker, held, waiting).await,
+        ["/interactive", "/unknown", "/batch/1", "/batch/2"]
+    );
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn one_who_floods_the_queue_does_not_starve_another() {
+    let (worker, penstock, held) = busy(FAIR).await;
+    let flood: Vec<String> = (0..20).map(|number| format!("/flood/{number}")).collect();
+    let mut requests: Vec<_> = flood.iter().map(|path| (path.as_str(), "flood")).collect();
+    requests.extend([("/other/0", "other"), ("/other/1", "other")]);
+    let waiting = line_up(&penstock, "x-user", &requests).await;
+    let order = order(&worker, held, waiting).await;
+    assert_eq!(
+        order[..5],
+        ["/flood/0", "/other/0", "/flood/1", "/other/1", "/flood/2"]
+    );
+}
+
+#[tokio::test]
+async fn who_leaves_the_queue_leaves_the_order_of_the_others() {
+    let (worker, penstock, held) = busy(FAIR).await;
+    let requests = [("/a/0", "a"), ("/a/1", "a"), ("/a/2", "a"), ("/b/0", "b")];
+    let mut waiting = line_up(&penstock, "x-user", &requests).await;
+    waiting.remove(0).abort();
+    penstock.until_load("chat", 1, 3).await;
+    assert_eq!(
+        order(&worker, held, waiting).await,
+        ["/a/1", "/b/0", "/a/2"]
+    );
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_thousand_requests_that_wait_for_a_worker_wake_by_class() {
+    const EACH: usize = 500;
+    let dir = tempfile::tempdir().unwrap();
+    let mut launches = Launches::listen(dir.path(), "launches");
+    let command = Launches::command("launches");
+    let config = format!(
+        r#"
+        [services.chat]
+        {CLASSES}
+        [services.chat.deployments.main]
+        max_concurrency = 1
+        process = {{ {command} }}
+        scaling = {{ min = 0, max = 1 }}
+        "#
+    );
+    let penstock = Penstock::start_in(dir, &config).await;
+    let client = penstock.client("chat");
+    let waiting: Vec<_> = (0..2 * EACH)
+        .map(|number| match number % 2 {
+            0 => send(&client, "/batch", ("x-class", "batch")),
+            _ => send(&client, "/interactive", ("x-class", "interactive")),
+        })
+        .collect();
+    penstock.until_load("chat", 0, 2 * EACH).await;
+    let worker = launches.next().await.listen().await;
+    for reply in join_all(waiting).await {
+        assert_eq!(reply.unwrap().status, 200);
+    }
+    let heads = worker.heads();
+    let (first, second) = heads.split_at(EACH);
+    assert!(first.iter().all(|head| head.path == "/interactive"));
+    assert!(second.iter().all(|head| head.path == "/batch"));
+    assert_eq!(second.len(), EACH);
+}
+
+#[tokio::test]
+async fn a_request_waits_for_its_own_worker_and_lets_others_pass() {
+    let workers = [FakeWorker::start().await, FakeWorker::start().await];
+    for worker in &workers {
+        worker.on("/held", Behaviour::Hold);
+    }
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat]
+        balance = "hash"
+        hash = {{ header = "x-user", overflow = "never" }}
+        queue = {{ max_requests = 1 }}
+        [services.chat.deployments.main]
+        max_concurrency = 1
+        static = {{ addresses = ["{}", "{}"] }}
+        "#,
+        workers[0].address, workers[1].address
+    ))
+    .await;
+    penstock.until_known("chat", 2).await;
+    let client = penstock.client("chat");
+    let users = [
+        user_of(&client, &workers[0]).await,
+        user_of(&client, &workers[1]).await,
+    ];
+
+    let held = send(&client, "/held", ("x-user", &users[0]));
+    workers[0]
+        .until("the first", |seen| seen.current == 1)
+        .await;
+    let waits = send(&client, "/waits", ("x-user", &users[0]));
+    penstock.until_load("chat", 1, 1).await;
+    // The queue is full; who need not wait is no matter of the queue's.
+    let passes = send(&client, "/passes", ("x-user", &users[1]));
+    assert_eq!(passes.await.unwrap().status, 200);
+    let refused = send(&client, "/", ("x-user", &users[0])).await.unwrap();
+    assert_eq!(refused.reason(), "queue_full");
+    penstock.until_load("chat", 1, 1).await;
+    workers[0].release_all();
+    for answer in [held, waits] {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    let came = |worker: &FakeWorker, path: &str| worker.heads().iter().any(|h| h.path == path);
+    assert!(came(&workers[0], "/waits") && came(&workers[1], "/passes"));
+    penstock.until_load("chat", 0, 0).await;
+}
+
+/// A user whose requests belong to this worker.
+async fn user_of(client: &Client, worker: &FakeWorker) -> String {
+    for number in 0..100 {
+        let (user, before) = (format!("user {number}"), worker.seen().started);
+        let answer = send(client, "/", ("x-user", &user)).await.unwrap();
+        assert_eq!(answer.status, 200);
+        if worker.seen().started > before {
+            return user;
+        }
+    }
+    panic!("nobody of a hundred belongs to it");
+}
+
+#[tokio::test]
+async fn a_request_that_a_worker_refused_waits_for_the_other_one() {
+    let gone = FakeWorker::start().await.address;
+    let busy = FakeWorker::start().await;
+    busy.on("/held", Behaviour::Hold);
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat]
+        balance = "round-robin"
+        [services.chat.deployments.main]
+        max_concurrency = 1
+        static = {{ addresses = ["{gone}", "{}"] }}
+        "#,
+        busy.address
+    ))
+    .await;
+    penstock.until_known("chat", 2).await;
+    let client = penstock.client("chat");
+    // Wherever they begin, one of the two has the only worker that there is.
+    let requests: Vec<_> = (0..2)
+        .map(|_| send(&client, "/held", ("x-user", "somebody")))
+        .collect();
+    penstock.until_load("chat", 1, 1).await;
+    busy.release_all();
+    for reply in join_all(requests).await {
+        assert_eq!(reply.unwrap().status, 200);
+    }
+    assert_eq!(busy.seen().peak, 1);
+}
