@@ -64,7 +64,8 @@ pub struct Query<'a> {
     /// policies look at it.
     pub hash: Option<u64>,
     /// Requests in flight on all candidates together, if the caller counts them. Hashing with bounded
-    /// load needs the sum, and would otherwise ask every gate.
+    /// load needs the sum, and would otherwise ask every gate, which is exact also when some of the
+    /// workers are ejected.
     pub in_flight: Option<u32>,
     /// Keys of workers that must not be picked, such as those this request already tried.
     pub avoid: &'a [u64],
@@ -91,8 +92,8 @@ impl Picker {
     /// A picker for these workers. `previous` is the picker that this one takes over from, so that
     /// turns go on where they were.
     ///
-    /// Closed and ejected workers in the list are passed over, but count in the mean load that
-    /// [`Overflow::AboveMean`] compares with: leave out those that stay away for long.
+    /// Closed and ejected workers in the list are passed over, and do not count in the mean load that
+    /// [`Overflow::AboveMean`] compares with.
     pub fn new(policy: Policy, candidates: Vec<Candidate>, previous: Option<&Self>) -> Self {
         let lottery = || {
             let weights: Vec<u32> = candidates.iter().map(Candidate::weight).collect();

@@ -107,21 +107,46 @@ impl HashPick {
         let in_flight = candidate.vitals.gate().in_flight();
         // The bound is never below 1, so an idle worker needs no sum.
         in_flight == 0 || {
-            let total = query.in_flight.map_or_else(|| sum(all), u64::from);
-            f64::from(in_flight) < self.bound(factor, total, candidate.weight())
+            let all = query.in_flight.map_or_else(
+                || Whole::of(all),
+                |in_flight| Whole {
+                    in_flight: u64::from(in_flight),
+                    weights: self.weights,
+                },
+            );
+            f64::from(in_flight) < all.bound(factor, candidate.weight())
         }
-    }
-
-    fn bound(&self, factor: f64, total: u64, weight: u32) -> f64 {
-        let share = f64::from(weight) / self.weights as f64;
-        (factor.max(1.0) * (total as f64 + 1.0) * share)
-            .ceil()
-            .max(1.0)
     }
 }
 
-fn sum(all: &[Candidate]) -> u64 {
-    all.iter()
-        .map(|candidate| u64::from(candidate.vitals.gate().in_flight()))
-        .sum()
+/// All workers together.
+struct Whole {
+    in_flight: u64,
+    weights: u64,
+}
+
+impl Whole {
+    /// Those that take requests now: the others have no share of the load to come.
+    fn of(all: &[Candidate]) -> Self {
+        let mut whole = Self {
+            in_flight: 0,
+            weights: 0,
+        };
+        for candidate in all {
+            let gate = candidate.vitals.gate();
+            if !gate.is_closed() && !gate.is_ejected() {
+                whole.in_flight += u64::from(gate.in_flight());
+                whole.weights += u64::from(candidate.weight());
+            }
+        }
+        whole
+    }
+
+    /// Most requests that one of this weight may have.
+    fn bound(&self, factor: f64, weight: u32) -> f64 {
+        let share = f64::from(weight) / self.weights.max(1) as f64;
+        (factor.max(1.0) * (self.in_flight as f64 + 1.0) * share)
+            .ceil()
+            .max(1.0)
+    }
 }

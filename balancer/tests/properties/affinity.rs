@@ -134,6 +134,24 @@ fn a_worker_that_is_out_is_not_waited_for() {
 }
 
 #[test]
+fn ejected_workers_do_not_count_in_the_mean() {
+    // Three of four are out: the last one has all of the load, which is no reason to scatter it.
+    let picker = Picker::new(
+        Policy::Hash(Overflow::AboveMean(1.25)),
+        workers(&[1, 1, 1, 1]),
+        None,
+    );
+    let gate = |index: usize| picker.candidates()[index].vitals.gate();
+    (1..4).for_each(|index| gate(index).eject());
+    (0..10).for_each(|number| assert_eq!(picker.pick(&query(number)), Some(0)));
+    gate(1).readmit();
+    // Its share of eleven is six and a bit: nothing more until the other one has as many.
+    for number in 10..16 {
+        assert_eq!(picker.pick(&query(number)), Some(1));
+    }
+}
+
+#[test]
 fn the_overflow_of_hot_keys_spreads_over_all_workers() {
     // Keys of one home worker: what it cannot take must not all go to the same neighbour.
     let all: Vec<Candidate> = (0..10).map(|slot| limited(slot, 1, Some(1))).collect();

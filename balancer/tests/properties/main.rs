@@ -12,4 +12,5 @@ mod limits;
 mod sample;
 mod shares;
 mod simulation;
+mod splits;
 mod workers;
