@@ -186,14 +186,14 @@ impl DeploymentState {
         }
     }
 
-    /// Adds its counts and gauges to the metrics page.
-    pub(crate) fn write_metrics(&self, page: &mut Page) {
+    /// Adds its counts and gauges to the metrics page, with its share of the service's traffic.
+    pub(crate) fn write_metrics(&self, page: &mut Page, weight: u32) {
         let view = self.view.load();
         let workers = view
             .workers
             .iter()
             .map(|worker| (worker.slot, worker.gate().in_flight()));
-        page.add(&self.metrics, self.queue.len(), workers);
+        page.add(&self.metrics, self.queue.len(), weight, workers);
     }
 }
 

@@ -124,9 +124,8 @@ impl Gateway {
             for service in shared.table.load().services() {
                 page.add_unrouted(&service.turned_away);
                 service
-                    .deployments
-                    .iter()
-                    .for_each(|deployment| deployment.write_metrics(&mut page));
+                    .shares()
+                    .for_each(|(deployment, weight)| deployment.write_metrics(&mut page, weight));
             }
             page.finish()
         }

@@ -69,6 +69,11 @@ impl ServiceSplit {
         self.shares == shares(fleet)
     }
 
+    /// The weights in force, in the order of names.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = u32> {
+        self.shares.iter().map(|share| share.weight)
+    }
+
     /// Chooses among `deployments`. `None` when none of them takes requests.
     pub(crate) fn choose(
         &self,

@@ -101,6 +101,11 @@ impl ServiceState {
         }
     }
 
+    /// Each deployment with its weight in the split, as it is in force.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (&Arc<DeploymentState>, u32)> {
+        self.deployments.iter().zip(self.split.weights())
+    }
+
     /// Whether requests may go on seeing this state under a newer fleet.
     pub(crate) fn suits(&self, fleet: &ServiceFleet) -> bool {
         Arc::ptr_eq(&self.spec, &fleet.spec) && self.split.suits(fleet)

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod affinity;
 mod bad_input;
 mod bad_workers;
 mod balancing;
@@ -23,6 +24,7 @@ mod reload;
 mod routing;
 mod scale_to_zero;
 mod shutdown;
+mod split;
 mod sse;
 mod start_failure;
 mod websocket;

@@ -16,6 +16,10 @@ use crate::{
     worker::WorkerState,
 };
 
+/// Up to this many workers are asked one by one how many requests they have. With more the sum that
+/// scaling counts anyway is near enough.
+const SUMMED_UP_MAX: usize = 64;
+
 /// What became of a request that wants a worker.
 pub(crate) enum Admission {
     /// It has one.
@@ -140,7 +144,17 @@ impl DeploymentState {
     }
 
     fn lease_for(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
-        self.try_lease(&query(wanted.placement.hash, wanted.tried, wanted.now))
+        let mut query = query(wanted.placement.hash, wanted.tried, wanted.now);
+        if query.hash.is_some() && self.view.load().ready() > SUMMED_UP_MAX {
+            query.in_flight = Some(self.in_flight());
+        }
+        self.try_lease(&query)
+    }
+
+    /// Requests in flight on all workers, this one not yet among them; mirrored copies may be missing.
+    fn in_flight(&self) -> u32 {
+        let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        self.load.current().saturating_sub(queued).saturating_sub(1)
     }
 
     fn try_lease(self: &Arc<Self>, query: &Query<'_>) -> Option<Lease> {

@@ -26,6 +26,7 @@ pub(crate) struct Page {
     queue_wait: Metric,
     in_flight: Metric,
     queued: Metric,
+    weight: Metric,
     connections: Metric,
 }
 
@@ -60,6 +61,11 @@ impl Page {
             ),
             in_flight: Metric::new("in_flight", "gauge", "Requests that a worker has now."),
             queued: Metric::new("queued", "gauge", "Requests that wait for a worker now."),
+            weight: Metric::new(
+                "deployment_weight",
+                "gauge",
+                "Share of the service's traffic in relation to the other deployments.",
+            ),
             connections: Metric::new("connections", "gauge", "Open connections of clients."),
         };
         writeln!(page.connections.text, "penstock_connections {connections}").expect(NEVER_FAILS);
@@ -71,15 +77,18 @@ impl Page {
         self.add_counts(metrics);
     }
 
-    /// Adds a deployment with what it has now: requests queued, and in flight per worker slot.
+    /// Adds a deployment with what it has now: requests queued, its weight in the split,
+    /// and requests in flight per worker slot.
     pub(crate) fn add(
         &mut self,
         metrics: &DeploymentMetrics,
         queued: usize,
+        weight: u32,
         workers: impl Iterator<Item = (u32, u32)>,
     ) {
         self.add_counts(metrics);
         self.queued.sample("", &metrics.labels, queued);
+        self.weight.sample("", &metrics.labels, weight);
         for (slot, in_flight) in workers {
             let labels = format_args!("{},worker=\"{slot}\"", metrics.labels);
             self.in_flight.sample("", labels, in_flight);
@@ -96,6 +105,7 @@ impl Page {
             self.queue_wait,
             self.in_flight,
             self.queued,
+            self.weight,
             self.connections,
         ]
         .map(|metric| metric.text)

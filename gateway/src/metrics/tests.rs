@@ -16,7 +16,7 @@ fn settled(status: u16) -> Settled {
 
 fn page(metrics: &DeploymentMetrics) -> String {
     let mut page = Page::new(3);
-    page.add(metrics, 7, [(0, 1), (1, 0)].into_iter());
+    page.add(metrics, 7, 90, [(0, 1), (1, 0)].into_iter());
     page.finish()
 }
 
@@ -36,6 +36,7 @@ fn the_page_shows_what_is_there_now_and_nothing_that_never_was() {
             r#"penstock_in_flight{service="chat",deployment="stable",worker="0"} 1"#,
             r#"penstock_in_flight{service="chat",deployment="stable",worker="1"} 0"#,
             r#"penstock_queued{service="chat",deployment="stable"} 7"#,
+            r#"penstock_deployment_weight{service="chat",deployment="stable"} 90"#,
             "penstock_connections 3",
         ]
     );

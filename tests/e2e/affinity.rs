@@ -1,0 +1,142 @@
+//! Requests that belong to a worker, and workers that should get fewer requests.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::support::{
+    client::{Client, empty},
+    fake::{Behaviour, FakeWorker},
+    launches::{Launch, Launches},
+    penstock::Penstock,
+};
+
+const USERS: usize = 40;
+
+/// The answer that each user gets.
+async fn answers(client: &Client) -> Vec<String> {
+    let mut answers = Vec::new();
+    for user in 0..USERS {
+        let user = format!("user {user}");
+        let headers = [("x-user", user.as_str())];
+        let exchange = client.send_with(Method::GET, "/", &headers, empty()).await;
+        answers.push(exchange.whole().await.text().to_owned());
+    }
+    answers
+}
+
+async fn listen(launch: Launch, name: &'static str) -> FakeWorker {
+    let worker = launch.listen().await;
+    worker.on("/", Behaviour::Answer(200, name));
+    worker
+}
+
+#[tokio::test]
+async fn a_worker_that_is_started_again_inherits_the_keys_of_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut launches = Launches::listen(dir.path(), "launches");
+    let config = format!(
+        r#"
+        [services.chat]
+        balance = "hash"
+        hash = {{ header = "x-user" }}
+        [services.chat.deployments.main]
+        ramp = false
+        process = {{ {} }}
+        scaling = {{ min = 3, max = 3 }}
+        "#,
+        Launches::command("launches")
+    );
+    let penstock = Penstock::start_in(dir, &config).await;
+    let lost = launches.next().await;
+    let a = listen(lost, "a").await;
+    let _b = listen(launches.next().await, "b").await;
+    let _c = listen(launches.next().await, "c").await;
+    penstock.until_known("chat", 3).await;
+    let client = penstock.client("chat");
+    let before = answers(&client).await;
+    assert_eq!(answers(&client.h2()).await, before);
+    let mut shares = BTreeMap::<&str, usize>::new();
+    before
+        .iter()
+        .for_each(|name| *shares.entry(name).or_default() += 1);
+    assert!(
+        shares.len() == 3 && shares.values().all(|had| *had > 3),
+        "{shares:?}"
+    );
+
+    drop(a);
+    kill(Pid::from_raw(lost.pid), Signal::SIGKILL).unwrap();
+    let _again = listen(launches.next().await, "again").await;
+    penstock.until_ready("chat", 3).await;
+    penstock.until_known("chat", 3).await;
+    let after = answers(&client).await;
+    for (was, is) in before.iter().zip(&after) {
+        let expected = if was == "a" { "again" } else { was };
+        assert_eq!(is, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_at_once_gets_few_requests() {
+    for balance in ["least-connections", "peak-ewma"] {
+        let (good, bad) = (FakeWorker::start().await, FakeWorker::start().await);
+        bad.on("/", Behaviour::Answer(500, "failed"));
+        let penstock = Penstock::start(&format!(
+            r#"
+            [services.chat]
+            balance = "{balance}"
+            ejection = {{ failures = 0 }}
+            [services.chat.deployments.main]
+            ramp = false
+            static = {{ addresses = ["{}", "{}"] }}
+            "#,
+            good.address, bad.address
+        ))
+        .await;
+        penstock.until_known("chat", 2).await;
+        let client = penstock.client("chat");
+        for _ in 0..100 {
+            client.get("/").await;
+        }
+        let (good, bad) = (good.seen().started, bad.seen().started);
+        assert_eq!(good + bad, 100);
+        assert!(bad <= 10, "{balance}: {bad} of 100");
+    }
+}
+
+#[tokio::test]
+async fn peak_ewma_prefers_the_worker_that_answers_sooner() {
+    let (quick, slow) = (FakeWorker::start().await, FakeWorker::start().await);
+    // Slow because the test holds its first answer until the quick one was measured.
+    slow.on("/", Behaviour::Hold);
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat]
+        balance = "peak-ewma"
+        [services.chat.deployments.main]
+        ramp = false
+        static = {{ addresses = ["{}", "{}"] }}
+        "#,
+        quick.address, slow.address
+    ))
+    .await;
+    penstock.until_known("chat", 2).await;
+    let client = penstock.client("chat");
+    // Unknown workers are tried once each; the one that has a request and no answer costs most.
+    let first = async { futures_util::future::join_all((0..2).map(|_| client.get("/"))).await };
+    let others = async {
+        slow.until("its request", |seen| seen.current == 1).await;
+        for _ in 0..50 {
+            client.get("/").await;
+        }
+        assert_eq!(slow.seen().started, 1);
+        slow.release_all();
+    };
+    tokio::join!(first, others);
+    assert_eq!(quick.seen().started, 51);
+}
