@@ -58,7 +58,8 @@ pub use name::{DeploymentName, NameError, ServiceName};
 pub use request_key::KeySource;
 pub use rollout::Rollout;
 pub use scaling::{
-    BacklogRule, ConcurrencyRule, DownPace, Metric, Rule, Scaling, TargetTrackingRule, UpPace,
+    Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
+    Statistic, Step, StepRule, TargetTrackingRule, UpPace,
 };
 pub use schema::schema;
 pub use service::{Protocol, Queue, Service, Timeouts};

@@ -2,12 +2,14 @@
 
 mod metric;
 mod rule;
+mod step;
 
 use std::time::Duration;
 
 pub use self::{
     metric::Metric,
-    rule::{BacklogRule, ConcurrencyRule, Rule, TargetTrackingRule},
+    rule::{BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, TargetTrackingRule},
+    step::{Adjustment, Statistic, Step, StepRule},
 };
 
 /// Checked scaling settings of one deployment.

@@ -21,7 +21,7 @@ use penstock_config::fleet::WorkerId;
 
 pub use self::{
     facts::{Situation, Stage, StartFacts, WorkerFacts},
-    starts::{Failed, PROVEN_AFTER, StartRecord},
+    starts::{Failed, PROVEN_AFTER, StartRecord, StartTimes},
 };
 use crate::scale::Decision;
 

@@ -13,19 +13,23 @@
 
 mod backlog;
 mod concurrency;
+mod datapoints;
 mod decision;
 mod down;
 mod history;
 mod observation;
 mod pace;
 mod pile;
+mod queue_wait;
 mod rules;
 mod service_time;
+mod step;
 mod target_tracking;
 #[cfg(test)]
 mod tests;
 mod total;
 mod up;
+mod waits;
 mod wish;
 mod words;
 

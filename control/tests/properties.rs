@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use penstock_config::fleet::TimeHistogram;
 use penstock_config::{
-    BacklogRule, ConcurrencyRule, DownPace, Metric, Rule, Scaling, TargetTrackingRule, UpPace,
+    Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
+    Statistic, Step, StepRule, TargetTrackingRule, UpPace,
 };
 use penstock_control::scale::{
     Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, decide,
@@ -29,6 +31,60 @@ prop_compose! {
     ) -> DownPace {
         DownPace { stable_for, step, percent, period }
     }
+}
+
+fn step() -> impl Strategy<Value = Rule> {
+    let metrics = vec![
+        (Metric::ConcurrencyPerWorker, Statistic::Average),
+        (Metric::RequestsPerSecond, Statistic::Maximum),
+        (Metric::RequestsPerMinutePerWorker, Statistic::Minimum),
+        (Metric::NoCapacityRequests, Statistic::Sum),
+        (Metric::Queued, Statistic::Average),
+        (Metric::QueueWaitP95, Statistic::Average),
+    ];
+    let adjustments = vec![Adjustment::Change, Adjustment::Percent, Adjustment::Exact];
+    let parts = (
+        prop::sample::select(metrics),
+        0.0..200.0_f64,
+        (seconds(1..60), 1..4_u32, seconds(0..200)),
+        prop::sample::select(adjustments),
+        (1..5_u32, -50..100_i32, -50..100_i32),
+    );
+    parts.prop_map(
+        |(metric, threshold, times, adjustment, (min_adjustment, low, high))| {
+            let (period, datapoints, cooldown) = times;
+            let exact = adjustment == Adjustment::Exact;
+            let by = |by: i32| if exact { by.max(1) } else { by };
+            let steps = vec![
+                Step {
+                    from: None,
+                    to: Some(-1.0),
+                    by: by(low),
+                },
+                Step {
+                    from: Some(0.0),
+                    to: Some(50.0),
+                    by: by(high),
+                },
+                Step {
+                    from: Some(50.0),
+                    to: None,
+                    by: by(high + 1),
+                },
+            ];
+            Rule::Step(StepRule {
+                metric: metric.0,
+                threshold,
+                statistic: metric.1,
+                period,
+                datapoints,
+                adjustment,
+                min_adjustment,
+                steps,
+                cooldown,
+            })
+        },
+    )
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
@@ -63,7 +119,14 @@ fn rule() -> impl Strategy<Value = Rule> {
         })
     });
     let backlog = (0.5..200.0_f64).prop_map(|target| Rule::Backlog(BacklogRule { target }));
-    prop_oneof![3 => concurrency, 1 => tracking, 1 => backlog]
+    let queue_wait = (1..100_u64, 0.5..100.0_f64).prop_map(|(target, concurrency)| {
+        let target = Duration::from_millis(target * 300);
+        Rule::QueueWait(QueueWaitRule {
+            target,
+            concurrency,
+        })
+    });
+    prop_oneof![3 => concurrency, 1 => tracking, 2 => step(), 1 => queue_wait, 1 => backlog]
 }
 
 prop_compose! {
@@ -86,6 +149,13 @@ prop_compose! {
     }
 }
 
+/// So many waits of about so many milliseconds.
+fn waits(count: u64, millis: u64) -> TimeHistogram {
+    let mut waits = TimeHistogram::default();
+    waits.counts[TimeHistogram::bucket(Duration::from_millis(millis))] = count;
+    waits
+}
+
 prop_compose! {
     /// A moment: time since the last one in milliseconds, and what is seen.
     fn moment()(
@@ -106,6 +176,7 @@ prop_compose! {
             in_flight_seconds: f64::from(current - queued) * over.as_secs_f64(),
             arrivals,
             arrival_rate: arrivals as f64 / over.as_secs_f64(),
+            waits: waits(arrivals / 5, step),
             completions: (arrivals as f64 * served_share) as u64,
             served: (arrivals as f64 * served_share) as u64,
             no_capacity: u64::from(queued),
@@ -141,6 +212,7 @@ fn run(
             load: moment.load,
             ready,
             starting: state.desired().saturating_sub(ready),
+            start_time: Some(Duration::from_secs(30)).filter(|_| moment.queued % 3 > 0),
             hold: moment.holds.map(|cause| Hold { since: now, cause }),
             start_failed: moment.start_failed,
         };
@@ -239,7 +311,8 @@ proptest! {
                 _ => prop_assert!(!rose && !fell, "{decision:?}"),
             }
             for wish in &decision.wishes {
-                prop_assert!(wish.to_string().contains(&wish.workers.to_string()));
+                let count = if wish.workers > 0 { wish.workers.to_string() } else { "nothing".into() };
+                prop_assert!(wish.to_string().contains(&count), "{wish}");
             }
             let wished = decision.wishes.iter().map(|wish| wish.workers).max();
             if let Some(wished) = wished.filter(|wished| rose && decision.desired < *wished) {

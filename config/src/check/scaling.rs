@@ -1,6 +1,7 @@
 //! `scaling` of a deployment.
 
 mod rule;
+mod step;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::rule::{Rule, window};
+pub(crate) use self::rule::{Adjustment, Rule, Statistic, Step, window};
 use super::text::{HumanDuration, PositiveDuration};
 
 /// How many workers a deployment should have.

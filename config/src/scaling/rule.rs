@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Metric;
+use super::{Metric, StepRule};
 
 /// One scaling rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,10 @@ pub enum Rule {
     Concurrency(ConcurrencyRule),
     /// Workers in proportion to a metric.
     TargetTracking(TargetTrackingRule),
+    /// Workers more or fewer by how far a metric is from a threshold.
+    Step(StepRule),
+    /// Workers that keep the wait in the queue short.
+    QueueWait(QueueWaitRule),
     /// Workers in proportion to the requests there are now.
     Backlog(BacklogRule),
 }
@@ -40,6 +44,15 @@ pub struct TargetTrackingRule {
     pub scale_in_cooldown: Duration,
     /// Whether the rule never asks for fewer workers.
     pub disable_scale_in: bool,
+}
+
+/// As many workers as keep the wait of 95 % of the requests within `target`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueueWaitRule {
+    /// How long a request may wait in the queue; above 0.
+    pub target: Duration,
+    /// Requests that a worker serves at the same time; above 0.
+    pub concurrency: f64,
 }
 
 /// `wish = ceil((in-flight + queued) / target)`, as they are now and not averaged.

@@ -19,8 +19,8 @@ pub const PROVEN_AFTER: Duration = Duration::from_secs(10);
 /// After no room was found: when to look again if nothing was stopped before.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
-/// Start times remembered for the estimate.
-const TIMES_MAX: usize = 9;
+/// Start times remembered: enough for a ninth decile, few enough to follow a change.
+pub(crate) const TIMES_MAX: usize = 19;
 
 /// The record of starts of one deployment.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +41,15 @@ pub struct Failed {
     pub until: Duration,
 }
 
+/// How long starts take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartTimes {
+    /// The median.
+    pub p50: Duration,
+    /// What nine of ten stay within.
+    pub p90: Duration,
+}
+
 impl StartRecord {
     /// What `plan` needs to know.
     pub fn facts(&self) -> &StartFacts {
@@ -52,17 +61,31 @@ impl StartRecord {
         self.failed.as_ref().filter(|failed| now < failed.until)
     }
 
-    /// How long a start takes by experience: the median of the last ones.
-    pub fn estimate(&self) -> Option<Duration> {
+    /// How long a start takes by experience; `None` before the first.
+    pub fn times(&self) -> Option<StartTimes> {
         let mut times: Vec<Duration> = self.times.iter().copied().collect();
         times.sort_unstable();
-        times.get(times.len() / 2).copied()
+        Some(StartTimes {
+            p50: *times.get(times.len() / 2)?,
+            p90: *times.get(times.len() * 9 / 10)?,
+        })
+    }
+
+    /// Takes over start times of an earlier run, oldest first.
+    pub fn remember(&mut self, times: impl IntoIterator<Item = Duration>) {
+        for took in times {
+            self.took(took);
+        }
     }
 
     /// A worker became ready `took` after its start.
     pub fn ready(&mut self, took: Duration) {
         self.failed = None;
         self.facts = StartFacts::default();
+        self.took(took);
+    }
+
+    fn took(&mut self, took: Duration) {
         self.times.push_back(took);
         if self.times.len() > TIMES_MAX {
             self.times.pop_front();
@@ -189,13 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn the_estimate_is_the_median_of_the_last_starts() {
+    fn median_and_ninth_decile_are_those_of_the_last_starts() {
         let mut record = StartRecord::default();
-        assert_eq!(record.estimate(), None);
-        for took in [500, 3, 2, 4, 3, 3, 3, 3, 3, 90] {
+        assert_eq!(record.times(), None);
+        record.ready(at(500));
+        for took in [3, 2, 4, 3, 3, 3, 3, 3, 90, 3, 3, 3, 3, 3, 3, 3, 50, 3, 3] {
             record.ready(at(took));
         }
-        assert_eq!(record.estimate(), Some(at(3)));
+        let (p50, p90) = (at(3), at(50));
+        assert_eq!(record.times(), Some(StartTimes { p50, p90 }));
     }
 
     #[test]

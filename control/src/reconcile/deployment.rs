@@ -150,6 +150,7 @@ impl DeploymentState {
                     .iter()
                     .filter(|worker| worker.life == Life::Starting),
             ),
+            start_time: self.starts.times().map(|times| times.p90),
             hold: turn.gateways.hold(turn.now),
             start_failed: self.failed(turn.now).is_some(),
         };
@@ -243,7 +244,7 @@ impl DeploymentState {
             weight: self.weight,
             phase: self.phase.clone(),
             workers,
-            start_estimate: self.starts.estimate(),
+            start_estimate: self.starts.times().map(|times| times.p50),
         }
     }
 

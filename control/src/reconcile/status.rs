@@ -80,8 +80,8 @@ fn describe_deployment(deployment: &DeploymentState, now: Duration) -> Deploymen
         clamps: decision.clamps.iter().map(ToString::to_string).collect(),
         start_estimate: deployment
             .starts
-            .estimate()
-            .map(|estimate| estimate.as_secs_f64()),
+            .times()
+            .map(|times| times.p50.as_secs_f64()),
         workers,
     }
 }

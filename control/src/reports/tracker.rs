@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use penstock_config::fleet::{DeploymentLoad, WorkerId, WorkerLoad};
+use penstock_config::fleet::{DeploymentLoad, TimeHistogram, WorkerId, WorkerLoad};
 
 use super::gateways::{Base, Gateways};
 use crate::scale::Load;
@@ -25,6 +25,7 @@ pub struct Tracker {
     sources: Vec<Source>,
     /// Taken in since the last measurement.
     arrivals: u64,
+    waits: TimeHistogram,
     completions: u64,
     served: u64,
     no_capacity: u64,
@@ -44,6 +45,7 @@ struct Source {
     arrivals: u64,
     /// Requests per second between the last two reports.
     arrival_rate: f64,
+    waits: TimeHistogram,
     completions: u64,
     served: u64,
     no_capacity: u64,
@@ -108,6 +110,7 @@ impl Tracker {
             counted: 0.0,
             arrivals: load.arrivals,
             arrival_rate: 0.0,
+            waits: load.wait,
             completions: load.completions,
             served,
             no_capacity: load.no_capacity,
@@ -123,6 +126,7 @@ impl Tracker {
                 let arrivals = load.arrivals - old.arrivals;
                 self.arrivals += arrivals;
                 source.arrival_rate = arrivals as f64 / gap.max(RATE_OVER).as_secs_f64();
+                add_waits(&mut self.waits, &load.wait, &old.waits);
                 self.completions += load.completions - old.completions;
                 self.served += served.saturating_sub(old.served);
                 self.no_capacity += load.no_capacity.saturating_sub(old.no_capacity);
@@ -130,6 +134,7 @@ impl Tracker {
             (Base::Last { .. } | Base::Zero, _) => {
                 self.arrivals += load.arrivals;
                 source.arrival_rate = load.arrivals as f64 / RATE_OVER.as_secs_f64();
+                add_waits(&mut self.waits, &load.wait, &TimeHistogram::default());
                 self.completions += load.completions;
                 self.served += served;
                 self.no_capacity += load.no_capacity;
@@ -196,6 +201,7 @@ impl Tracker {
             in_flight_seconds: in_flight * over.as_secs_f64(),
             arrivals: std::mem::take(&mut self.arrivals),
             arrival_rate,
+            waits: std::mem::take(&mut self.waits),
             completions: std::mem::take(&mut self.completions),
             served: std::mem::take(&mut self.served),
             no_capacity: std::mem::take(&mut self.no_capacity),
@@ -237,6 +243,14 @@ impl Tracker {
                     true
                 }
             });
+    }
+}
+
+/// Adds what `newer` counts beyond `older`.
+fn add_waits(sum: &mut TimeHistogram, newer: &TimeHistogram, older: &TimeHistogram) {
+    let counts = newer.counts.iter().zip(older.counts);
+    for (sum, (newer, older)) in sum.counts.iter_mut().zip(counts) {
+        *sum += newer.saturating_sub(older);
     }
 }
 

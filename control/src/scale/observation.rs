@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use penstock_config::fleet::TimeHistogram;
+
 /// What is known of one deployment at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
@@ -16,6 +18,8 @@ pub struct Observation {
     pub ready: u32,
     /// Workers on their way.
     pub starting: u32,
+    /// How long a start takes at most, by experience (in nine of ten cases); `None` while unknown.
+    pub start_time: Option<Duration>,
     /// Why the count must not shrink now, if so.
     pub hold: Option<Hold>,
     /// Whether starting failed for good and is not tried again yet.
@@ -35,6 +39,8 @@ pub struct Load {
     pub arrivals: u64,
     /// Requests per second that came, by the newest reports.
     pub arrival_rate: f64,
+    /// Waits in the queue that ended with a worker.
+    pub waits: TimeHistogram,
     /// Requests that ended, in whatever way.
     pub completions: u64,
     /// Requests that ended after a worker had them.

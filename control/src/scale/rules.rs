@@ -5,8 +5,8 @@ use std::time::Duration;
 use penstock_config::Rule;
 
 use super::{
-    backlog, concurrency::ConcurrencyState, observation::Observation,
-    target_tracking::TrackingState, wish::Wish,
+    backlog, concurrency::ConcurrencyState, observation::Observation, queue_wait::QueueWaitState,
+    step::StepState, target_tracking::TrackingState, wish::Wish,
 };
 
 /// One rule and what it remembers.
@@ -21,6 +21,8 @@ pub(super) struct RuleState {
 enum Memory {
     Concurrency(ConcurrencyState),
     TargetTracking(TrackingState),
+    Step(StepState),
+    QueueWait(Box<QueueWaitState>),
     Backlog,
 }
 
@@ -40,6 +42,8 @@ impl RuleState {
         let memory = match rule {
             Rule::Concurrency(rule) => Memory::Concurrency(ConcurrencyState::new(rule)),
             Rule::TargetTracking(rule) => Memory::TargetTracking(TrackingState::new(rule)),
+            Rule::Step(rule) => Memory::Step(StepState::new(rule)),
+            Rule::QueueWait(_) => Memory::QueueWait(Box::new(QueueWaitState::new())),
             Rule::Backlog(_) => Memory::Backlog,
         };
         Self {
@@ -50,10 +54,12 @@ impl RuleState {
 
     /// Takes in what happened since the last time.
     pub(super) fn record(&mut self, view: View<'_>) {
-        match &mut self.memory {
-            Memory::Concurrency(state) => state.record(view),
-            Memory::TargetTracking(state) => state.record(view),
-            Memory::Backlog => {}
+        match (&self.rule, &mut self.memory) {
+            (_, Memory::Concurrency(state)) => state.record(view),
+            (_, Memory::TargetTracking(state)) => state.record(view),
+            (Rule::Step(rule), Memory::Step(state)) => state.record(rule, view),
+            (_, Memory::QueueWait(state)) => state.record(view),
+            (_, Memory::Step(_) | Memory::Backlog) => {}
         }
     }
 
@@ -62,6 +68,8 @@ impl RuleState {
         match (&self.rule, &mut self.memory) {
             (Rule::Concurrency(rule), Memory::Concurrency(state)) => Some(state.wish(rule)),
             (Rule::TargetTracking(rule), Memory::TargetTracking(state)) => state.wish(rule, view),
+            (Rule::Step(rule), Memory::Step(state)) => state.wish(rule, view),
+            (Rule::QueueWait(rule), Memory::QueueWait(state)) => state.wish(rule, view),
             (Rule::Backlog(rule), Memory::Backlog) => Some(backlog::wish(rule, view)),
             _ => None,
         }
@@ -69,10 +77,12 @@ impl RuleState {
 
     /// The count changed from `before` to `after`, after the rule was asked.
     pub(super) fn settled(&mut self, before: u32, after: u32, now: Duration) {
-        if let (Rule::TargetTracking(rule), Memory::TargetTracking(state)) =
-            (&self.rule, &mut self.memory)
-        {
-            state.settled(rule, before, after, now);
+        match (&self.rule, &mut self.memory) {
+            (Rule::TargetTracking(rule), Memory::TargetTracking(state)) => {
+                state.settled(rule, before, after, now);
+            }
+            (Rule::Step(rule), Memory::Step(state)) => state.settled(rule, before, after, now),
+            _ => {}
         }
     }
 
@@ -81,6 +91,8 @@ impl RuleState {
         match &mut self.memory {
             Memory::Concurrency(state) => state.clear(),
             Memory::TargetTracking(state) => state.clear(),
+            Memory::Step(state) => state.clear(),
+            Memory::QueueWait(state) => state.clear(),
             Memory::Backlog => {}
         }
     }
@@ -89,7 +101,8 @@ impl RuleState {
     pub(super) fn window(&self) -> Duration {
         match &self.rule {
             Rule::Concurrency(rule) => rule.window,
-            Rule::TargetTracking(_) => super::total::WINDOW,
+            Rule::Step(rule) => rule.period.saturating_mul(rule.datapoints),
+            Rule::TargetTracking(_) | Rule::QueueWait(_) => super::total::WINDOW,
             Rule::Backlog(_) => Duration::ZERO,
         }
     }
@@ -99,6 +112,8 @@ impl RuleState {
         let target = match &self.rule {
             Rule::Concurrency(rule) => rule.target,
             Rule::Backlog(rule) => rule.target,
+            Rule::QueueWait(rule) => rule.concurrency,
+            Rule::Step(_) => return None,
             Rule::TargetTracking(rule) => super::total::requests_per_worker(rule)?,
         };
         Some(super::wish::workers_for(f64::from(queued), target))

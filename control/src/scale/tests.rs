@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use penstock_config::{
-    BacklogRule, ConcurrencyRule, DownPace, Metric, Rule, Scaling, TargetTrackingRule, UpPace,
+    Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
+    Statistic, Step, StepRule, TargetTrackingRule, UpPace,
 };
 
 use super::*;
@@ -42,6 +43,7 @@ struct Story {
     state: ScaleState,
     now: Duration,
     hold: Option<HoldCause>,
+    queued: u32,
 }
 
 impl Story {
@@ -53,6 +55,7 @@ impl Story {
             state,
             now,
             hold: None,
+            queued: 0,
         }
     }
 
@@ -66,10 +69,11 @@ impl Story {
             arrival_rate: arrivals as f64,
             completions: arrivals,
             served: arrivals,
-            no_capacity: 0,
+            ..Load::default()
         };
         let seen = Observation {
             current: concurrency,
+            queued: self.queued,
             load,
             ready: self.state.desired(),
             hold: self.hold.map(|cause| Hold {
@@ -475,4 +479,153 @@ fn fewer_come_only_when_every_rule_agrees() {
     let mut story = Story::begin(Scaling { rules, ..tracked() }, 6);
     assert_eq!(story.seconds(1000, 30).desired, 6);
     assert_eq!(story.seconds(1000, 20).desired, 4);
+}
+
+/// Alarms on queued requests: one or two more workers, or one less, for two periods of 10 s.
+fn stepped(adjustment: Adjustment) -> Scaling {
+    let step = |from, to, by| Step { from, to, by };
+    let steps = vec![
+        step(
+            None,
+            Some(-5.0),
+            if adjustment == Adjustment::Exact {
+                1
+            } else {
+                -1
+            },
+        ),
+        step(Some(0.0), Some(20.0), 2),
+        step(Some(20.0), None, 3),
+    ];
+    let rule = StepRule {
+        metric: Metric::Queued,
+        threshold: 10.0,
+        statistic: Statistic::Average,
+        period: seconds(10),
+        datapoints: 2,
+        adjustment,
+        min_adjustment: 1,
+        steps,
+        cooldown: seconds(100),
+    };
+    Scaling {
+        rules: vec![Rule::Step(rule)],
+        ..tracked()
+    }
+}
+
+#[test]
+fn a_step_is_taken_when_all_datapoints_are_beyond_the_threshold_and_added_workers_count() {
+    let mut story = Story::begin(stepped(Adjustment::Change), 4);
+    story.seconds(11, 4);
+    story.queued = 15;
+    assert_eq!(story.seconds(12, 4).desired, 4, "one of two");
+    let taken = (0..20).find(|_| story.second(4, 4).desired == 6);
+    assert!(taken.is_some(), "two of two: two more");
+    story.queued = 40;
+    assert_eq!(
+        story.seconds(60, 4).desired,
+        7,
+        "three more than the four before"
+    );
+    assert_eq!(story.second(4, 4).wishes[0].workers, 7);
+}
+
+#[test]
+fn after_the_cooldown_the_next_step_counts_from_what_there_is() {
+    let mut story = Story::begin(stepped(Adjustment::Change), 4);
+    story.queued = 15;
+    assert_eq!(story.seconds(25, 4).desired, 6);
+    assert_eq!(story.seconds(90, 4).desired, 6);
+    assert_eq!(story.seconds(30, 4).desired, 8);
+}
+
+#[test]
+fn nothing_is_taken_away_in_a_cooldown_nor_between_the_steps() {
+    let mut story = Story::begin(stepped(Adjustment::Change), 4);
+    story.queued = 15;
+    assert_eq!(story.seconds(25, 4).desired, 6);
+    story.queued = 0;
+    let held = story.seconds(70, 4);
+    assert_eq!(held.desired, 6);
+    let Basis::Step { held, .. } = held.wishes[0].basis else {
+        panic!("{held:?}");
+    };
+    assert!(matches!(held, Some(Pause::ScaleOut(_))), "{held:?}");
+    assert_eq!(story.seconds(60, 4).desired, 5);
+    story.queued = 7;
+    assert_eq!(story.seconds(500, 4).desired, 5, "between the steps");
+}
+
+#[test]
+fn an_exact_step_leads_to_its_number() {
+    let mut story = Story::begin(stepped(Adjustment::Exact), 1);
+    story.queued = 35;
+    assert_eq!(story.seconds(30, 4).desired, 3);
+    story.queued = 0;
+    assert_eq!(story.seconds(200, 4).desired, 1);
+}
+
+#[test]
+fn a_rule_that_only_adds_leaves_shrinking_to_others() {
+    let mut scaling = stepped(Adjustment::Change);
+    let Rule::Step(step) = &mut scaling.rules[0] else {
+        unreachable!("a step rule");
+    };
+    step.steps.remove(0);
+    let mut alone = Story::begin(scaling.clone(), 4);
+    assert_eq!(alone.seconds(500, 4).desired, 4);
+    scaling
+        .rules
+        .push(Rule::Backlog(BacklogRule { target: 10.0 }));
+    let mut both = Story::begin(scaling, 4);
+    assert_eq!(both.seconds(500, 4).desired, 1);
+}
+
+fn short_waits(target: u64) -> Scaling {
+    let rule = QueueWaitRule {
+        target: seconds(target),
+        concurrency: 10.0,
+    };
+    Scaling {
+        rules: vec![Rule::QueueWait(rule)],
+        ..tracked()
+    }
+}
+
+/// What `queue_wait` asks for with two workers, 20 requests of 1 s in flight, 20 per second, and so
+/// many queued. The queue is new: nothing of it was seen before.
+fn asked_with(queued: u32, target: u64, start: u64) -> u32 {
+    let scaling = short_waits(target);
+    let mut story = Story::begin(scaling, 2);
+    story.seconds(200, 20);
+    story.now += seconds(1);
+    let seen = Observation {
+        current: 20 + queued,
+        queued,
+        ready: 2,
+        start_time: Some(seconds(start)),
+        load: Load {
+            over: seconds(1),
+            arrivals: 20,
+            in_flight_seconds: 20.0,
+            served: 20,
+            ..Load::default()
+        },
+        ..Observation::default()
+    };
+    let decision = decide(&story.scaling, &seen, &mut story.state, story.now);
+    decision.wishes[0].workers
+}
+
+#[test]
+fn waits_are_kept_short_by_the_service_time_and_what_is_left_after_a_start() {
+    // Places for chance: 20 + ln 20 × 1 s / 10 s = 20.3.
+    assert_eq!(asked_with(0, 10, 0), 3);
+    // The two workers keep up with what comes. 1000 in 10 s need 100 places more.
+    assert_eq!(asked_with(1000, 10, 0), 12);
+    // After 4 s there are 6 s left, so 1000 / 6.
+    assert_eq!(asked_with(1000, 10, 4), 19);
+    // Whoever waits now waits too long whatever is done; half of the target for the rest.
+    assert_eq!(asked_with(1000, 10, 60), 22);
 }

@@ -15,7 +15,7 @@ const ROUNDING: f64 = 1e-3;
 pub struct Wish {
     /// The type of the rule.
     pub rule: &'static str,
-    /// The count.
+    /// The count; 0 when the rule asks for nothing.
     pub workers: u32,
     /// Whether the rule agrees to fewer workers than there are. With `false` the count only ever
     /// asks for more, and says nothing when it is lower.
@@ -48,6 +48,34 @@ pub enum Basis {
         target: f64,
         /// What the measure alone would ask for, and what holds it back.
         held: Option<(u32, Pause)>,
+    },
+    /// `step`.
+    Step {
+        /// What was measured.
+        metric: Metric,
+        /// Its value over the last period.
+        value: f64,
+        /// From where the steps count.
+        threshold: f64,
+        /// The count that a step led to and that is not reached yet.
+        goal: Option<u32>,
+        /// What holds it back.
+        held: Option<Pause>,
+    },
+    /// `queue_wait`.
+    QueueWait {
+        /// The wait in seconds that 95 % of the requests stayed below in the last minute or two.
+        p95: f64,
+        /// What it should be at most.
+        target: Duration,
+        /// Requests that wait now.
+        queued: u32,
+        /// Requests that come in a second.
+        arrivals: f64,
+        /// How long a worker has a request, in seconds.
+        service_time: f64,
+        /// How long it takes until a further worker takes requests.
+        start: Duration,
     },
     /// `backlog`.
     Backlog {
@@ -83,6 +111,9 @@ pub(super) fn workers_for(total: f64, target: f64) -> u32 {
 
 impl fmt::Display for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.workers == 0 {
+            return write!(f, "nothing {}", self.basis);
+        }
         write!(f, "{} {}", self.workers, self.basis)?;
         if !self.shrinks {
             f.write_str(", but no fewer than there are")?;
@@ -129,6 +160,36 @@ impl fmt::Display for Basis {
                     None => Ok(()),
                 }
             }
+            Self::Step {
+                metric,
+                value,
+                threshold,
+                goal,
+                held,
+            } => {
+                write!(f, "for {metric} {value:.1}, threshold {threshold}")?;
+                if let Some(goal) = goal {
+                    write!(f, ", which leads to {goal}")?;
+                }
+                match held {
+                    Some(pause) => write!(f, ": {pause}"),
+                    None => Ok(()),
+                }
+            }
+            Self::QueueWait {
+                p95,
+                target,
+                queued,
+                arrivals,
+                service_time,
+                start,
+            } => write!(
+                f,
+                "for waits of at most {} (now {p95:.1} s, {queued} queued), {arrivals:.1} requests \
+                 per second of {service_time:.1} s, {} to start a worker",
+                Seconds(*target),
+                Seconds(*start)
+            ),
             Self::Backlog { current, target } => write!(
                 f,
                 "for {current} requests in flight or queued at {target} per worker"

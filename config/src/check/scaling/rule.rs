@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Check, PERIOD_MAX, at_most};
+use super::{Check, PERIOD_MAX, at_most, step};
 use crate::{
-    BacklogRule, ConcurrencyRule, Rule, TargetTrackingRule,
+    BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, TargetTrackingRule,
     key_path::KeyPath,
     raw::{self, text::PositiveDuration},
     units,
@@ -14,10 +14,10 @@ use crate::{
 const BURST_WINDOW: Duration = Duration::from_secs(6);
 
 /// Load is reported every second, so a shorter window would often be empty.
-const WINDOW_MIN: Duration = Duration::from_secs(1);
+pub(super) const WINDOW_MIN: Duration = Duration::from_secs(1);
 
 /// Control keeps samples for the whole window.
-const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
+pub(super) const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The rule that stands in when there is none.
 pub(super) fn default(target: f64) -> Rule {
@@ -67,6 +67,11 @@ pub(super) fn rule(
             target_tracking(check, path, &rule);
             Rule::TargetTracking(rule)
         }
+        raw::Rule::Step { .. } => Rule::Step(step::step(check, path, raw)),
+        raw::Rule::QueueWait { target } => Rule::QueueWait(QueueWaitRule {
+            target: target.0,
+            concurrency: default_target,
+        }),
         raw::Rule::Backlog { target } => Rule::Backlog(BacklogRule { target: *target }),
     }
 }
@@ -103,7 +108,8 @@ fn concurrency(
 
 fn target_tracking(check: &mut Check<'_>, path: &KeyPath, rule: &TargetTrackingRule) {
     if !rule.metric.is_shared() {
-        let text = "is not shared by the workers, so that no number of them follows from it";
+        let text = "is not shared by the workers, so that no number of them follows from it; \
+                    it can be used in a rule of type \"step\"";
         check.error(&path.key("metric"), text);
     }
     for (key, value) in [

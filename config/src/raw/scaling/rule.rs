@@ -42,12 +42,85 @@ pub(crate) enum Rule {
         #[serde(default)]
         disable_scale_in: bool,
     },
+    /// Workers more or fewer by how far a metric is from a threshold.
+    Step {
+        /// What is measured.
+        metric: MetricName,
+        /// From where `steps` count.
+        #[schemars(range(max = 1_000_000_000))]
+        threshold: f64,
+        /// What is made of the values within a period. Default: "average", but "sum" for
+        /// `no_capacity_requests`.
+        statistic: Option<Statistic>,
+        /// Length of a period. 1s to 1h.
+        #[serde(default = "window")]
+        period: PositiveDuration,
+        /// How many periods in a row must be in a step, on the same side of the threshold.
+        #[serde(default = "one")]
+        #[schemars(range(min = 1, max = 100))]
+        datapoints: u32,
+        /// What `by` means: workers more or fewer, percent more or fewer, or the count itself.
+        adjustment: Adjustment,
+        /// With adjustment = "percent": fewest workers that are added or taken away.
+        #[schemars(range(min = 1, max = 10_000))]
+        min_adjustment: Option<u32>,
+        /// What to do for which distance from the threshold.
+        #[schemars(length(min = 1))]
+        steps: Vec<Step>,
+        /// After a change: for so long workers that were added count toward what is asked for, and
+        /// none are taken away. At most 1d.
+        #[serde(default = "cooldown")]
+        cooldown: HumanDuration,
+    },
+    /// As many workers as keep the wait of 95 % of the requests in the queue within the target.
+    QueueWait {
+        /// How long a request may wait.
+        target: PositiveDuration,
+    },
     /// Workers in proportion to the requests in flight and queued now, not averaged.
     Backlog {
         /// Requests in flight and queued that one worker should have.
         #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
         target: f64,
     },
+}
+
+/// What is made of the values within a period.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Statistic {
+    Average,
+    Maximum,
+    Minimum,
+    Sum,
+}
+
+/// What `by` means.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Adjustment {
+    Change,
+    Percent,
+    Exact,
+}
+
+/// What to do for values in an interval.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    /// Lower bound, from the threshold. Default: none.
+    #[schemars(range(max = 1_000_000_000))]
+    pub(crate) from: Option<f64>,
+    /// Upper bound, from the threshold. Default: none.
+    #[schemars(range(max = 1_000_000_000))]
+    pub(crate) to: Option<f64>,
+    /// Workers or percent more, fewer when negative, or the count.
+    #[schemars(range(min = -10_000, max = 10_000))]
+    pub(crate) by: i32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Also the default of the rule that stands in when there is none.

@@ -174,6 +174,7 @@ impl Control {
             load: measured.load,
             ready,
             starting: self.workers.iter().filter(starting).count() as u32,
+            start_time: self.starts.times().map(|times| times.p90),
             hold: self.gateways.hold(now),
             start_failed: false,
         };

@@ -17,6 +17,14 @@ pub(crate) struct Request {
     pub(crate) again: bool,
 }
 
+/// A request in the queue.
+struct Waiting {
+    since: Duration,
+    request: Request,
+    /// Whether it is known that it found no worker free.
+    counted: bool,
+}
+
 /// The gateway.
 pub(crate) struct Gateway {
     id: u64,
@@ -24,12 +32,14 @@ pub(crate) struct Gateway {
     sequence: u64,
     pub(crate) generation: u64,
     workers: Vec<Served>,
-    queue: VecDeque<Request>,
+    queue: VecDeque<Waiting>,
     /// Sums of the report.
     integral: f64,
     arrivals: u64,
     completions: u64,
     served: u64,
+    no_capacity: u64,
+    waits: TimeHistogram,
     counted_to: Duration,
     next_report: Duration,
     poke: bool,
@@ -64,6 +74,8 @@ impl Gateway {
             arrivals: 0,
             completions: 0,
             served: 0,
+            no_capacity: 0,
+            waits: TimeHistogram::default(),
             counted_to: now,
             next_report: now,
             poke: false,
@@ -77,9 +89,17 @@ impl Gateway {
     pub(crate) fn arrive(&mut self, request: Request, now: Duration) {
         self.count(now);
         self.arrivals += 1;
-        self.queue.push_back(request);
+        self.wait(request, now);
         // A waiter that no worker can serve does not wait for the next report.
         self.poke |= self.queue.len() == 1 && !self.workers.iter().any(|worker| worker.open);
+    }
+
+    fn wait(&mut self, request: Request, now: Duration) {
+        self.queue.push_back(Waiting {
+            since: now,
+            request,
+            counted: false,
+        });
     }
 
     pub(crate) fn current(&self) -> usize {
@@ -145,12 +165,14 @@ impl Gateway {
             });
         }
         self.arrivals += again.len() as u64;
-        self.queue.extend(again);
+        for request in again {
+            self.wait(request, now);
+        }
     }
 
     /// First come, first served, to the least busy.
     fn dispatch(&mut self, max_concurrency: u32, now: Duration) {
-        while let Some(request) = self.queue.front().copied() {
+        while let Some(waiting) = self.queue.front() {
             let free = self
                 .workers
                 .iter_mut()
@@ -158,8 +180,16 @@ impl Gateway {
             let Some(worker) = free.min_by_key(|worker| worker.running.len()) else {
                 break;
             };
+            let request = waiting.request;
             worker.running.push((now + request.service, request));
+            if waiting.counted {
+                self.waits.counts[TimeHistogram::bucket(now - waiting.since)] += 1;
+            }
             self.queue.pop_front();
+        }
+        for waiting in self.queue.iter_mut().filter(|waiting| !waiting.counted) {
+            waiting.counted = true;
+            self.no_capacity += 1;
         }
     }
 
@@ -171,7 +201,7 @@ impl Gateway {
             .flat_map(|worker| worker.running.iter_mut());
         let running = running.map(|(_, request)| request);
         let asking = running
-            .chain(self.queue.iter_mut())
+            .chain(self.queue.iter_mut().map(|waiting| &mut waiting.request))
             .filter(|request| request.again);
         asking
             .take(count as usize)
@@ -251,8 +281,8 @@ impl Gateway {
             integral: self.integral,
             arrivals: self.arrivals,
             completions: self.completions,
-            no_capacity: 0,
-            wait: TimeHistogram::default(),
+            no_capacity: self.no_capacity,
+            wait: self.waits,
             service_time,
             outcomes: Outcomes::default(),
             workers: self.workers.iter().map(worker).collect(),

@@ -1,0 +1,119 @@
+//! A metric by periods, as alarms look at it.
+
+use std::{collections::VecDeque, time::Duration};
+
+use penstock_config::{Metric, Statistic, StepRule};
+
+use super::{rules::View, waits::Waits};
+
+/// The newest values of a metric, one for each whole period.
+#[derive(Debug, Clone)]
+pub(super) struct Datapoints {
+    values: VecDeque<f64>,
+    kept: usize,
+    period: Period,
+}
+
+/// The period that is not over yet.
+#[derive(Debug, Clone, Default)]
+struct Period {
+    began: Option<Duration>,
+    /// Value × seconds, or the sum of a count.
+    amount: f64,
+    seconds: f64,
+    largest: f64,
+    smallest: Option<f64>,
+    waits: Waits,
+}
+
+impl Datapoints {
+    /// Keeps as many as the rule looks at.
+    pub(super) fn new(rule: &StepRule) -> Self {
+        Self {
+            values: VecDeque::new(),
+            kept: rule.datapoints.max(1) as usize,
+            period: Period::default(),
+        }
+    }
+
+    /// Takes in what happened; whether a period ended with it.
+    pub(super) fn record(&mut self, rule: &StepRule, view: View<'_>) -> bool {
+        let began = *self.period.began.get_or_insert(view.now);
+        self.period.take(&rule.metric, view);
+        if view.now.saturating_sub(began) < rule.period {
+            return false;
+        }
+        if self.values.len() == self.kept {
+            self.values.pop_front();
+        }
+        self.values
+            .push_back(self.period.value(&rule.metric, rule.statistic));
+        let mut waits = self.period.waits;
+        waits.restart();
+        self.period = Period {
+            began: Some(view.now),
+            waits,
+            ..Period::default()
+        };
+        true
+    }
+
+    /// All values that the rule looks at, oldest first; `None` while there are too few.
+    pub(super) fn values(&self) -> Option<impl Iterator<Item = f64>> {
+        (self.values.len() == self.kept).then(|| self.values.iter().copied())
+    }
+
+    /// The newest value.
+    pub(super) fn newest(&self) -> Option<f64> {
+        self.values.back().copied()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+        self.period = Period::default();
+    }
+}
+
+impl Period {
+    fn take(&mut self, metric: &Metric, view: View<'_>) {
+        let (seen, load) = (view.seen, &view.seen.load);
+        let over = load.over.as_secs_f64();
+        // Those that serve now, as everybody else counts them; with none the whole load is on one.
+        let workers = f64::from(seen.ready.max(1));
+        let current = f64::from(seen.current);
+        let (now, amount) = match metric {
+            Metric::ConcurrencyPerWorker => (current / workers, load.request_seconds / workers),
+            Metric::RequestsPerSecond => (load.arrival_rate, load.arrivals as f64),
+            Metric::RequestsPerSecondPerWorker => {
+                (load.arrival_rate / workers, load.arrivals as f64 / workers)
+            }
+            Metric::RequestsPerMinutePerWorker => (
+                60.0 * load.arrival_rate / workers,
+                60.0 * load.arrivals as f64 / workers,
+            ),
+            Metric::Queued => (f64::from(seen.queued), f64::from(seen.queued) * over),
+            Metric::NoCapacityRequests => (0.0, load.no_capacity as f64),
+            Metric::QueueWaitP95 => {
+                self.waits.record(seen);
+                (0.0, 0.0)
+            }
+        };
+        self.amount += amount;
+        self.seconds += over;
+        self.largest = self.largest.max(now);
+        self.smallest = Some(self.smallest.map_or(now, |smallest| smallest.min(now)));
+    }
+
+    fn value(&self, metric: &Metric, statistic: Statistic) -> f64 {
+        if *metric == Metric::QueueWaitP95 {
+            return self.waits.p95();
+        }
+        match statistic {
+            Statistic::Average if self.seconds > 0.0 => self.amount / self.seconds,
+            Statistic::Average => 0.0,
+            Statistic::Maximum => self.largest,
+            Statistic::Minimum => self.smallest.unwrap_or(0.0),
+            Statistic::Sum => self.amount,
+        }
+    }
+}
