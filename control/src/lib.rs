@@ -20,7 +20,8 @@
 //!    says in its reports which generation it obeys. That closes the circle: a drained worker is
 //!    stopped only when every gateway obeys the generation that drains it and has nothing in
 //!    flight on it, so no request falls between. The shares of traffic go out with it: those of
-//!    the file, or those that an operator set ([`weights`]).
+//!    the file, those that an operator set ([`weights`]), or those that a canary has earned
+//!    ([`rollout`]).
 //! 7. **Remember.** [`store`] keeps the journal of decisions with their inputs, the desired counts
 //!    (the pace must not forget them), and the workers that run: the next run of control takes
 //!    them over. [`status`] and [`api`] show it all.
@@ -45,6 +46,7 @@ mod clock;
 pub mod driver;
 pub mod probe;
 mod reconcile;
+pub mod rollout;
 pub mod weights;
 
 pub mod store;
