@@ -14,6 +14,7 @@ mod happen;
 mod journal;
 mod publish;
 mod revision;
+mod rollouts;
 mod status;
 mod traffic;
 mod worker;
@@ -35,11 +36,15 @@ use tokio::{
 
 pub(crate) use self::adopt::Ends;
 pub use self::executor::Drivers;
-pub(crate) use self::traffic::{TrafficAsk, TrafficReply, TrafficRequest};
 use self::{
     deployment::{DeploymentState, Key, Turn},
     executor::{Executor, Fact},
+    rollouts::Rolling,
     traffic::Traffic,
+};
+pub(crate) use self::{
+    rollouts::RolloutAsk,
+    traffic::{TrafficAsk, TrafficReply, TrafficRequest},
 };
 use crate::{
     clock::Clock,
@@ -92,6 +97,8 @@ struct ServiceState {
     saved: Traffic,
     /// Whether the file's weights differ from those that an override was made over.
     file_changed: bool,
+    /// The deployment whose share is being raised step by step.
+    rolling: Option<Rolling>,
     published: Option<Arc<ServiceFleet>>,
 }
 
@@ -229,6 +236,7 @@ impl Reconciler {
         for key in keys {
             self.turn(&key, now);
         }
+        self.turn_rollouts(now);
         self.save_all_traffic();
         self.forget_removed();
     }

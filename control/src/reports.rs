@@ -5,9 +5,11 @@
 //! (`gateways`), what they say about a deployment is kept with the deployment (`tracker`).
 
 mod gateways;
+mod outcomes;
 mod tracker;
 
 pub use self::{
     gateways::{Base, Gateways},
+    outcomes::OutcomeSums,
     tracker::{Measured, Tracker},
 };

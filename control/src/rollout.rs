@@ -34,7 +34,7 @@
 //! rule, is not taken either: the rollout holds until more requests have cleared the doubt.
 
 pub mod errors;
-mod evidence;
+pub(crate) mod evidence;
 mod exact;
 mod hold;
 pub mod latency;

@@ -8,7 +8,7 @@ use std::{
 use penstock_config::Config;
 use serde::{Deserialize, Serialize};
 
-pub use self::traffic::{ByHandStatus, DeploymentWeight, WeightsStatus};
+pub use self::traffic::{ByHandStatus, DeploymentWeight, RolloutStatus, WeightsStatus};
 use crate::store::JournalEntry;
 
 mod traffic;
@@ -77,6 +77,8 @@ pub struct DeploymentStatus {
     pub weight: u32,
     /// What the file says about it.
     pub file_weight: u32,
+    /// How far its rollout has come, if it has one.
+    pub rollout: Option<RolloutStatus>,
     /// Whether it is no longer configured and only finishes what it has.
     pub removed: bool,
     /// `cold`, `starting`, `warm`, `failed` or `paused`.

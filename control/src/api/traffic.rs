@@ -13,7 +13,11 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Problem, Shared};
-use crate::{reconcile::TrafficAsk, status::WeightsStatus, weights::WeightMap};
+use crate::{
+    reconcile::{RolloutAsk, TrafficAsk},
+    status::WeightsStatus,
+    weights::WeightMap,
+};
 
 /// Longest name of a person, and longest reason, in bytes.
 const WORDS_MAX: usize = 500;
@@ -24,6 +28,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/v1/services/{service}/weights", weights)
         .route("/api/v1/services/{service}/promote", post(promote))
         .route("/api/v1/services/{service}/rollback", post(roll_back))
+        .route("/api/v1/services/{service}/rollout", post(rollout))
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,6 +45,23 @@ struct Promote {
     deployment: String,
     by: Option<String>,
     reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AboutRollout {
+    action: RolloutAction,
+    deployment: Option<String>,
+    by: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RolloutAction {
+    Pause,
+    Resume,
+    Restart,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +107,20 @@ async fn roll_back(
     OptionalBody(body): OptionalBody<Bare>,
 ) -> Answer {
     ask(&shared, service, TrafficAsk::RollBack, body.by, body.reason).await
+}
+
+async fn rollout(
+    State(shared): State<Shared>,
+    Path(service): Path<String>,
+    Body(body): Body<AboutRollout>,
+) -> Answer {
+    let of = body.deployment;
+    let wanted = TrafficAsk::Rollout(match body.action {
+        RolloutAction::Pause => RolloutAsk::Pause { of },
+        RolloutAction::Resume => RolloutAsk::Resume { of },
+        RolloutAction::Restart => RolloutAsk::Restart { of },
+    });
+    ask(&shared, service, wanted, body.by, body.reason).await
 }
 
 type Answer = Result<Json<WeightsStatus>, Problem>;

@@ -57,6 +57,7 @@ impl Reconciler {
                 traffic: Traffic::default(),
                 saved: Traffic::default(),
                 file_changed: false,
+                rolling: None,
                 published: None,
             });
         service.spec = Arc::clone(spec);

@@ -1,9 +1,9 @@
 //! One deployment: its settings, workers and memory, and one turn of observe → decide → plan.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use penstock_config::{
-    Deployment, DeploymentName, ServiceName,
+    Deployment, DeploymentName, Scaling, ServiceName,
     fleet::{DeploymentFleet, Phase},
 };
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     metrics::DeploymentMetrics,
     plan::{Failed, Plan, Situation, StartRecord, WorkerFacts, plan},
-    reports::{Gateways, Measured, Tracker},
+    reports::{Gateways, Measured, OutcomeSums, Tracker},
     scale::{Decision, Observation, Reason, ScaleState, decide},
 };
 
@@ -37,6 +37,10 @@ pub(super) struct DeploymentState {
     pub(super) scale: ScaleState,
     pub(super) starts: StartRecord,
     pub(super) tracker: Tracker,
+    /// How well it answered; only while somebody asks, that is during a rollout of its service.
+    pub(super) outcomes: Option<Box<OutcomeSums>>,
+    /// Workers that a rollout asks for, whatever the load.
+    pub(super) workers_min: u32,
     pub(super) workers: Vec<Worker>,
     pub(super) measured: Measured,
     pub(super) decision: Decision,
@@ -69,6 +73,8 @@ impl DeploymentState {
             scale,
             starts: StartRecord::default(),
             tracker: Tracker::default(),
+            outcomes: None,
+            workers_min: 0,
             workers: Vec::new(),
             measured: Measured::default(),
             decision: Decision::fixed(desired, desired, Reason::Asleep),
@@ -154,7 +160,8 @@ impl DeploymentState {
             hold: turn.gateways.hold(turn.now),
             start_failed: self.failed(turn.now).is_some(),
         };
-        decide(&self.spec.scaling, &seen, &mut self.scale, turn.now)
+        let scaling = with_min(&self.spec.scaling, self.workers_min);
+        decide(&scaling, &seen, &mut self.scale, turn.now)
     }
 
     /// Why no request can hope for a worker, if so: starting failed for good, none is ready, and
@@ -261,6 +268,18 @@ impl DeploymentState {
             .find(|address| !is_taken(address))
             .map(Arc::from)
     }
+}
+
+/// The settings with a higher `min`, where a rollout asks for workers.
+fn with_min(scaling: &Scaling, workers: u32) -> Cow<'_, Scaling> {
+    let min = workers.min(scaling.max);
+    if min <= scaling.min {
+        return Cow::Borrowed(scaling);
+    }
+    Cow::Owned(Scaling {
+        min,
+        ..scaling.clone()
+    })
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {

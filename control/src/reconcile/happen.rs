@@ -32,6 +32,9 @@ impl Reconciler {
             note_answers(deployment, report.gateway, load);
             let tracker = &mut deployment.tracker;
             tracker.take(report.gateway, report.sequence, load, base, now);
+            if let Some(outcomes) = &mut deployment.outcomes {
+                outcomes.take(report.gateway, &load.outcomes, base);
+            }
             if cannot_wait(deployment, load) {
                 self.touched.insert(deployment.key.clone());
             }

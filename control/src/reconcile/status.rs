@@ -35,7 +35,10 @@ fn describe_service(service: &ServiceState, now: Duration) -> ServiceStatus {
         deployments: service
             .deployments
             .values()
-            .map(|d| describe_deployment(d, now))
+            .map(|deployment| DeploymentStatus {
+                rollout: service.describe_rollout(&deployment.spec.name),
+                ..describe_deployment(deployment, now)
+            })
             .collect(),
     }
 }
@@ -60,6 +63,7 @@ fn describe_deployment(deployment: &DeploymentState, now: Duration) -> Deploymen
         host: deployment.spec.host.clone(),
         weight: deployment.weight,
         file_weight: deployment.spec.weight,
+        rollout: None,
         removed: deployment.removed,
         phase: phase.into(),
         phase_reason,

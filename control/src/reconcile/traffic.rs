@@ -6,7 +6,10 @@ use penstock_config::ServiceName;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{Reconciler, ServiceState};
+use super::{
+    Reconciler, ServiceState,
+    rollouts::{RolloutAsk, RolloutMemory},
+};
 use crate::{
     status::{ByHandStatus, DeploymentWeight, WeightsStatus},
     store::TrafficRow,
@@ -37,6 +40,8 @@ pub(crate) enum TrafficAsk {
     Promote(String),
     /// What was before the last change.
     RollBack,
+    /// Something about the rollout.
+    Rollout(RolloutAsk),
 }
 
 /// Where whoever asked waits.
@@ -47,6 +52,7 @@ pub(crate) type TrafficReply = oneshot::Sender<Result<WeightsStatus, Refused>>;
 #[serde(default)]
 pub(super) struct Traffic {
     pub(super) weights: Weights,
+    pub(super) rollout: Option<RolloutMemory>,
 }
 
 impl Reconciler {
@@ -96,6 +102,8 @@ impl Reconciler {
                 self.stale.insert(name.clone());
             }
             self.note_service(&name, "weights", &text, now);
+            // A rollout may have something to say to it.
+            self.next_tick = now;
         }
         let status = self.services[&name].describe_weights();
         Ok((name, status))
@@ -135,6 +143,7 @@ impl Reconciler {
                 Ok(traffic) => {
                     service.traffic = traffic.clone();
                     service.saved = traffic;
+                    service.resume_rollout();
                     let name = service.spec.name.clone();
                     self.follow_traffic(&name);
                 }
@@ -198,6 +207,7 @@ impl Reconciler {
         let Some(service) = self.services.get_mut(name) else {
             return;
         };
+        service.rolling = None;
         if std::mem::take(&mut service.traffic) != Traffic::default() {
             let text = "the weights set by hand are forgotten with the service";
             self.note_service(name, "weights", text, now);
@@ -211,6 +221,8 @@ impl ServiceState {
     fn obey(&mut self, ask: TrafficAsk, change: &Change) -> Result<Option<String>, Refused> {
         let before = self.traffic.clone();
         let in_force = self.in_force();
+        let rolling = self.rolling.as_ref();
+        let has_share = rolling.is_some_and(|rolling| rolling.run.memory.share() > 0);
         let weights = &mut self.traffic.weights;
         let done = match ask {
             TrafficAsk::Show => return Ok(None),
@@ -226,12 +238,17 @@ impl ServiceState {
                 weights.promote(&self.spec, &deployment, change.clone())?;
                 format!("{deployment} promoted")
             }
+            TrafficAsk::RollBack if has_share && weights.by_hand().is_none() => {
+                self.take_rollout_back(change)
+            }
+            TrafficAsk::Rollout(ask) => self.obey_about_rollout(ask, change)?,
             TrafficAsk::RollBack => {
                 weights.roll_back(&self.spec, change.clone())?;
                 "weights rolled back".to_owned()
             }
         };
         self.file_changed = false;
+        self.remember_rollout();
         Ok((self.traffic != before).then_some(done))
     }
 
@@ -246,10 +263,17 @@ impl ServiceState {
     /// Brings the weights in force up to date; whether any is another one.
     pub(super) fn reweigh(&mut self) -> bool {
         let by_hand = self.traffic.weights.by_hand();
+        let earned = match (by_hand, &self.rolling) {
+            (None, Some(rolling)) => rolling.weights(&self.spec),
+            _ => WeightMap::new(),
+        };
         let mut changed = false;
         for (name, deployment) in &mut self.deployments {
-            let weight =
-                by_hand.map_or(deployment.spec.weight, |by_hand| by_hand.of(name.as_str()));
+            let weight = match (by_hand, earned.get(name.as_str())) {
+                (Some(by_hand), _) => by_hand.of(name.as_str()),
+                (None, Some(earned)) => *earned,
+                (None, None) => deployment.spec.weight,
+            };
             if deployment.weight != weight {
                 deployment.weight = weight;
                 changed = true;
@@ -280,9 +304,14 @@ impl ServiceState {
                     weight: deployment.weight,
                     file_weight: deployment.spec.weight,
                     takes_traffic: deployment.spec.takes_traffic,
+                    rollout: self.describe_rollout(&deployment.spec.name),
                 })
                 .collect(),
-            can_roll_back: self.traffic.weights.can_roll_back(),
+            can_roll_back: self.traffic.weights.can_roll_back()
+                || self
+                    .rolling
+                    .as_ref()
+                    .is_some_and(|rolling| rolling.run.memory.share() > 0),
         }
     }
 }
@@ -295,7 +324,7 @@ fn listed(weights: &WeightMap) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn by_whom(change: &Change) -> String {
+pub(super) fn by_whom(change: &Change) -> String {
     let mut text = String::new();
     if let Some(by) = &change.by {
         text += &format!(", by {by}");

@@ -1,5 +1,7 @@
 //! What speaks for and against a canary.
 
+use std::fmt;
+
 use penstock_config::fleet::{LatencyHistogram, Outcomes};
 
 /// How well a canary and its siblings answered over the same time.
@@ -18,6 +20,17 @@ impl Evidence {
             canary: since(&self.canary, &base.canary),
             siblings: since(&self.siblings, &base.siblings),
         }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { canary, siblings } = self;
+        write!(
+            f,
+            "{} requests succeeded and {} failed, of the siblings {} and {}",
+            canary.succeeded, canary.failed, siblings.succeeded, siblings.failed
+        )
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Run {
     /// Follows the step. Begins anew with every step, and when control starts.
     watch: Option<Watch>,
     hold: Option<Hold>,
+    /// What spoke for and against it when it was last judged.
+    seen: Option<String>,
     /// Workers that the canary must have, whatever its load.
     workers_min: u32,
 }
@@ -119,8 +121,14 @@ impl Run {
             memory,
             watch: None,
             hold: None,
+            seen: None,
             workers_min: 0,
         }
+    }
+
+    /// What the step was last judged by, in words.
+    pub fn seen(&self) -> Option<&str> {
+        self.seen.as_deref()
     }
 
     /// Why it stays where it is.
@@ -197,6 +205,7 @@ impl Run {
         if siblings.succeeded + siblings.failed < u64::from(rollout.min_requests) {
             evidence::add(&mut seen.siblings, &watch.siblings_before);
         }
+        self.seen = Some(seen.to_string());
         let elapsed = now.saturating_sub(watch.began);
         match judge(rollout, &seen, elapsed, &mut watch.looks) {
             Verdict::RollBack(why) => Ok(self.roll_back(why)),

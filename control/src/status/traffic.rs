@@ -1,5 +1,7 @@
 //! How a service's traffic is shared, and who says so.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// The weights of one service.
@@ -39,4 +41,25 @@ pub struct DeploymentWeight {
     pub file_weight: u32,
     /// Whether the split sends requests here at all.
     pub takes_traffic: bool,
+    /// How far its rollout has come, if it has one.
+    pub rollout: Option<RolloutStatus>,
+}
+
+/// A canary that watches itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutStatus {
+    /// `running`, `paused`, `done` or `rolled_back`.
+    pub state: Cow<'static, str>,
+    /// Since when: milliseconds since 1970.
+    pub since_ms: u64,
+    /// Share of the traffic that it has earned, in percent.
+    pub share: u32,
+    /// Shares that it goes through, in percent.
+    pub steps: Vec<u32>,
+    /// How many of them have been taken.
+    pub taken: usize,
+    /// Why it stays where it is, or why it was taken back.
+    pub why: Option<String>,
+    /// What the step was last judged by.
+    pub seen: Option<String>,
 }
