@@ -8,6 +8,7 @@ mod output;
 mod promote;
 mod reload;
 mod rollback;
+mod rollout;
 mod run;
 mod signals;
 mod status;
@@ -44,6 +45,7 @@ enum Command {
     Weights(weights::WeightsArgs),
     Promote(promote::PromoteArgs),
     Rollback(rollback::RollbackArgs),
+    Rollout(rollout::RolloutArgs),
     Worker(worker::WorkerArgs),
 }
 
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Weights(args) => weights::run(&args),
         Command::Promote(args) => promote::run(&args),
         Command::Rollback(args) => rollback::run(&args),
+        Command::Rollout(args) => rollout::run(&args),
         Command::Worker(args) => worker::run(args),
     };
     match result {

@@ -11,7 +11,7 @@ use penstock_control::{
 };
 
 use self::rows::Rows;
-pub(crate) use self::rows::about_by_hand;
+pub(crate) use self::rows::{about_by_hand, about_rollout};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

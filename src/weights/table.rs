@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use penstock_control::status::{DeploymentWeight, WeightsStatus};
 
-use crate::status::{about_by_hand, printable};
+use crate::status::{about_by_hand, about_rollout, printable};
 
 const DIM: Style = Style::new().dimmed();
 const CHANGING: Style = AnsiColor::Yellow.on_default();
@@ -31,8 +31,12 @@ pub(super) fn weights(status: &WeightsStatus) -> String {
         cells.max().unwrap_or(0)
     });
     text += &format!("{DIM}{}{DIM:#}\n", line(&heads, &widths));
-    for row in &rows {
+    for (row, deployment) in rows.iter().zip(&status.deployments) {
         text += &(line(row, &widths) + "\n");
+        if let Some(rollout) = &deployment.rollout {
+            let (about, style) = about_rollout(rollout);
+            text += &format!("  {style}{}{style:#}\n", printable(&about));
+        }
     }
     text
 }
@@ -69,7 +73,7 @@ fn line(cells: &[String; 4], widths: &[usize; 4]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use penstock_control::status::ByHandStatus;
+    use penstock_control::status::{ByHandStatus, RolloutStatus};
 
     use super::*;
 
@@ -79,6 +83,7 @@ mod tests {
             weight,
             file_weight: 50,
             takes_traffic,
+            rollout: None,
         }
     }
 
@@ -108,6 +113,35 @@ mod tests {
              canary           1  33.33 %    50\n\
              shadow           7     none    50\n\
              stable           2  66.67 %    50\n"
+        );
+    }
+
+    #[test]
+    fn a_rollout_says_how_far_it_is_and_why_not_further() {
+        let rollout = RolloutStatus {
+            state: "running".into(),
+            since_ms: 0,
+            share: 5,
+            steps: vec![1, 5, 25],
+            taken: 2,
+            why: Some("the interval is not over".to_owned()),
+            seen: None,
+        };
+        let mut canary = deployment("canary", 1, true);
+        canary.rollout = Some(rollout);
+        let status = WeightsStatus {
+            service: "chat".to_owned(),
+            by_hand: None,
+            deployments: vec![canary, deployment("stable", 19, true)],
+            can_roll_back: true,
+        };
+        let text = anstream::adapter::strip_str(&weights(&status)).to_string();
+        assert_eq!(
+            text,
+            "DEPLOYMENT  WEIGHT  SHARE  FILE\n\
+             canary           1    5 %    50\n  \
+             rollout: running, 5 % (step 2 of 3) since 1970-01-01T00:00:00Z: the interval is not over\n\
+             stable          19   95 %    50\n"
         );
     }
 }

@@ -128,6 +128,10 @@ fn write_config(dir: &Path, display_name: &str) {
         process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
         probes.ready = {{ http = "/health" }}
         scaling = {{ min = 0 }}
+        [services.chat.deployments.canary]
+        static = {{ addresses = ["127.0.0.1:1"] }}
+        probes.ready = {{ http = "/health" }}
+        rollout = {{}}
         "#
     );
     let draft = dir.join("draft");

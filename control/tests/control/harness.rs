@@ -1,6 +1,6 @@
 //! A control service with fake workers, and a gateway made of a few numbers.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use penstock_config::{
     Config, DeploymentName, ServiceName,
@@ -26,6 +26,8 @@ pub(crate) struct Harness {
     sequence: u64,
     /// Whoever is queued in a report has just come.
     arrivals: u64,
+    /// What has been reported of every deployment.
+    outcomes: BTreeMap<String, Outcomes>,
     began: tokio::time::Instant,
 }
 
@@ -98,6 +100,7 @@ impl Harness {
             reports,
             sequence: 0,
             arrivals: 0,
+            outcomes: BTreeMap::new(),
             began,
         })
     }
@@ -128,6 +131,39 @@ impl Harness {
         if tokio::time::timeout(PATIENCE, found).await.is_err() {
             panic!("not {wanted:?}: {:#?}", self.control.status().await);
         }
+    }
+
+    pub(crate) fn weights_are(&self, wanted: &[(&str, u32)]) -> bool {
+        weights(&self.fleet.borrow()) == wanted
+    }
+
+    /// A gateway that obeys the newest snapshot reports that deployments of `chat` have answered
+    /// so much more.
+    pub(crate) async fn report_outcomes(&mut self, news: &[(&str, &Outcomes)]) {
+        self.sequence += 1;
+        let chat: ServiceName = "chat".try_into().expect("a name");
+        let mut deployments = Vec::new();
+        for (name, more) in news {
+            let sum = self.outcomes.entry((*name).to_owned()).or_default();
+            sum.succeeded += more.succeeded;
+            sum.failed += more.failed;
+            let counts = sum.first_byte.counts.iter_mut();
+            counts
+                .zip(more.first_byte.counts)
+                .for_each(|(count, more)| *count += more);
+            deployments.push(DeploymentLoad {
+                outcomes: sum.clone(),
+                ..idle(&chat, &(*name).try_into().expect("a name"))
+            });
+        }
+        let report = LoadReport {
+            gateway: 1,
+            sequence: self.sequence,
+            generation: self.generation(),
+            at: self.began.elapsed(),
+            deployments,
+        };
+        self.reports.send(report).await.expect("control listens");
     }
 
     /// Waits until so many services are published.

@@ -8,4 +8,5 @@ mod lifecycle;
 mod many;
 mod reload;
 mod restart;
+mod rollout;
 mod weights;

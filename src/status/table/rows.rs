@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anstyle::Style;
-use penstock_control::status::{ByHandStatus, DeploymentStatus, ServiceStatus, WorkerStatus};
+use penstock_control::status::{
+    ByHandStatus, DeploymentStatus, RolloutStatus, ServiceStatus, WorkerStatus,
+};
 
 use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
 
@@ -84,6 +86,10 @@ impl Rows {
         }
         if let Some(reason) = &deployment.no_room {
             self.note(reason, BAD);
+        }
+        if let Some(rollout) = &deployment.rollout {
+            let (text, style) = about_rollout(rollout);
+            self.note(&text, style);
         }
         self.note(&deployment.reason_text, DIM);
         if detailed {
@@ -232,6 +238,37 @@ pub(crate) fn about_by_hand(service: &str, by_hand: &ByHandStatus) -> String {
         text += ", whose weights have changed since";
     }
     text + &format!(" (penstock weights {service} --reset)")
+}
+
+/// How far a rollout has come, and why not further.
+pub(crate) fn about_rollout(rollout: &RolloutStatus) -> (String, Style) {
+    let RolloutStatus {
+        state,
+        since_ms,
+        share,
+        steps,
+        taken,
+        why,
+        seen,
+    } = rollout;
+    let since = at(*since_ms);
+    let all = steps.len();
+    let (mut text, style) = match &**state {
+        "rolled_back" => (format!("rollout: rolled back to 0 % at {since}"), BAD),
+        "done" => (format!("rollout: done, {share} % since {since}"), GOOD),
+        state => {
+            let step = format!("step {taken} of {all}");
+            let text = format!("rollout: {state}, {share} % ({step}) since {since}");
+            (text, CHANGING)
+        }
+    };
+    if let Some(why) = why {
+        text += &format!(": {why}");
+    }
+    if let Some(seen) = seen.as_ref().filter(|_| **state != *"done") {
+        text += &format!("; in this step {seen}");
+    }
+    (text, style)
 }
 
 fn style_of(state: &str) -> Style {
