@@ -138,6 +138,12 @@ impl<T> Line<T> {
         waiters.into_values().map(|waiter| waiter.what)
     }
 
+    /// When the one that joined first of all came.
+    pub fn first_arrival(&self) -> Option<Duration> {
+        let (_, waiter) = self.waiters.first_key_value()?;
+        Some(waiter.turn.arrived)
+    }
+
     /// Requests waiting.
     pub fn len(&self) -> usize {
         self.waiters.len()

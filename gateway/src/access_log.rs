@@ -36,6 +36,8 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) deployment: Option<&'a str>,
     /// Name of the API key that let it in.
     pub(crate) api_key: Option<&'a str>,
+    /// Its class in the queue.
+    pub(crate) class: Option<&'a str>,
     /// Slot of the last worker that had it.
     pub(crate) worker: Option<u32>,
     /// Status of the answer.

@@ -87,6 +87,7 @@ async fn wait(
 ) -> Result<Lease, Failure> {
     let clock = exchange.clock();
     let begun = clock.now();
+    let in_class = exchange.class.as_ref().map(|class| class.waits());
     let max_wait = service.spec.queue.max_wait;
     // What it waited before a worker failed it counts as well.
     let left = max_wait.saturating_sub(exchange.queue_wait.unwrap_or_default());
@@ -109,6 +110,9 @@ async fn wait(
     exchange.queue_wait = Some(exchange.queue_wait.unwrap_or_default() + waited);
     if grant.is_ok() {
         deployment.wait.record(waited);
+    }
+    if let Some(in_class) = in_class {
+        in_class.waited(waited);
     }
     grant.map_err(Failure::Refused)
 }

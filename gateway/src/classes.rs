@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use penstock_config::{Queue, Service};
+use penstock_config::Service;
 
-use crate::request_key::RequestHead;
+use crate::{
+    metrics::{ClassMetrics, Page, WaitsInClass},
+    request_key::RequestHead,
+};
 
 /// The classes of one service, by name.
 pub(crate) struct Classes(Box<[Arc<Class>]>);
@@ -15,18 +18,24 @@ pub(crate) struct Class {
     pub(crate) name: Box<str>,
     /// How much later than it came a request of it counts.
     pub(crate) delay: Duration,
+    metrics: Arc<ClassMetrics>,
 }
 
 impl Classes {
-    /// The classes that the file names.
-    pub(crate) fn new(queue: &Queue) -> Self {
+    /// The classes of a service; counts go on from where `previous` was.
+    pub(crate) fn new(service: &Service, previous: Option<&Self>) -> Self {
         let class = |(name, delay): (&String, &Duration)| {
+            let known = previous.and_then(|previous| previous.find(name.as_bytes()));
             Arc::new(Class {
                 name: name.as_str().into(),
                 delay: *delay,
+                metrics: known.map_or_else(
+                    || Arc::new(ClassMetrics::new(&service.name, name)),
+                    |known| Arc::clone(&known.metrics),
+                ),
             })
         };
-        Self(queue.classes.iter().map(class).collect())
+        Self(service.queue.classes.iter().map(class).collect())
     }
 
     /// The class of a request to `service`: that of its API key, or the one that the header names. An
@@ -44,9 +53,27 @@ impl Classes {
             head.headers(name).next()
         };
         let name = of_key.map(str::as_bytes).or_else(of_header)?;
+        self.find(name).map(Arc::clone)
+    }
+
+    /// Adds what is counted of them to the metrics page.
+    pub(crate) fn write_metrics(&self, page: &mut Page) {
+        self.0
+            .iter()
+            .for_each(|class| page.add_class(&class.metrics));
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&Arc<Class>> {
         let found = self
             .0
             .binary_search_by(|class| class.name.as_bytes().cmp(name));
-        Some(Arc::clone(&self.0[found.ok()?]))
+        Some(&self.0[found.ok()?])
+    }
+}
+
+impl Class {
+    /// Counts a request of it that begins to wait.
+    pub(crate) fn waits(&self) -> WaitsInClass {
+        self.metrics.waits()
     }
 }

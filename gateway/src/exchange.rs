@@ -336,6 +336,7 @@ impl Exchange {
                 .map(ServiceName::as_str),
             deployment: deployment.map(|deployment| deployment.name.as_str()),
             api_key: self.api_key.as_deref().map(|key| &*key.name),
+            class: self.class.as_deref().map(|class| &*class.name),
             worker: self.worker_slot,
             status: self.status,
             reason: self.reason.map(Reason::slug),

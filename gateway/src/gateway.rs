@@ -123,6 +123,7 @@ impl Gateway {
             page.add_unrouted(&shared.unrouted);
             for service in shared.table.load().services() {
                 page.add_unrouted(&service.turned_away);
+                service.classes.write_metrics(&mut page);
                 service
                     .shares()
                     .for_each(|(deployment, weight)| deployment.write_metrics(&mut page, weight));

@@ -7,6 +7,7 @@
 //! shares no cache line. A page written from what exists also forgets workers and services that are
 //! gone, which the exporter cannot.
 
+mod class;
 mod codes;
 mod histogram;
 mod page;
@@ -26,6 +27,7 @@ use crate::{reason::Reason, shards::Shards};
 use codes::CodeCounters;
 use histogram::Histogram;
 
+pub(crate) use class::{ClassMetrics, WaitsInClass};
 pub(crate) use page::Page;
 
 /// What one request comes to in the metrics.

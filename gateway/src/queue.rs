@@ -10,9 +10,12 @@
 //! gates, and asked anew under the lock after these have changed. So nobody goes on waiting for a
 //! worker that went a moment earlier.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -86,6 +89,12 @@ impl Queue {
             grant,
             _place: place,
         }
+    }
+
+    /// How long the one has waited by `now` that joined first.
+    pub(crate) fn longest_wait(&self, now: Duration) -> Option<Duration> {
+        let arrived = self.line.lock().first_arrival()?;
+        Some(now.saturating_sub(arrived))
     }
 
     /// Asks anew whose places everybody may have.

@@ -94,7 +94,7 @@ impl ServiceState {
                 || Arc::new(DeploymentMetrics::turned_away(&spec.name)),
                 |previous| Arc::clone(&previous.turned_away),
             ),
-            classes: Classes::new(&spec.queue),
+            classes: Classes::new(spec, previous.map(|previous| &previous.classes)),
             spec: Arc::clone(spec),
             deployments,
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),

@@ -26,8 +26,8 @@ fn send(client: &Client, path: &str, header: (&'static str, &str)) -> JoinHandle
     })
 }
 
-/// A worker for one request at a time that holds `/held` and is busy with it.
-async fn busy(settings: &str) -> (FakeWorker, Penstock, JoinHandle<Reply>) {
+/// A worker for one request at a time that holds `/held`.
+async fn one_worker(settings: &str) -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
     worker.on("/held", Behaviour::Hold);
     let penstock = Penstock::start(&format!(
@@ -42,6 +42,12 @@ async fn busy(settings: &str) -> (FakeWorker, Penstock, JoinHandle<Reply>) {
     ))
     .await;
     penstock.until_known("chat", 1).await;
+    (worker, penstock)
+}
+
+/// One that is busy with `/held`.
+async fn busy(settings: &str) -> (FakeWorker, Penstock, JoinHandle<Reply>) {
+    let (worker, penstock) = one_worker(settings).await;
     let held = send(&penstock.client("chat"), "/held", ("x-user", "nobody"));
     worker.until("the first", |seen| seen.current == 1).await;
     (worker, penstock, held)
@@ -87,11 +93,58 @@ async fn an_interactive_request_overtakes_batch_work() {
         ("/unknown", "bulk"),
     ];
     let waiting = line_up(&penstock, "x-class", &requests).await;
+    let metrics = penstock.metrics().await;
+    let queued = |class| metrics.sum("penstock_class_queued", &[("class", class)]);
+    assert_eq!((queued("batch"), queued("interactive")), (2.0, 1.0));
     assert_eq!(
         order(&worker, held, waiting).await,
         ["/interactive", "/unknown", "/batch/1", "/batch/2"]
     );
     penstock.until_load("chat", 0, 0).await;
+    let metrics = penstock.metrics().await;
+    let sum = |name, class| metrics.sum(name, &[("class", class)]);
+    assert_eq!(sum("penstock_class_queued", "batch"), 0.0);
+    assert_eq!(sum("penstock_class_queue_wait_seconds_count", "batch"), 2.0);
+}
+
+#[tokio::test]
+async fn the_class_of_an_api_key_wins_over_the_header() {
+    // The SHA-256 of `key-of-batch` and of `key-of-anyone`.
+    let settings = format!(
+        r#"
+        {CLASSES}
+        [services.chat.api_keys.nightly]
+        sha256 = "58083815d4a7309041a07e7a06a4ff2ea841636c60c9e9605d9eb37582bb9269"
+        class = "batch"
+        [services.chat.api_keys.anyone]
+        sha256 = "a295ff5afac4b2988c028c13a2c2fd1b1f188ea46f056fbe4c9e8cbb99565e7e"
+        "#
+    );
+    let (worker, penstock) = one_worker(&settings).await;
+    let client = penstock.client("chat");
+    let with = |path: &'static str, key: &'static str, class: &'static str| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let headers = [("x-api-key", key), ("x-class", class)];
+            let exchange = client.send_with(Method::GET, path, &headers, empty());
+            exchange.await.whole().await
+        })
+    };
+    let held = with("/held", "key-of-anyone", "");
+    worker.until("the first", |seen| seen.current == 1).await;
+    let mut waiting = Vec::new();
+    for (path, key, class) in [
+        ("/nightly", "key-of-batch", "interactive"),
+        ("/batch", "key-of-anyone", "batch"),
+        ("/interactive", "key-of-anyone", "interactive"),
+    ] {
+        waiting.push(with(path, key, class));
+        penstock.until_load("chat", 1, waiting.len()).await;
+    }
+    assert_eq!(
+        order(&worker, held, waiting).await,
+        ["/interactive", "/nightly", "/batch"]
+    );
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ fn a_class_with_a_delay_is_overtaken_for_that_long_and_no_longer() {
         ..at(second)
     };
     line.join(batch(0), Home::Anywhere, "batch at 0");
+    assert_eq!(line.first_arrival(), Some(Duration::ZERO));
     line.join(at(29), Home::Anywhere, "interactive at 29");
     line.join(batch(1), Home::Anywhere, "batch at 1");
     line.join(at(31), Home::Anywhere, "interactive at 31");

@@ -26,6 +26,7 @@ pub(super) fn json(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         service: record.service,
         deployment: record.deployment,
         api_key: record.api_key,
+        class: record.class,
         worker: record.worker,
         status: record.status,
         reason: record.reason,
@@ -55,7 +56,7 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         "{time} {client} {method} {host} {path} {protocol} {status} {service}/{deployment}/{worker} \
          reason={reason} in={bytes_in} out={bytes_out} wait={wait} connect={connect} \
          first_byte={first_byte} total={total} retries={retries} \
-         key={key} id={id}",
+         key={key} class={class} id={id}",
         time = humantime::format_rfc3339_millis(now),
         client = record.client,
         method = Plain(record.method),
@@ -71,6 +72,7 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         first_byte = OrDash(record.first_byte.map(Millis)),
         total = Millis(record.duration),
         key = Plain(record.api_key.unwrap_or_default()),
+        class = Plain(record.class.unwrap_or_default()),
         id = Plain(record.request_id),
     )
     .expect(NEVER_FAILS);
@@ -88,6 +90,7 @@ struct JsonLine<'a> {
     service: Option<&'a str>,
     deployment: Option<&'a str>,
     api_key: Option<&'a str>,
+    class: Option<&'a str>,
     worker: Option<u32>,
     status: u16,
     reason: Option<&'a str>,

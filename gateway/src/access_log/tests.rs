@@ -13,6 +13,7 @@ pub(super) fn record() -> AccessRecord<'static> {
         service: Some("chat"),
         deployment: Some("stable"),
         api_key: Some("mobile-app"),
+        class: Some("batch"),
         worker: Some(2),
         status: 200,
         reason: None,

@@ -64,7 +64,8 @@ impl DeploymentState {
             return Admission::Refused(refusal);
         }
         let Some(place) = self.places.take(wanted.max_queued) else {
-            return Admission::Refused(self.view.load().queue_full(wanted.max_queued));
+            let longest = self.queue.longest_wait(wanted.now);
+            return Admission::Refused(self.view.load().queue_full(wanted.max_queued, longest));
         };
         let mut home = Home::Anywhere;
         let waiter = self.queue.join(place, turn(), wanted.wish(), |wish| {

@@ -195,6 +195,35 @@ async fn the_queue_holds_no_more_than_its_bound() {
 }
 
 #[tokio::test]
+async fn a_full_queue_tells_when_to_come_again() {
+    let fixture = Fixture::new(1);
+    let retry_after = |deployment: &Arc<DeploymentState>, now: u64| {
+        let wanted = Wanted {
+            placement: &Placement::default(),
+            tried: &[],
+            now: Duration::from_secs(now),
+            max_queued: 1,
+        };
+        match deployment.admit(wanted, Turn::default) {
+            Admission::Refused(refusal) => refusal.retry_after.unwrap().as_secs(),
+            _ => panic!("the queue is full"),
+        }
+    };
+    let busy = fixture.deployment(Phase::Warm, &READY);
+    let held = leased(admit(&busy, 1));
+    let waits = queued(admit(&busy, 1));
+    assert_eq!([retry_after(&busy, 0), retry_after(&busy, 7)], [1, 7]);
+    drop((waits, held));
+
+    let mut fleet = fixture.fleet(Phase::Starting, &[]);
+    fleet.start_estimate = Some(Duration::from_secs(30));
+    let cold = fixture.deployment(Phase::Cold, &[]);
+    cold.apply(&fleet, Policy::LeastConnections);
+    let _waits = queued(admit(&cold, 1));
+    assert_eq!([0, 10, 60].map(|now| retry_after(&cold, now)), [30, 20, 1]);
+}
+
+#[tokio::test]
 async fn a_draining_worker_gets_nothing_until_it_is_ready_again() {
     let fixture = Fixture::new(2);
     let deployment = fixture.deployment(Phase::Warm, &READY);

@@ -103,10 +103,17 @@ impl View {
         }
     }
 
-    pub(super) fn queue_full(&self, max: usize) -> Refusal {
-        /// Shown while nothing is known about how long starts take.
-        const GUESS: Duration = Duration::from_secs(1);
+    /// The refusal of a request while one has waited `longest`. A full queue takes about that long to
+    /// be served once; without workers the wait ends with a start.
+    pub(super) fn queue_full(&self, max: usize, longest: Option<Duration>) -> Refusal {
+        /// Told while nothing better is known.
+        const LEAST: Duration = Duration::from_secs(1);
+        let waited = longest.unwrap_or_default();
+        let predicted = match self.start_estimate {
+            Some(start) if !self.has_ready() => start.saturating_sub(waited),
+            _ => waited,
+        };
         let detail = format!("{max} requests are waiting already");
-        Refusal::new(Reason::QueueFull, detail).retry_after(self.start_estimate.unwrap_or(GUESS))
+        Refusal::new(Reason::QueueFull, detail).retry_after(predicted.max(LEAST))
     }
 }

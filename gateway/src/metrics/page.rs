@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Counts, DeploymentMetrics,
+    ClassMetrics, Counts, DeploymentMetrics,
     codes::{self, CODES},
     histogram::{BOUNDS, Histogram, HistogramSnapshot},
 };
@@ -27,6 +27,8 @@ pub(crate) struct Page {
     in_flight: Metric,
     queued: Metric,
     weight: Metric,
+    class_queued: Metric,
+    class_wait: Metric,
     connections: Metric,
 }
 
@@ -66,6 +68,16 @@ impl Page {
                 "gauge",
                 "Share of the service's traffic in relation to the other deployments.",
             ),
+            class_queued: Metric::new(
+                "class_queued",
+                "gauge",
+                "Requests of a class that wait for a worker now.",
+            ),
+            class_wait: Metric::new(
+                "class_queue_wait_seconds",
+                "histogram",
+                "Time in the queue of the requests of a class that were in it.",
+            ),
             connections: Metric::new("connections", "gauge", "Open connections of clients."),
         };
         writeln!(page.connections.text, "penstock_connections {connections}").expect(NEVER_FAILS);
@@ -95,6 +107,14 @@ impl Page {
         }
     }
 
+    /// Adds what is counted of a class.
+    pub(crate) fn add_class(&mut self, class: &ClassMetrics) {
+        let queued = class.queued.load(Ordering::Relaxed);
+        self.class_queued.sample("", &class.labels, queued);
+        let wait = std::iter::once(&class.wait);
+        self.class_wait.histogram(&class.labels, wait);
+    }
+
     /// The whole text.
     pub(crate) fn finish(self) -> String {
         [
@@ -106,6 +126,8 @@ impl Page {
             self.in_flight,
             self.queued,
             self.weight,
+            self.class_queued,
+            self.class_wait,
             self.connections,
         ]
         .map(|metric| metric.text)

@@ -24,7 +24,7 @@ fn a_json_line_tells_everything_with_every_clock() {
         concat!(
             r#"{"time":"2023-11-14T22:13:20.123Z","request_id":"id-1","client":"192.0.2.1:4711","#,
             r#""method":"POST","host":"chat.local.localhost:8080","path":"/v1/x?a=b","#,
-            r#""protocol":"HTTP/1.1","service":"chat","deployment":"stable","api_key":"mobile-app","worker":2,"status":200,"#,
+            r#""protocol":"HTTP/1.1","service":"chat","deployment":"stable","api_key":"mobile-app","class":"batch","worker":2,"status":200,"#,
             r#""reason":null,"bytes_in":12,"bytes_out":345,"queue_wait_ms":null,"connect_ms":0.25,"#,
             r#""first_byte_ms":1.5,"duration_ms":2000.0,"retries":1}"#,
             "\n"
@@ -38,7 +38,7 @@ fn a_text_line_tells_the_same_for_people() {
         written(text, &record()),
         "2023-11-14T22:13:20.123Z 192.0.2.1:4711 POST chat.local.localhost:8080 /v1/x?a=b HTTP/1.1 \
          200 chat/stable/2 reason=- in=12 out=345 wait=- connect=0.250ms first_byte=1.500ms \
-         total=2000.000ms retries=1 key=mobile-app id=id-1\n"
+         total=2000.000ms retries=1 key=mobile-app class=batch id=id-1\n"
     );
 }
 
@@ -49,6 +49,7 @@ fn a_request_that_got_nowhere_has_dashes() {
         service: None,
         deployment: None,
         api_key: None,
+        class: None,
         worker: None,
         reason: Some("no_route"),
         status: 404,
