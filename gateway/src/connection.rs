@@ -20,7 +20,9 @@ use parking_lot::Mutex;
 use penstock_config::RequestLimits;
 use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 
-use crate::{headers::Forwarding, io::DownstreamIo, proxy, thread::Thread};
+use crate::{
+    headers::Forwarding, io::DownstreamIo, proxy, proxy_header::Malformed, thread::Thread,
+};
 
 /// Header fields hyper keeps on the stack; more of them cost an allocation per request.
 const HYPER_DEFAULT_MAX_HEADERS: usize = 100;
@@ -43,15 +45,20 @@ const H2_SEND_BUFFER: usize = 32 * 1024;
 /// that no request of its is lost on the way.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
+/// In place of a time: there is nothing that is not complete.
+const COMPLETE: u64 = u64::MAX;
+
 /// What pingora-core calls for every accepted connection. One per thread and listener.
 pub(crate) struct App {
     thread: Arc<Thread>,
+    /// Whether connections begin with a PROXY protocol header; a reload may change it.
+    proxied: Arc<AtomicBool>,
 }
 
 impl App {
-    /// Serves connections on `thread`.
-    pub(crate) fn new(thread: Arc<Thread>) -> Self {
-        Self { thread }
+    /// Serves connections on `thread`, which begin with a PROXY protocol header while `proxied` says so.
+    pub(crate) fn new(thread: Arc<Thread>, proxied: Arc<AtomicBool>) -> Self {
+        Self { thread, proxied }
     }
 }
 
@@ -63,7 +70,8 @@ impl ServerApp for App {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let _open = self.thread.opened();
-        serve(&self.thread, stream, shutdown.clone()).await;
+        let proxied = self.proxied.load(Ordering::Relaxed);
+        serve(&self.thread, stream, proxied, shutdown.clone()).await;
         None
     }
 }
@@ -92,6 +100,9 @@ pub(crate) struct Connection {
     since: AtomicU64,
     /// Whether `since` is the start of a head.
     head_began: AtomicBool,
+    /// When the client began an HTTP/2 frame or a head of several that is not complete; ms of the
+    /// clock, [`COMPLETE`] when it is.
+    frame_began: AtomicU64,
 }
 
 impl Connection {
@@ -110,6 +121,7 @@ impl Connection {
             in_flight: AtomicU32::new(0),
             since: AtomicU64::new(millis(now)),
             head_began: AtomicBool::new(false),
+            frame_began: AtomicU64::new(COMPLETE),
         }
     }
 
@@ -119,6 +131,17 @@ impl Connection {
             self.since
                 .store(millis(self.thread.now()), Ordering::Relaxed);
             self.head_began.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what came last over HTTP/2 ends in the middle of something.
+    pub(crate) fn in_frame(&self, in_frame: bool) {
+        if in_frame != (self.frame_began.load(Ordering::Relaxed) != COMPLETE) {
+            let began = match in_frame {
+                true => millis(self.thread.now()),
+                false => COMPLETE,
+            };
+            self.frame_began.store(began, Ordering::Relaxed);
         }
     }
 
@@ -150,13 +173,16 @@ impl Connection {
             return None;
         }
         let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
-        // Over HTTP/2 the bytes may be no head at all: a ping, a window update.
-        let allowed = if self.head_began() && !self.h2 {
-            limits.header_timeout
-        } else {
-            limits.idle_timeout
-        };
-        Some(since + allowed)
+        if !self.h2 && self.head_began() {
+            return Some(since + limits.header_timeout);
+        }
+        let idle = since + limits.idle_timeout;
+        // Over HTTP/2 what comes may be no head at all (a ping, a window update), and keeps nothing
+        // alive; but whatever is begun must be ended.
+        Some(match self.frame_began.load(Ordering::Relaxed) {
+            COMPLETE => idle,
+            began => idle.min(Duration::from_millis(began) + limits.header_timeout),
+        })
     }
 }
 
@@ -164,7 +190,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn serve(thread: &Arc<Thread>, stream: Stream, shutdown: ShutdownWatch) {
+async fn serve(thread: &Arc<Thread>, stream: Stream, proxied: bool, shutdown: ShutdownWatch) {
     let limits = thread.settings().limits;
     let fd = stream.id();
     let peer = stream
@@ -172,6 +198,13 @@ async fn serve(thread: &Arc<Thread>, stream: Stream, shutdown: ShutdownWatch) {
         .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()))
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
     let mut io = DownstreamIo::new(stream);
+    let peer = match proxied {
+        false => peer,
+        true => match named_client(thread, &mut io, peer, limits.header_timeout).await {
+            Some(client) => client,
+            None => return,
+        },
+    };
     let preface = tokio::time::timeout(
         limits.idle_timeout,
         io.reads_h2_preface(limits.header_timeout),
@@ -184,6 +217,29 @@ async fn serve(thread: &Arc<Thread>, stream: Stream, shutdown: ShutdownWatch) {
     } else {
         serve_h1(connection, io, limits, shutdown).await;
     }
+}
+
+/// Who is behind the proxy that the connection comes from; `None` when that does not say so in the way
+/// or the time it should.
+async fn named_client(
+    thread: &Thread,
+    io: &mut DownstreamIo,
+    peer: SocketAddr,
+    timeout: Duration,
+) -> Option<SocketAddr> {
+    let header = tokio::time::timeout(timeout, io.read_proxy_header()).await;
+    let malformed = match header {
+        Ok(Ok(Ok(client))) => return Some(client.unwrap_or(peer)),
+        // Nothing but a look whether somebody listens here.
+        Ok(Err(_)) => return None,
+        Ok(Ok(Err(malformed))) => malformed,
+        Err(_) => Malformed::Incomplete,
+    };
+    thread
+        .shared
+        .refused_headers
+        .add(peer, malformed, thread.now());
+    None
 }
 
 async fn serve_h1(

@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     fleet::Follower,
     metrics::{DeploymentMetrics, Page},
+    proxy_header::RefusedHeaders,
     report::Poke,
     server::{Drained, Threads},
     table::Table,
@@ -63,6 +64,7 @@ impl Gateway {
             access_log: ArcSwapOption::new(open_log(settings)?),
             unrouted: DeploymentMetrics::unrouted(),
             open: AtomicUsize::new(0),
+            refused_headers: RefusedHeaders::default(),
             poke: Poke::default(),
         });
         let threads = Threads::start(settings.threads, &shared).map_err(GatewayError::Thread)?;
@@ -87,13 +89,8 @@ impl Gateway {
         } else {
             Some(open_log(new)?)
         };
-        let addresses: Vec<_> = config
-            .listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect();
         self.threads
-            .listen(&addresses)
+            .listen(&config.listeners)
             .map_err(|(address, error)| GatewayError::Listen(address, error))?;
         if let Some(log) = log {
             self.shared.access_log.store(log);
@@ -120,6 +117,7 @@ impl Gateway {
         let shared = Arc::clone(&self.shared);
         move || {
             let mut page = Page::new(shared.open.load(Ordering::Relaxed));
+            page.add_refused_headers(shared.refused_headers.count());
             page.add_unrouted(&shared.unrouted);
             for service in shared.table.load().services() {
                 page.add_unrouted(&service.turned_away);

@@ -6,8 +6,12 @@
 //! may have meant to smuggle). So the preface is read here, and while a request head is expected
 //! its bytes are kept in the connection's `head`.
 
+mod frames;
+mod read_ahead;
+
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
@@ -17,13 +21,24 @@ use std::{
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use crate::{connection::Connection, linger::Linger, rejection, small_writes::poll_write_pieces};
+use crate::{
+    connection::Connection,
+    linger::Linger,
+    proxy_header::{self, Malformed},
+    rejection,
+    small_writes::poll_write_pieces,
+};
+use frames::Frames;
+use read_ahead::ReadAhead;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of a head that are kept for a look at them. A longer head is not judged by them.
 const KEPT_MAX: usize = 16 * 1024;
+
+/// Bytes read at a time while looking for a PROXY protocol header. Nearly every header fits.
+const PROXY_CHUNK: usize = 512;
 
 /// A downstream connection as hyper reads and writes it.
 pub(crate) struct DownstreamIo {
@@ -33,6 +48,10 @@ pub(crate) struct DownstreamIo {
     prefix: [u8; H2_PREFACE.len()],
     prefix_begin: usize,
     prefix_end: usize,
+    /// What came together with a PROXY protocol header; given out next.
+    ahead: ReadAhead,
+    /// Where the client's HTTP/2 frames begin and end.
+    frames: Frames,
     /// An answer of ours in place of one of hyper's, not yet written.
     replacement: Vec<u8>,
     /// Once our side has ended and the client may still be sending.
@@ -48,6 +67,8 @@ impl DownstreamIo {
             prefix: [0; H2_PREFACE.len()],
             prefix_begin: 0,
             prefix_end: 0,
+            ahead: ReadAhead::default(),
+            frames: Frames::after(H2_PREFACE.len()),
             replacement: Vec::new(),
             linger: None,
         }
@@ -87,6 +108,32 @@ impl DownstreamIo {
         self.connection = Some(connection);
     }
 
+    /// Reads the PROXY protocol header that the connection must begin with; the client, where it names
+    /// one. `Ok(Err(_))` means that it does not; an error, that nothing came at all.
+    pub(crate) async fn read_proxy_header(
+        &mut self,
+    ) -> io::Result<Result<Option<SocketAddr>, Malformed>> {
+        let mut chunk = [0; PROXY_CHUNK];
+        loop {
+            let read = self.stream.read(&mut chunk).await?;
+            if read == 0 && self.ahead.bytes().is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if read == 0 {
+                return Ok(Err(Malformed::Incomplete));
+            }
+            self.ahead.add(&chunk[..read]);
+            match proxy_header::parse(self.ahead.bytes()) {
+                Ok(None) => {}
+                Ok(Some(header)) => {
+                    self.ahead.skip(header.length);
+                    return Ok(Ok(header.client));
+                }
+                Err(malformed) => return Ok(Err(malformed)),
+            }
+        }
+    }
+
     /// Whether the client begins with the HTTP/2 preface. Reads only as much as it takes to know;
     /// once the first byte came the rest must follow within `rest_timeout`.
     pub(crate) async fn reads_h2_preface(&mut self, rest_timeout: Duration) -> io::Result<bool> {
@@ -105,10 +152,11 @@ impl DownstreamIo {
     }
 
     async fn read_prefix(&mut self) -> io::Result<()> {
-        let read = self
-            .stream
-            .read(&mut self.prefix[self.prefix_end..])
-            .await?;
+        let room = &mut self.prefix[self.prefix_end..];
+        let read = match self.ahead.give(room) {
+            0 => self.stream.read(room).await?,
+            given => given,
+        };
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -116,7 +164,7 @@ impl DownstreamIo {
         Ok(())
     }
 
-    fn keep_head(&self, bytes: &[u8]) {
+    fn keep_head(&mut self, bytes: &[u8]) {
         let Some(connection) = &self.connection else {
             return;
         };
@@ -124,7 +172,10 @@ impl DownstreamIo {
             return;
         }
         connection.bytes_read();
-        if !connection.h2 && connection.expects_head.load(Ordering::Relaxed) {
+        if connection.h2 {
+            self.frames.read(bytes);
+            connection.in_frame(self.frames.in_middle());
+        } else if connection.expects_head.load(Ordering::Relaxed) {
             let mut head = connection.head.lock();
             let room = KEPT_MAX.saturating_sub(head.len());
             head.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -145,6 +196,9 @@ impl AsyncRead for DownstreamIo {
             let taken = prefix.len().min(buf.remaining());
             buf.put_slice(&prefix[..taken]);
             this.prefix_begin += taken;
+        } else if !this.ahead.bytes().is_empty() {
+            let given = this.ahead.give(buf.initialize_unfilled());
+            buf.advance(given);
         } else {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         }

@@ -1,10 +1,18 @@
 //! The gateway's threads and listeners: started, changed and drained.
 
 use std::{
-    collections::HashMap, net::SocketAddr, os::fd::OwnedFd, sync::Arc, thread::JoinHandle,
+    collections::HashMap,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
     time::Duration,
 };
 
+use penstock_config::Listener;
 use pingora_core::server::ShutdownWatch;
 use tokio::{
     runtime::Builder,
@@ -22,8 +30,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// What a thread is told.
 enum Command {
-    /// Accept connections on a socket until the watch says true.
-    Accept(SocketAddr, OwnedFd, ShutdownWatch),
+    /// Accept connections on a socket until the watch says true; the flag says whether they begin
+    /// with a PROXY protocol header.
+    Accept(SocketAddr, OwnedFd, Arc<AtomicBool>, ShutdownWatch),
     /// Finish what is open, at the latest after this long, then end.
     Drain(Duration),
 }
@@ -50,6 +59,7 @@ pub(crate) struct Threads {
 
 struct Listening {
     bound: SocketAddr,
+    proxied: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
 }
 
@@ -70,39 +80,48 @@ impl Threads {
     /// connections that came from there.
     pub(crate) fn listen(
         &mut self,
-        wanted: &[SocketAddr],
+        wanted: &[Listener],
     ) -> Result<(), (SocketAddr, std::io::Error)> {
         let mut added = Vec::new();
-        for &address in wanted {
+        for listener in wanted {
+            let address = listener.address;
             if !self.listeners.contains_key(&address) {
                 let bound = listener::bind(address, self.handles.len())
                     .map_err(|error| (address, error))?;
-                added.push((address, bound));
+                added.push((listener, bound));
             }
         }
-        for (address, bound) in added {
+        for (listener, bound) in added {
             let (stop, stopped) = watch::channel(false);
+            let proxied = Arc::new(AtomicBool::new(listener.proxy_protocol));
             for (handle, socket) in self.handles.iter().zip(bound.sockets) {
                 // A thread that has ended takes no connections; the drain says why.
-                let _ =
-                    handle
-                        .commands
-                        .send(Command::Accept(bound.address, socket, stopped.clone()));
+                let _ = handle.commands.send(Command::Accept(
+                    bound.address,
+                    socket,
+                    Arc::clone(&proxied),
+                    stopped.clone(),
+                ));
             }
             self.listeners.insert(
-                address,
+                listener.address,
                 Listening {
                     bound: bound.address,
+                    proxied,
                     stop,
                 },
             );
         }
         self.listeners.retain(|address, listening| {
-            let stays = wanted.contains(address);
-            if !stays {
-                listening.stop.send_replace(true);
+            let wanted = wanted.iter().find(|wanted| wanted.address == *address);
+            match wanted {
+                // For the connections that come from now on.
+                Some(wanted) => listening
+                    .proxied
+                    .store(wanted.proxy_protocol, Ordering::Relaxed),
+                None => drop(listening.stop.send_replace(true)),
             }
-            stays
+            wanted.is_some()
         });
         Ok(())
     }
@@ -157,8 +176,9 @@ async fn run(thread: Arc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>
     loop {
         tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Accept(address, socket, stop)) => {
-                    tokio::spawn(listener::accept(address, socket, App::new(Arc::clone(&thread)), stop));
+                Some(Command::Accept(address, socket, proxied, stop)) => {
+                    let app = App::new(Arc::clone(&thread), proxied);
+                    tokio::spawn(listener::accept(address, socket, app, stop));
                 }
                 Some(Command::Drain(timeout)) => return drain(&thread, timeout).await,
                 None => return drain(&thread, Duration::ZERO).await,

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::{
     access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
-    report::Poke, table::Table, unread::Unread, upstream::Upstreams,
+    proxy_header::RefusedHeaders, report::Poke, table::Table, unread::Unread, upstream::Upstreams,
 };
 
 /// What all threads share.
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) unrouted: DeploymentMetrics,
     /// Downstream connections and tunnels open on all threads.
     pub(crate) open: AtomicUsize,
+    /// Connections that did not begin with the PROXY protocol header they should have.
+    pub(crate) refused_headers: RefusedHeaders,
     /// Makes the reporter report at once.
     pub(crate) poke: Poke,
 }

@@ -30,6 +30,7 @@ pub(crate) struct Page {
     class_queued: Metric,
     class_wait: Metric,
     connections: Metric,
+    refused_headers: Metric,
 }
 
 impl Page {
@@ -79,9 +80,20 @@ impl Page {
                 "Time in the queue of the requests of a class that were in it.",
             ),
             connections: Metric::new("connections", "gauge", "Open connections of clients."),
+            refused_headers: Metric::new(
+                "proxy_headers_refused_total",
+                "counter",
+                "Connections closed because they began with no valid PROXY protocol header.",
+            ),
         };
         writeln!(page.connections.text, "penstock_connections {connections}").expect(NEVER_FAILS);
         page
+    }
+
+    /// Adds the connections that did not begin with the PROXY protocol header they should have.
+    pub(crate) fn add_refused_headers(&mut self, count: u64) {
+        let text = &mut self.refused_headers.text;
+        writeln!(text, "penstock_proxy_headers_refused_total {count}").expect(NEVER_FAILS);
     }
 
     /// Adds the counts of requests that reached no deployment, of one service or of none.
@@ -129,6 +141,7 @@ impl Page {
             self.class_queued,
             self.class_wait,
             self.connections,
+            self.refused_headers,
         ]
         .map(|metric| metric.text)
         .concat()
