@@ -6,7 +6,10 @@
 
 mod at_worker;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
@@ -268,8 +271,11 @@ impl Exchange {
             parts.headers.insert(X_REQUEST_ID, id.clone());
         }
         self.write_cookie(&mut parts.headers);
-        if self.reason == Some(Reason::BadRequest) && !self.connection.h2 {
-            // Where the next request would begin is no longer certain.
+        let unread = self.connection.sends_body.load(Ordering::Relaxed);
+        if !self.connection.h2 && (unread || self.reason == Some(Reason::BadRequest)) {
+            // Where the next request would begin is no longer certain; or there is a body before it
+            // that nobody reads. hyper then closes the connection, and a client that was not told
+            // would lose the next request.
             parts
                 .headers
                 .insert(CONNECTION, HeaderValue::from_static("close"));

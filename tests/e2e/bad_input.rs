@@ -1,7 +1,7 @@
 //! What no client should send: a clear refusal or a closed connection, no worker reached, nothing
 //! left behind.
 
-use http::Method;
+use http::{Method, Version};
 
 use crate::support::{
     client::{Client, RawConnection, by_pieces, empty, full},
@@ -105,6 +105,13 @@ async fn oversized_bodies_are_refused() {
             (told.status.as_u16(), told.reason()),
             (413, "body_too_large")
         );
+        // Who is not told that the connection ends may send the next request into it.
+        let end = if told.version == Version::HTTP_11 {
+            "close"
+        } else {
+            ""
+        };
+        assert_eq!(told.header("connection"), end);
     }
     assert_untouched(&worker, &penstock).await;
 

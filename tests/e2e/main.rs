@@ -16,6 +16,7 @@ mod clocks;
 mod cold_start;
 mod commands;
 mod crash;
+mod exact_counts;
 mod forwarding;
 mod grpc;
 mod long_request;

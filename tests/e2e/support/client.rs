@@ -161,6 +161,18 @@ enum Sender {
 }
 
 impl Connection {
+    pub(crate) fn is_h2(&self) -> bool {
+        matches!(self.sender, Sender::H2(_))
+    }
+
+    /// Waits until it takes a request; false when it is closed.
+    pub(crate) async fn is_usable(&mut self) -> bool {
+        match &mut self.sender {
+            Sender::H1(sender) => sender.ready().await.is_ok(),
+            Sender::H2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
     pub(crate) async fn send(
         &mut self,
         request: Request<Body>,
@@ -207,6 +219,7 @@ impl Exchange {
         let trailers = collected.trailers().cloned();
         Ok(Reply {
             status: head.status,
+            version: head.version,
             headers: head.headers,
             body: collected.to_bytes(),
             trailers,
@@ -218,6 +231,7 @@ impl Exchange {
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
+    pub(crate) version: http::Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,

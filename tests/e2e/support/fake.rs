@@ -33,6 +33,9 @@ pub(crate) use websocket::config as websocket_config;
 /// Events that may wait for a slow reader.
 const EVENTS_MAX: usize = 4096;
 
+/// Heads that are kept; more than any test looks at.
+const HEADS_MAX: usize = 10_000;
+
 /// A worker in the test's own process. Dropping it closes its port and every connection.
 pub(crate) struct FakeWorker {
     pub(crate) address: SocketAddr,
@@ -49,6 +52,18 @@ struct State {
 }
 
 impl State {
+    fn remember(&self, request: &Request<Incoming>) {
+        let mut heads = self.heads.lock();
+        if heads.len() < HEADS_MAX {
+            heads.push(Head {
+                method: request.method().clone(),
+                path: request.uri().path().to_owned(),
+                version: request.version(),
+                headers: request.headers().clone(),
+            });
+        }
+    }
+
     /// Waits until the test lets a request go.
     async fn pass_gate(&self) {
         // Closed means that everything may go.
@@ -158,7 +173,7 @@ impl FakeWorker {
             .expect("the worker is there")
     }
 
-    /// The heads of all requests so far.
+    /// The heads of the first [`HEADS_MAX`] requests.
     pub(crate) fn heads(&self) -> Vec<Head> {
         self.state.heads.lock().clone()
     }
@@ -191,12 +206,7 @@ async fn serve(io: TokioIo<tokio::net::TcpStream>, state: Arc<State>) {
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
     let counted = Counted::begin(&state);
     let path = request.uri().path().to_owned();
-    state.heads.lock().push(Head {
-        method: request.method().clone(),
-        path: path.clone(),
-        version: request.version(),
-        headers: request.headers().clone(),
-    });
+    state.remember(&request);
     let behaviour = state
         .behaviours
         .lock()
