@@ -173,6 +173,9 @@ pub struct WorkerLoad {
     pub answered: u64,
     /// Requests it failed so far.
     pub failed: u64,
+    /// Whether this gateway sends it no requests for a while, because it failed too many or asked
+    /// for rest. For control it is ready all the same.
+    pub ejected: bool,
 }
 
 /// Counts of durations in buckets that double: bucket `i` holds those below `1 ms × 2^i`, the

@@ -128,6 +128,9 @@ pub struct WorkerStatus {
     pub age: f64,
     /// Whether it runs something else than is configured now.
     pub outdated: bool,
+    /// Whether a gateway sends it no requests for a while because of how it answered.
+    #[serde(default)]
+    pub ejected: bool,
     /// What its probes last complained of.
     pub probe_failure: Option<String>,
 }

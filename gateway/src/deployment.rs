@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_balancer::Policy;
+use penstock_balancer::{EjectRules, Policy};
 use penstock_config::{
     DeploymentName, ServiceName,
     fleet::{DeploymentFleet, DeploymentLoad},
@@ -20,13 +20,16 @@ use penstock_config::{
 
 use crate::{
     clock::Clock,
+    ejection::Ejections,
     load::LoadMeter,
     metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
     outcomes::OutcomeMeter,
     queue::{Places, Queue},
+    readmission::Readmissions,
     reason::Reason,
     refusal::Refusal,
     report::Poke,
+    worker::WorkerState,
 };
 
 pub(crate) use self::{
@@ -52,6 +55,7 @@ pub(crate) struct DeploymentState {
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
     view: ArcSwap<View>,
+    ejections: Ejections,
     /// Whether the newest snapshot does not list it.
     retired: AtomicBool,
     queue: Arc<Queue>,
@@ -69,6 +73,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) places: Arc<Places>,
     /// Makes the reporter report.
     pub(crate) poke: Poke,
+    /// Readmits its workers that were ejected.
+    pub(crate) readmissions: Arc<Readmissions>,
     /// The gateway's clock.
     pub(crate) clock: Clock,
     /// Number of the gateway's threads.
@@ -77,7 +83,12 @@ pub(crate) struct Surroundings<'a> {
 
 impl DeploymentState {
     /// A deployment that was just listed for the first time.
-    pub(crate) fn new(fleet: &DeploymentFleet, policy: Policy, around: Surroundings<'_>) -> Self {
+    pub(crate) fn new(
+        fleet: &DeploymentFleet,
+        policy: Policy,
+        eject: EjectRules,
+        around: Surroundings<'_>,
+    ) -> Self {
         let name = fleet.spec.name.clone();
         let view = View::next(fleet, policy, None, around.clock);
         Self {
@@ -89,6 +100,7 @@ impl DeploymentState {
             service_time: AtomicTimeHistogram::default(),
             outcomes: OutcomeMeter::new(around.threads),
             view: ArcSwap::from_pointee(view),
+            ejections: Ejections::new(eject, around.readmissions),
             retired: AtomicBool::new(false),
             queue: Arc::default(),
             places: around.places,
@@ -104,12 +116,20 @@ impl DeploymentState {
     }
 
     /// Obeys a newer snapshot: afterwards no worker that is draining or gone gets a request.
-    pub(crate) fn apply(self: &Arc<Self>, fleet: &DeploymentFleet, policy: Policy) {
+    pub(crate) fn apply(
+        self: &Arc<Self>,
+        fleet: &DeploymentFleet,
+        policy: Policy,
+        eject: EjectRules,
+    ) {
         let old = self.view.load_full();
         self.retired.store(false, Ordering::SeqCst);
         self.view
             .store(Arc::new(View::next(fleet, policy, Some(&old), self.clock)));
         old.close_all_but(&self.view());
+        let ready = self.view();
+        let ready = ready.picker.candidates();
+        self.ejections.apply(eject, ready, self.clock.now());
         self.refuse_if_hopeless();
         self.serve_queue();
     }
@@ -139,6 +159,32 @@ impl DeploymentState {
     pub(crate) fn spilled(&self) {
         self.no_capacity.fetch_add(1, Ordering::Relaxed);
         self.poke.now();
+    }
+
+    /// A worker failed a request; enough of that, and it is ejected.
+    pub(crate) fn worker_failed(self: &Arc<Self>, worker: &WorkerState, now: Duration) {
+        self.ejections.failed(worker, self, now);
+    }
+
+    /// A worker asked to be left alone for so long.
+    pub(crate) fn worker_rests(
+        self: &Arc<Self>,
+        worker: &WorkerState,
+        length: Duration,
+        now: Duration,
+    ) {
+        self.ejections.rest(worker, length, self, now);
+    }
+
+    /// Readmits the ejected workers whose time is over, and gives their places to whoever waits.
+    /// Returns when this is to be done again.
+    pub(crate) fn readmit(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        let (readmitted, next) = self.ejections.readmit(now);
+        if readmitted > 0 {
+            self.serve_queue();
+            self.poke();
+        }
+        next
     }
 
     /// Makes the reporter report at once.
@@ -194,6 +240,8 @@ impl DeploymentState {
             .iter()
             .map(|worker| (worker.slot, worker.gate().in_flight()));
         page.add(&self.metrics, self.queue.len(), weight, workers);
+        let (ejected, total) = (self.ejections.ejected(), self.ejections.total());
+        page.add_ejections(&self.metrics, ejected, total);
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     deployment::{DeploymentState, Surroundings},
-    placement,
+    ejection, placement,
     queue::Places,
     report::{POKE_EVERY, REPORT_EVERY},
     table::{ServiceState, Table},
@@ -134,20 +134,23 @@ impl Follower {
             .collect();
         self.revive(&fleet.spec.name, &mut known);
         let policy = placement::policy(&fleet.spec);
+        let eject = ejection::rules(&fleet.spec.ejection);
         let mut deployments = Vec::with_capacity(fleet.deployments.len());
         for part in &fleet.deployments {
             let state = match known.remove(&part.spec.name) {
                 Some(state) => {
-                    state.apply(part, policy);
+                    state.apply(part, policy, eject);
                     state
                 }
                 None => Arc::new(DeploymentState::new(
                     part,
                     policy,
+                    eject,
                     Surroundings {
                         service: &fleet.spec.name,
                         places: Arc::clone(&places),
                         poke: self.shared.poke.clone(),
+                        readmissions: Arc::clone(&self.shared.readmissions),
                         clock: self.shared.clock,
                         threads: self.threads,
                     },

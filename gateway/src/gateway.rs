@@ -66,12 +66,13 @@ impl Gateway {
             open: AtomicUsize::new(0),
             refused_headers: RefusedHeaders::default(),
             poke: Poke::default(),
+            readmissions: Arc::default(),
         });
         let threads = Threads::start(settings.threads, &shared).map_err(GatewayError::Thread)?;
         let mut follower = Follower::new(Arc::clone(&shared), settings.threads);
         // What is known already is obeyed before the first connection is accepted.
         follower.apply(&fleet.borrow().clone());
-        follow(follower, fleet, reports).map_err(GatewayError::Thread)?;
+        follow(follower, Arc::clone(&shared), fleet, reports).map_err(GatewayError::Thread)?;
         Ok(Self {
             shared,
             threads,
@@ -146,9 +147,10 @@ fn open_log(settings: &GatewaySettings) -> Result<Option<Arc<AccessLog>>, Gatewa
         .map_err(GatewayError::AccessLog)
 }
 
-/// Runs the follower on a thread of its own, until the process ends.
+/// Runs the follower and the readmissions on a thread of their own, until the process ends.
 fn follow(
     follower: Follower,
+    shared: Arc<Shared>,
     fleet: watch::Receiver<Arc<FleetSnapshot>>,
     reports: mpsc::Sender<LoadReport>,
 ) -> std::io::Result<()> {
@@ -157,6 +159,9 @@ fn follow(
         .build()?;
     std::thread::Builder::new()
         .name("gateway-fleet".to_owned())
-        .spawn(move || runtime.block_on(follower.run(fleet, reports)))?;
+        .spawn(move || {
+            let readmissions = shared.readmissions.run(shared.clock);
+            runtime.block_on(async { tokio::join!(follower.run(fleet, reports), readmissions) })
+        })?;
     Ok(())
 }

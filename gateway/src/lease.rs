@@ -45,11 +45,15 @@ impl Lease {
     /// The worker failed the request. It may be ejected for that.
     pub(crate) fn failed(&self, now: Duration) {
         self.worker.failed(now);
+        self.deployment.worker_failed(&self.worker, now);
     }
 
     /// The worker has too much to do, and may want to `rest`.
     pub(crate) fn is_busy(&self, rest: Option<Duration>, now: Duration) {
         self.worker.refused(now);
+        if let Some(length) = rest {
+            self.deployment.worker_rests(&self.worker, length, now);
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 
 use crate::{
     access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
-    proxy_header::RefusedHeaders, report::Poke, table::Table, unread::Unread, upstream::Upstreams,
+    proxy_header::RefusedHeaders, readmission::Readmissions, report::Poke, table::Table,
+    unread::Unread, upstream::Upstreams,
 };
 
 /// What all threads share.
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) refused_headers: RefusedHeaders,
     /// Makes the reporter report at once.
     pub(crate) poke: Poke,
+    /// When ejected workers are to be readmitted.
+    pub(crate) readmissions: Arc<Readmissions>,
 }
 
 /// Settings that requests look at.

@@ -112,6 +112,7 @@ impl WorkerState {
             in_flight: self.gate().in_flight(),
             answered: self.answered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            ejected: self.gate().is_ejected(),
         }
     }
 }

@@ -58,6 +58,22 @@ proptest! {
 }
 
 #[test]
+fn ejected_workers_do_not_lower_the_bound_on_the_load_of_the_others() {
+    let all = workers(&[1; 4]);
+    for out in &all[1..3] {
+        out.vitals.gate().eject();
+    }
+    let picker = Picker::new(Policy::Hash(Overflow::AboveMean(2.0)), all, None);
+    // One hot key may fill its worker up to twice its share, which is all of it when two work.
+    for _ in 0..100 {
+        let index = picker.pick(&query(1)).expect("nobody has a limit");
+        assert!(index == 0 || index == 3);
+    }
+    let in_flight = |index: usize| picker.candidates()[index].vitals.gate().in_flight();
+    assert_eq!(in_flight(0).max(in_flight(3)), 100);
+}
+
+#[test]
 fn one_worker_more_takes_its_share_of_the_keys_and_no_other_moves() {
     for count in [10, 100, 1_000] {
         let list: Vec<(u32, u32)> = (0..count).map(|slot| (slot, 1)).collect();

@@ -97,6 +97,7 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
         state: worker.state().into(),
         address: worker.address.map(|address| address.to_string()),
         in_flight: deployment.tracker.in_flight(worker.id()),
+        ejected: deployment.tracker.is_ejected(worker.id()),
         age: now.saturating_sub(worker.started_at).as_secs_f64(),
         outdated: !is_current(&deployment.spec, &deployment.revision, &worker.revision),
         probe_failure: worker

@@ -216,14 +216,22 @@ impl Tracker {
 
     /// Requests a worker has, over all gateways.
     pub fn in_flight(&self, id: &WorkerId) -> u32 {
-        let of_source = |source: &Source| {
-            let place = source.workers.binary_search_by(|worker| worker.id.cmp(id));
-            place.map_or(0, |place| source.workers[place].in_flight)
-        };
-        self.sources
-            .iter()
-            .map(of_source)
+        self.words_of(id)
+            .map(|worker| worker.in_flight)
             .fold(0, u32::saturating_add)
+    }
+
+    /// Whether any gateway sends a worker no requests because of how it answers.
+    pub fn is_ejected(&self, id: &WorkerId) -> bool {
+        self.words_of(id).any(|worker| worker.ejected)
+    }
+
+    /// What the gateways say of a worker.
+    fn words_of(&self, id: &WorkerId) -> impl Iterator<Item = &WorkerLoad> {
+        self.sources.iter().filter_map(|source| {
+            let place = source.workers.binary_search_by(|worker| worker.id.cmp(id));
+            place.ok().map(|place| &source.workers[place])
+        })
     }
 
     /// Forgets gateways that were given up, and what a gateway no longer mentions.

@@ -225,6 +225,7 @@ impl Harness {
                     in_flight: *in_flight,
                     answered: 0,
                     failed: 0,
+                    ejected: false,
                 })
                 .collect(),
             ..idle(&chat, &"stable".try_into().expect("a name"))

@@ -1,3 +1,4 @@
+mod ejection;
 mod turns;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{lease::Lease, placement::Placement, queue::Waiter};
 struct Fixture {
     config: Config,
     places: Arc<Places>,
+    readmissions: Arc<Readmissions>,
 }
 
 impl Fixture {
@@ -34,6 +36,7 @@ impl Fixture {
         Self {
             config: config.unwrap_or_else(|errors| panic!("{errors}")),
             places: Arc::default(),
+            readmissions: Arc::default(),
         }
     }
 
@@ -70,11 +73,17 @@ impl Fixture {
             service: self.config.services.keys().next().unwrap(),
             places: Arc::clone(&self.places),
             poke: Poke::default(),
+            readmissions: Arc::clone(&self.readmissions),
             clock: Clock::start(),
             threads: 1,
         };
         let fleet = self.fleet(phase, workers);
-        Arc::new(DeploymentState::new(&fleet, policy, around))
+        Arc::new(DeploymentState::new(
+            &fleet,
+            policy,
+            EjectRules::default(),
+            around,
+        ))
     }
 }
 
@@ -161,6 +170,7 @@ async fn a_worker_that_becomes_ready_wakes_as_many_as_it_has_places() {
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),
         Policy::LeastConnections,
+        EjectRules::default(),
     );
     let third = waiters.pop().unwrap();
     let mut leases = Vec::new();
@@ -175,7 +185,11 @@ async fn a_start_that_failed_for_good_answers_everybody_now_and_later() {
     let fixture = Fixture::new(1);
     let deployment = fixture.deployment(Phase::Starting, &[]);
     let mut waiters: Vec<_> = (0..3).map(|_| queued(admit(&deployment, 10))).collect();
-    deployment.apply(&fixture.fleet(failed(), &[]), Policy::LeastConnections);
+    deployment.apply(
+        &fixture.fleet(failed(), &[]),
+        Policy::LeastConnections,
+        EjectRules::default(),
+    );
     for waiter in &mut waiters {
         let refusal = waiter.granted().await.unwrap_err();
         assert_eq!(refusal.reason, Reason::StartFailed);
@@ -231,6 +245,7 @@ async fn a_draining_worker_gets_nothing_until_it_is_ready_again() {
     deployment.apply(
         &fixture.fleet(Phase::Starting, &[(0, State::Draining)]),
         Policy::LeastConnections,
+        EjectRules::default(),
     );
     let mut waiter = queued(admit(&deployment, 10));
     drop(held);
@@ -239,6 +254,7 @@ async fn a_draining_worker_gets_nothing_until_it_is_ready_again() {
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),
         Policy::LeastConnections,
+        EjectRules::default(),
     );
     assert!(waiter.granted().await.is_ok());
 }
@@ -287,6 +303,7 @@ fn a_request_that_was_routed_just_before_its_deployment_was_removed_does_not_wai
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),
         Policy::LeastConnections,
+        EjectRules::default(),
     );
     drop(leased(admit(&deployment, 10)));
 }

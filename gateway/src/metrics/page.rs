@@ -29,6 +29,8 @@ pub(crate) struct Page {
     weight: Metric,
     class_queued: Metric,
     class_wait: Metric,
+    ejected: Metric,
+    ejections: Metric,
     connections: Metric,
     refused_headers: Metric,
 }
@@ -79,6 +81,16 @@ impl Page {
                 "histogram",
                 "Time in the queue of the requests of a class that were in it.",
             ),
+            ejected: Metric::new(
+                "workers_ejected",
+                "gauge",
+                "Workers that get no requests now because of how they answered.",
+            ),
+            ejections: Metric::new(
+                "ejections_total",
+                "counter",
+                "How often workers were taken out because of how they answered.",
+            ),
             connections: Metric::new("connections", "gauge", "Open connections of clients."),
             refused_headers: Metric::new(
                 "proxy_headers_refused_total",
@@ -127,6 +139,14 @@ impl Page {
         self.class_wait.histogram(&class.labels, wait);
     }
 
+    /// Adds how many workers of a deployment are ejected now, and how often any was.
+    pub(crate) fn add_ejections(&mut self, metrics: &DeploymentMetrics, now: usize, total: u64) {
+        self.ejected.sample("", &metrics.labels, now);
+        if total > 0 {
+            self.ejections.sample("", &metrics.labels, total);
+        }
+    }
+
     /// The whole text.
     pub(crate) fn finish(self) -> String {
         [
@@ -140,6 +160,8 @@ impl Page {
             self.weight,
             self.class_queued,
             self.class_wait,
+            self.ejected,
+            self.ejections,
             self.connections,
             self.refused_headers,
         ]

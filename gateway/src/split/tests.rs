@@ -6,8 +6,8 @@ use penstock_config::fleet::{Phase, WorkerEntry, WorkerId};
 
 use super::*;
 use crate::{
-    clock::Clock, deployment::Surroundings, headers::Forwarding, placement, queue::Places,
-    report::Poke, table::ServiceState, thread::Settings,
+    clock::Clock, deployment::Surroundings, ejection, headers::Forwarding, placement,
+    queue::Places, report::Poke, table::ServiceState, thread::Settings,
 };
 
 /// A service as the gateway sees it. Deployments are named `a`, `b`, `c`, in the order given.
@@ -40,13 +40,19 @@ impl Fixture {
         let clock = Clock::start();
         let part = |part: &DeploymentFleet| {
             let around = Surroundings {
+                readmissions: Arc::default(),
                 service: &spec.name,
                 places: Arc::<Places>::default(),
                 poke: Poke::default(),
                 clock,
                 threads: 1,
             };
-            Arc::new(DeploymentState::new(part, placement::policy(spec), around))
+            Arc::new(DeploymentState::new(
+                part,
+                placement::policy(spec),
+                ejection::rules(&spec.ejection),
+                around,
+            ))
         };
         let parts = fleet.deployments.iter().map(part).collect();
         Self {
@@ -69,7 +75,12 @@ impl Fixture {
     fn ready(&mut self, ready: &[u32]) {
         self.fleet = fleet(&self.fleet.spec, ready);
         for (state, part) in self.state.deployments.iter().zip(&self.fleet.deployments) {
-            state.apply(part, placement::policy(&self.fleet.spec));
+            let spec = &self.fleet.spec;
+            state.apply(
+                part,
+                placement::policy(spec),
+                ejection::rules(&spec.ejection),
+            );
         }
         self.follow();
     }

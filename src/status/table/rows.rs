@@ -114,8 +114,12 @@ impl Rows {
         if worker.outdated {
             details += ", outdated";
         }
-        let state = worker.state.replace('_', " ");
-        let style = style_of(&worker.state);
+        let mut state = worker.state.replace('_', " ");
+        let mut style = style_of(&worker.state);
+        if worker.ejected {
+            state += ", ejected";
+            style = BAD;
+        }
         let name = format!("    #{}", worker.slot);
         let cells = [
             name,

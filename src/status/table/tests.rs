@@ -13,7 +13,7 @@ fn deployment() -> Value {
         "reason": "load_rose", "reason_text": "concurrency rose to 57.0, 20 per worker",
         "wishes": ["3 for concurrency 57.0"], "clamps": ["max is 4"], "start_estimate": 3.06,
         "workers": [
-            {"id": "a", "slot": 0, "state": "ready", "address": "127.0.0.1:2000", "in_flight": 57,
+            {"id": "a", "slot": 0, "state": "ready", "address": "127.0.0.1:2000", "in_flight": 57, "ejected": false,
              "age": 3723.5, "outdated": true, "probe_failure": null},
             {"id": "b", "slot": 1, "state": "not_ready", "address": "127.0.0.1:2001", "in_flight": 0,
              "age": 2.9, "outdated": false, "probe_failure": "GET /health: \u{1b}[31mstatus 503\n"},

@@ -50,6 +50,7 @@ fn worker(id: &str, in_flight: u32) -> WorkerLoad {
         in_flight,
         answered: 0,
         failed: 0,
+        ejected: false,
     }
 }
 

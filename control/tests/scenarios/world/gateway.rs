@@ -272,6 +272,7 @@ impl Gateway {
             in_flight: worker.running.len() as u32,
             answered: 0,
             failed: 0,
+            ejected: false,
         };
         let load = DeploymentLoad {
             service: "s".try_into().expect("a name"),

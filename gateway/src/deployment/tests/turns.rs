@@ -79,7 +79,11 @@ async fn who_waits_for_a_worker_that_goes_gets_another() {
     let _busy = leased(ask(&deployment, zero, 10));
     let mut waits = queued(ask(&deployment, zero, 10));
     let draining = [(0, State::Draining), (1, State::Ready)];
-    deployment.apply(&fixture.fleet(Phase::Warm, &draining), AFFINITY);
+    deployment.apply(
+        &fixture.fleet(Phase::Warm, &draining),
+        AFFINITY,
+        EjectRules::default(),
+    );
     assert_eq!(slot_of(&waits.granted().await.unwrap()), 1);
 }
 
@@ -104,7 +108,11 @@ async fn who_waits_from_before_there_were_workers_gets_its_own() {
     };
     let mut first = queued(ask(&deployment, asks, 10));
     let second = queued(ask(&deployment, asks, 10));
-    deployment.apply(&fixture.fleet(Phase::Warm, &BOTH), AFFINITY);
+    deployment.apply(
+        &fixture.fleet(Phase::Warm, &BOTH),
+        AFFINITY,
+        EjectRules::default(),
+    );
     let lease = first.granted().await.unwrap();
     let home = slot_of(&lease);
     assert!(
