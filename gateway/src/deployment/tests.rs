@@ -232,7 +232,7 @@ async fn a_full_queue_tells_when_to_come_again() {
     let mut fleet = fixture.fleet(Phase::Starting, &[]);
     fleet.start_estimate = Some(Duration::from_secs(30));
     let cold = fixture.deployment(Phase::Cold, &[]);
-    cold.apply(&fleet, Policy::LeastConnections);
+    cold.apply(&fleet, Policy::LeastConnections, EjectRules::default());
     let _waits = queued(admit(&cold, 1));
     assert_eq!([0, 10, 60].map(|now| retry_after(&cold, now)), [30, 20, 1]);
 }
