@@ -287,6 +287,8 @@ impl Exchange {
     fn settle(&mut self) {
         let now = self.connection.thread.now();
         self.connection.request_ended(now);
+        // Before the lease: where nothing is in flight, nothing is held.
+        self.held = None;
         if !self.complete {
             self.status = CLIENT_GONE;
         }
@@ -335,10 +337,7 @@ impl Exchange {
             protocol: head.protocol,
             service: deployment
                 .map(|deployment| &deployment.service)
-                .or(self
-                    .turned_away
-                    .as_deref()
-                    .map(|service| &service.spec.name))
+                .or_else(|| Some(&self.turned_away.as_deref()?.spec.name))
                 .map(ServiceName::as_str),
             deployment: deployment.map(|deployment| deployment.name.as_str()),
             api_key: self.api_key.as_deref().map(|key| &*key.name),

@@ -200,3 +200,32 @@ async fn the_answer_to_a_head_has_no_body_in_either_version() {
         assert!(answer.body.is_empty(), "{}", answer.text());
     }
 }
+
+#[tokio::test]
+async fn half_a_head_over_http2_is_ended_like_one_over_http1() {
+    let worker = FakeWorker::start().await;
+    let config = format!(
+        r#"
+        gateway.limits = {{ header_timeout = "500ms", idle_timeout = "1h" }}
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address
+    );
+    let penstock = Penstock::start(&config).await;
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // HEADERS without END_HEADERS, whole and cut off; the beginning of any other frame.
+    let halves: [&[u8]; 3] = [
+        &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82],
+        &[0, 0, 9, 1, 4, 0, 0, 0, 1, 0x82],
+        &[0, 0, 8, 6],
+    ];
+    for half in halves {
+        let mut client = RawConnection::open(penstock.address).await;
+        client.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        client.write(settings).await;
+        client.write(half).await;
+        client.read_to_end().await;
+    }
+    assert_untouched(&worker, &penstock).await;
+}

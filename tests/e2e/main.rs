@@ -7,6 +7,7 @@
 
 mod support;
 
+mod access;
 mod affinity;
 mod bad_input;
 mod bad_workers;
@@ -19,7 +20,9 @@ mod crash;
 mod exact_counts;
 mod forwarding;
 mod grpc;
+mod limits;
 mod long_request;
+mod proxy_protocol;
 mod queue;
 mod reload;
 mod routing;

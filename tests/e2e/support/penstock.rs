@@ -20,10 +20,12 @@ use super::{client::Client, eventually, metrics::Metrics, processes, soon};
 
 /// Free ports everywhere, and no look at the machine's GPUs.
 const PREFIX: &str = r#"
-listeners = [{ address = "127.0.0.1:0" }]
 admin = { address = "127.0.0.1:0" }
 gpus = { devices = [] }
 "#;
+
+/// What the gateway listens on, unless the test says something else.
+const LISTENERS: &str = r#"listeners = [{ address = "127.0.0.1:0" }]"#;
 
 /// The setting `command` for a simulated worker.
 pub(crate) fn simulated(args: &str) -> String {
@@ -281,7 +283,11 @@ fn ready_file(dir: &Path) -> PathBuf {
 /// In one step, so that nobody reads half of it.
 fn write_config(dir: &Path, config: &str) {
     let draft = dir.join("draft.toml");
-    fs::write(&draft, format!("{PREFIX}{config}")).unwrap();
+    let listeners = match config.contains("listeners = ") {
+        true => "",
+        false => LISTENERS,
+    };
+    fs::write(&draft, format!("{listeners}{PREFIX}{config}")).unwrap();
     fs::rename(draft, dir.join("penstock.toml")).unwrap();
 }
 
