@@ -85,4 +85,5 @@ pub use pick::{Candidate, EXACT_SCAN_MAX, Overflow, Picker, Policy, Query};
 pub use ramp::Ramp;
 pub use sample::Sample;
 pub use split::{Share, SplitPolicy, SplitQuery, Splitter, WeightedSplit};
+pub use strikes::Strikes;
 pub use vitals::Vitals;

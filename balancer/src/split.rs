@@ -15,7 +15,7 @@ pub enum SplitPolicy {
     /// Smooth turns: any window as long as the sum of the weights is exact. A request with a hash takes
     /// no turn but goes where [`Hash`](Self::Hash) would send it.
     Turns,
-    /// The least `(load + 1) / weight`; ties at random.
+    /// The least `cost / weight`; ties at random.
     LeastConnections,
     /// At random, by weight.
     Random,
@@ -61,13 +61,13 @@ impl Splitter {
         }
     }
 
-    /// The deployment for a request, as an index into the shares. `load` tells how many requests a
-    /// deployment has; those that `may_take` denies are passed over, in proportion. `None` when no
+    /// The deployment for a request, as an index into the shares. `cost` tells what one more request
+    /// costs a deployment: the requests it would then have, and more if it [fails](crate::Strikes); those that `may_take` denies are passed over, in proportion. `None` when no
     /// deployment with a weight may.
     pub fn choose(
         &self,
         query: &SplitQuery,
-        load: impl Fn(usize) -> u32,
+        cost: impl Fn(usize) -> f64,
         may_take: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let open = || {
@@ -76,7 +76,7 @@ impl Splitter {
         };
         match (self.policy, query.hash) {
             (SplitPolicy::Turns, None) => self.turns.choose_where(&may_take),
-            (SplitPolicy::LeastConnections, _) => least(open(), load, &mut Draw::new(query.seed)),
+            (SplitPolicy::LeastConnections, _) => least(open(), cost, &mut Draw::new(query.seed)),
             // Without a hash the race is between fresh random numbers: a weighted random choice.
             (SplitPolicy::Turns | SplitPolicy::Hash, Some(hash)) => race(open(), hash),
             (SplitPolicy::Hash, None) | (SplitPolicy::Random, _) => race(open(), query.seed),
@@ -95,11 +95,11 @@ fn race<'a>(open: impl Iterator<Item = (usize, &'a Share)>, hash: u64) -> Option
 
 fn least<'a>(
     open: impl Iterator<Item = (usize, &'a Share)>,
-    load: impl Fn(usize) -> u32,
+    cost: impl Fn(usize) -> f64,
     draw: &mut Draw,
 ) -> Option<usize> {
     let price = |(index, share): (usize, &Share)| {
-        let price = (f64::from(load(index)) + 1.0) / f64::from(share.weight);
+        let price = cost(index) / f64::from(share.weight);
         (price, draw.bits(), index)
     };
     open.map(price)

@@ -1,4 +1,4 @@
-//! Keeps a worker that fails from looking idle.
+//! Keeps a worker that fails, or a whole deployment, from looking idle.
 //!
 //! A worker that refuses in a millisecond has few requests in flight, and any rule that prefers the
 //! least loaded would send it nearly everything. So failures count as load: each one doubles what the
@@ -24,18 +24,20 @@ const STRIKES_MAX: f32 = 12.0;
 /// five doublings and gets next to nothing; one that fails every tenth at half a doubling.
 const FORGIVEN: f32 = 0.8;
 
-/// The recent failures of one worker: a count that decays, with the time it was true.
+/// The recent failures of one worker or deployment: a count that decays, with the time it was true.
 #[derive(Debug, Default)]
-pub(crate) struct Strikes {
+pub struct Strikes {
     word: AtomicU64,
 }
 
 impl Strikes {
-    pub(crate) fn failed(&self, now: Duration) {
+    /// Counts a failure.
+    pub fn failed(&self, now: Duration) {
         self.change(now, |strikes| (strikes + 1.0).min(STRIKES_MAX));
     }
 
-    pub(crate) fn succeeded(&self, now: Duration) {
+    /// Counts a good answer; writes nothing when there are no strikes.
+    pub fn succeeded(&self, now: Duration) {
         // The usual case, no strikes, must not write to a shared line.
         if self.word.load(Relaxed) != 0 {
             self.change(now, |strikes| {
@@ -49,7 +51,7 @@ impl Strikes {
     }
 
     /// How many times more than its load the worker seems to cost; 1 without strikes.
-    pub(crate) fn factor(&self, now: Duration) -> f64 {
+    pub fn factor(&self, now: Duration) -> f64 {
         match self.word.load(Relaxed) {
             0 => 1.0,
             word => f64::from(left(word, Stamp::at(now)).exp2()),

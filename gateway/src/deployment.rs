@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_balancer::{EjectRules, Policy};
+use penstock_balancer::{EjectRules, Policy, Strikes};
 use penstock_config::{
     DeploymentName, ServiceName,
     fleet::{DeploymentFleet, DeploymentLoad},
@@ -46,6 +46,8 @@ pub(crate) struct DeploymentState {
     pub(crate) name: DeploymentName,
     /// Time-weighted concurrency.
     pub(crate) load: LoadMeter,
+    /// What makes it look busier than it is when its workers fail.
+    pub(crate) strikes: Strikes,
     /// Waits of requests that got a worker from the queue.
     pub(crate) wait: AtomicTimeHistogram,
     /// Times from getting a worker to the end of the answer.
@@ -96,6 +98,7 @@ impl DeploymentState {
             service: around.service.clone(),
             name,
             load: LoadMeter::new(around.threads),
+            strikes: Strikes::default(),
             wait: AtomicTimeHistogram::default(),
             service_time: AtomicTimeHistogram::default(),
             outcomes: OutcomeMeter::new(around.threads),
@@ -152,6 +155,12 @@ impl DeploymentState {
                 .workers
                 .iter()
                 .all(|worker| worker.gate().in_flight() == 0)
+    }
+
+    /// What one more request would cost it: the requests it would then have, and more if it fails
+    /// them.
+    pub(crate) fn cost(&self, now: Duration) -> f64 {
+        (f64::from(self.load.current()) + 1.0) * self.strikes.factor(now)
     }
 
     /// Counts a request that found no worker here and goes to a sibling. It wakes the deployment as

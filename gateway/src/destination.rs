@@ -46,7 +46,7 @@ impl Destination {
     ) -> Result<Arc<DeploymentState>, Refusal> {
         let chosen = match self.direct {
             Some(direct) => Some(direct),
-            None => self.service.choose(head).map(|choice| {
+            None => self.service.choose(head, exchange.started()).map(|choice| {
                 exchange.cookie = choice.cookie;
                 choice.deployment
             }),

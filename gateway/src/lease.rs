@@ -25,6 +25,7 @@ impl Lease {
     /// The worker answered, `took` after it got the request. Its next places open up while it is
     /// fresh.
     pub(crate) fn answered(&self, took: Duration, now: Duration) {
+        self.deployment.strikes.succeeded(now);
         if self.worker.answered(took, now) {
             self.deployment.serve_worker(&self.worker);
         }
@@ -39,17 +40,20 @@ impl Lease {
 
     /// The answer that began was a good one to its end.
     pub(crate) fn recovered(&self, now: Duration) {
+        self.deployment.strikes.succeeded(now);
         self.worker.recovered(now);
     }
 
     /// The worker failed the request. It may be ejected for that.
     pub(crate) fn failed(&self, now: Duration) {
+        self.deployment.strikes.failed(now);
         self.worker.failed(now);
         self.deployment.worker_failed(&self.worker, now);
     }
 
     /// The worker has too much to do, and may want to `rest`.
     pub(crate) fn is_busy(&self, rest: Option<Duration>, now: Duration) {
+        self.deployment.strikes.failed(now);
         self.worker.refused(now);
         if let Some(length) = rest {
             self.deployment.worker_rests(&self.worker, length, now);

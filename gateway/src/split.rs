@@ -3,7 +3,7 @@
 mod rule;
 mod sticky;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use penstock_balancer::{Share, SplitPolicy, SplitQuery, Splitter, key};
@@ -19,6 +19,10 @@ use crate::{deployment::DeploymentState, request_key::RequestHead};
 pub(crate) struct ServiceSplit {
     splitter: Splitter,
     shares: Vec<Share>,
+    /// Whether choosing needs random numbers.
+    draws: bool,
+    /// The only deployment with a weight, if there is but one.
+    only: Option<usize>,
     /// Positions of the deployments that the service's rules lead to.
     rule_targets: Vec<usize>,
     /// Which deployments leave their share to the others while they have no worker. Empty when none
@@ -50,6 +54,8 @@ impl ServiceSplit {
                 shares.clone(),
                 previous.map(|previous| &previous.splitter),
             ),
+            draws: policy(spec) != SplitPolicy::Turns,
+            only: only(&shares),
             shares,
             rule_targets: spec
                 .matches
@@ -74,12 +80,13 @@ impl ServiceSplit {
         self.shares.iter().map(|share| share.weight)
     }
 
-    /// Chooses among `deployments`. `None` when none of them takes requests.
+    /// Chooses among `deployments` at `now`. `None` when none of them takes requests.
     pub(crate) fn choose(
         &self,
         spec: &Service,
         deployments: &[Arc<DeploymentState>],
         head: &RequestHead<'_>,
+        now: Duration,
     ) -> Option<Choice> {
         let mut rules = spec.matches.iter().zip(&self.rule_targets);
         if let Some((_, target)) = rules.find(|(rule, _)| rule::fits(rule, head)) {
@@ -92,11 +99,10 @@ impl ServiceSplit {
             Some(sticky) => sticky::binding(sticky, head),
             None => (self.hash(spec, head), None),
         };
-        let query = SplitQuery {
-            seed: rand::random(),
-            hash,
+        let deployment = match self.only {
+            Some(only) => only,
+            None => self.choose_by(hash, deployments, now)?,
         };
-        let deployment = self.choose_by(&query, deployments)?;
         Some(Choice { deployment, cookie })
     }
 
@@ -107,9 +113,19 @@ impl ServiceSplit {
         head.hash(&hash.by)
     }
 
-    fn choose_by(&self, query: &SplitQuery, deployments: &[Arc<DeploymentState>]) -> Option<usize> {
-        let load = |index: usize| deployments[index].load.current();
-        let chosen = self.splitter.choose(query, load, |_| true)?;
+    fn choose_by(
+        &self,
+        hash: Option<u64>,
+        deployments: &[Arc<DeploymentState>],
+        now: Duration,
+    ) -> Option<usize> {
+        let query = SplitQuery {
+            // Turns need no luck.
+            seed: if self.draws { rand::random() } else { 0 },
+            hash,
+        };
+        let cost = |index: usize| deployments[index].cost(now);
+        let chosen = self.splitter.choose(&query, cost, |_| true)?;
         let is_away = |index: usize| {
             self.spills.get(index) == Some(&true) && !deployments[index].view().has_ready()
         };
@@ -124,7 +140,7 @@ impl ServiceSplit {
         }
         // Its share wakes it all the same: without it the deployment would stay at zero for ever.
         deployments[chosen].spilled();
-        let sibling = self.splitter.choose(query, load, may_take);
+        let sibling = self.splitter.choose(&query, cost, may_take);
         sibling.or(Some(chosen))
     }
 }
@@ -145,6 +161,15 @@ fn shares(fleet: &ServiceFleet) -> Vec<Share> {
         weight: weight(part),
     };
     fleet.deployments.iter().map(share).collect()
+}
+
+fn only(shares: &[Share]) -> Option<usize> {
+    let mut takers = shares
+        .iter()
+        .enumerate()
+        .filter(|(_, share)| share.weight > 0);
+    let (first, _) = takers.next()?;
+    takers.next().is_none().then_some(first)
 }
 
 fn takes(part: &DeploymentFleet) -> bool {

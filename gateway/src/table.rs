@@ -1,6 +1,6 @@
 //! Everything requests are routed by: one immutable value, replaced when services change.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use penstock_config::{Service, fleet::ServiceFleet};
 
@@ -111,8 +111,8 @@ impl ServiceState {
         Arc::ptr_eq(&self.spec, &fleet.spec) && self.split.suits(fleet)
     }
 
-    /// Chooses the deployment of a request.
-    pub(crate) fn choose(&self, head: &RequestHead<'_>) -> Option<Choice> {
-        self.split.choose(&self.spec, &self.deployments, head)
+    /// Chooses the deployment of a request at `now`.
+    pub(crate) fn choose(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
+        self.split.choose(&self.spec, &self.deployments, head, now)
     }
 }

@@ -113,6 +113,17 @@ async fn round_robin_least_connections_and_random_share_alike() {
 }
 
 #[tokio::test]
+async fn a_deployment_that_fails_at_once_gets_few_requests_by_least_connections() {
+    let service = "split = \"least-connections\"\nejection = { failures = 0 }";
+    let (penstock, stable, canary) = two(service, "", "").await;
+    canary.on("/", Behaviour::Answer(500, "failed"));
+    shares(&penstock.client("chat"), 100).await;
+    let (stable, canary) = (stable.seen().started, canary.seen().started);
+    assert_eq!(stable + canary, 100);
+    assert!(canary <= 10, "{canary} of 100");
+}
+
+#[tokio::test]
 async fn a_split_by_hash_keeps_equal_values_together() {
     let service = "split = \"hash\"\nhash = { query = \"user\" }";
     let (penstock, _stable, _canary) = two(service, "", "").await;

@@ -34,12 +34,12 @@ fn a_deployment_that_takes_nothing_now_leaves_its_share_to_the_others() {
         let split = Splitter::new(policy, shares(&[50, 30, 20]), None);
         let mut had = [0_u32; 3];
         for seed in 0..10_000 {
-            let chosen = split.choose(&query(seed, None), |_| 0, |index| index != 0);
+            let chosen = split.choose(&query(seed, None), |_| 1.0, |index| index != 0);
             had[chosen.unwrap()] += 1;
         }
         assert_eq!(had[0], 0);
         assert!(had[1].abs_diff(6_000) < 200, "{policy:?}: {had:?}");
-        assert_eq!(split.choose(&query(1, None), |_| 0, |_| false), None);
+        assert_eq!(split.choose(&query(1, None), |_| 1.0, |_| false), None);
     }
 }
 
@@ -58,12 +58,18 @@ fn a_changed_weight_goes_on_without_a_burst() {
 #[test]
 fn the_least_loaded_deployment_for_its_weight_is_chosen() {
     let split = Splitter::new(SplitPolicy::LeastConnections, shares(&[1, 3, 0]), None);
-    let choose = |loads: [u32; 3]| split.choose(&query(7, None), |index| loads[index], anyone);
+    let choose = |loads: [u32; 3]| {
+        split.choose(
+            &query(7, None),
+            |index| f64::from(loads[index]) + 1.0,
+            anyone,
+        )
+    };
     assert_eq!(choose([1, 4, 0]), Some(1));
     assert_eq!(choose([1, 6, 0]), Some(0));
     let mut tied = [0; 2];
     for seed in 0..1_000 {
-        let chosen = split.choose(&query(seed, None), |index| [1, 5, 0][index], anyone);
+        let chosen = split.choose(&query(seed, None), |index| [2.0, 6.0, 1.0][index], anyone);
         tied[chosen.unwrap()] += 1;
     }
     assert!(tied.iter().all(|had| *had > 400), "{tied:?}");
@@ -84,7 +90,7 @@ fn no_key_leaves_the_canary_while_its_share_is_raised() {
         for (hash, was) in (0_u64..).zip(&mut on_canary) {
             let is = split.choose(
                 &query(0, Some(crate::key(&hash.to_le_bytes()))),
-                |_| 0,
+                |_| 1.0,
                 anyone,
             ) == Some(1);
             assert!(is || !*was, "a key left the canary at {percent} %");
@@ -102,7 +108,7 @@ fn a_third_deployment_keeps_its_keys_while_a_canary_grows() {
         let split = Splitter::new(SplitPolicy::Hash, shares(weights), None);
         split.choose(
             &query(0, Some(crate::key(&hash.to_le_bytes()))),
-            |_| 0,
+            |_| 1.0,
             anyone,
         )
     };

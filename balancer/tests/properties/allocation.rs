@@ -65,7 +65,7 @@ fn splitting_and_budgeting_allocate_nothing() {
                     seed,
                     hash: Some(key(&seed.to_le_bytes())),
                 };
-                assert!(splitter.choose(&query, |_| 1, |_| true).is_some());
+                assert!(splitter.choose(&query, |_| 1.0, |_| true).is_some());
                 budget.request();
                 assert!(budget.try_retry(Duration::from_secs(seed)));
             }

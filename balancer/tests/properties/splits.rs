@@ -18,7 +18,7 @@ fn turn(split: &Splitter) -> Option<usize> {
         seed: 0,
         hash: None,
     };
-    split.choose(&query, |_| 0, |_| true)
+    split.choose(&query, |_| 1.0, |_| true)
 }
 
 fn owner(split: &Splitter, number: u64, may_take: impl Fn(usize) -> bool) -> Option<usize> {
@@ -26,7 +26,7 @@ fn owner(split: &Splitter, number: u64, may_take: impl Fn(usize) -> bool) -> Opt
         seed: 0,
         hash: Some(key(&number.to_le_bytes())),
     };
-    split.choose(&query, |_| 0, may_take)
+    split.choose(&query, |_| 1.0, may_take)
 }
 
 /// Weights of which at least one is not 0.

@@ -94,7 +94,9 @@ impl Fixture {
 
     fn choose(&self, request: &Parts) -> Choice {
         let head = RequestHead::of(request, &self.forwarding, &self.settings);
-        self.state.choose(&head).expect("somebody takes requests")
+        self.state
+            .choose(&head, Duration::ZERO)
+            .expect("somebody takes requests")
     }
 
     /// How many of so many requests without anything special each deployment gets.
@@ -108,7 +110,7 @@ impl Fixture {
 
     /// Requests of which each deployment was told that it has no worker for them.
     fn no_capacity(&self) -> Vec<u64> {
-        let now = std::time::Duration::ZERO;
+        let now = Duration::ZERO;
         let deployments = self.state.deployments.iter();
         deployments
             .map(|state| state.report(now).no_capacity)
@@ -184,10 +186,23 @@ fn round_robin_takes_equal_turns_but_for_weight_zero() {
 fn least_connections_looks_at_open_requests_of_the_whole_deployment() {
     let service = Fixture::new("split = \"least-connections\"", &[("", 1), ("", 9)]);
     let busy = &service.state.deployments[1].load;
-    busy.start(0, std::time::Duration::ZERO);
+    busy.start(0, Duration::ZERO);
     assert_eq!(service.shares(20), [20, 0]);
-    busy.end(0, std::time::Duration::ZERO);
+    busy.end(0, Duration::ZERO);
     assert!(service.shares(100).iter().all(|had| *had > 20));
+}
+
+#[test]
+fn a_deployment_that_fails_at_once_does_not_seem_idle() {
+    let service = Fixture::new("split = \"least-connections\"", &[("", 1), ("", 1)]);
+    let failing = &service.state.deployments[0];
+    (0..3).for_each(|_| failing.strikes.failed(Duration::ZERO));
+    // Three doublings: it is the better choice only when the other one has eight requests.
+    let other = &service.state.deployments[1].load;
+    (0..6).for_each(|_| other.start(0, Duration::ZERO));
+    assert_eq!(service.shares(20), [0, 20]);
+    (0..2).for_each(|_| other.start(0, Duration::ZERO));
+    assert_eq!(service.shares(20), [20, 0]);
 }
 
 #[test]
