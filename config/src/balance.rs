@@ -18,6 +18,19 @@ pub enum Balance {
     PeakEwma,
 }
 
+impl std::fmt::Display for Balance {
+    /// As the file has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::RoundRobin => "round-robin",
+            Self::LeastConnections => "least-connections",
+            Self::Random => "random",
+            Self::Hash => "hash",
+            Self::PeakEwma => "peak-ewma",
+        })
+    }
+}
+
 /// What requests are hashed by, for `balance = "hash"` and `split = "hash"`. A request without the
 /// key is placed at random.
 #[derive(Debug, Clone, PartialEq)]

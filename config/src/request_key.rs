@@ -15,3 +15,16 @@ pub enum KeySource {
     /// The name of the API key that the request was let in with.
     ApiKey,
 }
+
+impl std::fmt::Display for KeySource {
+    /// In words.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::Query(name) => write!(f, "query parameter {name}"),
+            Self::ClientAddress => f.write_str("client address"),
+            Self::ApiKey => f.write_str("API key"),
+        }
+    }
+}

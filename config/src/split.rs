@@ -21,6 +21,20 @@ pub enum Split {
     Hash,
 }
 
+impl std::fmt::Display for Split {
+    /// As the file has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Weights => "weights",
+            Self::Workers => "workers",
+            Self::RoundRobin => "round-robin",
+            Self::LeastConnections => "least-connections",
+            Self::Random => "random",
+            Self::Hash => "hash",
+        })
+    }
+}
+
 /// Makes a split by weights stable per key: a key stays with its deployment as long as that
 /// deployment's share does not shrink.
 #[derive(Debug, Clone, PartialEq, Eq)]

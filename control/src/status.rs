@@ -8,9 +8,11 @@ use std::{
 use penstock_config::Config;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{ByHandStatus, DeploymentWeight, RolloutStatus, WeightsStatus};
 use crate::store::JournalEntry;
 
+mod settings;
 mod traffic;
 
 /// All of it.
@@ -60,6 +62,9 @@ pub struct ServiceStatus {
     pub hosts: Vec<String>,
     /// Whether it is no longer configured and only finishes what it has.
     pub removed: bool,
+    /// What it is set to do with its traffic, in words.
+    #[serde(default)]
+    pub settings: Vec<String>,
     /// Weights that were set by hand and override the file.
     pub by_hand: Option<ByHandStatus>,
     /// Its deployments by name.

@@ -7,7 +7,7 @@ use penstock_config::fleet::Phase;
 use super::{
     Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
 };
-use crate::status::{DeploymentStatus, ServiceStatus, Status, WorkerStatus};
+use crate::status::{DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings};
 
 impl Reconciler {
     pub(super) fn status(&self) -> Status {
@@ -31,6 +31,7 @@ fn describe_service(service: &ServiceState, now: Duration) -> ServiceStatus {
         display_name: service.spec.display_name.clone(),
         hosts: service.spec.hosts.clone(),
         removed: service.removed,
+        settings: describe_settings(&service.spec),
         by_hand: service.describe_by_hand(),
         deployments: service
             .deployments

@@ -53,6 +53,10 @@ impl Rows {
         if detailed && service.display_name != service.name {
             self.note(&service.display_name, DIM);
         }
+        if detailed {
+            let settings = service.settings.iter();
+            settings.for_each(|setting| self.note(setting, DIM));
+        }
         if let Some(by_hand) = &service.by_hand {
             self.note(&about_by_hand(&service.name, by_hand), CHANGING);
         }

@@ -24,7 +24,7 @@ fn deployment() -> Value {
 fn service() -> Value {
     json!({
         "name": "chat", "display_name": "Chat ☃", "hosts": ["chat.local.localhost", "chat.example.org"],
-        "removed": false, "deployments": [deployment()],
+        "removed": false, "settings": ["split: weights"], "deployments": [deployment()],
     })
 }
 
@@ -77,6 +77,7 @@ configuration of 1970-01-01T00:00:01Z, generation 7
 NAME      STATE      IN-FLIGHT  QUEUED  DETAILS
 chat                        57     100  chat.local.localhost chat.example.org
       Chat ☃
+      split: weights
   stable  warm              57     100  1 ready, 3 desired (0–4), weight 90, starts in 3.1 s
       no GPU is free
       concurrency rose to 57.0, 20 per worker
