@@ -58,9 +58,17 @@ fn every_command_that_is_mentioned_anywhere_exists() {
 #[test]
 fn the_configuration_that_is_shown_is_good() {
     let dir = tempfile::tempdir().unwrap();
+    let mut whole = toml::Table::new();
     for block in readme::blocks("toml") {
+        let block: toml::Table = block.parse().unwrap();
+        // The first one is whole, the others change it.
+        if whole.is_empty() {
+            whole = block.clone();
+        }
+        let mut changed = whole.clone();
+        readme::merge(&mut changed, block);
         let file = dir.path().join("penstock.toml");
-        fs::write(&file, block).unwrap();
+        fs::write(&file, changed.to_string()).unwrap();
         let output = penstock(&["check", file.to_str().unwrap()]);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{errors}");

@@ -41,3 +41,13 @@ pub(crate) fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
     let blocks = README.split("```").skip(1).step_by(2);
     blocks.filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
 }
+
+/// Puts the settings of one table into another.
+pub(crate) fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(into)), toml::Value::Table(from)) => merge(into, from),
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}
