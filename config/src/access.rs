@@ -11,6 +11,8 @@ pub struct Access {
     pub api_keys: BTreeMap<String, ApiKey>,
     /// Whether the header with the key is passed on to the worker.
     pub pass_api_key: bool,
+    /// Whether a CORS preflight, which browsers send without a key, is let in without one.
+    pub pass_preflight: bool,
     /// Networks (address and prefix length) of clients that are let in. Empty: all.
     pub allow: Vec<(IpAddr, u8)>,
     /// Networks of clients that are refused, even if they are allowed as well.

@@ -4,7 +4,11 @@ mod api_keys;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{
+    Method,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
+    request::Parts,
+};
 use penstock_config::Access as Settings;
 
 use crate::{networks::Networks, reason::Reason, refusal::Refusal, request_key::RequestHead};
@@ -19,6 +23,7 @@ pub(crate) struct Access {
     deny: Networks,
     keys: Option<ApiKeys>,
     pass_api_key: bool,
+    pass_preflight: bool,
 }
 
 impl Access {
@@ -31,6 +36,7 @@ impl Access {
             deny: Networks::new(&settings.deny),
             keys,
             pass_api_key: settings.pass_api_key,
+            pass_preflight: settings.pass_preflight,
         })
     }
 
@@ -50,17 +56,15 @@ impl Access {
         Ok(())
     }
 
-    /// The API key that a request carries; `None` when the service wants none. Takes the key out of
-    /// `headers`, which go to the worker, unless the service says otherwise.
-    pub(crate) fn check_key(
-        &self,
-        headers: &mut HeaderMap,
-    ) -> Result<Option<Arc<NamedKey>>, Refusal> {
+    /// The API key that a request carries; `None` when the service wants none of it. Takes the key out
+    /// of the header fields, which go to the worker, unless the service says otherwise.
+    pub(crate) fn check_key(&self, request: &mut Parts) -> Result<Option<Arc<NamedKey>>, Refusal> {
         let Some(keys) = &self.keys else {
             return Ok(None);
         };
-        let detail = match keys.find(headers, self.pass_api_key) {
+        let detail = match keys.find(&mut request.headers, self.pass_api_key) {
             Sent::Valid(key) => return Ok(Some(key)),
+            Sent::Nothing if self.pass_preflight && is_preflight(request) => return Ok(None),
             Sent::Invalid => "the API key is not valid",
             Sent::Nothing => {
                 "this service needs an API key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"
@@ -68,6 +72,14 @@ impl Access {
         };
         Err(Refusal::new(Reason::Unauthenticated, detail))
     }
+}
+
+/// Whether a browser asks if it may send a request (`CORS-preflight` of the Fetch standard), which it
+/// always does without credentials.
+fn is_preflight(request: &Parts) -> bool {
+    request.method == Method::OPTIONS
+        && request.headers.contains_key(ORIGIN)
+        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn let_in(
     let mut key = None;
     if let Some(access) = &service.access {
         access.check_network(&RequestHead::new(connection, parts))?;
-        key = access.check_key(&mut parts.headers)?;
+        key = access.check_key(parts)?;
         exchange.api_key.clone_from(&key);
     }
     check_length(body, service.spec.max_body_bytes)?;

@@ -5,7 +5,7 @@ use http::{Method, Version};
 
 use crate::support::{
     client::{Client, RawConnection, by_pieces, empty, full},
-    fake::FakeWorker,
+    fake::{Behaviour, FakeWorker},
     penstock::Penstock,
 };
 
@@ -228,4 +228,28 @@ async fn half_a_head_over_http2_is_ended_like_one_over_http1() {
         client.read_to_end().await;
     }
     assert_untouched(&worker, &penstock).await;
+}
+
+#[tokio::test]
+async fn a_body_that_turns_out_too_long_on_the_way_is_refused() {
+    let (worker, penstock) = start().await;
+    worker.on("/read", Behaviour::Answer(200, "read"));
+    let client = penstock.client("chat");
+    for client in [client.clone(), client.h2()] {
+        for (pieces_sent, told) in [(2, (200, "")), (3, (413, "body_too_large"))] {
+            let (mut pieces, body) = by_pieces();
+            let exchange = client.send(Method::POST, "/read", body);
+            let send = async {
+                for _ in 0..pieces_sent {
+                    let _ = pieces.send_data(vec![0; 500].into()).await;
+                }
+                drop(pieces);
+            };
+            let (exchange, ()) = tokio::join!(exchange, send);
+            let reply = exchange.whole().await;
+            assert_eq!((reply.status.as_u16(), reply.reason()), told);
+        }
+    }
+    penstock.until_load("chat", 0, 0).await;
+    assert_eq!(worker.seen().finished, 2);
 }

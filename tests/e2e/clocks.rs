@@ -14,6 +14,7 @@ use crate::support::{
     fake::{Behaviour, FakeWorker},
     penstock::Penstock,
     soon,
+    unreachable::Unreachable,
 };
 
 const LIMIT: Duration = Duration::from_millis(500);
@@ -106,4 +107,17 @@ async fn a_worker_that_only_listens_for_long_may_still_answer() {
             assert_eq!(exchange.whole().await.text(), sent.to_string());
         }
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_let_itself_be_connected_to_is_given_up() {
+    let worker = Unreachable::new().await;
+    let settings = r#"timeouts = { connect = "200ms", first_byte = "1h" }"#;
+    let penstock = Penstock::before(worker.address, settings).await;
+    let reply = penstock.client("chat").get("/").await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.reason()),
+        (502, "connect_failed")
+    );
+    penstock.until_load("chat", 0, 0).await;
 }

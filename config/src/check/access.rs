@@ -12,17 +12,28 @@ use crate::{Access, ApiKey, KeySource, Limit, LimitKind, key_path::KeyPath, raw,
 /// A limit over more than a day is a quota, for which a counter in memory is too forgetful.
 const PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What the worker gets to see although API keys are the gateway's business.
+pub(super) struct Passed {
+    pub(super) api_key: bool,
+    pub(super) preflight: bool,
+}
+
 pub(super) fn access(
     check: &mut Check<'_>,
     service: &KeyPath,
     api_keys: BTreeMap<String, raw::ApiKey>,
-    pass_api_key: bool,
+    passed: Passed,
     clients: raw::Clients,
 ) -> Access {
     let keys_path = service.key("api_keys");
-    if pass_api_key && api_keys.is_empty() && !check.problems.touches(&keys_path) {
-        let rule = format!("is about API keys, and there are none: [{keys_path}.NAME]");
-        check.error(&service.key("pass_api_key"), rule);
+    for (name, is_set) in [
+        ("pass_api_key", passed.api_key),
+        ("pass_preflight", passed.preflight),
+    ] {
+        if is_set && api_keys.is_empty() && !check.problems.touches(&keys_path) {
+            let rule = format!("is about API keys, and there are none: [{keys_path}.NAME]");
+            check.error(&service.key(name), rule);
+        }
     }
     let mut seen = HashMap::new();
     let api_keys = api_keys
@@ -43,7 +54,8 @@ pub(super) fn access(
     }
     Access {
         api_keys,
-        pass_api_key,
+        pass_api_key: passed.api_key,
+        pass_preflight: passed.preflight,
         allow,
         deny,
     }

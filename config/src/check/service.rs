@@ -50,7 +50,11 @@ pub(super) fn service(
     let balance = balance::balance(raw.balance);
     let split = split::split(raw.split);
     let matches = split::matches(check, path, raw.matches, &paths, &deployments);
-    let access = access::access(check, path, raw.api_keys, raw.pass_api_key, raw.clients);
+    let passed = access::Passed {
+        api_key: raw.pass_api_key,
+        preflight: raw.pass_preflight,
+    };
+    let access = access::access(check, path, raw.api_keys, passed, raw.clients);
     let service = Service {
         name: name.clone(),
         display_name: display_name(check, path, name, raw.display_name),

@@ -49,6 +49,9 @@ pub(crate) struct Service {
     pub(crate) api_keys: BTreeMap<String, ApiKey>,
     /// Whether the header with the API key is passed on to the worker.
     pub(crate) pass_api_key: bool,
+    /// Whether a browser's question before a request from another site (a CORS preflight), which never
+    /// has an API key, is passed on to the worker without one. It can wake a service from zero.
+    pub(crate) pass_preflight: bool,
     /// Who is let in, by the client's IP address.
     pub(crate) clients: Clients,
     /// How much may be used; all of them hold. Default: no limit.

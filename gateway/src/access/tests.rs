@@ -1,3 +1,4 @@
+use http::HeaderMap;
 use penstock_config::ApiKey;
 use sha2::{Digest, Sha256};
 
@@ -36,10 +37,10 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 
 /// Name of the key that lets a request with these lines in; its headers afterwards.
 fn admitted(access: &Access, lines: &[(&str, &str)]) -> (Result<String, Reason>, HeaderMap) {
-    let mut headers = headers(lines);
-    let key = access.check_key(&mut headers);
+    let mut parts = Fixture::new("/", lines).parts;
+    let key = access.check_key(&mut parts);
     let key = key.map(|key| key.unwrap().name.to_string());
-    (key.map_err(|refusal| refusal.reason), headers)
+    (key.map_err(|refusal| refusal.reason), parts.headers)
 }
 
 #[test]
@@ -168,4 +169,25 @@ fn a_service_may_have_the_key_passed_on() {
     let (key, left) = admitted(&access, &lines);
     assert_eq!(key.as_deref(), Ok("app"));
     assert_eq!(left, headers(&lines));
+}
+
+#[test]
+fn a_preflight_passes_without_a_key_only_where_the_service_says_so() {
+    let mut access = with_keys(&[("app", &["psk_one"])], false);
+    let preflight = [
+        ("origin", "https://example.org"),
+        ("access-control-request-method", "POST"),
+    ];
+    let mut asks = |lines: &[(&str, &str)], method: Method, pass: bool| {
+        access.pass_preflight = pass;
+        let mut parts = Fixture::new("/", lines).parts;
+        parts.method = method;
+        access.check_key(&mut parts).is_ok()
+    };
+    assert!(asks(&preflight, Method::OPTIONS, true));
+    assert!(!asks(&preflight, Method::OPTIONS, false));
+    assert!(!asks(&preflight, Method::POST, true));
+    assert!(!asks(&preflight[..1], Method::OPTIONS, true));
+    let wrong = [&preflight[..], &[("x-api-key", "wrong")]].concat();
+    assert!(!asks(&wrong, Method::OPTIONS, true));
 }
