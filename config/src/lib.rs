@@ -58,8 +58,8 @@ pub use name::{DeploymentName, NameError, ServiceName};
 pub use request_key::KeySource;
 pub use rollout::Rollout;
 pub use scaling::{
-    Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
-    Statistic, Step, StepRule, TargetTrackingRule, UpPace,
+    Activity, Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule,
+    Scaling, ScheduleRule, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
 };
 pub use schema::schema;
 pub use service::{Protocol, Queue, Service, Timeouts};

@@ -2,6 +2,7 @@
 
 mod metric;
 mod rule;
+pub(crate) mod schedule;
 mod step;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 pub use self::{
     metric::Metric,
     rule::{BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, TargetTrackingRule},
+    schedule::{Activity, ScheduleRule},
     step::{Adjustment, Statistic, Step, StepRule},
 };
 

@@ -245,6 +245,7 @@ impl Reconciler {
     fn turn(&mut self, key: &Key, now: Duration) {
         let turn = Turn {
             now,
+            wall_ms: self.clock.wall_ms(now),
             gateways: &self.gateways,
             shutting_down: self.shutting_down.is_some(),
             starts_wait: self.adopting > 0,

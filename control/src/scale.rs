@@ -12,6 +12,7 @@
 //! - **from zero** with the first request, whether it is still there or not.
 
 mod backlog;
+mod bounds;
 mod concurrency;
 mod datapoints;
 mod decision;
@@ -37,12 +38,16 @@ use std::time::Duration;
 
 use penstock_config::{Rule, Scaling};
 
-use self::rules::{RuleState, View};
 pub use self::{
+    bounds::Bounds,
     decision::{Clamp, Decision, Reason},
     history::History,
     observation::{Hold, HoldCause, Load, Observation},
     wish::{Basis, Pause, Wish},
+};
+use self::{
+    bounds::KnownBounds,
+    rules::{RuleState, View},
 };
 
 /// What decisions about one deployment remember.
@@ -51,6 +56,7 @@ pub struct ScaleState {
     desired: u32,
     history: History,
     rules: Vec<RuleState>,
+    bounds: KnownBounds,
     /// Since when one worker less would have done, and the largest wish since then.
     fits: Option<Fits>,
     /// When there was last something to do.
@@ -75,6 +81,7 @@ impl ScaleState {
             desired,
             history,
             rules: Vec::new(),
+            bounds: KnownBounds::unknown(),
             fits: None,
             busy_at: now,
             paced: false,
@@ -98,6 +105,11 @@ impl ScaleState {
         self.desired
     }
 
+    /// The bounds that the last decision was made with.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds.bounds()
+    }
+
     /// Takes over rules that changed; the unchanged ones keep what they know.
     fn follow(&mut self, rules: &[Rule]) {
         let same = self.rules.len() == rules.len()
@@ -109,6 +121,7 @@ impl ScaleState {
         if same {
             return;
         }
+        self.bounds.forget();
         let mut old = std::mem::take(&mut self.rules);
         self.rules = rules
             .iter()
@@ -175,11 +188,12 @@ pub fn decide(
     now: Duration,
 ) -> Decision {
     state.follow(&scaling.rules);
+    state.bounds.update(scaling, seen.wall_ms);
     state.record(seen, now);
     let decision = if seen.start_failed {
         // The requests were refused, nobody waits.
         state.busy_at = now;
-        Decision::fixed(state.desired, scaling.min, Reason::StartFailed)
+        Decision::fixed(state.desired, state.bounds().min, Reason::StartFailed)
     } else if state.desired == 0 {
         up::from_zero(scaling, seen, state)
     } else {
@@ -212,7 +226,7 @@ fn from_some(
         state.paced = false;
         down::shrink(&mut decision, wish, scaling, seen, state, now);
     }
-    bound(&mut decision, scaling);
+    bound(&mut decision, state.bounds());
     decision
 }
 
@@ -227,15 +241,16 @@ fn largest(wishes: &[Wish], desired: u32) -> u32 {
 }
 
 /// Bounds win over everything: `min` always runs.
-fn bound(decision: &mut Decision, scaling: &Scaling) {
-    if decision.desired < scaling.min {
-        decision.desired = scaling.min;
-        decision.reason = Reason::Bounds;
-        decision.clamps.push(Clamp::Minimum(scaling.min));
-    }
-    if decision.desired > scaling.max {
-        decision.desired = scaling.max;
-        decision.reason = Reason::Bounds;
-        decision.clamps.push(Clamp::Maximum(scaling.max));
-    }
+fn bound(decision: &mut Decision, bounds: Bounds) {
+    let clamp = if decision.desired < bounds.min {
+        decision.desired = bounds.min;
+        bounds.min_clamp()
+    } else if decision.desired > bounds.max {
+        decision.desired = bounds.max;
+        bounds.max_clamp()
+    } else {
+        return;
+    };
+    decision.reason = Bounds::reason(clamp);
+    decision.clamps.push(clamp);
 }

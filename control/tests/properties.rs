@@ -8,7 +8,7 @@ use penstock_config::{
     Statistic, Step, StepRule, TargetTrackingRule, UpPace,
 };
 use penstock_control::scale::{
-    Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, decide,
+    Bounds, Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, decide,
 };
 use proptest::prelude::*;
 
@@ -207,12 +207,14 @@ fn run(
         now += moment.over;
         let ready = (f64::from(state.desired()) * moment.ready_share) as u32;
         let seen = Observation {
+            // Faster than the time of the decisions, so that schedules come and go.
+            wall_ms: now.as_millis() as u64 * 60,
             current: moment.current,
             queued: moment.queued,
             load: moment.load,
             ready,
             starting: state.desired().saturating_sub(ready),
-            start_time: Some(Duration::from_secs(30)).filter(|_| moment.queued % 3 > 0),
+            start_time: Some(Duration::from_secs(30)).filter(|_| !moment.queued.is_multiple_of(3)),
             hold: moment.holds.map(|cause| Hold { since: now, cause }),
             start_failed: moment.start_failed,
         };
@@ -233,6 +235,40 @@ proptest! {
     ) {
         for (_, decision, _) in run(&scaling, &moments) {
             prop_assert!((scaling.min..=scaling.max).contains(&decision.desired), "{decision:?}");
+        }
+    }
+
+    #[test]
+    fn with_schedules_the_count_is_always_within_the_bounds_of_the_moment(
+        scaling in scaling(),
+        windows in prop::collection::vec((0..60_u32, 1..7000_u64, 0..50_u32, 0..50_u32), 1..4),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        let rules: Vec<String> = windows
+            .iter()
+            .map(|(minute, lasts, min, more)| format!(
+                "{{ type = \"schedule\", cron = \"{minute} * * * *\", duration = \"{lasts}s\", \
+                 min = {min}, max = {} }}",
+                (min + more).max(1)
+            ))
+            .collect();
+        let text = format!(
+            "listeners = [{{ address = \"127.0.0.1:0\" }}]
+             [services.s.deployments.d]
+             process = {{ command = [\"worker\"] }}
+             scaling.rules = [{}]",
+            rules.join(", ")
+        );
+        let config = penstock_config::parse(&text, "p.toml".as_ref()).expect("good rules");
+        let schedules = config.services["s"].deployments["d"].scaling.rules.clone();
+        let rules = schedules.into_iter().chain(scaling.rules.clone()).collect();
+        let scaling = Scaling { rules, ..scaling };
+        for (at, decision, seen) in run(&scaling, &moments) {
+            let bounds = Bounds::at(&scaling, seen.wall_ms);
+            prop_assert!(
+                (bounds.min..=bounds.max).contains(&decision.desired),
+                "{decision:?} with {bounds:?} at {at:?}"
+            );
         }
     }
 
@@ -307,7 +343,7 @@ proptest! {
                     prop_assert!(rose);
                 }
                 Reason::LoadFell { .. } | Reason::Idle { .. } => prop_assert!(fell),
-                Reason::Bounds | Reason::StartFailed => {}
+                Reason::Bounds | Reason::Scheduled | Reason::StartFailed => {}
                 _ => prop_assert!(!rose && !fell, "{decision:?}"),
             }
             for wish in &decision.wishes {
@@ -316,7 +352,9 @@ proptest! {
             }
             let wished = decision.wishes.iter().map(|wish| wish.workers).max();
             if let Some(wished) = wished.filter(|wished| rose && decision.desired < *wished) {
-                let limited = |clamp: &Clamp| matches!(clamp, Clamp::UpPace(_) | Clamp::Maximum(_));
+                let limited = |clamp: &Clamp| {
+                    matches!(clamp, Clamp::UpPace(_) | Clamp::Maximum(_) | Clamp::ScheduledMaximum(_))
+                };
                 prop_assert!(decision.clamps.iter().any(limited), "wished {wished}: {decision:?}");
             }
         }

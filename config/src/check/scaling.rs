@@ -6,7 +6,7 @@ mod step;
 use std::time::Duration;
 
 use super::Check;
-use crate::{DownPace, Scaling, UpPace, key_path::KeyPath, raw, units};
+use crate::{DownPace, Rule, Scaling, UpPace, key_path::KeyPath, raw, units};
 
 /// Target of the concurrency rule for workers without a small limit of their own; that of Knative.
 const TARGET: f64 = 100.0;
@@ -45,17 +45,22 @@ pub(super) fn scaling(
         check.error(&path.key("max"), "must be at least 1");
     }
     let target = max_concurrency.map_or(TARGET, |max| f64::from(max).min(TARGET));
-    let rules = match raw.rules {
+    let raw_min = raw.min;
+    let mut rules = match raw.rules {
         None => vec![rule::default(target)],
         Some(rules) => {
             let paths = (0..).map(|index| path.key("rules").index(index));
             rules
                 .into_iter()
                 .zip(paths)
-                .map(|(raw, path)| rule::rule(check, &path, &raw, target))
+                .map(|(raw, path)| rule::rule(check, &path, &raw, target, (raw_min, max)))
                 .collect()
         }
     };
+    if rules.iter().all(|rule| matches!(rule, Rule::Schedule(_))) {
+        // Bounds alone say nothing about how many there should be between them.
+        rules.push(rule::default(target));
+    }
     let (up_path, down_path) = (path.key("up"), path.key("down"));
     at_most(check, &up_path.key("period"), raw.up.period.0, PERIOD_MAX);
     at_most(

@@ -12,10 +12,12 @@ use std::{
     time::Duration,
 };
 
+use croner::Cron;
+use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Metric, ServiceName, units};
+use crate::{Metric, ServiceName, scaling::schedule, units};
 
 /// The format of names of services and deployments.
 const NAME_FORMAT: &str = "penstock-name";
@@ -117,6 +119,12 @@ text_types! {
     /// Host name without port, lower case.
     DnsName(String): "penstock-dns-name",
         r"^[A-Za-z0-9.-]+$", host::parse_name, Clone::clone;
+    /// When a schedule begins.
+    CronText(Box<Cron>): "penstock-cron",
+        r"^\S+( +\S+){4}$", schedule::parse_cron, schedule::show_cron;
+    /// Name of a time zone.
+    TimeZoneName(TimeZone): "penstock-time-zone",
+        r"^[A-Za-z0-9_+/-]+$", schedule::parse_time_zone, schedule::show_time_zone;
     /// Name of a scaling metric.
     MetricName(Metric): "penstock-metric",
         r"^[a-z0-9_]+$", Metric::parse, ToString::to_string;

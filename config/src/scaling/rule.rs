@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Metric, StepRule};
+use super::{Metric, ScheduleRule, StepRule};
 
 /// One scaling rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,8 @@ pub enum Rule {
     TargetTracking(TargetTrackingRule),
     /// Workers more or fewer by how far a metric is from a threshold.
     Step(StepRule),
+    /// Other bounds at certain times.
+    Schedule(ScheduleRule),
     /// Workers that keep the wait in the queue short.
     QueueWait(QueueWaitRule),
     /// Workers in proportion to the requests there are now.

@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     driver::{NewWorker, WorkerExit},
     reports::Gateways,
-    scale::{Decision, History, Reason, ScaleState},
+    scale::{Bounds, Decision, History, Reason, ScaleState},
     status::ConfigStatus,
     store::{Remembered, Store, WorkerRow},
 };
@@ -83,6 +83,7 @@ impl Reconciler {
 
     fn take_over(&mut self, remembered: Remembered) {
         let now = self.clock.now();
+        let wall_ms = self.clock.wall_ms(now);
         self.restore_traffic(remembered.traffic);
         let mut kept = Vec::new();
         for row in remembered.workers {
@@ -109,7 +110,7 @@ impl Reconciler {
                 deployment.key.deployment.to_string(),
             );
             let history = History::restore(histories.remove(&key).unwrap_or_default());
-            deployment.begin_with(history, now);
+            deployment.begin_with(history, wall_ms, now);
         }
         // What is running and not in the state file, or not wanted any more.
         self.adopting += 1;
@@ -150,21 +151,24 @@ impl Reconciler {
 
 impl DeploymentState {
     /// As many workers are desired as there are, within the bounds.
-    fn begin_with(&mut self, history: History, now: Duration) {
-        let desired = self.running_within_bounds();
+    fn begin_with(&mut self, history: History, wall_ms: u64, now: Duration) {
+        let desired = self.running_within_bounds(wall_ms);
         self.scale = ScaleState::new(desired, history, now);
         self.decision = Decision::fixed(desired, desired, Reason::Asleep);
     }
 
     /// Workers that turned out not to be there are not desired either.
-    pub(super) fn recount(&mut self, now: Duration) {
-        let desired = self.running_within_bounds().min(self.scale.desired());
+    pub(super) fn recount(&mut self, wall_ms: u64, now: Duration) {
+        let desired = self
+            .running_within_bounds(wall_ms)
+            .min(self.scale.desired());
         self.scale.correct(desired, now);
         self.decision = Decision::fixed(desired, desired, Reason::Asleep);
     }
 
-    fn running_within_bounds(&self) -> u32 {
+    fn running_within_bounds(&self, wall_ms: u64) -> u32 {
         let running = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
-        running.clamp(self.spec.scaling.min, self.spec.scaling.max)
+        let bounds = Bounds::at(&self.spec.scaling, wall_ms);
+        running.clamp(bounds.min, bounds.max)
     }
 }

@@ -54,6 +54,7 @@ pub(super) struct DeploymentState {
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
     pub(super) now: Duration,
+    pub(super) wall_ms: u64,
     pub(super) gateways: &'a Gateways,
     pub(super) shutting_down: bool,
     /// Workers of an earlier run may still hold GPUs and ports: start none yet.
@@ -147,6 +148,7 @@ impl DeploymentState {
         }
         let ready = self.ready();
         let seen = Observation {
+            wall_ms: turn.wall_ms,
             current: self.measured.current,
             queued: self.measured.queued,
             load: self.measured.load,

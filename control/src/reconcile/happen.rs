@@ -250,10 +250,11 @@ impl Reconciler {
     /// machine none did, and nobody may need them any more.
     fn on_not_there(&mut self, id: &WorkerId) {
         let now = self.clock.now();
+        let wall_ms = self.clock.wall_ms(now);
         let owner = self.owners.get(id).cloned();
         self.on_gone(id);
         if let Some(deployment) = owner.and_then(|key| deployment_mut(&mut self.services, &key)) {
-            deployment.recount(now);
+            deployment.recount(wall_ms, now);
         }
     }
 

@@ -7,11 +7,15 @@ use penstock_config::fleet::Phase;
 use super::{
     Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
 };
-use crate::status::{DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings};
+use crate::{
+    scale::Bounds,
+    status::{DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings},
+};
 
 impl Reconciler {
     pub(super) fn status(&self) -> Status {
         let now = self.clock.now();
+        let wall_ms = self.clock.wall_ms(now);
         Status {
             generation: self.generation,
             gateway_generation: self.gateways.generation(),
@@ -19,13 +23,13 @@ impl Reconciler {
             services: self
                 .services
                 .values()
-                .map(|service| describe_service(service, now))
+                .map(|service| describe_service(service, wall_ms, now))
                 .collect(),
         }
     }
 }
 
-fn describe_service(service: &ServiceState, now: Duration) -> ServiceStatus {
+fn describe_service(service: &ServiceState, wall_ms: u64, now: Duration) -> ServiceStatus {
     ServiceStatus {
         name: service.spec.name.to_string(),
         display_name: service.spec.display_name.clone(),
@@ -38,13 +42,17 @@ fn describe_service(service: &ServiceState, now: Duration) -> ServiceStatus {
             .values()
             .map(|deployment| DeploymentStatus {
                 rollout: service.describe_rollout(&deployment.spec.name),
-                ..describe_deployment(deployment, now)
+                ..describe_deployment(deployment, wall_ms, now)
             })
             .collect(),
     }
 }
 
-fn describe_deployment(deployment: &DeploymentState, now: Duration) -> DeploymentStatus {
+fn describe_deployment(
+    deployment: &DeploymentState,
+    wall_ms: u64,
+    now: Duration,
+) -> DeploymentStatus {
     let (phase, phase_reason) = match &deployment.phase {
         Phase::Cold => ("cold", None),
         Phase::Starting => ("starting", None),
@@ -53,6 +61,7 @@ fn describe_deployment(deployment: &DeploymentState, now: Duration) -> Deploymen
         Phase::Paused { reason } => ("paused", Some(reason.to_string())),
     };
     let decision = &deployment.decision;
+    let bounds = Bounds::at(&deployment.spec.scaling, wall_ms);
     let mut workers: Vec<WorkerStatus> = deployment
         .workers
         .iter()
@@ -75,8 +84,8 @@ fn describe_deployment(deployment: &DeploymentState, now: Duration) -> Deploymen
             .as_ref()
             .map(ToString::to_string),
         desired: decision.desired,
-        min: deployment.spec.scaling.min,
-        max: deployment.spec.scaling.max,
+        min: bounds.min,
+        max: bounds.max,
         in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
         queued: deployment.measured.queued,
         reason: decision.reason.label().into(),

@@ -39,6 +39,10 @@ pub enum Clamp {
     Minimum(u32),
     /// `scaling.max`.
     Maximum(u32),
+    /// The `min` of a schedule.
+    ScheduledMinimum(u32),
+    /// The `max` of a schedule.
+    ScheduledMaximum(u32),
     /// `scaling.up`: the most that the rolling period allows.
     UpPace(u32),
     /// `scaling.down.percent`: the least that the rolling period allows.
@@ -52,6 +56,8 @@ impl fmt::Display for Clamp {
         match self {
             Self::Minimum(n) => write!(f, "min is {n}"),
             Self::Maximum(n) => write!(f, "max is {n}"),
+            Self::ScheduledMinimum(n) => write!(f, "min is {n} by schedule"),
+            Self::ScheduledMaximum(n) => write!(f, "max is {n} by schedule"),
             Self::UpPace(n) => write!(f, "up pace allows {n}"),
             Self::DownPace(n) => write!(f, "down pace allows {n}"),
             Self::DownStep(n) => write!(f, "one step leads to {n}"),
@@ -131,6 +137,8 @@ pub enum Reason {
     },
     /// `min` or `max` moved the count.
     Bounds,
+    /// The `min` or `max` of a schedule moved the count.
+    Scheduled,
     /// Starting failed for good; none is wanted until it is tried again.
     StartFailed,
     /// The workers are given by address.
@@ -160,6 +168,7 @@ impl Reason {
             Self::Idling { .. } => "idling",
             Self::Idle { .. } => "idle",
             Self::Bounds => "bounds",
+            Self::Scheduled => "schedule",
             Self::StartFailed => "start_failed",
             Self::Given => "given",
             Self::Removed => "removed",
@@ -221,6 +230,7 @@ impl fmt::Display for Reason {
             }
             Self::Idle { idle } => write!(f, "nothing to do for {}", Seconds(*idle)),
             Self::Bounds => f.write_str("min or max asks for it"),
+            Self::Scheduled => f.write_str("a schedule asks for it"),
             Self::StartFailed => f.write_str("starting failed, next try later"),
             Self::Given => f.write_str("addresses are given"),
             Self::Removed => f.write_str("no longer configured"),

@@ -38,7 +38,7 @@ pub(super) fn shrink(
     fits.largest_wish = fits.largest_wish.max(wish);
     let fits = *fits;
     let stable = now.saturating_sub(fits.since);
-    if before <= scaling.min {
+    if before <= state.bounds().min {
         decision.reason = Reason::AtMinimum;
     } else if let Some(hold) = held {
         decision.reason = Reason::Held(hold.cause);
@@ -63,7 +63,7 @@ fn step(
     now: Duration,
 ) {
     let before = decision.before;
-    let mut desired = fits.largest_wish.max(scaling.min).max(1);
+    let mut desired = fits.largest_wish.max(state.bounds().min).max(1);
     let one_step = before.saturating_sub(scaling.down.step);
     if desired < one_step {
         desired = one_step;
@@ -95,7 +95,7 @@ fn to_zero(
     if seen.current > 0 || idle.is_zero() {
         return;
     }
-    decision.reason = if scaling.min > 0 {
+    decision.reason = if state.bounds().min > 0 {
         Reason::AtMinimum
     } else if let Some(hold) = held {
         Reason::Held(hold.cause)

@@ -7,6 +7,8 @@ use penstock_config::fleet::TimeHistogram;
 /// What is known of one deployment at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
+    /// What wall clocks say, in milliseconds since 1970: for schedules only.
+    pub wall_ms: u64,
     /// Requests now in flight or queued. Those on draining workers are left out: they need no
     /// other worker.
     pub current: u32,

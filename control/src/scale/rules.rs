@@ -22,6 +22,8 @@ enum Memory {
     Concurrency(ConcurrencyState),
     TargetTracking(TrackingState),
     Step(StepState),
+    /// Schedules move bounds, see `bounds`.
+    Schedule,
     QueueWait(Box<QueueWaitState>),
     Backlog,
 }
@@ -43,6 +45,7 @@ impl RuleState {
             Rule::Concurrency(rule) => Memory::Concurrency(ConcurrencyState::new(rule)),
             Rule::TargetTracking(rule) => Memory::TargetTracking(TrackingState::new(rule)),
             Rule::Step(rule) => Memory::Step(StepState::new(rule)),
+            Rule::Schedule(_) => Memory::Schedule,
             Rule::QueueWait(_) => Memory::QueueWait(Box::new(QueueWaitState::new())),
             Rule::Backlog(_) => Memory::Backlog,
         };
@@ -59,7 +62,7 @@ impl RuleState {
             (_, Memory::TargetTracking(state)) => state.record(view),
             (Rule::Step(rule), Memory::Step(state)) => state.record(rule, view),
             (_, Memory::QueueWait(state)) => state.record(view),
-            (_, Memory::Step(_) | Memory::Backlog) => {}
+            (_, Memory::Step(_) | Memory::Schedule | Memory::Backlog) => {}
         }
     }
 
@@ -93,7 +96,7 @@ impl RuleState {
             Memory::TargetTracking(state) => state.clear(),
             Memory::Step(state) => state.clear(),
             Memory::QueueWait(state) => state.clear(),
-            Memory::Backlog => {}
+            Memory::Schedule | Memory::Backlog => {}
         }
     }
 
@@ -103,7 +106,7 @@ impl RuleState {
             Rule::Concurrency(rule) => rule.window,
             Rule::Step(rule) => rule.period.saturating_mul(rule.datapoints),
             Rule::TargetTracking(_) | Rule::QueueWait(_) => super::total::WINDOW,
-            Rule::Backlog(_) => Duration::ZERO,
+            Rule::Schedule(_) | Rule::Backlog(_) => Duration::ZERO,
         }
     }
 
@@ -113,7 +116,7 @@ impl RuleState {
             Rule::Concurrency(rule) => rule.target,
             Rule::Backlog(rule) => rule.target,
             Rule::QueueWait(rule) => rule.concurrency,
-            Rule::Step(_) => return None,
+            Rule::Step(_) | Rule::Schedule(_) => return None,
             Rule::TargetTracking(rule) => super::total::requests_per_worker(rule)?,
         };
         Some(super::wish::workers_for(f64::from(queued), target))

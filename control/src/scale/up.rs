@@ -23,12 +23,13 @@ pub(super) fn from_zero(scaling: &Scaling, seen: &Observation, state: &mut Scale
             arrivals: seen.load.wanted(),
         };
         let wanted = burst(scaling, seen, state).max(1);
-        decision.desired = wanted.min(scaling.max);
-        if wanted > scaling.max {
-            decision.clamps.push(Clamp::Maximum(scaling.max));
+        let bounds = state.bounds();
+        decision.desired = wanted.min(bounds.max);
+        if wanted > bounds.max {
+            decision.clamps.push(bounds.max_clamp());
         }
     }
-    bound(&mut decision, scaling);
+    bound(&mut decision, state.bounds());
     decision
 }
 
@@ -44,9 +45,10 @@ pub(super) fn grow(
     state.fits = None;
     let before = decision.before;
     let mut desired = wish;
-    if desired > scaling.max {
-        desired = scaling.max.max(before);
-        decision.clamps.push(Clamp::Maximum(scaling.max));
+    let bounds = state.bounds();
+    if desired > bounds.max {
+        desired = bounds.max.max(before);
+        decision.clamps.push(bounds.max_clamp());
         decision.reason = Reason::AtMaximum { wish };
     }
     let most = pace::most(&scaling.up, &state.history, before, now)

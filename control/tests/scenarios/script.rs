@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! target 10                     settings, one per line
+//! clock 2026-03-29T00:00:00Z    what wall clocks show at the beginning
 //! rule { type = "backlog", … }  as in the configuration; in place of the default one
 //! at 0s rate 5 service 2s       requests per second from then on, each so long on a worker
 //! at 0s clients 40 service 2s   so many clients, each asking again when answered
@@ -62,6 +63,7 @@ impl Script {
             max_concurrency,
             start,
             drain_timeout,
+            wall_ms,
             ..
         } = &mut self.setup;
         match *words {
@@ -77,6 +79,10 @@ impl Script {
             ["max_concurrency", value] => *max_concurrency = number(value),
             ["start", value] => *start = duration(value),
             ["drain_timeout", value] => *drain_timeout = duration(value),
+            ["clock", value] => {
+                let time: jiff::Timestamp = value.parse().expect("a time");
+                *wall_ms = time.as_millisecond() as u64;
+            }
             ["noise", value] => self.noise = number(value),
             ["until", value] => self.until = duration(value),
             ["at", at, ref what @ ..] => self.events.push((duration(at), event(what))),
@@ -100,6 +106,7 @@ fn parse_rules(rules: &[String], max_concurrency: u32) -> Vec<Rule> {
          [services.s.deployments.d]
          process = {{ command = [\"worker\"] }}
          max_concurrency = {max_concurrency}
+         scaling.max = 10000
          scaling.rules = [{}]",
         rules.join(", ")
     );

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub(crate) start: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    /// What wall clocks show at the beginning, in milliseconds since 1970.
+    pub(crate) wall_ms: u64,
     /// From a change in control to the gateway, and from a report to control.
     pub(crate) delay: Duration,
 }
@@ -58,6 +60,7 @@ impl Default for Setup {
             start: Duration::from_secs(5),
             start_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
+            wall_ms: 0,
             delay: Duration::from_millis(20),
         }
     }
@@ -90,6 +93,10 @@ impl World {
         }
     }
 
+    fn wall_ms(&self) -> u64 {
+        self.setup.wall_ms + self.elapsed().as_millis() as u64
+    }
+
     /// Time since the beginning of the run.
     pub(crate) fn elapsed(&self) -> Duration {
         self.now - Duration::from_secs(100_000)
@@ -106,7 +113,7 @@ impl World {
         self.gateway.run(&self.setup, &self.control.published, now);
         let mut reports = self.gateway.reports_due(self.setup.delay, now);
         self.disturb(&mut reports);
-        let mut notes = self.control.run(&self.setup, reports, now);
+        let mut notes = self.control.run(&self.setup, reports, self.wall_ms(), now);
         for id in self.control.let_go.drain(..) {
             assert!(
                 !self.gateway.may_use(&id),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Check, PERIOD_MAX, at_most, step};
 use crate::{
-    BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, TargetTrackingRule,
+    BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, ScheduleRule, TargetTrackingRule,
     key_path::KeyPath,
     raw::{self, text::PositiveDuration},
     units,
@@ -28,12 +28,14 @@ pub(super) fn default(target: f64) -> Rule {
     })
 }
 
-/// `default_target`: requests that one worker should have where the rule does not say.
+/// `default_target`: requests that one worker should have where the rule does not say. `bounds`: the
+/// deployment's `min` and `max`.
 pub(super) fn rule(
     check: &mut Check<'_>,
     path: &KeyPath,
     raw: &raw::Rule,
     default_target: f64,
+    bounds: (u32, u32),
 ) -> Rule {
     match raw {
         raw::Rule::Concurrency {
@@ -68,6 +70,23 @@ pub(super) fn rule(
             Rule::TargetTracking(rule)
         }
         raw::Rule::Step { .. } => Rule::Step(step::step(check, path, raw)),
+        raw::Rule::Schedule {
+            cron,
+            time_zone,
+            duration,
+            min,
+            max,
+        } => {
+            let rule = ScheduleRule {
+                cron: cron.0.clone(),
+                time_zone: time_zone.0.clone(),
+                duration: duration.0,
+                min: *min,
+                max: *max,
+            };
+            schedule(check, path, &rule, bounds);
+            Rule::Schedule(rule)
+        }
         raw::Rule::QueueWait { target } => Rule::QueueWait(QueueWaitRule {
             target: target.0,
             concurrency: default_target,
@@ -117,5 +136,28 @@ fn target_tracking(check: &mut Check<'_>, path: &KeyPath, rule: &TargetTrackingR
         ("scale_in_cooldown", rule.scale_in_cooldown),
     ] {
         at_most(check, &path.key(key), value, PERIOD_MAX);
+    }
+}
+
+fn schedule(check: &mut Check<'_>, path: &KeyPath, rule: &ScheduleRule, bounds: (u32, u32)) {
+    // Years from 1970: whatever comes at all has come by then.
+    if rule.next_after(0).is_none() {
+        check.error(&path.key("cron"), "never comes");
+    }
+    let (min, max) = (rule.min.unwrap_or(bounds.0), rule.max.unwrap_or(bounds.1));
+    match (rule.min, rule.max) {
+        (None, None) => check.error_without_value(path, "must have `min`, `max` or both"),
+        (Some(_), None) if min > max => {
+            let text = format!("must be at most max ({max}), or there must be a `max` here too");
+            check.error(&path.key("min"), text);
+        }
+        (None, Some(_)) if min > max => {
+            let text = format!("must be at least min ({min}), or there must be a `min` here too");
+            check.error(&path.key("max"), text);
+        }
+        (Some(_), Some(_)) if min > max => {
+            check.error(&path.key("max"), format!("must be at least min ({min})"));
+        }
+        _ => {}
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::raw::text::{HumanDuration, MetricName, PositiveDuration};
+use crate::raw::text::{CronText, HumanDuration, MetricName, PositiveDuration, TimeZoneName};
 
 /// A scaling rule.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +72,22 @@ pub(crate) enum Rule {
         #[serde(default = "cooldown")]
         cooldown: HumanDuration,
     },
+    /// Other bounds at certain times. A rule of another type still says how many workers there are.
+    Schedule {
+        /// When it begins: minute, hour, day of month, month and day of week.
+        cron: CronText,
+        /// By whose clocks.
+        #[serde(default = "utc")]
+        time_zone: TimeZoneName,
+        /// How long it lasts.
+        duration: PositiveDuration,
+        /// Fewest workers meanwhile. Default: as outside. The largest of all that last counts.
+        #[schemars(range(max = 10_000))]
+        min: Option<u32>,
+        /// Most workers meanwhile. Default: as outside. The largest of all that last counts.
+        #[schemars(range(min = 1, max = 10_000))]
+        max: Option<u32>,
+    },
     /// As many workers as keep the wait of 95 % of the requests in the queue within the target.
     QueueWait {
         /// How long a request may wait.
@@ -117,6 +133,10 @@ pub(crate) struct Step {
     /// Workers or percent more, fewer when negative, or the count.
     #[schemars(range(min = -10_000, max = 10_000))]
     pub(crate) by: i32,
+}
+
+fn utc() -> TimeZoneName {
+    TimeZoneName(jiff::tz::TimeZone::UTC)
 }
 
 fn one() -> u32 {

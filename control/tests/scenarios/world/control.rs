@@ -108,6 +108,7 @@ impl Control {
         &mut self,
         setup: &Setup,
         reports: Vec<LoadReport>,
+        wall_ms: u64,
         now: Duration,
     ) -> Vec<String> {
         let mut notes = Vec::new();
@@ -127,7 +128,7 @@ impl Control {
             turn = true;
         }
         if turn {
-            self.turn(setup, &mut notes, now);
+            self.turn(setup, &mut notes, wall_ms, now);
         }
         notes
     }
@@ -157,7 +158,7 @@ impl Control {
         changed
     }
 
-    fn turn(&mut self, setup: &Setup, notes: &mut Vec<String>, now: Duration) {
+    fn turn(&mut self, setup: &Setup, notes: &mut Vec<String>, wall_ms: u64, now: Duration) {
         let workers = &self.workers;
         let is_draining = |id: &WorkerId| {
             let left = |life| matches!(life, Life::Draining { .. } | Life::Stopping { .. });
@@ -169,6 +170,7 @@ impl Control {
         let ready = self.ready() as u32;
         let starting = |worker: &&Worker| matches!(worker.life, Life::Starting { .. });
         let seen = Observation {
+            wall_ms,
             current: measured.current,
             queued: measured.queued,
             load: measured.load,

@@ -187,7 +187,8 @@ impl Gateway {
             }
             self.queue.pop_front();
         }
-        for waiting in self.queue.iter_mut().filter(|waiting| !waiting.counted) {
+        let new = self.queue.iter_mut().rev();
+        for waiting in new.take_while(|waiting| !waiting.counted) {
             waiting.counted = true;
             self.no_capacity += 1;
         }
