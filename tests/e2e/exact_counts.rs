@@ -21,7 +21,11 @@ use futures_util::future::{join_all, try_join_all};
 use http::Method;
 use tokio::sync::Barrier;
 
-use crate::support::{client::empty, metrics::Metrics, penstock::Penstock};
+use crate::support::{
+    client::{empty, full},
+    metrics::Metrics,
+    penstock::Penstock,
+};
 use callers::{Caller, Plan};
 use settings::CONCURRENT_MAX;
 use tally::Tally;
@@ -72,8 +76,10 @@ fn plan() -> Plan {
 
 /// Reloads until the clients are done; how often.
 async fn storm(penstock: &Penstock, workers: &Workers, plan: &Plan) -> usize {
+    let mut weighed = 0;
     for number in 0.. {
         if plan.is_over() {
+            assert!(weighed > 0, "no change of weights in {number} reloads");
             return number;
         }
         if number % BAD_EVERY == BAD_EVERY - 1 {
@@ -86,8 +92,33 @@ async fn storm(penstock: &Penstock, workers: &Workers, plan: &Plan) -> usize {
                 .await;
         }
         penstock.reload(&settings::variant(number, workers)).await;
+        weighed += usize::from(weigh(penstock, number).await);
     }
     unreachable!("there is always a next number")
+}
+
+/// What an operator may do to the weights between two reloads; whether it was done. It may not fit the
+/// split or what came before: then it is refused.
+async fn weigh(penstock: &Penstock, number: usize) -> bool {
+    let (method, page, body) = match number % 7 {
+        0 => (
+            Method::PUT,
+            "weights",
+            r#"{"weights": {"stable": 3, "canary": 1}}"#,
+        ),
+        2 => (Method::POST, "promote", r#"{"deployment": "canary"}"#),
+        3 | 5 => (Method::POST, "rollback", "{}"),
+        4 => (Method::DELETE, "weights", "{}"),
+        _ => return false,
+    };
+    let path = format!("/api/v1/services/chat/{page}");
+    let headers = [("content-type", "application/json")];
+    let admin = penstock.admin();
+    let answer = admin.send_with(method, &path, &headers, full(body)).await;
+    let status = answer.whole().await.status;
+    let refused = status.is_client_error() && ![404, 405, 415].contains(&status.as_u16());
+    assert!(status.is_success() || refused, "{path}: {status}");
+    status.is_success()
 }
 
 /// Waits until the gateway has booked every request and has nothing left; the page then.

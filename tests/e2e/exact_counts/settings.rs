@@ -5,9 +5,6 @@ use super::workers::Workers;
 /// The key of all clients.
 pub(super) const KEY: &str = "psk_storm";
 
-/// `printf %s psk_storm | sha256sum`
-const KEY_HASH: &str = "a7e93e2479c1afcb9c9b6e5466b771a8881fae03b7510f1f9faef84642a46e08";
-
 /// Requests at once under the limit that comes and goes.
 pub(super) const CONCURRENT_MAX: usize = 7;
 
@@ -74,12 +71,28 @@ const MIRRORS: [&str; 3] = [
     r#"mirror = { to = "shadow", percent = 30, max_in_flight = 2, buffer = "16KiB", timeout = "1s" }"#,
 ];
 
-const CLIENTS: [&str; 5] = [
+const CLIENTS: [&str; 9] = [
     "",
     r#"clients = { allow = ["127.0.0.0/8"] }"#,
     r#"clients = { deny = ["10.0.0.0/8"] }"#,
     "",
+    "",
+    "",
+    "",
+    "",
     r#"clients = { deny = ["127.0.0.0/8"] }"#,
+];
+
+/// The key alone, and while another one replaces it. `printf %s psk_storm | sha256sum`.
+const API_KEYS: [&str; 4] = [
+    "",
+    "",
+    r#"api_keys.all.sha256 = "a7e93e2479c1afcb9c9b6e5466b771a8881fae03b7510f1f9faef84642a46e08""#,
+    r#"api_keys.all = { sha256 = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "a7e93e2479c1afcb9c9b6e5466b771a8881fae03b7510f1f9faef84642a46e08",
+    ], limits = [{ concurrent = 5 }] }
+    pass_api_key = true"#,
 ];
 
 const CANARIES: [&str; 7] = [
@@ -92,14 +105,34 @@ const CANARIES: [&str; 7] = [
     r#"max_concurrency = 2, ramp = false, weight = 2"#,
 ];
 
+const STABLES: [&str; 3] = [
+    "",
+    "max_concurrency = 2",
+    "max_concurrency = 1, ramp = false",
+];
+
 const GATEWAYS: [&str; 3] = [
     "",
     r#"gateway.access_log = { path = "access.log" }"#,
     r#"gateway.trusted_proxies = ["127.0.0.1"]"#,
 ];
 
-fn pick<'c>(choices: &[&'c str], number: usize) -> &'c str {
-    choices[number % choices.len()]
+/// Choices that seem to be at random, and are the same for a number every time.
+struct Choices(u64);
+
+impl Choices {
+    /// So that choices of neighbours have nothing to do with each other (splitmix64).
+    fn next(&mut self) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from(bits >> 33).expect("31 bits")
+    }
+
+    fn of<'c>(&mut self, choices: &[&'c str]) -> &'c str {
+        choices[self.next() % choices.len()]
+    }
 }
 
 /// No setting but what the workers need.
@@ -112,60 +145,48 @@ pub(super) fn limited(workers: &Workers) -> String {
     service(&limits(1), "weight = 1", "", workers)
 }
 
-/// Settings that differ in something from those of all numbers near. The lists have lengths without a
-/// common divisor where it matters, so that everything meets everything.
+/// The settings that this number stands for.
 pub(super) fn variant(number: usize, workers: &Workers) -> String {
-    let balance = pick(&BALANCES, number);
-    let split = pick(&SPLITS, number);
+    let mut choose = Choices(number as u64);
+    let balance = choose.of(&BALANCES);
+    let split = choose.of(&SPLITS);
     let hash = match (balance, split) {
         ("hash", _) => format!(
             r#"hash = {{ header = "x-user", {} }}"#,
-            pick(&OVERFLOWS, number / 5)
+            choose.of(&OVERFLOWS)
         ),
         (_, "hash") => r#"hash = { cookie = "user" }"#.to_owned(),
         _ => String::new(),
     };
-    let sticky = if split == "weights" {
-        pick(&STICKY, number)
-    } else {
-        ""
-    };
-    let api_keys = if number.is_multiple_of(3) {
-        format!(r#"api_keys.all = {{ sha256 = "{KEY_HASH}" }}"#)
-    } else {
-        String::new()
-    };
+    let by_weights = split == "weights";
     let lines = [
         format!("balance = \"{balance}\""),
         format!("split = \"{split}\""),
         hash,
-        sticky.to_owned(),
-        pick(&MATCHES, number).to_owned(),
-        format!("retries = {{ {} }}", pick(&RETRIES, number)),
-        format!("ejection = {{ {} }}", pick(&EJECTION, number)),
-        format!("queue = {{ {} }}", pick(&QUEUES, number)),
-        pick(&MIRRORS, number).to_owned(),
-        pick(&CLIENTS, number).to_owned(),
-        api_keys,
-        limits(number),
-        if number % 4 == 1 {
-            "max_body = \"10KiB\"".to_owned()
-        } else {
-            String::new()
-        },
+        choose
+            .of(if by_weights { &STICKY } else { &[""] })
+            .to_owned(),
+        choose.of(&MATCHES).to_owned(),
+        format!("retries = {{ {} }}", choose.of(&RETRIES)),
+        format!("ejection = {{ {} }}", choose.of(&EJECTION)),
+        format!("queue = {{ {} }}", choose.of(&QUEUES)),
+        choose.of(&MIRRORS).to_owned(),
+        choose.of(&CLIENTS).to_owned(),
+        choose.of(&API_KEYS).to_owned(),
+        choose.of(&["", "", "max_body = \"10KiB\""]).to_owned(),
+        limits(choose.next()),
     ];
-    let stable = [
-        "",
-        "max_concurrency = 2",
-        "max_concurrency = 1, ramp = false",
-    ];
-    service(
-        &lines.join("\n"),
-        pick(&CANARIES, number),
-        pick(&stable, number),
-        workers,
+    let canary = if by_weights && choose.next().is_multiple_of(4) {
+        r#"rollout = { interval = "200ms", min_requests = 5, max_error_rate = 0.2 }"#
+    } else {
+        choose.of(&CANARIES)
+    };
+    let stable = choose.of(&STABLES);
+    service(&lines.join("\n"), canary, stable, workers).replacen(
+        "#gateway",
+        choose.of(&GATEWAYS),
+        1,
     )
-    .replacen("#gateway", pick(&GATEWAYS, number), 1)
 }
 
 /// Two limits, of which the second refuses some requests whenever it is there.
