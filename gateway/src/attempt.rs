@@ -14,71 +14,151 @@ use crate::{
     reason::Reason,
     refusal::Refusal,
     request_body::{UploadFailure, UpstreamBody},
+    retry::{Cause, Retry},
     table::ServiceState,
     upstream::{Answer, SendError},
 };
-
-/// Connections tried for one request, on different workers where there are some.
-const ATTEMPTS_MAX: u32 = 3;
 
 /// Pause before a worker that refused a connection is tried again because there is no other: time
 /// for control to notice that it is gone.
 const SAME_WORKER_PAUSE: Duration = Duration::from_millis(50);
 
-/// Sends the request until a worker has it: a connection that cannot be opened costs the client
-/// nothing but time, so another worker is tried, whatever the method.
-pub(crate) async fn attempt(
-    exchange: &mut Exchange,
-    connection: &Arc<Connection>,
-    service: &Arc<ServiceState>,
-    deployment: &Arc<DeploymentState>,
-    mut request: Request<UpstreamBody>,
-) -> Result<Answer, Failure> {
-    let mut tried = Vec::new();
-    loop {
-        let sent = send(exchange, connection, service, deployment, request).await?;
-        let (unsent, error) = match sent {
-            Ok(answer) => return Ok(answer),
-            Err(Missed::Unsent(unsent, error)) => (unsent, error),
-            Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
-            Err(Missed::Late(reason)) => {
-                if reason == Reason::FirstByteTimeout {
-                    exchange.worker_failed();
-                }
-                return Err(timed_out(reason, service.spec.timeouts.first_byte).into());
-            }
-        };
-        request = *unsent;
-        tried.extend(exchange.lease().map(|lease| lease.worker().key));
-        exchange.worker_failed();
-        if exchange.retries + 1 >= ATTEMPTS_MAX {
-            return Err(Refusal::new(Reason::ConnectFailed, error).into());
-        }
-        exchange.retries += 1;
-        if deployment.view().ready() <= tried.len() {
-            tokio::time::sleep(SAME_WORKER_PAUSE * exchange.retries).await;
-        }
-        let body_unread = exchange.upload.is_some();
-        admission::lease(
-            exchange,
-            connection,
-            service,
-            deployment,
-            Try::Again(&tried),
-            body_unread,
-        )
-        .await?;
-    }
+/// Where a request goes, and what it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Destined<'a> {
+    /// The service.
+    pub(crate) service: &'a ServiceState,
+    /// The deployment of it.
+    pub(crate) deployment: &'a Arc<DeploymentState>,
+    /// Whether it asks for an upgrade.
+    pub(crate) is_upgrade: bool,
 }
+
+/// What came of one try.
+type Tried = Result<Answer, Missed>;
 
 /// A try that brought no answer.
 enum Missed {
     /// Nothing was sent. The request comes back, with the reason.
     Unsent(Box<Request<UpstreamBody>>, String),
+    /// The worker did not process it, because it is too busy or because the connection is `going_away`.
+    NotProcessed { going_away: bool, error: String },
     /// The connection broke after the request was begun.
     Broken(hyper::Error),
     /// No answer came in time.
     Late(Reason),
+}
+
+/// Sends the request until a worker answers it, within the rules of [`Retry`].
+pub(crate) async fn attempt(
+    exchange: &mut Exchange,
+    connection: &Arc<Connection>,
+    to: Destined<'_>,
+    request: Request<UpstreamBody>,
+) -> Result<Answer, Failure> {
+    let Destined {
+        service,
+        deployment,
+        is_upgrade,
+    } = to;
+    let protocol = deployment.view().spec.protocol;
+    let (retry, mut request) = Retry::prepare(service, protocol, is_upgrade, request);
+    let mut tried = Vec::new();
+    loop {
+        let came = send(exchange, connection, service, deployment, request).await?;
+        if let Ok(answer) = &came {
+            exchange.answered(&answer.response);
+        }
+        let Some(cause) = cause(&came, &retry, exchange.is_grpc) else {
+            return conclude(exchange, service, came);
+        };
+        tried.extend(exchange.lease().map(|lease| lease.worker().key));
+        // Any answer is better than none.
+        let has_others = deployment.has_others(&tried);
+        if (cause.has_answer() && !has_others) || !retry.may(cause, exchange, deployment) {
+            return conclude(exchange, service, came);
+        }
+        exchange.retries += 1;
+        request = once_more(exchange, &retry, came)?;
+        if exchange.lease().is_some() {
+            // A new connection to the same worker will do.
+            tried.pop();
+            continue;
+        }
+        if cause == Cause::ConnectFailed && !has_others {
+            tokio::time::sleep(SAME_WORKER_PAUSE * exchange.retries).await;
+        }
+        let unread = exchange.upload.is_some();
+        let again = Try::Again(&tried);
+        admission::lease(exchange, connection, service, deployment, again, unread).await?;
+    }
+}
+
+/// Why the request might be sent again, if there is a reason.
+fn cause(came: &Tried, retry: &Retry<'_>, is_grpc: bool) -> Option<Cause> {
+    match came {
+        Ok(answer) => retry.objection(is_grpc, &answer.response),
+        Err(Missed::Unsent(..)) => Some(Cause::ConnectFailed),
+        Err(Missed::NotProcessed { .. }) => Some(Cause::NotProcessed),
+        // What is not HTTP is an answer too.
+        Err(Missed::Broken(error)) => (!error.is_parse()).then_some(Cause::UpstreamReset),
+        Err(Missed::Late(Reason::FirstByteTimeout)) => {
+            retry.wants_late().then_some(Cause::FirstByteTimeout)
+        }
+        Err(Missed::Late(_)) => None,
+    }
+}
+
+/// The request for the next try. Unless that may go to the same worker, the lease is given up.
+fn once_more(
+    exchange: &mut Exchange,
+    retry: &Retry<'_>,
+    came: Tried,
+) -> Result<Request<UpstreamBody>, Refusal> {
+    match came {
+        Ok(_) => exchange.give_up_worker(),
+        Err(Missed::Unsent(request, _)) => {
+            exchange.worker_failed();
+            return Ok(*request);
+        }
+        Err(Missed::NotProcessed { going_away, .. }) => {
+            if !going_away {
+                exchange.worker_refused();
+            }
+        }
+        Err(Missed::Broken(_) | Missed::Late(_)) => exchange.worker_failed(),
+    }
+    retry
+        .again()
+        .ok_or_else(|| Refusal::new(Reason::Internal, "a request that was not kept"))
+}
+
+/// What the client gets when there is no further try.
+fn conclude(
+    exchange: &mut Exchange,
+    service: &ServiceState,
+    came: Tried,
+) -> Result<Answer, Failure> {
+    let refusal = match came {
+        Ok(answer) => return Ok(answer),
+        Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
+        Err(Missed::Late(reason)) => {
+            if reason == Reason::FirstByteTimeout {
+                exchange.worker_failed();
+            }
+            timed_out(reason, service.spec.timeouts.first_byte)
+        }
+        Err(Missed::Unsent(_, error)) => {
+            exchange.worker_failed();
+            Refusal::new(Reason::ConnectFailed, error)
+        }
+        Err(Missed::NotProcessed { error, .. }) => {
+            exchange.worker_failed();
+            let detail = format!("the worker did not process the request: {error}");
+            Refusal::new(Reason::UpstreamReset, detail)
+        }
+    };
+    Err(refusal.into())
 }
 
 /// Sends the request to the worker it has a lease on and waits for the response head.
@@ -88,7 +168,7 @@ async fn send(
     service: &ServiceState,
     deployment: &DeploymentState,
     request: Request<UpstreamBody>,
-) -> Result<Result<Answer, Missed>, Refusal> {
+) -> Result<Tried, Refusal> {
     let Some(lease) = exchange.lease() else {
         return Err(Refusal::new(Reason::Internal, "a request without a lease"));
     };
@@ -113,6 +193,7 @@ async fn send(
             biased;
             answer = sent.as_mut() => return Ok(answer.map_err(|error| match error {
                 SendError::Connect(unsent, error) => Missed::Unsent(unsent, error),
+                SendError::NotProcessed { going_away, error } => Missed::NotProcessed { going_away, error },
                 SendError::Broken(error) => Missed::Broken(error),
             })),
             () = sleep_until(clock.instant(until)) => {

@@ -30,6 +30,12 @@ pub(crate) async fn client_gone(fd: RawFd) {
     }
 }
 
+/// Whether neither side has closed the connection `fd`, which must be open, as far as the kernel knows.
+pub(crate) fn is_established(fd: RawFd) -> bool {
+    let info = SocketDigest::from_raw_fd(fd).tcp_info();
+    info.is_some_and(|info| info.tcpi_state == ESTABLISHED)
+}
+
 async fn closed(socket: &TcpStream) {
     loop {
         match socket.ready(Interest::READABLE).await {
@@ -56,11 +62,7 @@ fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 async fn looked_closed(fd: RawFd) {
-    let digest = SocketDigest::from_raw_fd(fd);
-    loop {
-        match digest.tcp_info() {
-            Some(info) if info.tcpi_state == ESTABLISHED => tokio::time::sleep(LOOK_EVERY).await,
-            _ => return,
-        }
+    while is_established(fd) {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -163,6 +163,16 @@ impl DeploymentState {
         (f64::from(self.load.current()) + 1.0) * self.strikes.factor(now)
     }
 
+    /// Time since the gateway's start.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Whether there is a worker that takes requests beside those with these keys.
+    pub(crate) fn has_others(&self, tried: &[u64]) -> bool {
+        self.view.load().has_others(tried)
+    }
+
     /// Counts a request that found no worker here and goes to a sibling. It wakes the deployment as
     /// one that waits would.
     pub(crate) fn spilled(&self) {
@@ -250,7 +260,7 @@ impl DeploymentState {
             .map(|worker| (worker.slot, worker.gate().in_flight()));
         page.add(&self.metrics, self.queue.len(), weight, workers);
         let (ejected, total) = (self.ejections.ejected(), self.ejections.total());
-        page.add_ejections(&self.metrics, ejected, total);
+        page.add_health(&self.metrics, ejected, total);
     }
 }
 

@@ -11,7 +11,7 @@
 //! | 5 | `access`, `limits` | who may use the service, and how much |
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
-//! | 8 | `attempt`, `upstream` | a pooled or new connection of this thread; a refused one leads back to 6 |
+//! | 8 | `attempt`, `retry`, `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6 |
 //! | 9 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 10 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
@@ -65,6 +65,7 @@ mod request_body;
 mod request_head;
 mod request_key;
 mod response_body;
+mod retry;
 mod route;
 mod server;
 mod shards;

@@ -23,7 +23,7 @@ use std::{
 
 use penstock_config::{DeploymentName, ServiceName, fleet::TimeHistogram};
 
-use crate::{reason::Reason, shards::Shards};
+use crate::{reason::Reason, retry::Cause, shards::Shards};
 use codes::CodeCounters;
 use histogram::Histogram;
 
@@ -51,6 +51,8 @@ pub(crate) struct DeploymentMetrics {
     /// `service="…",deployment="…"`
     labels: String,
     shards: Shards<Counts>,
+    retries: [AtomicU64; Cause::ALL.len()],
+    retries_refused: AtomicU64,
 }
 
 /// The counts of one deployment on one thread.
@@ -95,12 +97,23 @@ impl DeploymentMetrics {
         }
     }
 
+    /// Counts a retry, or one that the budget did not allow.
+    pub(crate) fn retry(&self, cause: Option<Cause>) {
+        match cause {
+            Some(cause) => &self.retries[cause.index()],
+            None => &self.retries_refused,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+    }
+
     fn labelled(service: &str, deployment: &str) -> Self {
         // Names are DNS labels: nothing in them needs escaping.
         let labels = format!("service=\"{service}\",deployment=\"{deployment}\"");
         Self {
             labels,
             shards: Shards::new(shard_count()),
+            retries: Default::default(),
+            retries_refused: AtomicU64::new(0),
         }
     }
 }

@@ -7,7 +7,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::{
     admission::{self, Try},
-    attempt::attempt,
+    attempt::{Destined, attempt},
     connection::Connection,
     deployment::DeploymentState,
     destination::Destination,
@@ -125,13 +125,17 @@ async fn forward(
         exchange,
     );
     let Outgoing { request, wanted } = outgoing?;
-    let answer = attempt(exchange, connection, &service, &deployment, request).await?;
+    let to = Destined {
+        service: &service,
+        deployment: &deployment,
+        is_upgrade: wanted.is_some(),
+    };
+    let answer = attempt(exchange, connection, to, request).await?;
     if let Err(refusal) = check_answer(&answer, wanted.as_ref()) {
         exchange.worker_failed();
         return Err(refusal.into());
     }
     exchange.connect_time = answer.connect_time;
-    exchange.answered(&answer.response);
     Ok(Forwarded {
         answer,
         wanted,

@@ -1,5 +1,7 @@
 //! The body of a request on its way to the worker.
 
+mod replay;
+
 use std::{
     pin::Pin,
     sync::{
@@ -17,12 +19,17 @@ use tokio::time::Sleep;
 
 use crate::{clock::Clock, connection::Connection};
 
+pub(crate) use self::replay::Replay;
+use self::replay::Replayed;
+
 /// A request body as the upstream connection reads it.
 pub(crate) enum UpstreamBody {
     /// The request has none.
     Empty,
     /// What the client sends, as it comes.
     Streamed(Box<ClientBody>),
+    /// The same, kept so that it can be sent again.
+    Replayed(Replayed),
 }
 
 /// What the client sends, counted, limited and timed.
@@ -201,6 +208,7 @@ impl Body for UpstreamBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Streamed(body) => body.poll(cx),
+            Self::Replayed(body) => body.poll(cx),
         }
     }
 
@@ -208,6 +216,7 @@ impl Body for UpstreamBody {
         match self {
             Self::Empty => true,
             Self::Streamed(body) => body.incoming.is_end_stream(),
+            Self::Replayed(body) => body.is_end_stream(),
         }
     }
 
@@ -215,6 +224,7 @@ impl Body for UpstreamBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streamed(body) => body.incoming.size_hint(),
+            Self::Replayed(body) => body.size_hint(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use penstock_balancer::RetryBudget;
 use penstock_config::{Service, fleet::ServiceFleet};
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     limits::Limits,
     metrics::DeploymentMetrics,
     request_key::RequestHead,
+    retry,
     route::{RouteTable, Target},
     split::{Choice, ServiceSplit},
 };
@@ -35,6 +37,8 @@ pub(crate) struct ServiceState {
     pub(crate) turned_away: Arc<DeploymentMetrics>,
     /// Classes of its requests in the queue.
     pub(crate) classes: Classes,
+    /// What its retries may cost.
+    pub(crate) retry_budget: Arc<RetryBudget>,
     split: ServiceSplit,
 }
 
@@ -95,6 +99,7 @@ impl ServiceState {
                 |previous| Arc::clone(&previous.turned_away),
             ),
             classes: Classes::new(spec, previous.map(|previous| &previous.classes)),
+            retry_budget: retry_budget(spec, &deployments, previous),
             spec: Arc::clone(spec),
             deployments,
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),
@@ -114,5 +119,22 @@ impl ServiceState {
     /// Chooses the deployment of a request at `now`.
     pub(crate) fn choose(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
         self.split.choose(&self.spec, &self.deployments, head, now)
+    }
+}
+
+/// The budget of a service; one with the same rules goes on as it is, any other with the balance.
+fn retry_budget(
+    spec: &Service,
+    deployments: &[Arc<DeploymentState>],
+    previous: Option<&ServiceState>,
+) -> Arc<RetryBudget> {
+    let rules = retry::budget_rules(&spec.retries);
+    let now = deployments
+        .first()
+        .map_or(Duration::ZERO, |deployment| deployment.now());
+    match previous.map(|previous| &previous.retry_budget) {
+        Some(budget) if budget.rules() == rules => Arc::clone(budget),
+        Some(budget) => Arc::new(budget.with_rules(rules, now)),
+        None => Arc::new(RetryBudget::new(rules, now)),
     }
 }

@@ -49,6 +49,13 @@ pub(crate) struct Answer {
 pub(crate) enum SendError {
     /// No connection could be opened; nothing was sent. The request comes back.
     Connect(Box<Request<UpstreamBody>>, String),
+    /// The worker said that it did not process the request, which does not come back.
+    NotProcessed {
+        /// Whether only the connection is at its end, and the worker not too busy.
+        going_away: bool,
+        /// What it said, for people.
+        error: String,
+    },
     /// The connection broke after the request was begun.
     Broken(hyper::Error),
 }

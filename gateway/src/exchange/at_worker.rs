@@ -33,6 +33,13 @@ impl Exchange {
         }
     }
 
+    /// The request gives up its worker, which is too busy to take it.
+    pub(crate) fn worker_refused(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.is_busy(None, self.connection.thread.now());
+        }
+    }
+
     /// The request gives up its worker, whose answer does not pass on.
     pub(crate) fn give_up_worker(&mut self) {
         self.lease = None;

@@ -11,7 +11,7 @@ use super::{
     codes::{self, CODES},
     histogram::{BOUNDS, Histogram, HistogramSnapshot},
 };
-use crate::reason::Reason;
+use crate::{reason::Reason, retry::Cause};
 
 const NEVER_FAILS: &str = "writing to a string does not fail";
 
@@ -31,6 +31,8 @@ pub(crate) struct Page {
     class_wait: Metric,
     ejected: Metric,
     ejections: Metric,
+    retries: Metric,
+    retries_refused: Metric,
     connections: Metric,
     refused_headers: Metric,
 }
@@ -91,6 +93,16 @@ impl Page {
                 "counter",
                 "How often workers were taken out because of how they answered.",
             ),
+            retries: Metric::new(
+                "retries_total",
+                "counter",
+                "Requests that were sent again, by what made that necessary.",
+            ),
+            retries_refused: Metric::new(
+                "retries_refused_total",
+                "counter",
+                "Requests that were not sent again because the budget was used up.",
+            ),
             connections: Metric::new("connections", "gauge", "Open connections of clients."),
             refused_headers: Metric::new(
                 "proxy_headers_refused_total",
@@ -139,8 +151,9 @@ impl Page {
         self.class_wait.histogram(&class.labels, wait);
     }
 
-    /// Adds how many workers of a deployment are ejected now, and how often any was.
-    pub(crate) fn add_ejections(&mut self, metrics: &DeploymentMetrics, now: usize, total: u64) {
+    /// Adds how many workers of a deployment are ejected now, how often any was, and the retries.
+    pub(crate) fn add_health(&mut self, metrics: &DeploymentMetrics, now: usize, total: u64) {
+        self.add_retries(metrics);
         self.ejected.sample("", &metrics.labels, now);
         if total > 0 {
             self.ejections.sample("", &metrics.labels, total);
@@ -162,11 +175,28 @@ impl Page {
             self.class_wait,
             self.ejected,
             self.ejections,
+            self.retries,
+            self.retries_refused,
             self.connections,
             self.refused_headers,
         ]
         .map(|metric| metric.text)
         .concat()
+    }
+
+    fn add_retries(&mut self, metrics: &DeploymentMetrics) {
+        let labels = &metrics.labels;
+        for (cause, count) in Cause::ALL.iter().zip(&metrics.retries) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                let labels = format_args!("{labels},reason=\"{}\"", cause.slug());
+                self.retries.sample("", labels, count);
+            }
+        }
+        let refused = metrics.retries_refused.load(Ordering::Relaxed);
+        if refused > 0 {
+            self.retries_refused.sample("", labels, refused);
+        }
     }
 
     fn add_counts(&mut self, metrics: &DeploymentMetrics) {

@@ -1,12 +1,15 @@
 //! HTTP/1.1 connections to workers: one request at a time, reused.
 
-use std::time::Duration;
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
+};
 
-use hyper::{Request, client::conn::http1};
+use hyper::{Request, Response, body::Incoming, client::conn::http1};
 use penstock_config::Timeouts;
 
 use super::{Answer, IDLE_MAX, SendError, Upstreams, connect::connect};
-use crate::{request_body::UpstreamBody, worker::WorkerState};
+use crate::{client_gone::is_established, request_body::UpstreamBody, worker::WorkerState};
 
 type Sender = http1::SendRequest<UpstreamBody>;
 
@@ -17,15 +20,28 @@ const BUFFER_MAX: usize = 32 * 1024;
 /// A connection that takes no request within this time is given up.
 const READY_WITHIN: Duration = Duration::from_millis(20);
 
+/// A connection that was idle for so long may have been closed by the worker for just that.
+const ASK_FROM: Duration = Duration::from_millis(100);
+
 /// A connection that no request uses.
 pub(super) struct IdleConnection {
     sender: Sender,
+    /// Open for as long as the sender is not closed.
+    fd: RawFd,
+    since: Duration,
     expires: Duration,
 }
 
 impl IdleConnection {
     pub(super) fn is_usable(&self, now: Duration) -> bool {
         !self.sender.is_closed() && now < self.expires
+    }
+
+    /// Whether the worker has not closed it, as the kernel knows it: the runtime may not have been told
+    /// yet, and a request that cannot be sent twice must not find out. A connection in steady use
+    /// is not asked, because a worker closes those that are idle.
+    fn is_alive(&self, now: Duration) -> bool {
+        now.saturating_sub(self.since) < ASK_FROM || is_established(self.fd)
     }
 }
 
@@ -36,6 +52,8 @@ pub(crate) enum Handback {
     H1 {
         /// The connection.
         sender: http1::SendRequest<UpstreamBody>,
+        /// Its socket.
+        fd: RawFd,
         /// Whose it is.
         worker: u64,
         /// How long it may be idle.
@@ -46,6 +64,23 @@ pub(crate) enum Handback {
         /// Counts the stream.
         _stream: super::h2::StreamPlace,
     },
+}
+
+/// How long a connection may be idle: as the service says, but a little less than the worker says it
+/// keeps it (`Keep-Alive: timeout=5`), lest a request cross its closing.
+fn kept_for(response: &Response<Incoming>, keepalive: Duration) -> Duration {
+    const MARGIN: Duration = Duration::from_secs(1);
+    let Some(header) = response.headers().get("keep-alive") else {
+        return keepalive;
+    };
+    let announced = header.to_str().unwrap_or_default().split(',');
+    let seconds = announced
+        .filter_map(|part| part.trim().strip_prefix("timeout="))
+        .find_map(|seconds| seconds.parse().ok());
+    match seconds.map(Duration::from_secs) {
+        Some(announced) => keepalive.min(announced.saturating_sub(MARGIN).max(announced / 2)),
+        None => keepalive,
+    }
 }
 
 /// Whether another request can be sent: at once, but for a connection that is just closing, or whose
@@ -65,7 +100,7 @@ impl Upstreams {
         timeouts: &Timeouts,
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
-        while let Some(mut sender) = self.take_idle(worker) {
+        while let Some((mut sender, fd)) = self.take_idle(worker) {
             if !is_ready(&mut sender).await {
                 continue;
             }
@@ -73,8 +108,9 @@ impl Upstreams {
                 Ok(response) => {
                     let handback = Handback::H1 {
                         sender,
+                        fd,
                         worker: worker.key,
-                        keepalive,
+                        keepalive: kept_for(&response, keepalive),
                     };
                     return Ok(Answer {
                         response,
@@ -103,6 +139,7 @@ impl Upstreams {
             Ok(io) => io,
             Err(error) => return Err(SendError::Connect(Box::new(request), error)),
         };
+        let fd = io.inner().0.as_raw_fd();
         let connect_time = worker.now().saturating_sub(begun);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_MAX)
@@ -126,8 +163,9 @@ impl Upstreams {
         };
         let handback = Handback::H1 {
             sender,
+            fd,
             worker: worker.key,
-            keepalive: timeouts.keepalive,
+            keepalive: kept_for(&response, timeouts.keepalive),
         };
         Ok(Answer {
             response,
@@ -136,13 +174,13 @@ impl Upstreams {
         })
     }
 
-    fn take_idle(&self, worker: &WorkerState) -> Option<Sender> {
+    fn take_idle(&self, worker: &WorkerState) -> Option<(Sender, RawFd)> {
         let now = worker.now();
         let mut workers = self.workers.lock();
         let idle = &mut workers.get_mut(&worker.key)?.idle;
         while let Some(connection) = idle.pop() {
-            if connection.is_usable(now) {
-                return Some(connection.sender);
+            if connection.is_usable(now) && connection.is_alive(now) {
+                return Some((connection.sender, connection.fd));
             }
         }
         None
@@ -152,6 +190,7 @@ impl Upstreams {
     pub(crate) fn give_back(&self, handback: Handback, now: Duration) {
         let Handback::H1 {
             sender,
+            fd,
             worker,
             keepalive,
         } = handback
@@ -166,6 +205,8 @@ impl Upstreams {
         if idle.len() < IDLE_MAX {
             idle.push(IdleConnection {
                 sender,
+                fd,
+                since: now,
                 expires: now + keepalive,
             });
         }

@@ -1,6 +1,7 @@
 //! HTTP/2 connections to workers, by prior knowledge, shared by many requests.
 
 use std::{
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,6 +15,24 @@ use penstock_config::Timeouts;
 
 use super::{Answer, Handback, SendError, Upstreams, connect::connect};
 use crate::{request_body::UpstreamBody, worker::WorkerState};
+
+/// Tells a request that the worker says it did not process from one that it may have begun: a stream
+/// above the last one named in its GOAWAY, or one that it refused (RFC 9113 §8.7).
+fn send_error(error: hyper::Error) -> SendError {
+    let Some(cause) = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<h2::Error>())
+        .filter(|cause| cause.is_remote())
+    else {
+        return SendError::Broken(error);
+    };
+    let going_away = cause.is_go_away();
+    if going_away || cause.reason() == Some(h2::Reason::REFUSED_STREAM) {
+        let error = cause.to_string();
+        return SendError::NotProcessed { going_away, error };
+    }
+    SendError::Broken(error)
+}
 
 type Sender = http2::SendRequest<UpstreamBody>;
 
@@ -111,7 +130,7 @@ impl Upstreams {
                         );
                         return Err(SendError::Connect(Box::new(unsent), reason));
                     }
-                    None => return Err(SendError::Broken(error.into_error())),
+                    None => return Err(send_error(error.into_error())),
                 },
             }
         }

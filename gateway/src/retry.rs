@@ -1,0 +1,204 @@
+//! May a request that failed be sent again, and what is kept of it for that.
+//!
+//! What no worker has begun may always be sent again, whatever the method: when no connection could be
+//! opened, or an HTTP/2 worker said that it did not process the stream (RFC 9113 §8.7). It costs the
+//! workers nothing, so the budget is not asked. Everything else may have been carried out: it is sent again
+//! only if its method is idempotent (RFC 9110 §9.2.2) or the operator said that repeating does no
+//! harm, and only within the service's budget. Never once the head of an answer was passed on.
+
+use http::{Request, Response, request::Parts};
+use penstock_balancer::{BudgetRules, RetryBudget};
+use penstock_config::{Protocol, Retries};
+
+use crate::{
+    deployment::DeploymentState,
+    exchange::Exchange,
+    grpc,
+    request_body::{Replay, UpstreamBody},
+    table::ServiceState,
+    verdict::Verdict,
+};
+
+/// Why a request is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// No connection could be opened.
+    ConnectFailed,
+    /// The worker said that it did not process it.
+    NotProcessed,
+    /// The connection broke before an answer.
+    UpstreamReset,
+    /// No answer began in time.
+    FirstByteTimeout,
+    /// The answer had one of the statuses that the operator listed.
+    Status,
+    /// The worker asked for rest.
+    RetryAfter,
+    /// A gRPC call was answered by UNAVAILABLE.
+    GrpcUnavailable,
+}
+
+impl Cause {
+    /// Every cause, in the order of [`Cause::index`].
+    pub(crate) const ALL: [Self; 7] = [
+        Self::ConnectFailed,
+        Self::NotProcessed,
+        Self::UpstreamReset,
+        Self::FirstByteTimeout,
+        Self::Status,
+        Self::RetryAfter,
+        Self::GrpcUnavailable,
+    ];
+
+    /// Its place in [`Cause::ALL`].
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name that metrics show.
+    pub(crate) fn slug(self) -> &'static str {
+        match self {
+            Self::ConnectFailed => "connect_failed",
+            Self::NotProcessed => "not_processed",
+            Self::UpstreamReset => "upstream_reset",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::Status => "status",
+            Self::RetryAfter => "retry_after",
+            Self::GrpcUnavailable => "grpc_unavailable",
+        }
+    }
+
+    /// Whether no worker has begun the request.
+    fn is_unbegun(self) -> bool {
+        matches!(self, Self::ConnectFailed | Self::NotProcessed)
+    }
+
+    /// Whether there is an answer, which the client can have when no other worker is there.
+    pub(crate) fn has_answer(self) -> bool {
+        matches!(
+            self,
+            Self::Status | Self::RetryAfter | Self::GrpcUnavailable
+        )
+    }
+}
+
+/// Seconds for which the trickle of a budget can be saved, as in linkerd.
+const SAVED_SECONDS: u32 = 10;
+
+/// The balancer's form of a service's budget.
+pub(crate) fn budget_rules(retries: &Retries) -> BudgetRules {
+    BudgetRules {
+        share: f64::from(retries.budget_percent) / 100.0,
+        per_second: retries.budget_per_second,
+        burst: (retries.budget_per_second * SAVED_SECONDS).max(SAVED_SECONDS),
+    }
+}
+
+/// What is known of one request about sending it again.
+pub(crate) struct Retry<'a> {
+    settings: &'a Retries,
+    budget: &'a RetryBudget,
+    /// Whether it does no harm if it was carried out already.
+    is_harmless: bool,
+    kept: Option<Kept>,
+}
+
+/// A copy of a request.
+struct Kept {
+    head: Parts,
+    body: Option<Replay>,
+}
+
+impl<'a> Retry<'a> {
+    /// Looks at a request before it is sent for the first time, and keeps a copy if it could be of
+    /// use. An upgrade is never sent twice.
+    pub(crate) fn prepare(
+        service: &'a ServiceState,
+        protocol: Protocol,
+        is_upgrade: bool,
+        request: Request<UpstreamBody>,
+    ) -> (Self, Request<UpstreamBody>) {
+        let settings = &service.spec.retries;
+        let is_harmless = settings.any_method || request.method().is_idempotent();
+        let mut retry = Self {
+            settings,
+            budget: &service.retry_budget,
+            is_harmless,
+            kept: None,
+        };
+        if settings.attempts == 0 {
+            return (retry, request);
+        }
+        retry.budget.request();
+        // An HTTP/1 worker has no way to say that it did not begin.
+        if is_upgrade || !(is_harmless || protocol == Protocol::H2) {
+            return (retry, request);
+        }
+        let (head, body) = request.into_parts();
+        let (body, replay) = match body {
+            UpstreamBody::Empty => (UpstreamBody::Empty, None),
+            body => Replay::keep(body, settings.buffer_bytes),
+        };
+        if replay.is_some() || matches!(body, UpstreamBody::Empty) {
+            retry.kept = Some(Kept {
+                head: head.clone(),
+                body: replay,
+            });
+        }
+        (retry, Request::from_parts(head, body))
+    }
+
+    /// Why an answer should rather come from another worker, if it should.
+    pub(crate) fn objection<B>(&self, is_grpc: bool, answer: &Response<B>) -> Option<Cause> {
+        let status = answer.status().as_u16();
+        if self.settings.statuses.contains(&status) {
+            return Some(Cause::Status);
+        }
+        if let Verdict::Busy(Some(_)) = Verdict::of_head(is_grpc, answer) {
+            return Some(Cause::RetryAfter);
+        }
+        let unavailable = is_grpc && grpc::status(answer.headers()) == Some(grpc::UNAVAILABLE);
+        unavailable.then_some(Cause::GrpcUnavailable)
+    }
+
+    /// Whether a first-byte timeout, the gateway's own 504, is one of the statuses to try again on.
+    pub(crate) fn wants_late(&self) -> bool {
+        self.settings.statuses.contains(&504)
+    }
+
+    /// Whether the request is to be sent again. A true answer has been paid for.
+    pub(crate) fn may(
+        &self,
+        cause: Cause,
+        exchange: &Exchange,
+        deployment: &DeploymentState,
+    ) -> bool {
+        let can = exchange.retries < self.settings.attempts
+            && (cause.is_unbegun() || self.is_harmless)
+            && (cause == Cause::ConnectFailed || self.kept.as_ref().is_some_and(Kept::is_whole))
+            && exchange.upload_failure().is_none()
+            && exchange.overdue().is_none();
+        if !can {
+            return false;
+        }
+        let may = cause.is_unbegun() || self.budget.try_retry(exchange.clock().now());
+        deployment.metrics.retry(may.then_some(cause));
+        may
+    }
+
+    /// The request, to be sent once more.
+    pub(crate) fn again(&self) -> Option<Request<UpstreamBody>> {
+        let kept = self.kept.as_ref()?;
+        let body = match &kept.body {
+            Some(replay) => replay.again(),
+            None => UpstreamBody::Empty,
+        };
+        Some(Request::from_parts(kept.head.clone(), body))
+    }
+}
+
+impl Kept {
+    fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(Replay::is_whole)
+    }
+}
