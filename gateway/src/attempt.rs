@@ -122,7 +122,8 @@ fn once_more(
             return Ok(*request);
         }
         Err(Missed::NotProcessed { going_away, .. }) => {
-            if !going_away {
+            // The same worker once: it only wants another connection.
+            if !going_away || exchange.retries > 1 {
                 exchange.worker_refused();
             }
         }
