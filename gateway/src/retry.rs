@@ -82,19 +82,16 @@ impl Cause {
     }
 }
 
-/// Seconds for which the trickle of a budget can be saved, as in linkerd.
+/// Seconds for which the trickle of a budget can be saved, as in linkerd; and the fewest retries that
+/// can, so that a budget of a share alone can save any.
 const SAVED_SECONDS: u32 = 10;
 
 /// The balancer's form of a service's budget.
 pub(crate) fn budget_rules(retries: &Retries) -> BudgetRules {
-    let is_none = retries.budget_percent == 0 && retries.budget_per_second == 0;
     BudgetRules {
         share: f64::from(retries.budget_percent) / 100.0,
         per_second: retries.budget_per_second,
-        burst: match is_none {
-            true => 0,
-            false => (retries.budget_per_second * SAVED_SECONDS).max(SAVED_SECONDS),
-        },
+        burst: (retries.budget_per_second * SAVED_SECONDS).max(SAVED_SECONDS),
     }
 }
 

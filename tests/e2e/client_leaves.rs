@@ -189,7 +189,9 @@ async fn clients_that_leave_at_any_moment_leave_nothing_behind() {
     let again = (0..5).map(|_| client.get("/hold"));
     let full = async {
         penstock.until_load("chat", 4, 1).await;
-        assert_eq!(worker.seen().current, 4);
+        worker
+            .until("all four are here", |seen| seen.current == 4)
+            .await;
         worker.release_all();
     };
     tokio::join!(futures_util::future::join_all(again), full);
