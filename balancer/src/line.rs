@@ -17,7 +17,8 @@
 //!
 //! Whoever had a worker that failed it comes back before everybody else of its class: it had its turn.
 //!
-//! Everything takes logarithmic time, but for [`Line::rehome`], and room only for those who wait.
+//! Everything takes logarithmic time, but for [`Line::rehome`] and, where requests have homes,
+//! [`Line::displace`]. Room is taken only by those who wait.
 
 mod lane;
 
@@ -110,6 +111,29 @@ impl<T> Line<T> {
     pub fn seekers(&self) -> impl Iterator<Item = &T> {
         let lanes = self.lanes_at(Home::Anywhere).chain(self.lanes_not_at());
         lanes.filter_map(|(_, lane)| Some(&self.waiters.get(&lane.first()?)?.what))
+    }
+
+    /// Takes out whoever should give way to a request for which there is no room: one of a class that
+    /// can wait, if it is due later; or else, where keys take turns, the last of the key that has most,
+    /// if the request's own key would still not have more. So what fills the line first is not
+    /// all there is in it.
+    pub fn displace(&mut self, turn: &Turn, home: Home) -> Option<T> {
+        let due = turn.arrived.saturating_add(turn.delay);
+        let patient = self
+            .lanes
+            .iter()
+            .filter(|((_, delay), _)| *delay > turn.delay);
+        let last = patient.filter_map(|((_, delay), lane)| {
+            let (arrived, ticket) = lane.newest()?;
+            Some((arrived.saturating_add(*delay), ticket))
+        });
+        let later = last.max().filter(|(last, _)| *last > due);
+        let ticket = later.map(|(_, ticket)| ticket).or_else(|| {
+            let lane = self.lanes.get(&(home, turn.delay))?;
+            let (most, ticket) = lane.largest()?;
+            (most > lane.size(flow(turn)) + 1).then_some(ticket)
+        })?;
+        self.leave(ticket)
     }
 
     /// Asks anew where everybody is at home, after workers came or went. Rounds begin again if anybody

@@ -91,6 +91,29 @@ impl Queue {
         }
     }
 
+    /// Refuses somebody who should give way to a request for which there is no place, if there is
+    /// somebody.
+    pub(crate) fn displace(
+        &self,
+        turn: &Turn,
+        home: impl FnOnce() -> Home,
+        refusal: &Refusal,
+    ) -> bool {
+        let displaced = {
+            let mut line = self.line.lock();
+            let displaced = line.displace(turn, home());
+            self.waiting
+                .fetch_sub(usize::from(displaced.is_some()), Ordering::SeqCst);
+            displaced
+        };
+        let Some(waiting) = displaced else {
+            return false;
+        };
+        // One that has gone left a place too.
+        let _ = waiting.grant.send(Err(refusal.clone()));
+        true
+    }
+
     /// How long the one has waited by `now` that joined first.
     pub(crate) fn longest_wait(&self, now: Duration) -> Option<Duration> {
         let arrived = self.line.lock().first_arrival()?;
@@ -209,6 +232,12 @@ impl Places {
             })
             .ok()?;
         Some(Place(Arc::clone(self)))
+    }
+
+    /// Takes the place of somebody who was told to go, and is gone in a moment.
+    pub(crate) fn take_over(self: &Arc<Self>) -> Place {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Place(Arc::clone(self))
     }
 }
 

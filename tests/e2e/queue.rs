@@ -162,6 +162,58 @@ async fn one_who_floods_the_queue_does_not_starve_another() {
 }
 
 #[tokio::test]
+async fn batch_work_gives_its_place_in_a_full_queue_to_an_interactive_request() {
+    let full = CLASSES.replace("queue = {", "queue = { max_requests = 2,");
+    let (worker, penstock, held) = busy(&full).await;
+    let requests = [("/batch/1", "batch"), ("/batch/2", "batch")];
+    let mut waiting = line_up(&penstock, "x-class", &requests).await;
+    let client = penstock.client("chat");
+    let more = send(&client, "/batch/3", ("x-class", "batch")).await;
+    assert_eq!(more.unwrap().reason(), "queue_full");
+    let interactive = send(&client, "/interactive", ("x-class", "interactive"));
+    let displaced = waiting.remove(1).await.unwrap();
+    assert_eq!(
+        (displaced.status.as_u16(), displaced.reason()),
+        (429, "queue_full")
+    );
+    waiting.push(interactive);
+    assert_eq!(
+        order(&worker, held, waiting).await,
+        ["/interactive", "/batch/1"]
+    );
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_the_order_loses_nobody_who_waits() {
+    let (worker, penstock, held) = busy(CLASSES).await;
+    let requests = [("/batch", "batch"), ("/interactive", "interactive")];
+    let mut waiting = line_up(&penstock, "x-class", &requests).await;
+    let config = |queue: &str| {
+        format!(
+            r#"
+            [services.chat]
+            balance = "hash"
+            hash = {{ header = "x-user", overflow = "never" }}
+            {queue}
+            [services.chat.deployments.main]
+            max_concurrency = 1
+            static = {{ addresses = ["{}"] }}
+            "#,
+            worker.address
+        )
+    };
+    penstock.reload(&config(FAIR)).await;
+    let client = penstock.client("chat");
+    waiting.push(send(&client, "/fair", ("x-user", "somebody")));
+    penstock.until_load("chat", 1, 3).await;
+    penstock.reload(&config("")).await;
+    let order = order(&worker, held, waiting).await;
+    assert_eq!(order, ["/interactive", "/fair", "/batch"]);
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
 async fn who_leaves_the_queue_leaves_the_order_of_the_others() {
     let (worker, penstock, held) = busy(FAIR).await;
     let requests = [("/a/0", "a"), ("/a/1", "a"), ("/a/2", "a"), ("/b/0", "b")];

@@ -27,6 +27,8 @@ pub(super) struct Lane {
     heads: BTreeSet<(u64, u64, Flow)>,
     /// Arrival and ticket of all.
     ages: BTreeSet<(Duration, u64)>,
+    /// How many each flow has.
+    sizes: BTreeSet<(usize, Flow)>,
 }
 
 /// Those of one flow.
@@ -49,9 +51,12 @@ impl Lane {
             round,
             tickets: BTreeSet::new(),
         });
-        if waiting.tickets.is_empty() {
+        let size = waiting.tickets.len();
+        if size == 0 {
             self.heads.insert((waiting.round, ticket, flow));
         }
+        self.sizes.remove(&(size, flow));
+        self.sizes.insert((size + 1, flow));
         debug_assert!(waiting.tickets.last().is_none_or(|last| *last < ticket));
         waiting.tickets.insert(ticket);
     }
@@ -78,6 +83,25 @@ impl Lane {
         self.ages.first().copied()
     }
 
+    /// Arrival and ticket of whoever came last.
+    pub(super) fn newest(&self) -> Option<(Duration, u64)> {
+        self.ages.last().copied()
+    }
+
+    /// How many the largest flow has, and the ticket of its last.
+    pub(super) fn largest(&self) -> Option<(usize, u64)> {
+        let (size, flow) = self.sizes.last()?;
+        let last = self.flows.get(flow)?.tickets.last()?;
+        Some((*size, *last))
+    }
+
+    /// How many a flow has.
+    pub(super) fn size(&self, flow: Flow) -> usize {
+        self.flows
+            .get(&flow)
+            .map_or(0, |waiting| waiting.tickets.len())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ages.is_empty()
     }
@@ -88,7 +112,13 @@ impl Lane {
             return;
         };
         let was_first = self.heads.remove(&(waiting.round, ticket, flow));
-        waiting.tickets.remove(&ticket);
+        let size = waiting.tickets.len();
+        if waiting.tickets.remove(&ticket) {
+            self.sizes.remove(&(size, flow));
+            if size > 1 {
+                self.sizes.insert((size - 1, flow));
+            }
+        }
         waiting.round += rounds;
         match waiting.tickets.first() {
             Some(&next) if was_first => {

@@ -174,3 +174,51 @@ fn clearing_takes_everybody() {
     assert_eq!((line.len(), line.leave(ticket)), (0, None));
     assert_eq!(line.serve(7), None);
 }
+
+#[test]
+fn a_full_line_makes_room_for_those_who_cannot_wait() {
+    let mut line = Line::new();
+    let batch = |second| Turn {
+        delay: Duration::from_secs(30),
+        ..at(second)
+    };
+    line.join(batch(0), Home::At(7), "batch at 0");
+    line.join(batch(10), Home::Anywhere, "batch at 10");
+    line.join(at(20), Home::Anywhere, "interactive at 20");
+    assert_eq!(line.displace(&batch(20), Home::Anywhere), None);
+    assert_eq!(line.displace(&at(40), Home::Anywhere), None);
+    assert_eq!(line.displace(&at(39), Home::Anywhere), Some("batch at 10"));
+    // The other one is due before it, wherever it waits.
+    assert_eq!(line.displace(&at(39), Home::Anywhere), None);
+    assert_eq!(line.displace(&at(29), Home::Anywhere), Some("batch at 0"));
+    assert_eq!(order(&mut line, WORKER), ["interactive at 20"]);
+}
+
+#[test]
+fn a_full_line_makes_room_for_keys_that_have_less() {
+    let mut line = Line::new();
+    for what in ["a1", "a2", "a3"] {
+        line.join(of(1), Home::Anywhere, what);
+    }
+    line.join(of(2), Home::Anywhere, "b1");
+    assert_eq!(line.displace(&of(1), Home::Anywhere), None);
+    // Two and two are no reason to change anything.
+    assert_eq!(line.displace(&of(2), Home::Anywhere), Some("a3"));
+    line.join(of(2), Home::Anywhere, "b2");
+    assert_eq!(line.displace(&of(2), Home::Anywhere), None);
+    assert_eq!(line.displace(&of(3), Home::Anywhere), Some("b2"));
+    assert_eq!(order(&mut line, WORKER), ["a1", "b1", "a2"]);
+}
+
+#[test]
+fn a_full_line_without_wishes_makes_no_room_but_for_one_who_comes_back() {
+    let mut line = Line::new();
+    line.join(at(0), Home::Anywhere, 0);
+    line.join(at(1), Home::Anywhere, 1);
+    assert_eq!(line.displace(&at(2), Home::Anywhere), None);
+    let back = Turn {
+        returned: true,
+        ..at(0)
+    };
+    assert_eq!(line.displace(&back, Home::Anywhere), Some(1));
+}

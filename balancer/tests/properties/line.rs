@@ -18,6 +18,12 @@ enum Event {
         returned: bool,
     },
     Leave(usize),
+    /// Somebody with these wishes finds no room.
+    Displace {
+        delay: u64,
+        key: Option<u64>,
+        home: Home,
+    },
     Serve(u64),
     /// Everybody is at home somewhere else.
     Rehome(u64),
@@ -28,6 +34,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => join.prop_map(|(delay, key, home, returned)| Event::Join { delay, key, home, returned }),
         1 => any::<usize>().prop_map(Event::Leave),
+        1 => (0..3_u64, of_few(5), home())
+            .prop_map(|(delay, key, home)| Event::Displace { delay, key, home }),
         3 => (0..WORKERS).prop_map(Event::Serve),
         1 => (0..WORKERS).prop_map(Event::Rehome),
     ]
@@ -89,6 +97,30 @@ impl Pair {
         self.list.remove(&number);
     }
 
+    /// Whoever gives way is due later than the newcomer, or has a key with more than its key.
+    fn displace(&mut self, turn: &Turn, home: Home) {
+        let Some(number) = self.line.displace(turn, home) else {
+            return;
+        };
+        let size = |waiter: &Waiter| {
+            let same = |other: &&Waiter| {
+                let (a, b) = (other.turn, waiter.turn);
+                let same_key = a.returned || a.key == b.key;
+                other.home == waiter.home
+                    && (a.delay, a.returned) == (b.delay, b.returned)
+                    && same_key
+            };
+            self.list.values().filter(same).count()
+        };
+        let newcomer = Waiter { turn: *turn, home };
+        let gone = self.list[&number];
+        let can_wait = gone.turn.delay > turn.delay && gone.due() > newcomer.due();
+        let has_more =
+            gone.home == home && gone.turn.delay == turn.delay && size(&gone) > size(&newcomer) + 1;
+        assert!(can_wait || has_more, "{gone:?} for {newcomer:?}");
+        self.list.remove(&number);
+    }
+
     fn rehome(&mut self, shift: u64) {
         self.moved += shift;
         let home = |number: u64| match (number + self.moved) % (2 * WORKERS + 1) {
@@ -137,6 +169,15 @@ proptest! {
                     number += 1;
                 }
                 Event::Leave(nth) => pair.leave(nth),
+                Event::Displace { delay, key, home } => {
+                    let turn = Turn {
+                        arrived: Duration::from_secs(second),
+                        delay: Duration::from_secs(delay * 10),
+                        key,
+                        returned: false,
+                    };
+                    pair.displace(&turn, home);
+                }
                 Event::Serve(worker) => {
                     let before = pair.list.clone();
                     if let Some(served) = pair.serve(worker) {

@@ -63,15 +63,10 @@ impl DeploymentState {
         if let Some(refusal) = self.hopeless() {
             return Admission::Refused(refusal);
         }
-        let Some(place) = self.places.take(wanted.max_queued) else {
-            let longest = self.queue.longest_wait(wanted.now);
-            return Admission::Refused(self.view.load().queue_full(wanted.max_queued, longest));
+        let (waiter, home) = match self.queue_up(&wanted, turn()) {
+            Ok(queued) => queued,
+            Err(refusal) => return Admission::Refused(refusal),
         };
-        let mut home = Home::Anywhere;
-        let waiter = self.queue.join(place, turn(), wanted.wish(), |wish| {
-            home = self.view.load().home(wish, wanted.now);
-            home
-        });
         let view = self.view.load();
         if !view.has_ready() {
             self.poke.now();
@@ -86,6 +81,30 @@ impl DeploymentState {
             Home::Anywhere | Home::NotAt(_) => self.serve_seekers(),
         }
         Admission::Queued(waiter)
+    }
+
+    /// Lets a request wait, if there is a place or somebody gives one up.
+    fn queue_up(&self, wanted: &Wanted<'_>, turn: Turn) -> Result<(Waiter, Home), Refusal> {
+        let wish = wanted.wish();
+        let place = self.places.take(wanted.max_queued).map_or_else(
+            || {
+                let home = || self.view.load().home(&wish, wanted.now);
+                let longest = self.queue.longest_wait(wanted.now);
+                let refusal = self.view.load().queue_full(wanted.max_queued, longest);
+                if self.queue.displace(&turn, home, &refusal) {
+                    Ok(self.places.take_over())
+                } else {
+                    Err(refusal)
+                }
+            },
+            Ok,
+        )?;
+        let mut home = Home::Anywhere;
+        let waiter = self.queue.join(place, turn, wish, |wish| {
+            home = self.view.load().home(wish, wanted.now);
+            home
+        });
+        Ok((waiter, home))
     }
 
     /// Gives free places of one worker to those who wait for them.

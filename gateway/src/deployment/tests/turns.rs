@@ -191,6 +191,32 @@ async fn classes_and_keys_decide_who_is_next() {
     assert_eq!(deployment.queue.len(), 0);
 }
 
+#[tokio::test]
+async fn who_floods_a_full_queue_makes_room_for_another() {
+    let deployment = Fixture::new(1).deployment(Phase::Warm, &READY);
+    let busy = leased(ask(&deployment, ANYTHING, 3));
+    let of = |key| Asks {
+        turn: Turn {
+            key: Some(key),
+            ..ANYTHING.turn
+        },
+        ..ANYTHING
+    };
+    let mut flood = [0; 3].map(|_| queued(ask(&deployment, of(1), 3)));
+    assert!(matches!(ask(&deployment, of(1), 3), Admission::Refused(_)));
+    let mut other = queued(ask(&deployment, of(2), 3));
+    let refusal = flood[2].granted().await.unwrap_err();
+    assert_eq!(refusal.reason, Reason::QueueFull);
+    let [first, mut second, third] = flood;
+    drop((busy, first, third));
+    drop(other.granted().await.unwrap());
+    drop(second.granted().await.unwrap());
+    // As many places as before are free again.
+    let _busy = leased(ask(&deployment, ANYTHING, 3));
+    let _waiting = [0; 3].map(|_| queued(ask(&deployment, of(1), 3)));
+    assert!(matches!(ask(&deployment, of(1), 3), Admission::Refused(_)));
+}
+
 #[test]
 fn threads_that_wait_for_their_own_workers_lose_no_place() {
     let deployment = Fixture::new(2).with_policy(AFFINITY, Phase::Warm, &BOTH);
