@@ -211,6 +211,7 @@ async fn who_floods_a_full_queue_makes_room_for_another() {
     drop((busy, first, third));
     drop(other.granted().await.unwrap());
     drop(second.granted().await.unwrap());
+    drop((other, second));
     // As many places as before are free again.
     let _busy = leased(ask(&deployment, ANYTHING, 3));
     let _waiting = [0; 3].map(|_| queued(ask(&deployment, of(1), 3)));
