@@ -1,32 +1,22 @@
 //! Lets rollouts look at what happened, and puts into force what comes of it.
 
+mod ask;
+mod facts;
+
 use std::time::Duration;
 
-use penstock_config::{
-    Deployment, DeploymentName, Rollout, Rule, Service, ServiceName, fleet::Phase,
-};
+use penstock_config::{Deployment, DeploymentName, Rollout, Service, ServiceName};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::ask::RolloutAsk;
 use super::{
-    Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, traffic::by_whom,
+    Key, Reconciler, ServiceState, deployment::DeploymentState, revision::wanted_addresses,
 };
 use crate::{
     reports::Gateways,
-    rollout::{self, Event, Evidence, Facts, Hold, Memory, Run, Stage, evidence},
-    status::RolloutStatus,
-    weights::{Change, Refused, WeightMap},
+    rollout::{self, Event, Hold, Memory, Run},
+    weights::WeightMap,
 };
-
-/// What an operator may ask of a rollout; `of` names the deployment, to be sure.
-#[derive(Debug)]
-pub(crate) enum RolloutAsk {
-    /// Not to go on.
-    Pause { of: Option<String> },
-    /// To go on.
-    Resume { of: Option<String> },
-    /// To begin again with the first step.
-    Restart { of: Option<String> },
-}
 
 /// The rollout of a service.
 pub(super) struct Rolling {
@@ -90,7 +80,7 @@ impl Reconciler {
             self.stale.insert(name.clone());
         }
         for (deployment, text) in notes {
-            let key = super::Key {
+            let key = Key {
                 service: name.clone(),
                 deployment,
             };
@@ -154,103 +144,6 @@ impl ServiceState {
         self.rolling.as_mut()?.run.turn(settings, &facts, now)
     }
 
-    fn rollout_facts(&self) -> Option<Facts> {
-        let rolling = self.rolling.as_ref()?;
-        let canary = self.deployments.get(&rolling.deployment)?;
-        let mut totals = Evidence::default();
-        let mut current = 0_u32;
-        for (name, deployment) in &self.deployments {
-            let is_canary = *name == rolling.deployment;
-            if deployment.removed || !(is_canary || deployment.spec.takes_traffic) {
-                continue;
-            }
-            current = current.saturating_add(deployment.measured.current);
-            if let Some(outcomes) = &deployment.outcomes {
-                let sum = if is_canary {
-                    &mut totals.canary
-                } else {
-                    &mut totals.siblings
-                };
-                evidence::add(sum, outcomes.total());
-            }
-        }
-        let is_new = |revision: &str| is_current(&canary.spec, &canary.revision, revision);
-        let workers = || canary.workers.iter();
-        let ready = workers().filter(|worker| worker.is_ready() && is_new(&worker.revision));
-        let outdated = workers().filter(|worker| !is_new(&worker.revision));
-        Some(Facts {
-            totals,
-            ready: u32::try_from(ready.count()).unwrap_or(u32::MAX),
-            outdated: u32::try_from(outdated.count()).unwrap_or(u32::MAX),
-            down: down(canary),
-            current,
-            target: target(&canary.spec),
-            workers_max: canary.spec.scaling.max,
-            by_hand: self.traffic.weights.by_hand().is_some(),
-        })
-    }
-
-    /// Does what is asked of the rollout; what was done, in words.
-    pub(super) fn obey_about_rollout(
-        &mut self,
-        ask: RolloutAsk,
-        change: &Change,
-    ) -> Result<String, Refused> {
-        let by_hand = self.traffic.weights.by_hand().is_some();
-        let service = self.spec.name.to_string();
-        let found = rollout_of(&self.spec).zip(self.rolling.as_mut());
-        let Some(((deployment, settings), rolling)) = found else {
-            return Err(Refused::NoRollout { service });
-        };
-        let (RolloutAsk::Pause { of } | RolloutAsk::Resume { of } | RolloutAsk::Restart { of }) =
-            &ask;
-        let name = deployment.name.to_string();
-        if let Some(of) = of.as_ref().filter(|of| **of != name) {
-            return Err(Refused::OtherRollout {
-                deployment: of.clone(),
-                rolling: name,
-            });
-        }
-        if by_hand && !matches!(ask, RolloutAsk::Pause { .. }) {
-            return Err(Refused::SetByHand { service });
-        }
-        let memory = &mut rolling.run.memory;
-        let wrong = |state| Refused::WrongStage {
-            deployment: name.clone(),
-            state,
-        };
-        let done = match ask {
-            RolloutAsk::Pause { .. } if memory.stage == Stage::Running => {
-                memory.stage = Stage::Paused;
-                "paused"
-            }
-            RolloutAsk::Pause { .. } => return Err(wrong("is not running")),
-            RolloutAsk::Resume { .. } if memory.stage == Stage::Paused => {
-                memory.stage = Stage::Running;
-                "resumed"
-            }
-            RolloutAsk::Resume { .. } => return Err(wrong("is not paused")),
-            RolloutAsk::Restart { .. } => {
-                let memory = Memory::new(memory.revision.clone(), settings, 0);
-                rolling.run = Run::new(memory);
-                "restarted"
-            }
-        };
-        rolling.run.memory.since_ms = change.at_ms;
-        Ok(format!("rollout of {name} {done}"))
-    }
-
-    /// An operator takes the rollout back.
-    pub(super) fn take_rollout_back(&mut self, change: &Change) -> String {
-        let Some(rolling) = &mut self.rolling else {
-            return String::new();
-        };
-        let why = format!("taken back{}", by_whom(change));
-        rolling.run.roll_back(why);
-        rolling.run.memory.since_ms = change.at_ms;
-        format!("rollout of {} taken back", rolling.deployment)
-    }
-
     /// Keeps in mind what is to be written down.
     pub(super) fn remember_rollout(&mut self) {
         self.traffic.rollout = self.rolling.as_ref().map(|rolling| RolloutMemory {
@@ -270,29 +163,6 @@ impl ServiceState {
                 run: Run::new(memory),
             });
         }
-    }
-
-    pub(super) fn describe_rollout(&self, deployment: &DeploymentName) -> Option<RolloutStatus> {
-        let rolling = self.rolling.as_ref();
-        let run = &rolling
-            .filter(|rolling| rolling.deployment == *deployment)?
-            .run;
-        let held = run.hold().map(ToString::to_string);
-        let (state, why) = match &run.memory.stage {
-            Stage::Running => ("running", held),
-            Stage::Paused => ("paused", None),
-            Stage::Done => ("done", None),
-            Stage::RolledBack(why) => ("rolled_back", Some(why.clone())),
-        };
-        Some(RolloutStatus {
-            state: state.into(),
-            since_ms: run.memory.since_ms,
-            share: run.memory.share(),
-            steps: run.memory.steps.clone(),
-            taken: run.memory.taken,
-            why,
-            seen: run.seen().map(str::to_owned),
-        })
     }
 }
 
@@ -322,33 +192,11 @@ fn rollout_of(service: &Service) -> Option<(&Deployment, &Rollout)> {
 
 /// What tells a rollout from the next: what the workers run; given ones are told by their addresses.
 fn identity(canary: &DeploymentState) -> String {
-    let wanted = super::revision::wanted_addresses(&canary.spec);
+    let wanted = wanted_addresses(&canary.spec);
     wanted.map_or_else(
         || canary.revision.to_string(),
         |addresses| addresses.join(" "),
     )
-}
-
-/// Why a deployment has no worker and cannot hope for one soon, if so.
-fn down(deployment: &DeploymentState) -> Option<String> {
-    match &deployment.phase {
-        Phase::Failed { reason, .. } => Some(reason.to_string()),
-        Phase::Cold if deployment.is_static() => {
-            Some("none of its addresses passes its probe".to_owned())
-        }
-        _ => None,
-    }
-}
-
-/// Concurrency that one worker should have: what scaling aims at, or less if it takes less.
-fn target(deployment: &Deployment) -> f64 {
-    let limit = deployment.max_concurrency.map_or(f64::INFINITY, f64::from);
-    let targets = deployment.scaling.rules.iter().map(|rule| match rule {
-        Rule::Concurrency(rule) => rule.target,
-        Rule::Backlog(rule) => rule.target,
-        _ => f64::INFINITY,
-    });
-    targets.fold(limit, f64::min)
 }
 
 fn percents(steps: &[u32]) -> String {

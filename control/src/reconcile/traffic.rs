@@ -1,5 +1,7 @@
 //! Puts weights into force: those of the file, or those that an operator set.
 
+mod describe;
+
 use std::time::Duration;
 
 use penstock_config::ServiceName;
@@ -11,7 +13,7 @@ use super::{
     rollouts::{RolloutAsk, RolloutMemory},
 };
 use crate::{
-    status::{ByHandStatus, DeploymentWeight, WeightsStatus},
+    status::WeightsStatus,
     store::TrafficRow,
     weights::{self, Change, Followed, Refused, WeightMap, Weights},
 };
@@ -280,39 +282,6 @@ impl ServiceState {
             }
         }
         changed
-    }
-
-    pub(super) fn describe_by_hand(&self) -> Option<ByHandStatus> {
-        let by_hand = self.traffic.weights.by_hand()?;
-        Some(ByHandStatus {
-            since_ms: by_hand.change.at_ms,
-            by: by_hand.change.by.clone(),
-            reason: by_hand.change.reason.clone(),
-            file_changed: by_hand.file_changed(&self.spec),
-        })
-    }
-
-    fn describe_weights(&self) -> WeightsStatus {
-        let deployments = self.deployments.values();
-        let here = deployments.filter(|deployment| !deployment.removed);
-        WeightsStatus {
-            service: self.spec.name.to_string(),
-            by_hand: self.describe_by_hand(),
-            deployments: here
-                .map(|deployment| DeploymentWeight {
-                    name: deployment.spec.name.to_string(),
-                    weight: deployment.weight,
-                    file_weight: deployment.spec.weight,
-                    takes_traffic: deployment.spec.takes_traffic,
-                    rollout: self.describe_rollout(&deployment.spec.name),
-                })
-                .collect(),
-            can_roll_back: self.traffic.weights.can_roll_back()
-                || self
-                    .rolling
-                    .as_ref()
-                    .is_some_and(|rolling| rolling.run.memory.share() > 0),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -109,18 +109,40 @@ impl Penstock {
 
     /// Runs `penstock ARGS` against this one; its standard output.
     pub(crate) async fn command(&self, args: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_penstock"))
-            .args(args)
-            .args(["--admin", &self.admin.to_string()])
-            .current_dir(self.path())
-            .output();
-        let output = soon("the command ends", output).await.unwrap();
+        let output = self.run(args).await;
         assert!(
             output.status.success(),
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs `penstock ARGS`, which must fail; what it complains of.
+    pub(crate) async fn failing(&self, args: &[&str]) -> String {
+        let output = self.run(args).await;
+        assert!(!output.status.success(), "penstock {args:?} succeeds");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    async fn run(&self, args: &[&str]) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_penstock"))
+            .args(args)
+            .args(["--admin", &self.admin.to_string()])
+            .current_dir(self.path())
+            .output();
+        soon("the command ends", output).await.unwrap()
+    }
+
+    /// Waits until the gateway goes by these weights of `chat`.
+    pub(crate) async fn until_weights(&self, wanted: &[(&str, u32)]) {
+        self.until(&format!("weights of {wanted:?}"), |metrics| {
+            wanted.iter().all(|(deployment, weight)| {
+                let labels = [("service", "chat"), ("deployment", *deployment)];
+                metrics.sum("penstock_deployment_weight", &labels) == f64::from(*weight)
+            })
+        })
+        .await;
     }
 
     pub(crate) async fn metrics(&self) -> Metrics {
