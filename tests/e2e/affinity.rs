@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use http::Method;
 use nix::{
     sys::signal::{Signal, kill},
@@ -82,6 +83,49 @@ async fn a_worker_that_is_started_again_inherits_the_keys_of_the_one_before() {
 }
 
 #[tokio::test]
+async fn a_hot_key_overflows_as_told() {
+    for (overflow, fewest) in [("above-mean", 3), ("when-full", 2), ("never", 0)] {
+        let workers = [FakeWorker::start().await, FakeWorker::start().await];
+        for worker in &workers {
+            worker.on("/", Behaviour::Hold);
+        }
+        let penstock = Penstock::start(&format!(
+            r#"
+            [services.chat]
+            balance = "hash"
+            hash = {{ query = "user", overflow = "{overflow}" }}
+            [services.chat.deployments.main]
+            max_concurrency = 6
+            ramp = false
+            static = {{ addresses = ["{}", "{}"] }}
+            "#,
+            workers[0].address, workers[1].address
+        ))
+        .await;
+        penstock.until_known("chat", 2).await;
+        let client = penstock.client("chat");
+        let held = join_all((0..8).map(|_| client.get("/?user=alice")));
+        let look = async {
+            let queued = if overflow == "never" { 2 } else { 0 };
+            penstock.until_load("chat", 8 - queued, queued).await;
+            let metrics = penstock.metrics().await;
+            let mut had = ["0", "1"].map(|slot| {
+                let labels = [("service", "chat"), ("worker", slot)];
+                metrics.sum("penstock_in_flight", &labels) as usize
+            });
+            had.sort_unstable();
+            assert_eq!(had[0] + had[1], 8 - queued);
+            // Two threads that look at the same moment may both find the other worker better.
+            let is_bound = overflow == "above-mean" && had[0] > fewest;
+            assert!(had[0] == fewest || is_bound, "{overflow}: {had:?}");
+            workers.iter().for_each(FakeWorker::release_all);
+        };
+        let (answers, ()) = tokio::join!(held, look);
+        assert!(answers.iter().all(|answer| answer.text() == "released"));
+    }
+}
+
+#[tokio::test]
 async fn a_worker_that_fails_at_once_gets_few_requests() {
     for balance in ["least-connections", "peak-ewma"] {
         let (good, bad) = (FakeWorker::start().await, FakeWorker::start().await);
@@ -128,9 +172,12 @@ async fn peak_ewma_prefers_the_worker_that_answers_sooner() {
     penstock.until_known("chat", 2).await;
     let client = penstock.client("chat");
     // Unknown workers are tried once each; the one that has a request and no answer costs most.
-    let first = async { futures_util::future::join_all((0..2).map(|_| client.get("/"))).await };
+    let first = async { join_all((0..2).map(|_| client.get("/"))).await };
     let others = async {
         slow.until("its request", |seen| seen.current == 1).await;
+        quick.until("its request", |seen| seen.started == 1).await;
+        // The quick one is measured once its request is over.
+        penstock.until_load("chat", 1, 0).await;
         for _ in 0..50 {
             client.get("/").await;
         }

@@ -12,7 +12,7 @@ use penstock_config::{
     fleet::{Phase, WorkerEntry, WorkerId, WorkerState as State},
 };
 
-use penstock_balancer::Turn;
+use penstock_balancer::{Overflow, Turn};
 
 use super::*;
 use crate::{lease::Lease, placement::Placement, queue::Waiter};
@@ -306,4 +306,28 @@ fn a_request_that_was_routed_just_before_its_deployment_was_removed_does_not_wai
         EjectRules::default(),
     );
     drop(leased(admit(&deployment, 10)));
+}
+
+#[test]
+fn of_very_many_workers_none_gets_more_of_a_hot_key_than_the_bound() {
+    let workers: Vec<(u32, State)> = (0..100).map(|slot| (slot, State::Ready)).collect();
+    let policy = Policy::Hash(Overflow::AboveMean(1.25));
+    let deployment = Fixture::new(1_000).with_policy(policy, Phase::Warm, &workers);
+    let wanted = Wanted {
+        placement: &Placement { hash: Some(7) },
+        tried: &[],
+        now: Duration::ZERO,
+        max_queued: 0,
+    };
+    let leases: Vec<Lease> = (0..400)
+        .map(|_| {
+            deployment.load.start(0, Duration::ZERO);
+            leased(deployment.admit(wanted, Turn::default))
+        })
+        .collect();
+    assert_eq!(leases.len(), 400);
+    let view = deployment.view();
+    let had = view.workers.iter().map(|worker| worker.gate().in_flight());
+    // 1.25 times their share of 400.
+    assert_eq!(had.max(), Some(5));
 }
