@@ -171,19 +171,24 @@ async fn peak_ewma_prefers_the_worker_that_answers_sooner() {
     .await;
     penstock.until_known("chat", 2).await;
     let client = penstock.client("chat");
-    // Unknown workers are tried once each; the one that has a request and no answer costs most.
-    let first = async { join_all((0..2).map(|_| client.get("/"))).await };
-    let others = async {
-        slow.until("its request", |seen| seen.current == 1).await;
-        quick.until("its request", |seen| seen.started == 1).await;
-        // The quick one is measured once its request is over.
-        penstock.until_load("chat", 1, 0).await;
-        for _ in 0..50 {
-            client.get("/").await;
+    // A worker that nothing is known of is tried soon; with a request and no answer yet it costs most.
+    let held = loop {
+        let client = client.clone();
+        let mut request = tokio::spawn(async move { client.get("/").await });
+        tokio::select! {
+            _ = &mut request => {}
+            _ = slow.until("its request", |seen| seen.current == 1) => break request,
         }
-        assert_eq!(slow.seen().started, 1);
-        slow.release_all();
     };
-    tokio::join!(first, others);
-    assert_eq!(quick.seen().started, 51);
+    assert_eq!(client.get("/").await.text(), "ok");
+    let before = quick.seen().started;
+    for _ in 0..50 {
+        assert_eq!(client.get("/").await.text(), "ok");
+    }
+    assert_eq!(
+        (quick.seen().started, slow.seen().started),
+        (before + 50, 1)
+    );
+    slow.release_all();
+    assert_eq!(held.await.unwrap().text(), "released");
 }
