@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use penstock_config::fleet::WorkerId;
 
+pub(crate) use self::starts::TIMES_MAX;
 pub use self::{
     facts::{Situation, Stage, StartFacts, WorkerFacts},
     starts::{Failed, PROVEN_AFTER, StartRecord, StartTimes},

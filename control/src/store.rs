@@ -8,6 +8,7 @@ mod journal;
 mod lock;
 mod open;
 mod rows;
+mod starts;
 mod writer;
 
 use std::{
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     journal::{JournalEntry, JournalQuery},
     rows::{DesiredRow, TrafficRow, WorkerRow},
+    starts::StartRow,
 };
 use self::{lock::Lock, writer::Job};
 
@@ -76,6 +78,8 @@ pub struct Remembered {
     pub desired: Vec<DesiredRow>,
     /// What was done to the traffic of services.
     pub traffic: Vec<TrafficRow>,
+    /// How long starts took, oldest first.
+    pub starts: Vec<StartRow>,
 }
 
 /// The state file. Clones are handles to the same.
@@ -121,6 +125,11 @@ impl Store {
     /// Remembers a desired count, soon.
     pub fn desired(&self, row: DesiredRow) {
         self.try_send(Job::Desired(row));
+    }
+
+    /// Remembers how long a start took, soon.
+    pub fn started(&self, row: StartRow) {
+        self.try_send(Job::Started(row));
     }
 
     /// Remembers a worker; returns when it is written, so that what is started afterwards will be

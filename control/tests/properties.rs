@@ -87,6 +87,34 @@ fn step() -> impl Strategy<Value = Rule> {
     )
 }
 
+/// A pace that lets any count be reached in half an hour.
+fn constant() -> Scaling {
+    Scaling {
+        min: 1,
+        max: 10_000,
+        idle_timeout: Duration::from_secs(60),
+        rules: Vec::new(),
+        up: UpPace {
+            percent: 200,
+            period: Duration::from_secs(60),
+            burst_from_zero: false,
+        },
+        down: DownPace {
+            stable_for: Duration::from_secs(60),
+            step: 1000,
+            percent: 100,
+            period: Duration::from_secs(60),
+        },
+    }
+}
+
+/// Not `step`: its steps may well lead up and down again, if they are set so.
+fn steady_rule() -> impl Strategy<Value = Rule> {
+    rule().prop_filter("steps may go to and fro", |rule| {
+        !matches!(rule, Rule::Step(_))
+    })
+}
+
 fn rule() -> impl Strategy<Value = Rule> {
     let concurrency = (0.5..200.0_f64, seconds(1..120)).prop_map(|(target, window)| {
         Rule::Concurrency(ConcurrencyRule {
@@ -382,5 +410,49 @@ proptest! {
             let decision = decide(scaling, &seen, &mut state, now);
             prop_assert!((scaling.min..=scaling.max).contains(&decision.desired), "{decision:?}");
         }
+    }
+}
+
+proptest! {
+    // An hour each.
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn under_constant_load_no_worker_comes_and_goes(
+        rules in prop::collection::vec(steady_rule(), 1..4),
+        current in 0..3000_u32,
+        service_time in 1..40_u32,
+    ) {
+        let scaling = Scaling { rules, min: 1, max: 10_000, ..constant() };
+        let mut state = ScaleState::new(1, History::default(), Duration::ZERO);
+        let mut counts = Vec::new();
+        for second in 1..3600_u64 {
+            // Fractions of a request per second are made up for over time.
+            let of = |second: u64| second * u64::from(current) / u64::from(service_time);
+            let came = of(second) - of(second - 1);
+            let seen = Observation {
+                current,
+                ready: state.desired(),
+                load: Load {
+                    over: Duration::from_secs(1),
+                    request_seconds: current.into(),
+                    in_flight_seconds: current.into(),
+                    arrivals: came,
+                    arrival_rate: came as f64,
+                    completions: came,
+                    served: came,
+                    ..Load::default()
+                },
+                ..Observation::default()
+            };
+            let now = Duration::from_secs(second);
+            counts.push(decide(&scaling, &seen, &mut state, now).desired);
+        }
+        // Half an hour for the pace and the cooldowns. After that a few may come or go because of a
+        // mean that settles slowly, but none comes and goes.
+        let mut last = counts.split_off(1800);
+        last.dedup();
+        let falls = last.is_sorted_by(|before, after| before > after);
+        prop_assert!(last.len() < 6 && (last.is_sorted() || falls), "{last:?}");
     }
 }

@@ -20,7 +20,7 @@ pub const PROVEN_AFTER: Duration = Duration::from_secs(10);
 const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
 /// Start times remembered: enough for a ninth decile, few enough to follow a change.
-pub(crate) const TIMES_MAX: usize = 19;
+pub(crate) const TIMES_MAX: u32 = 19;
 
 /// The record of starts of one deployment.
 #[derive(Debug, Clone, Default)]
@@ -71,23 +71,17 @@ impl StartRecord {
         })
     }
 
-    /// Takes over start times of an earlier run, oldest first.
-    pub fn remember(&mut self, times: impl IntoIterator<Item = Duration>) {
-        for took in times {
-            self.took(took);
-        }
-    }
-
     /// A worker became ready `took` after its start.
     pub fn ready(&mut self, took: Duration) {
         self.failed = None;
         self.facts = StartFacts::default();
-        self.took(took);
+        self.remember(took);
     }
 
-    fn took(&mut self, took: Duration) {
+    /// A worker became ready `took` after its start, maybe in an earlier run.
+    pub fn remember(&mut self, took: Duration) {
         self.times.push_back(took);
-        if self.times.len() > TIMES_MAX {
+        if self.times.len() > TIMES_MAX as usize {
             self.times.pop_front();
         }
     }

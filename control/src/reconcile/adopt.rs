@@ -112,6 +112,15 @@ impl Reconciler {
             let history = History::restore(histories.remove(&key).unwrap_or_default());
             deployment.begin_with(history, wall_ms, now);
         }
+        for row in remembered.starts {
+            let service = self.services.get_mut(row.service.as_str());
+            let deployment =
+                service.and_then(|service| service.deployments.get_mut(row.deployment.as_str()));
+            if let Some(deployment) = deployment {
+                let took = Duration::from_millis(row.took_ms);
+                deployment.starts.remember(took);
+            }
+        }
         // What is running and not in the state file, or not wanted any more.
         self.adopting += 1;
         self.executor.sweep(kept);

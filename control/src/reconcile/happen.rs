@@ -1,16 +1,21 @@
 //! Takes in what happened: load reports, exits, probes, results of driver calls.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use penstock_config::fleet::{DeploymentLoad, LoadReport, WorkerId};
 
 use super::{
-    Reconciler, deployment::DeploymentState, deployment_mut, executor::Fact, worker::Life,
+    Reconciler,
+    deployment::{DeploymentState, Key},
+    deployment_mut,
+    executor::Fact,
+    worker::Life,
 };
 use crate::{
     driver::{StartError, StartedWorker, WorkerExit},
     probe::ProbeEvent,
     reports::Base,
+    store::StartRow,
 };
 
 impl Reconciler {
@@ -120,10 +125,20 @@ impl Reconciler {
                 text = format!("worker {slot} is ready after {:.1} s", took.as_secs_f64());
                 deployment.starts.ready(took);
                 deployment.metrics.started(took.as_secs_f64());
+                self.remember_start(&key, took, now);
             }
         }
         self.note(&key, "worker_ready", &text, now);
         self.touched.insert(key);
+    }
+
+    fn remember_start(&self, key: &Key, took: Duration, now: Duration) {
+        self.store.started(StartRow {
+            at_ms: self.clock.wall_ms(now),
+            service: key.service.to_string(),
+            deployment: key.deployment.to_string(),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        });
     }
 
     fn on_not_ready(&mut self, id: &WorkerId, reason: Arc<str>) {

@@ -105,8 +105,9 @@ impl RuleState {
         match &self.rule {
             Rule::Concurrency(rule) => rule.window,
             Rule::Step(rule) => rule.period.saturating_mul(rule.datapoints),
-            Rule::TargetTracking(_) | Rule::QueueWait(_) => super::total::WINDOW,
-            Rule::Schedule(_) | Rule::Backlog(_) => Duration::ZERO,
+            // Backlog looks at the moment, which may mislead for as long when a gateway is silent.
+            Rule::TargetTracking(_) | Rule::QueueWait(_) | Rule::Backlog(_) => super::total::WINDOW,
+            Rule::Schedule(_) => Duration::ZERO,
         }
     }
 

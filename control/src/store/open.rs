@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Remembered, StoreError, rows};
+use super::{Remembered, StoreError, rows, starts};
 
 /// Format of the file: how many of the [`STEPS`] it has gone through.
 const FORMAT: u32 = STEPS.len() as u32;
@@ -14,7 +14,18 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 2] = [TABLES, TRAFFIC];
+pub(super) const STEPS: [&str; 3] = [TABLES, TRAFFIC, STARTS];
+
+/// How long starts took.
+const STARTS: &str = "
+    CREATE TABLE starts (
+        at_ms INTEGER NOT NULL,
+        service TEXT NOT NULL,
+        deployment TEXT NOT NULL,
+        took_ms INTEGER NOT NULL
+    );
+    CREATE INDEX starts_by_deployment ON starts (service, deployment);
+";
 
 /// Weights set by hand, and how far rollouts have come.
 const TRAFFIC: &str = "
@@ -122,6 +133,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
         workers: rows::workers(connection)?,
         desired: rows::desired(connection)?,
         traffic: rows::traffic(connection)?,
+        starts: starts::read(connection)?,
     })
 }
 

@@ -169,7 +169,7 @@ async fn a_file_of_a_newer_penstock_is_refused() {
     drop(db);
     let message = folder.error().to_string();
     assert!(
-        message.ends_with("written by a newer penstock (format 99, this one knows 2)"),
+        message.ends_with("written by a newer penstock (format 99, this one knows 3)"),
         "{message}"
     );
 }
@@ -230,4 +230,31 @@ fn a_folder_that_is_missing_is_named() {
     let path = folder.0.path().join("missing/state.db");
     let error = Store::open(&path).expect_err("there is no such folder");
     assert!(error.to_string().contains("missing/state.db"), "{error}");
+}
+
+#[tokio::test]
+async fn the_newest_start_times_of_every_deployment_survive() {
+    let folder = Folder::new();
+    let row = |deployment: &str, at_ms: u64| StartRow {
+        at_ms,
+        service: "chat".to_owned(),
+        deployment: deployment.to_owned(),
+        took_ms: at_ms + 1,
+    };
+    let (store, remembered) = folder.open();
+    assert_eq!(remembered.starts, []);
+    store.started(row("canary", 5));
+    for at_ms in 0..100 {
+        store.started(row("stable", at_ms));
+    }
+    store.close().await;
+    let (store, Remembered { starts, .. }) = folder.open();
+    let oldest = 100 - u64::from(crate::plan::TIMES_MAX);
+    let mut expected = vec![row("canary", 5)];
+    expected.extend((oldest..100).map(|at_ms| row("stable", at_ms)));
+    assert_eq!(starts, expected);
+    // Half a year later the others are forgotten.
+    store.started(row("canary", 180 * 24 * 3_600_000));
+    store.close().await;
+    assert_eq!(folder.open().1.starts.len(), 1);
 }

@@ -9,6 +9,7 @@ use super::{
     StoreError,
     journal::{self, JournalEntry, JournalQuery},
     rows::{self, DesiredRow, TrafficRow, WorkerRow},
+    starts::{self, StartRow},
 };
 
 /// Most jobs of one transaction.
@@ -23,6 +24,7 @@ const PRUNE_EVERY: u32 = 100;
 pub(super) enum Job {
     Note(JournalEntry),
     Desired(DesiredRow),
+    Started(StartRow),
     PutWorker(WorkerRow, oneshot::Sender<()>),
     ForgetWorker(String, oneshot::Sender<()>),
     PutTraffic(TrafficRow, oneshot::Sender<()>),
@@ -84,6 +86,7 @@ impl Writer {
                     rows::put_desired(&transaction, row)?;
                     rows::prune_desired(&transaction, row.at_ms)?;
                 }
+                Job::Started(row) => starts::put(&transaction, row)?,
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
                 Job::PutTraffic(row, _) => rows::put_traffic(&transaction, row)?,
@@ -115,7 +118,7 @@ impl Writer {
 /// Whoever does not wait any more needs no answer.
 fn reply(db: &Connection, job: Job) {
     match job {
-        Job::Note(_) | Job::Desired(_) => {}
+        Job::Note(_) | Job::Desired(_) | Job::Started(_) => {}
         Job::PutWorker(_, done)
         | Job::ForgetWorker(_, done)
         | Job::PutTraffic(_, done)

@@ -30,6 +30,23 @@ async fn workers_of_an_earlier_run_are_taken_over() {
 }
 
 #[tokio::test]
+async fn how_long_a_start_takes_is_known_in_the_next_run_too() {
+    let mut harness = Harness::start(&chat("quick", "scaling = { min = 1, max = 4 }")).await;
+    harness.until_ready(1).await;
+    let mut known = harness.until(|found| found.start_estimate.is_some()).await;
+    // The state file keeps whole milliseconds.
+    known.start_estimate = known.start_estimate.map(|took| {
+        std::time::Duration::from_millis(u64::try_from(took.as_millis()).expect("a short time"))
+    });
+    // With other workers, so that none of this run can have been measured.
+    let mut harness = harness
+        .again(&chat("never", "scaling = { min = 0, max = 4 }"))
+        .await;
+    let found = harness.until(|_| true).await;
+    assert_eq!(found.start_estimate, known.start_estimate);
+}
+
+#[tokio::test]
 async fn workers_that_did_not_outlive_the_earlier_run_are_started_anew() {
     let mut harness = Harness::start(&chat("quick", "scaling = { min = 2, max = 4 }")).await;
     let workers = harness.until_ready(2).await;
