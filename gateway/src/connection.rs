@@ -198,18 +198,15 @@ async fn serve(thread: &Arc<Thread>, stream: Stream, proxied: bool, shutdown: Sh
         .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()))
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
     let mut io = DownstreamIo::new(stream);
-    let peer = match proxied {
-        false => peer,
-        true => match named_client(thread, &mut io, peer, limits.header_timeout).await {
-            Some(client) => client,
-            None => return,
-        },
+    let begun = begin(thread, &mut io, peer, proxied, &limits);
+    let mut ends = shutdown.clone();
+    let begun = tokio::select! {
+        biased;
+        begun = begun => begun,
+        // Whoever has said nothing so far keeps nobody from ending.
+        _ = ends.wait_for(|&down| down) => None,
     };
-    let preface = tokio::time::timeout(
-        limits.idle_timeout,
-        io.reads_h2_preface(limits.header_timeout),
-    );
-    let Ok(Ok(h2)) = preface.await else { return };
+    let Some((peer, h2)) = begun else { return };
     let connection = Arc::new(Connection::new(Arc::clone(thread), peer, h2, fd));
     io.attach(Arc::clone(&connection));
     if h2 {
@@ -217,6 +214,24 @@ async fn serve(thread: &Arc<Thread>, stream: Stream, proxied: bool, shutdown: Sh
     } else {
         serve_h1(connection, io, limits, shutdown).await;
     }
+}
+
+/// Reads what comes before the first request: the client's address, and whether it speaks HTTP/2.
+/// `None` when that does not come, or not in time.
+async fn begin(
+    thread: &Thread,
+    io: &mut DownstreamIo,
+    peer: SocketAddr,
+    proxied: bool,
+    limits: &RequestLimits,
+) -> Option<(SocketAddr, bool)> {
+    let client = match proxied {
+        false => peer,
+        true => named_client(thread, io, peer, limits.header_timeout).await?,
+    };
+    let preface = io.reads_h2_preface(limits.header_timeout);
+    let h2 = tokio::time::timeout(limits.idle_timeout, preface).await;
+    Some((client, h2.ok()?.ok()?))
 }
 
 /// Who is behind the proxy that the connection comes from; `None` when that does not say so in the way

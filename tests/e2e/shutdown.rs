@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use tokio::net::TcpStream;
 
 use crate::support::{
-    client::{Events, empty},
+    client::{Events, RawConnection, empty},
     eventually,
     fake::{Behaviour, FakeWorker},
     penstock::{Penstock, simulated},
@@ -103,4 +103,31 @@ async fn a_second_signal_ends_it_now() {
         "{:?}",
         before.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_nothing_yet_keeps_nobody_from_ending() {
+    for proxy_protocol in [false, true] {
+        let worker = FakeWorker::start().await;
+        let mut penstock = Penstock::start(&format!(
+            r#"
+            listeners = [{{ address = "127.0.0.1:0", proxy_protocol = {proxy_protocol} }}]
+            gateway.drain_timeout = "10m"
+            gateway.limits = {{ header_timeout = "10m", idle_timeout = "10m" }}
+            [services.chat.deployments.main]
+            static = {{ addresses = ["{}"] }}
+            "#,
+            worker.address
+        ))
+        .await;
+        let mut silent = RawConnection::open(penstock.address).await;
+        let accepted = "the connection is accepted";
+        penstock
+            .until(accepted, |page| {
+                page.sum("penstock_connections", &[]) == 1.0
+            })
+            .await;
+        penstock.stop().await;
+        assert_eq!(silent.read_to_end().await, "");
+    }
 }
