@@ -8,6 +8,7 @@
 //! It lasts as long as [`DURATION`], or for as many requests as `PENSTOCK_EXACT_REQUESTS` says.
 
 mod callers;
+mod plan;
 mod settings;
 mod tally;
 mod workers;
@@ -26,7 +27,8 @@ use crate::support::{
     metrics::Metrics,
     penstock::Penstock,
 };
-use callers::{Caller, Plan};
+use callers::Caller;
+use plan::Plan;
 use settings::CONCURRENT_MAX;
 use tally::Tally;
 use workers::Workers;
