@@ -214,6 +214,19 @@ async fn a_reload_that_changes_the_order_loses_nobody_who_waits() {
 }
 
 #[tokio::test]
+async fn a_request_whose_own_time_is_over_leaves_the_queue() {
+    let (worker, penstock, held) = busy(FAIR).await;
+    let waiting = line_up(&penstock, "x-user", &[("/stays", "somebody")]).await;
+    let client = penstock.client("chat");
+    let late = send(&client, "/late", ("grpc-timeout", "50m"))
+        .await
+        .unwrap();
+    assert_eq!((late.status.as_u16(), late.reason()), (504, "deadline"));
+    penstock.until_load("chat", 1, 1).await;
+    assert_eq!(order(&worker, held, waiting).await, ["/stays"]);
+}
+
+#[tokio::test]
 async fn who_leaves_the_queue_leaves_the_order_of_the_others() {
     let (worker, penstock, held) = busy(FAIR).await;
     let requests = [("/a/0", "a"), ("/a/1", "a"), ("/a/2", "a"), ("/b/0", "b")];
