@@ -169,7 +169,7 @@ pub struct WorkerLoad {
     pub id: WorkerId,
     /// Requests it has now.
     pub in_flight: u32,
-    /// Requests it answered so far (response head below 500 seen); each counts as a passed liveness probe.
+    /// Requests it answered so far (response head below 500 seen, or one that asks for rest); each counts as a passed liveness probe.
     pub answered: u64,
     /// Requests it failed so far.
     pub failed: u64,

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// When a worker that fails requests is taken out of picking, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ejection {
-    /// Failures in a row after which a worker is ejected; 0 never ejects.
+    /// Failures in a row after which a worker is ejected; 0 never ejects. A failure is an answer of 500
+    /// or above, a connection that breaks or cannot be opened, or no answer in time.
     pub failures: u32,
     /// Length of the first ejection; each further one lasts twice as long.
     pub first: Duration,
@@ -21,14 +22,15 @@ pub struct Retries {
     /// Most further tries of one request, on other workers where there are some; 0 for none.
     pub attempts: u32,
     /// Whether a request with a method that is not idempotent (POST) may be sent again although a
-    /// worker may have begun it. Never once a byte of an answer came.
+    /// worker may have begun it. Never once the client got a byte of an answer.
     pub any_method: bool,
     /// Statuses of a worker's answer, 500 to 599, upon which another worker is tried. For gRPC, UNAVAILABLE
     /// always counts as one.
+    /// A first-byte timeout counts as a 504; a 429 or 503 with `Retry-After` always leads elsewhere.
     pub statuses: Vec<u16>,
     /// Longest request body that is kept so that it can be sent again, in bytes.
     pub buffer_bytes: u64,
-    /// Share of requests that may be retried, in percent.
+    /// Share of requests that may be retried, in percent. What no worker has begun is not counted.
     pub budget_percent: u32,
     /// Retries per second that are allowed without any traffic.
     pub budget_per_second: u32,

@@ -22,7 +22,8 @@
 //! Each thread of `server` runs a runtime of its own and shares nothing with the others but what
 //! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
 //! its requests in flight. One more thread (`fleet`) obeys control's snapshots and sends reports;
-//! no request ever waits for it. When control is away, the last snapshot stays in force.
+//! no request ever waits for it. The same thread readmits workers that were ejected (`ejection`,
+//! `readmission`) because of what their answers said (`verdict`). When control is away, the last snapshot stays in force.
 
 mod access;
 mod access_log;

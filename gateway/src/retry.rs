@@ -203,3 +203,19 @@ impl Kept {
         self.body.as_ref().is_none_or(Replay::is_whole)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_stands_at_its_index_and_has_a_slug_of_its_own() {
+        let mut slugs: Vec<_> = Cause::ALL.iter().map(|cause| cause.slug()).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        assert_eq!(slugs.len(), Cause::ALL.len());
+        for (index, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(cause.index(), index, "{cause:?}");
+        }
+    }
+}

@@ -11,7 +11,8 @@ use super::text::{ByteSize, PositiveDuration};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Ejection {
-    /// Failures in a row after which a worker is ejected. 0 never ejects.
+    /// Failures in a row after which a worker is ejected. 0 never ejects. A failure is an answer of 500
+    /// or above, a connection that breaks or cannot be opened, or no answer in time.
     #[schemars(range(max = 1000))]
     pub(crate) failures: u32,
     /// Length of the first ejection; each further one lasts twice as long.
@@ -44,14 +45,16 @@ pub(crate) struct Retries {
     #[schemars(range(max = 10))]
     pub(crate) attempts: u32,
     /// Whether a request with a method that is not idempotent, such as POST, may be sent again although
-    /// a worker may have begun it. Never once a byte of an answer came.
+    /// a worker may have begun it. Never once the client got a byte of an answer.
     pub(crate) any_method: bool,
     /// Statuses of a worker's answer, 500 to 599, upon which another worker is tried.
+    /// 504 stands for no answer within `first_byte` too. A 429 or 503 with Retry-After always leads
+    /// to another worker, like a status in this list.
     #[schemars(inner(range(min = 500, max = 599)))]
     pub(crate) statuses: Vec<u16>,
     /// Longest request body that is kept so that it can be sent again. At most 64MiB.
     pub(crate) buffer: ByteSize,
-    /// Share of requests that may be retried, in percent.
+    /// Share of requests that may be retried, in percent. What no worker has begun is not counted.
     #[schemars(range(max = 100))]
     pub(crate) budget_percent: u32,
     /// Retries per second that are allowed without any traffic.

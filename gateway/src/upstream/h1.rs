@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Request, Response, body::Incoming, client::conn::http1};
+use hyper::{Request, Response, client::conn::http1};
 use penstock_config::Timeouts;
 
 use super::{Answer, IDLE_MAX, SendError, Upstreams, connect::connect};
@@ -68,7 +68,7 @@ pub(crate) enum Handback {
 
 /// How long a connection may be idle: as the service says, but a little less than the worker says it
 /// keeps it (`Keep-Alive: timeout=5`), lest a request cross its closing.
-fn kept_for(response: &Response<Incoming>, keepalive: Duration) -> Duration {
+fn kept_for<B>(response: &Response<B>, keepalive: Duration) -> Duration {
     const MARGIN: Duration = Duration::from_secs(1);
     let Some(header) = response.headers().get("keep-alive") else {
         return keepalive;
@@ -210,5 +210,26 @@ impl Upstreams {
                 expires: now + keepalive,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_given_up_before_the_worker_says_it_closes_it() {
+        let kept = |header: &str| {
+            let answer = Response::builder().header("keep-alive", header).body(());
+            kept_for(&answer.unwrap(), Duration::from_secs(4)).as_millis()
+        };
+        assert_eq!(kept("timeout=5, max=100"), 4_000);
+        assert_eq!(kept("max=100, timeout=3"), 2_000);
+        assert_eq!(kept("timeout=1"), 500);
+        assert_eq!(kept("timeout=0"), 0);
+        assert_eq!(kept("timeout=soon"), 4_000);
+        assert_eq!(kept("max=7"), 4_000);
+        let without = Response::new(());
+        assert_eq!(kept_for(&without, Duration::from_secs(4)).as_secs(), 4);
     }
 }
