@@ -1,0 +1,174 @@
+//! Settings made up at random.
+
+use std::time::Duration;
+
+use penstock_config::{
+    Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
+    Statistic, Step, StepRule, TargetTrackingRule, UpPace,
+};
+use proptest::prelude::*;
+
+fn seconds(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_secs)
+}
+
+prop_compose! {
+    fn up_pace()(percent in 1..400_u32, period in seconds(1..120)) -> UpPace {
+        UpPace { percent, period, burst_from_zero: false }
+    }
+}
+
+prop_compose! {
+    fn down_pace()(
+        stable_for in seconds(0..90),
+        step in 1..6_u32,
+        percent in 1..=100_u32,
+        period in seconds(1..120),
+    ) -> DownPace {
+        DownPace { stable_for, step, percent, period }
+    }
+}
+
+fn step() -> impl Strategy<Value = Rule> {
+    let metrics = vec![
+        (Metric::ConcurrencyPerWorker, Statistic::Average),
+        (Metric::RequestsPerSecond, Statistic::Maximum),
+        (Metric::RequestsPerMinutePerWorker, Statistic::Minimum),
+        (Metric::NoCapacityRequests, Statistic::Sum),
+        (Metric::Queued, Statistic::Average),
+        (Metric::QueueWaitP95, Statistic::Average),
+    ];
+    let adjustments = vec![Adjustment::Change, Adjustment::Percent, Adjustment::Exact];
+    let parts = (
+        prop::sample::select(metrics),
+        0.0..200.0_f64,
+        (seconds(1..60), 1..4_u32, seconds(0..200)),
+        prop::sample::select(adjustments),
+        (1..5_u32, -50..100_i32, -50..100_i32),
+    );
+    parts.prop_map(
+        |(metric, threshold, times, adjustment, (min_adjustment, low, high))| {
+            let (period, datapoints, cooldown) = times;
+            let exact = adjustment == Adjustment::Exact;
+            let by = |by: i32| if exact { by.max(1) } else { by };
+            let steps = vec![
+                Step {
+                    from: None,
+                    to: Some(-1.0),
+                    by: by(low),
+                },
+                Step {
+                    from: Some(0.0),
+                    to: Some(50.0),
+                    by: by(high),
+                },
+                Step {
+                    from: Some(50.0),
+                    to: None,
+                    by: by(high + 1),
+                },
+            ];
+            Rule::Step(StepRule {
+                metric: metric.0,
+                threshold,
+                statistic: metric.1,
+                period,
+                datapoints,
+                adjustment,
+                min_adjustment,
+                steps,
+                cooldown,
+            })
+        },
+    )
+}
+
+/// A pace that lets any count be reached in half an hour.
+pub(crate) fn constant() -> Scaling {
+    Scaling {
+        min: 1,
+        max: 10_000,
+        idle_timeout: Duration::from_secs(60),
+        rules: Vec::new(),
+        up: UpPace {
+            percent: 200,
+            period: Duration::from_secs(60),
+            burst_from_zero: false,
+        },
+        down: DownPace {
+            stable_for: Duration::from_secs(60),
+            step: 1000,
+            percent: 100,
+            period: Duration::from_secs(60),
+        },
+    }
+}
+
+/// Not `step`: its steps may well lead up and down again, if they are set so.
+pub(crate) fn steady_rule() -> impl Strategy<Value = Rule> {
+    rule().prop_filter("steps may go to and fro", |rule| {
+        !matches!(rule, Rule::Step(_))
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let concurrency = (0.5..200.0_f64, seconds(1..120)).prop_map(|(target, window)| {
+        Rule::Concurrency(ConcurrencyRule {
+            target,
+            window,
+            burst_window: window / 10,
+        })
+    });
+    let shared = vec![
+        Metric::ConcurrencyPerWorker,
+        Metric::RequestsPerSecond,
+        Metric::RequestsPerSecondPerWorker,
+        Metric::RequestsPerMinutePerWorker,
+        Metric::Queued,
+    ];
+    let tracking = (
+        prop::sample::select(shared),
+        0.5..200.0_f64,
+        seconds(0..200),
+        seconds(0..200),
+        any::<bool>(),
+    );
+    let tracking = tracking.prop_map(|(metric, target, out, inward, disable_scale_in)| {
+        Rule::TargetTracking(TargetTrackingRule {
+            metric,
+            target,
+            scale_out_cooldown: out,
+            scale_in_cooldown: inward,
+            disable_scale_in,
+        })
+    });
+    let backlog = (0.5..200.0_f64).prop_map(|target| Rule::Backlog(BacklogRule { target }));
+    let queue_wait = (1..100_u64, 0.5..100.0_f64).prop_map(|(target, concurrency)| {
+        let target = Duration::from_millis(target * 300);
+        Rule::QueueWait(QueueWaitRule {
+            target,
+            concurrency,
+        })
+    });
+    prop_oneof![3 => concurrency, 1 => tracking, 2 => step(), 1 => queue_wait, 1 => backlog]
+}
+
+prop_compose! {
+    pub(crate) fn scaling()(
+        min in 0..5_u32,
+        above in 0..200_u32,
+        idle_timeout in seconds(0..120),
+        rules in prop::collection::vec(rule(), 1..4),
+        up in up_pace(),
+        down in down_pace(),
+    ) -> Scaling {
+        Scaling {
+            min,
+            max: (min + above).max(1),
+            idle_timeout,
+            rules,
+            up,
+            down,
+        }
+    }
+}
