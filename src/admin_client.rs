@@ -96,7 +96,7 @@ impl AdminClient {
     /// As [`Self::get_text`]; and when the answer is not what this version of Penstock would give.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let text = self.get_text(path).await?;
-        self.from_json(&text)
+        self.parse(&text)
     }
 
     /// Asks for a change with `body` as JSON; the answer, read as JSON.
@@ -113,7 +113,7 @@ impl AdminClient {
         let body = serde_json::to_vec(body)?;
         let answer = self.ask(method, path, body.into()).await?;
         let text = self.text_of(answer).await?;
-        self.from_json(&text)
+        self.parse(&text)
     }
 
     /// The body of the answer to `GET path`, as it comes.
@@ -153,7 +153,7 @@ impl AdminClient {
             .with_context(|| format!("the answer of {} is not text", self.address))
     }
 
-    fn from_json<T: DeserializeOwned>(&self, text: &str) -> anyhow::Result<T> {
+    fn parse<T: DeserializeOwned>(&self, text: &str) -> anyhow::Result<T> {
         serde_json::from_str(text).with_context(|| {
             format!(
                 "{} does not answer as this version of penstock does",

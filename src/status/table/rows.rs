@@ -218,10 +218,8 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
     } else if detailed {
         details += &format!(", weight {weight}");
     }
-    if detailed {
-        if let Some(seconds) = deployment.start_estimate {
-            details += &format!(", starts in {seconds:.1} s");
-        }
+    if let Some(seconds) = deployment.start_estimate.filter(|_| detailed) {
+        details += &format!(", starts in {seconds:.1} s");
     }
     details
 }
