@@ -147,6 +147,9 @@ pub struct DeploymentLoad {
     pub service_time: TimeHistogram,
     /// How well requests that got a worker were answered.
     pub outcomes: Outcomes,
+    /// Grows with every mirrored copy that wakes the deployment, and from report to report as long
+    /// as there is one. Such a copy is no load by that, but keeps the deployment from sleeping.
+    pub woken: u64,
     /// The workers this gateway knows, draining ones included.
     pub workers: Vec<WorkerLoad>,
 }
@@ -169,6 +172,8 @@ pub struct WorkerLoad {
     pub id: WorkerId,
     /// Requests it has now.
     pub in_flight: u32,
+    /// Of these, mirrored copies that are no load.
+    pub copies: u32,
     /// Requests it answered so far (response head below 500 seen, or one that asks for rest); each counts as a passed liveness probe.
     pub answered: u64,
     /// Requests it failed so far.

@@ -143,7 +143,7 @@ impl ScaleState {
                 rule.record(view);
             }
         }
-        if seen.current > 0 || seen.load.wanted() > 0 {
+        if seen.current > 0 || seen.load.wanted() > 0 || seen.load.woken {
             self.busy_at = now;
         }
         self.waking &= seen.ready == 0;

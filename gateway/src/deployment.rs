@@ -1,6 +1,7 @@
 //! One deployment: its workers, its queue, and the decision between them.
 
 mod admit;
+mod copies;
 mod view;
 
 use std::{
@@ -34,6 +35,7 @@ use crate::{
 
 pub(crate) use self::{
     admit::{Admission, Wanted},
+    copies::{Copies, CopyLease, Load, Waking},
     view::View,
 };
 
@@ -56,6 +58,8 @@ pub(crate) struct DeploymentState {
     pub(crate) outcomes: OutcomeMeter,
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
+    /// Copies of requests that are mirrored here.
+    pub(crate) copies: Copies,
     view: ArcSwap<View>,
     ejections: Ejections,
     /// Whether the newest snapshot does not list it.
@@ -102,6 +106,7 @@ impl DeploymentState {
             wait: AtomicTimeHistogram::default(),
             service_time: AtomicTimeHistogram::default(),
             outcomes: OutcomeMeter::new(around.threads),
+            copies: Copies::default(),
             view: ArcSwap::from_pointee(view),
             ejections: Ejections::new(eject, around.readmissions),
             retired: AtomicBool::new(false),
@@ -214,6 +219,7 @@ impl DeploymentState {
     fn refuse_if_hopeless(&self) {
         if let Some(refusal) = self.hopeless() {
             self.queue.refuse_all(&refusal);
+            self.copies.serve();
         }
     }
 
@@ -233,7 +239,7 @@ impl DeploymentState {
             service: self.service.clone(),
             deployment: self.name.clone(),
             current: sums.current,
-            queued: u32::try_from(self.queue.len()).unwrap_or(u32::MAX),
+            queued: u32::try_from(self.queue.len() + self.copies.queued()).unwrap_or(u32::MAX),
             integral: sums.integral,
             arrivals: sums.arrivals,
             completions: sums.completions,
@@ -241,6 +247,7 @@ impl DeploymentState {
             wait: self.wait.snapshot(),
             service_time: self.service_time.snapshot(),
             outcomes: self.outcomes.read(),
+            woken: self.copies.woken(),
             workers: self
                 .view
                 .load()
@@ -261,6 +268,9 @@ impl DeploymentState {
         page.add(&self.metrics, self.queue.len(), weight, workers);
         let (ejected, total) = (self.ejections.ejected(), self.ejections.total());
         page.add_health(&self.metrics, ejected, total);
+        let copies = &self.copies;
+        let kept = copies.kept.load(Ordering::Relaxed);
+        page.add_copies(&self.metrics, &copies.metrics, copies.places.taken(), kept);
     }
 }
 

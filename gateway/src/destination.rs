@@ -38,6 +38,11 @@ impl Destination {
         })
     }
 
+    /// Whether the host names the deployment.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
     /// Chooses the deployment, and notes on the exchange what comes of it.
     pub(crate) fn choose(
         &self,

@@ -30,6 +30,7 @@ use crate::{
     lease::Lease,
     limits::Held,
     metrics::Settled,
+    mirror::Mirrored,
     placement::Placement,
     problem::problem,
     reason::Reason,
@@ -85,6 +86,8 @@ pub(crate) struct Exchange {
     pub(crate) queue_wait: Option<Duration>,
     /// Time spent on opening a connection to the worker, if one was opened.
     pub(crate) connect_time: Option<Duration>,
+    /// The link to its copy, if it has one.
+    pub(crate) mirrored: Option<Mirrored>,
     /// Attempts after the first.
     pub(crate) retries: u32,
     deployment: Option<Arc<DeploymentState>>,
@@ -124,6 +127,7 @@ impl Exchange {
             upload: None,
             queue_wait: None,
             connect_time: None,
+            mirrored: None,
             retries: 0,
             deployment: None,
             lease: None,
@@ -313,7 +317,20 @@ impl Exchange {
                 })
                 .request(&settled);
         }
+        if let Some(copy) = self.mirrored.take() {
+            self.tell(copy);
+        }
         self.log(duration, first_byte);
+    }
+
+    /// Tells the copy how its original ended; by not telling it, that the client left.
+    fn tell(&self, copy: Mirrored) {
+        let first_byte = self.first_byte.map(|at| at.saturating_sub(self.leased_at));
+        match (self.complete, self.reason) {
+            (true, None) => copy.answered(self.status, first_byte, self.bytes_out),
+            (true, Some(_)) => copy.refused(),
+            (false, _) => {}
+        }
     }
 
     fn log(&mut self, duration: Duration, first_byte: Option<Duration>) {

@@ -25,6 +25,9 @@ pub(crate) use forwarded::Forwarding;
 pub(crate) use trace::X_REQUEST_ID;
 pub(crate) use upgrade::requested_upgrade;
 
+/// Says of a request that it is a mirrored copy: nobody reads its answer.
+pub(crate) const X_PENSTOCK_MIRROR: HeaderName = HeaderName::from_static("x-penstock-mirror");
+
 /// As many fields as a request usually gets added; the map then grows once for all of them.
 const ADDED: usize = 7;
 
@@ -40,6 +43,11 @@ pub(crate) struct Onward {
 /// Gives the request its id and its trace, and returns the id.
 pub(crate) fn identify(headers: &mut HeaderMap, from: &Forwarding) -> HeaderValue {
     trace::write(headers, from.is_trusted())
+}
+
+/// Whether a request is a mirrored copy, by the word of a trusted proxy.
+pub(crate) fn is_copy(headers: &HeaderMap, from: &Forwarding) -> bool {
+    from.is_trusted() && headers.contains_key(X_PENSTOCK_MIRROR)
 }
 
 /// Turns a client's request fields into those for the worker.

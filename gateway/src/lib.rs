@@ -10,7 +10,7 @@
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
 //! | 5 | `access`, `limits` | who may use the service, and how much |
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
-//! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it |
+//! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
 //! | 8 | `attempt`, `retry`, `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6 |
 //! | 9 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 10 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
@@ -49,6 +49,7 @@ mod linger;
 mod listener;
 mod load;
 mod metrics;
+mod mirror;
 mod networks;
 mod outcomes;
 mod outgoing;

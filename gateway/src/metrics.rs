@@ -10,6 +10,7 @@
 mod class;
 mod codes;
 mod histogram;
+mod mirror;
 mod page;
 
 use std::{
@@ -28,6 +29,7 @@ use codes::CodeCounters;
 use histogram::Histogram;
 
 pub(crate) use class::{ClassMetrics, WaitsInClass};
+pub(crate) use mirror::MirrorMetrics;
 pub(crate) use page::Page;
 
 /// What one request comes to in the metrics.

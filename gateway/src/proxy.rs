@@ -13,6 +13,7 @@ use crate::{
     destination::Destination,
     exchange::Exchange,
     grpc, headers,
+    mirror::Candidate,
     outgoing::{Outgoing, Wanted},
     placement::Placement,
     reason::Reason,
@@ -106,9 +107,23 @@ async fn forward(
     let head = RequestHead::new(connection, &parts).of_key(key.as_deref());
     let first = Try::First(&head);
     admission::lease(exchange, connection, &service, &deployment, first, has_body).await?;
+    let tee = match &service.mirror {
+        Some(mirror) if downstream_upgrade.is_none() && !destination.is_direct() => {
+            let candidate = Candidate {
+                connection,
+                service: &spec,
+                deployment: &deployment,
+                parts: &parts,
+                host: &host,
+                body: has_body.then(|| body.size_hint()),
+            };
+            mirror.copy(exchange, &candidate)
+        }
+        _ => None,
+    };
     let upstream_body = if has_body {
-        let (body, upload) =
-            UpstreamBody::stream(body, connection, spec.max_body_bytes, spec.timeouts.idle);
+        let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
+        let (body, upload) = UpstreamBody::stream(body, connection, max, idle, tee);
         exchange.upload = Some(upload);
         body
     } else {

@@ -239,6 +239,11 @@ impl Places {
         self.taken.fetch_add(1, Ordering::Relaxed);
         Place(Arc::clone(self))
     }
+
+    /// Places that are taken now.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
 }
 
 /// A place in a service's queues; given back on drop.

@@ -17,7 +17,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::{clock::Clock, connection::Connection};
+use crate::{
+    clock::Clock,
+    connection::Connection,
+    mirror::{CopiedBody, Dropped, Tee},
+};
 
 pub(crate) use self::replay::Replay;
 use self::replay::Replayed;
@@ -30,6 +34,8 @@ pub(crate) enum UpstreamBody {
     Streamed(Box<ClientBody>),
     /// The same, kept so that it can be sent again.
     Replayed(Replayed),
+    /// What the client sends for another request, of which this one is a copy.
+    Copied(CopiedBody),
 }
 
 /// What the client sends, counted, limited and timed.
@@ -42,6 +48,8 @@ pub(crate) struct ClientBody {
     /// slow, is not the client's fault.
     waiting_since: Option<Duration>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Where a copy of the request is sent, its body.
+    tee: Option<Tee>,
 }
 
 /// What is known of a body that is being sent.
@@ -71,12 +79,14 @@ pub(crate) enum UploadFailure {
 pub(crate) struct EndedEarly;
 
 impl UpstreamBody {
-    /// Streams `incoming`, at most `max_bytes` of it, with no silence longer than `idle`.
+    /// Streams `incoming`, at most `max_bytes` of it, with no silence longer than `idle`. Its pieces
+    /// are shown to `tee`.
     pub(crate) fn stream(
         incoming: Incoming,
         connection: &Arc<Connection>,
         max_bytes: Option<u64>,
         idle: Duration,
+        tee: Option<Tee>,
     ) -> (Self, Arc<Upload>) {
         let upload = Arc::new(Upload {
             connection: Arc::clone(connection),
@@ -92,6 +102,7 @@ impl UpstreamBody {
             idle,
             waiting_since: None,
             sleep: None,
+            tee,
         };
         (Self::Streamed(Box::new(body)), upload)
     }
@@ -159,7 +170,7 @@ impl ClientBody {
             Some(Ok(frame)) => frame,
             Some(Err(_)) => return self.upload.fail(UploadFailure::Aborted),
             None => {
-                self.upload.end();
+                self.end();
                 return Poll::Ready(None);
             }
         };
@@ -169,10 +180,20 @@ impl ClientBody {
             return self.upload.fail(UploadFailure::TooLarge);
         }
         self.upload.moves(self.clock().now());
+        if let Some(tee) = &self.tee {
+            tee.push(&frame);
+        }
         if self.incoming.is_end_stream() {
-            self.upload.end();
+            self.end();
         }
         Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn end(&self) {
+        self.upload.end();
+        if let Some(tee) = &self.tee {
+            tee.complete();
+        }
     }
 
     /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has
@@ -209,6 +230,9 @@ impl Body for UpstreamBody {
             Self::Empty => Poll::Ready(None),
             Self::Streamed(body) => body.poll(cx),
             Self::Replayed(body) => body.poll(cx),
+            Self::Copied(body) => body
+                .poll(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|_| EndedEarly))),
         }
     }
 
@@ -217,6 +241,7 @@ impl Body for UpstreamBody {
             Self::Empty => true,
             Self::Streamed(body) => body.incoming.is_end_stream(),
             Self::Replayed(body) => body.is_end_stream(),
+            Self::Copied(body) => body.is_end(),
         }
     }
 
@@ -225,12 +250,18 @@ impl Body for UpstreamBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streamed(body) => body.incoming.size_hint(),
             Self::Replayed(body) => body.size_hint(),
+            Self::Copied(body) => body.size_hint(),
         }
     }
 }
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
+        if let Some(tee) = &self.tee
+            && self.upload.failure() == Some(UploadFailure::Aborted)
+        {
+            tee.fail(Dropped::ClientGone);
+        }
         // hyper drains or closes the connection; either way the next bytes it reads may be a head.
         self.upload
             .connection

@@ -11,6 +11,7 @@ use crate::{
     deployment::DeploymentState,
     limits::Limits,
     metrics::DeploymentMetrics,
+    mirror::MirrorState,
     request_key::RequestHead,
     retry,
     route::{RouteTable, Target},
@@ -39,6 +40,8 @@ pub(crate) struct ServiceState {
     pub(crate) classes: Classes,
     /// What its retries may cost.
     pub(crate) retry_budget: Arc<RetryBudget>,
+    /// Copies of its requests, if there are to be any.
+    pub(crate) mirror: Option<MirrorState>,
     split: ServiceSplit,
 }
 
@@ -91,6 +94,7 @@ impl ServiceState {
         previous: Option<&Self>,
     ) -> Self {
         let spec = &fleet.spec;
+        let mirror = previous.and_then(|previous| previous.mirror.as_ref());
         Self {
             access: Access::of(&spec.access),
             limits: Limits::of(spec, previous.and_then(|previous| previous.limits.as_ref())),
@@ -100,6 +104,7 @@ impl ServiceState {
             ),
             classes: Classes::new(spec, previous.map(|previous| &previous.classes)),
             retry_budget: retry_budget(spec, &deployments, previous),
+            mirror: MirrorState::new(spec, &deployments, mirror),
             spec: Arc::clone(spec),
             deployments,
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,8 @@ pub(crate) struct WorkerState {
     vitals: Arc<Vitals>,
     answered: AtomicU64,
     failed: AtomicU64,
+    /// Copies in flight that are no load.
+    copies: AtomicU32,
     clock: Clock,
 }
 
@@ -41,6 +43,7 @@ impl WorkerState {
             vitals: Arc::new(Vitals::new(max_concurrency, entry.ramp)),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            copies: AtomicU32::new(0),
             clock,
         }
     }
@@ -100,6 +103,16 @@ impl WorkerState {
         self.vitals.refused(now);
     }
 
+    /// One of its places is taken by a copy that is no load.
+    pub(crate) fn copy_began(&self) {
+        self.copies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Such a copy gives its place back.
+    pub(crate) fn copy_ended(&self) {
+        self.copies.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Time since the gateway's start.
     pub(crate) fn now(&self) -> Duration {
         self.clock.now()
@@ -110,6 +123,7 @@ impl WorkerState {
         WorkerLoad {
             id: self.id.clone(),
             in_flight: self.gate().in_flight(),
+            copies: self.copies.load(Ordering::Relaxed),
             answered: self.answered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             ejected: self.gate().is_ejected(),

@@ -23,6 +23,7 @@ mod forwarding;
 mod grpc;
 mod limits;
 mod long_request;
+mod mirror;
 mod proxy_protocol;
 mod queue;
 mod reload;

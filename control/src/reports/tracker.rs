@@ -29,6 +29,7 @@ pub struct Tracker {
     completions: u64,
     served: u64,
     no_capacity: u64,
+    woken: bool,
     longest_gap: Duration,
     measured_at: Option<Duration>,
 }
@@ -49,6 +50,7 @@ struct Source {
     completions: u64,
     served: u64,
     no_capacity: u64,
+    woken: u64,
     current: u32,
     queued: u32,
     /// In the order of ids.
@@ -114,6 +116,7 @@ impl Tracker {
             completions: load.completions,
             served,
             no_capacity: load.no_capacity,
+            woken: load.woken,
             current: load.current,
             queued: load.queued,
             workers,
@@ -130,6 +133,7 @@ impl Tracker {
                 self.completions += load.completions - old.completions;
                 self.served += served.saturating_sub(old.served);
                 self.no_capacity += load.no_capacity.saturating_sub(old.no_capacity);
+                self.woken |= load.woken > old.woken;
             }
             (Base::Last { .. } | Base::Zero, _) => {
                 self.arrivals += load.arrivals;
@@ -138,6 +142,7 @@ impl Tracker {
                 self.completions += load.completions;
                 self.served += served;
                 self.no_capacity += load.no_capacity;
+                self.woken |= load.woken > 0;
             }
         }
         self.sources.push(source);
@@ -186,7 +191,7 @@ impl Tracker {
                 .iter()
                 .filter(|worker| is_draining(&worker.id));
             on_draining = draining.fold(on_draining, |sum, worker| {
-                sum.saturating_add(worker.in_flight)
+                sum.saturating_add(worker.in_flight.saturating_sub(worker.copies))
             });
             let integral = source.integral_at(now);
             if integral > source.counted {
@@ -205,6 +210,7 @@ impl Tracker {
             completions: std::mem::take(&mut self.completions),
             served: std::mem::take(&mut self.served),
             no_capacity: std::mem::take(&mut self.no_capacity),
+            woken: std::mem::take(&mut self.woken),
         };
         self.longest_gap = Duration::ZERO;
         Measured {

@@ -77,6 +77,8 @@ pub enum Reason {
         /// Requests that came since the last look.
         arrivals: u64,
     },
+    /// A mirrored copy at zero.
+    WokenByCopies,
     /// The load asks for just what there is.
     Steady,
     /// The load asks for more.
@@ -154,7 +156,7 @@ impl Reason {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Asleep => "asleep",
-            Self::Wake { .. } => "wake",
+            Self::Wake { .. } | Self::WokenByCopies => "wake",
             Self::Steady => "steady",
             Self::LoadRose { .. } => "load_rose",
             Self::RuleAsked { rule, .. } => rule,
@@ -184,6 +186,7 @@ impl fmt::Display for Reason {
             Self::Wake { current, arrivals } => {
                 write!(f, "woken: {current} requests waiting, {arrivals} arrived")
             }
+            Self::WokenByCopies => f.write_str("woken for mirrored copies"),
             Self::Steady => f.write_str("the load fits"),
             Self::LoadRose {
                 concurrency,

@@ -50,6 +50,8 @@ pub struct Load {
     /// Requests that found no worker ready or free: those that wait, and those that went to a sibling
     /// because of `when_cold = "spill"`, which did not arrive here otherwise.
     pub no_capacity: u64,
+    /// Whether mirrored copies that are no load wanted the deployment awake.
+    pub woken: bool,
 }
 
 impl Load {

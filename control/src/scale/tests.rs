@@ -329,6 +329,36 @@ fn a_failed_start_wants_only_min_and_forgets_refused_requests() {
 }
 
 #[test]
+fn copies_that_are_no_load_wake_one_worker_and_keep_it_for_as_long_as_they_come() {
+    let mut story = Story::begin(scaling(), 0);
+    let timeout = story.scaling.idle_timeout.as_secs();
+    let mut second = |woken| {
+        story.now += seconds(1);
+        let load = Load {
+            over: seconds(1),
+            woken,
+            ..Load::default()
+        };
+        let seen = Observation {
+            load,
+            ready: story.state.desired(),
+            ..Observation::default()
+        };
+        decide(&story.scaling, &seen, &mut story.state, story.now)
+    };
+    assert_eq!(second(false).reason, Reason::Asleep);
+    let woken = second(true);
+    assert_eq!((woken.desired, woken.reason), (1, Reason::WokenByCopies));
+    for _ in 0..3 * timeout {
+        assert_eq!(second(true).desired, 1);
+    }
+    for _ in 1..timeout {
+        assert_eq!(second(false).desired, 1);
+    }
+    assert_eq!(second(false).desired, 0);
+}
+
+#[test]
 fn burst_from_zero_starts_what_the_queue_asks_for() {
     let up = UpPace {
         burst_from_zero: true,

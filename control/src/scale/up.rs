@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What to do with no worker wanted: any request, also one that came and went since the last look or
-/// was spilled to a sibling, wakes the deployment.
+/// was spilled to a sibling, wakes the deployment. Mirrored copies that may wake it wake one worker.
 pub(super) fn from_zero(scaling: &Scaling, seen: &Observation, state: &mut ScaleState) -> Decision {
     let mut decision = Decision::fixed(0, 0, Reason::Asleep);
     if seen.current > 0 || seen.load.wanted() > 0 {
@@ -28,6 +28,10 @@ pub(super) fn from_zero(scaling: &Scaling, seen: &Observation, state: &mut Scale
         if wanted > bounds.max {
             decision.clamps.push(bounds.max_clamp());
         }
+    }
+    if decision.desired == 0 && seen.load.woken {
+        decision.reason = Reason::WokenByCopies;
+        decision.desired = 1.min(state.bounds().max);
     }
     bound(&mut decision, state.bounds());
     decision

@@ -223,6 +223,7 @@ impl Harness {
                 .map(|(id, in_flight)| WorkerLoad {
                     id: (*id).clone(),
                     in_flight: *in_flight,
+                    copies: 0,
                     answered: 0,
                     failed: 0,
                     ejected: false,
@@ -283,6 +284,7 @@ fn idle(service: &ServiceName, deployment: &DeploymentName) -> DeploymentLoad {
         wait: TimeHistogram::default(),
         service_time: TimeHistogram::default(),
         outcomes: Outcomes::default(),
+        woken: 0,
         workers: Vec::new(),
     }
 }

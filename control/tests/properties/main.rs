@@ -30,6 +30,7 @@ prop_compose! {
         served_share in 0.0..1.5_f64,
         holds in prop::option::weighted(0.1, Just(HoldCause::GatewaySilent)),
         start_failed in prop::bool::weighted(0.02),
+        woken in prop::bool::weighted(0.1),
     ) -> Moment {
         let over = Duration::from_millis(step);
         let queued = (f64::from(current) * queued_share) as u32;
@@ -43,6 +44,7 @@ prop_compose! {
             completions: (arrivals as f64 * served_share) as u64,
             served: (arrivals as f64 * served_share) as u64,
             no_capacity: u64::from(queued),
+            woken,
         };
         Moment { over, current, queued, ready_share, load, holds, start_failed }
     }

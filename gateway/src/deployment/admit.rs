@@ -107,6 +107,18 @@ impl DeploymentState {
         Ok((waiter, home))
     }
 
+    /// A lease for whoever has to stand back behind all requests that wait.
+    pub(super) fn lease_behind_queue(
+        self: &Arc<Self>,
+        placement: &Placement,
+        now: Duration,
+    ) -> Option<Lease> {
+        if self.queue.len() > 0 {
+            return None;
+        }
+        self.try_lease(&query(placement.hash, &[], now))
+    }
+
     /// Gives free places of one worker to those who wait for them.
     pub(crate) fn serve_worker(self: &Arc<Self>, worker: &Arc<WorkerState>) {
         if self.queue.len() > 0 {
@@ -115,11 +127,13 @@ impl DeploymentState {
                 free.then(|| Lease::acquired(Arc::clone(worker), Arc::clone(self)))
             });
         }
+        self.copies.serve();
     }
 
     /// Gives free places to those who wait, after workers came, went, or were ejected or readmitted.
     /// Asks anew who may have which.
     pub(crate) fn serve_queue(self: &Arc<Self>) {
+        self.copies.serve();
         if self.queue.len() == 0 {
             return;
         }

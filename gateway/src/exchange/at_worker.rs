@@ -50,6 +50,9 @@ impl Exchange {
     pub(crate) fn answered<B>(&mut self, answer: &Response<B>) {
         let status = answer.status();
         self.status = status.as_u16();
+        if let Some(copy) = &mut self.mirrored {
+            copy.saw(answer.headers());
+        }
         let Some(lease) = &self.lease else { return };
         let now = self.connection.thread.now();
         // The time that the client took to send is no fault of the worker's.
@@ -72,6 +75,9 @@ impl Exchange {
 
     /// The trailers of the worker's answer came in.
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(copy) = &mut self.mirrored {
+            copy.saw(trailers);
+        }
         if let Some(verdict) = &mut self.judged.by_trailers {
             *verdict = Verdict::of_trailers(trailers);
         }

@@ -10,6 +10,7 @@ use super::{
     ClassMetrics, Counts, DeploymentMetrics,
     codes::{self, CODES},
     histogram::{BOUNDS, Histogram, HistogramSnapshot},
+    mirror::{MirrorMetrics, MirrorPart},
 };
 use crate::{reason::Reason, retry::Cause};
 
@@ -35,6 +36,7 @@ pub(crate) struct Page {
     retries_refused: Metric,
     connections: Metric,
     refused_headers: Metric,
+    mirror: MirrorPart,
 }
 
 impl Page {
@@ -109,6 +111,7 @@ impl Page {
                 "counter",
                 "Connections closed because they began with no valid PROXY protocol header.",
             ),
+            mirror: MirrorPart::new(),
         };
         writeln!(page.connections.text, "penstock_connections {connections}").expect(NEVER_FAILS);
         page
@@ -160,9 +163,22 @@ impl Page {
         }
     }
 
+    /// Adds the copies that are mirrored to a deployment: their counts, how many there are now, and
+    /// the bytes that are kept for them.
+    pub(crate) fn add_copies(
+        &mut self,
+        metrics: &DeploymentMetrics,
+        copies: &MirrorMetrics,
+        in_flight: usize,
+        buffered: u64,
+    ) {
+        self.mirror
+            .add(&metrics.labels, copies, in_flight, buffered);
+    }
+
     /// The whole text.
     pub(crate) fn finish(self) -> String {
-        [
+        let own = [
             self.requests,
             self.answers,
             self.duration,
@@ -179,9 +195,8 @@ impl Page {
             self.retries_refused,
             self.connections,
             self.refused_headers,
-        ]
-        .map(|metric| metric.text)
-        .concat()
+        ];
+        own.map(Metric::into_text).concat() + &self.mirror.finish()
     }
 
     fn add_retries(&mut self, metrics: &DeploymentMetrics) {
@@ -215,18 +230,22 @@ impl Page {
 
 /// The lines of one metric.
 #[derive(Debug)]
-struct Metric {
+pub(super) struct Metric {
     name: &'static str,
     text: String,
 }
 
 impl Metric {
-    fn new(name: &'static str, kind: &str, help: &str) -> Self {
+    pub(super) fn new(name: &'static str, kind: &str, help: &str) -> Self {
         let text = format!("# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}\n");
         Self { name, text }
     }
 
-    fn sample(&mut self, suffix: &str, labels: impl Display, value: impl Display) {
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    pub(super) fn sample(&mut self, suffix: &str, labels: impl Display, value: impl Display) {
         let name = self.name;
         writeln!(self.text, "penstock_{name}{suffix}{{{labels}}} {value}").expect(NEVER_FAILS);
     }
@@ -266,7 +285,11 @@ impl Metric {
     }
 
     /// The lines of a histogram that counted anything.
-    fn histogram<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Histogram>) {
+    pub(super) fn histogram<'a>(
+        &mut self,
+        labels: &str,
+        shards: impl Iterator<Item = &'a Histogram>,
+    ) {
         let mut sum = HistogramSnapshot::default();
         shards.for_each(|histogram| histogram.add_to(&mut sum));
         let count = sum.count();

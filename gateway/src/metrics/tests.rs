@@ -43,6 +43,62 @@ fn the_page_shows_what_is_there_now_and_nothing_that_never_was() {
 }
 
 #[test]
+fn copies_are_shown_once_there_was_one() {
+    use crate::mirror::{Dropped, Seen};
+    let (metrics, copies) = (metrics(), MirrorMetrics::default());
+    let text = |in_flight| {
+        let mut page = Page::new(0);
+        page.add_copies(&metrics, &copies, in_flight, 17);
+        page.finish()
+    };
+    assert!(lines(&text(0), "mirror").is_empty());
+    let seen = |status, bytes| Seen {
+        status,
+        grpc_status: None,
+        first_byte: Some(Duration::from_millis(3)),
+        bytes,
+    };
+    for _ in 0..2 {
+        copies.sent();
+    }
+    copies.ended(Ok(true));
+    copies.ended(Ok(false));
+    copies.ended(Err(Dropped::Behind));
+    copies.compared(&seen(200, 5), &seen(204, 7));
+    copies.compared(&seen(200, 5), &seen(500, 7));
+    let page = text(1);
+    let has = |line: &str| assert!(page.contains(line), "{line}\n{page}");
+    let labels = r#"service="chat",deployment="stable""#;
+    has(&format!("penstock_mirror_sent_total{{{labels}}} 2\n"));
+    for (result, count) in [("ok", 1), ("failed", 1), ("dropped", 1)] {
+        has(&format!(
+            "penstock_mirror_requests_total{{{labels},result=\"{result}\"}} {count}\n"
+        ));
+    }
+    for (reason, count) in [("behind", 1), ("timeout", 0)] {
+        has(&format!(
+            "penstock_mirror_dropped_total{{{labels},reason=\"{reason}\"}} {count}\n"
+        ));
+    }
+    has(&format!("penstock_mirror_in_flight{{{labels}}} 1\n"));
+    has(&format!("penstock_mirror_buffered_bytes{{{labels}}} 17\n"));
+    for (status, count) in [("same", 1), ("different", 1)] {
+        has(&format!(
+            "penstock_mirror_comparison_status_total{{{labels},status=\"{status}\"}} {count}\n"
+        ));
+    }
+    for (of, bytes) in [("original", 10), ("copy", 14)] {
+        let labels = format!("{labels},of=\"{of}\"");
+        has(&format!(
+            "penstock_mirror_comparison_bytes_total{{{labels}}} {bytes}\n"
+        ));
+        has(&format!(
+            "penstock_mirror_comparison_first_byte_seconds_count{{{labels}}} 2\n"
+        ));
+    }
+}
+
+#[test]
 fn requests_are_counted_by_status_and_the_gateways_own_answers_by_reason() {
     let metrics = metrics();
     metrics.request(&settled(200));

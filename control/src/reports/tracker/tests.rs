@@ -35,6 +35,7 @@ impl Words {
             wait: TimeHistogram::default(),
             service_time,
             outcomes: Outcomes::default(),
+            woken: 0,
             workers: self
                 .workers
                 .iter()
@@ -48,6 +49,7 @@ fn worker(id: &str, in_flight: u32) -> WorkerLoad {
     WorkerLoad {
         id: WorkerId(id.into()),
         in_flight,
+        copies: 0,
         answered: 0,
         failed: 0,
         ejected: false,
@@ -304,6 +306,36 @@ fn a_long_gap_is_spread_over_its_time() {
     let load = scene.measure(at(9000)).load;
     assert_eq!(load.over, Duration::from_secs(8));
     assert!((load.request_seconds - 80.0).abs() < 1e-9);
+}
+
+#[test]
+fn copies_that_are_no_load_are_left_out_but_keep_a_deployment_awake() {
+    let mut scene = Scene::new();
+    let mut hear = |sequence, woken, copies| {
+        let mut load = words(sequence, sequence * 1000).load();
+        (load.current, load.woken) = (3, woken);
+        load.workers = vec![WorkerLoad {
+            copies,
+            ..worker("draining", 2 + copies)
+        }];
+        let now = at(sequence * 1000);
+        let report = LoadReport {
+            gateway: 1,
+            sequence,
+            generation: 0,
+            at: Duration::from_secs(sequence),
+            deployments: vec![load],
+        };
+        let base = scene.gateways.take(&report, now).expect("news");
+        let load = &report.deployments[0];
+        scene.tracker.take(1, sequence, load, base, now);
+        scene.measure(now)
+    };
+    assert!(hear(1, 1, 5).load.woken);
+    let measured = hear(2, 1, 5);
+    assert!(!measured.load.woken);
+    assert_eq!(measured.current, 1, "two of three are on a draining worker");
+    assert!(hear(3, 2, 0).load.woken);
 }
 
 #[test]

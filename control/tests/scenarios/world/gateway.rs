@@ -271,6 +271,7 @@ impl Gateway {
         let worker = |worker: &Served| WorkerLoad {
             id: worker.id.clone(),
             in_flight: worker.running.len() as u32,
+            copies: 0,
             answered: 0,
             failed: 0,
             ejected: false,
@@ -287,6 +288,7 @@ impl Gateway {
             wait: self.waits,
             service_time,
             outcomes: Outcomes::default(),
+            woken: 0,
             workers: self.workers.iter().map(worker).collect(),
         };
         LoadReport {
