@@ -176,6 +176,7 @@ async fn batch_work_gives_its_place_in_a_full_queue_to_an_interactive_request() 
         (displaced.status.as_u16(), displaced.reason()),
         (429, "queue_full")
     );
+    penstock.until_load("chat", 1, 2).await;
     waiting.push(interactive);
     assert_eq!(
         order(&worker, held, waiting).await,
