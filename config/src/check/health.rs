@@ -37,14 +37,6 @@ pub(super) fn retries(check: &mut Check<'_>, path: &KeyPath, raw: raw::Retries) 
         let rule = format!("must be at most {}", units::format_size(RETRY_BUFFER_MAX));
         check.error(&path.key("buffer"), rule);
     }
-    if raw.attempts > 0 && raw.budget_percent == 0 && raw.budget_per_second == 0 {
-        let unsure = check.problems.touches(path);
-        if !unsure {
-            let rule =
-                "allows no retry at all, with `budget_per_second = 0`; for none set `attempts = 0`";
-            check.error(&path.key("budget_percent"), rule);
-        }
-    }
     Retries {
         attempts: raw.attempts,
         any_method: raw.any_method,
