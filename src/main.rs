@@ -11,6 +11,7 @@ mod rollback;
 mod rollout;
 mod run;
 mod signals;
+mod simulate;
 mod status;
 mod telemetry;
 mod weights;
@@ -46,6 +47,8 @@ enum Command {
     Promote(promote::PromoteArgs),
     Rollback(rollback::RollbackArgs),
     Rollout(rollout::RolloutArgs),
+    // Boxed: it has many options.
+    Simulate(Box<simulate::SimulateArgs>),
     Worker(worker::WorkerArgs),
 }
 
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Promote(args) => promote::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Rollout(args) => rollout::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Worker(args) => worker::run(args),
     };
     match result {

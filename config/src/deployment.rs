@@ -48,6 +48,13 @@ pub enum Source {
     Static(Vec<StaticAddress>),
 }
 
+impl Source {
+    /// Whether the workers are given and not started.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self, Self::Static(_))
+    }
+}
+
 /// One address of a static deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticAddress {

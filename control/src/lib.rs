@@ -51,6 +51,8 @@ pub mod weights;
 
 pub mod store;
 
+pub mod simulate;
+
 pub mod api;
 mod control;
 mod metrics;

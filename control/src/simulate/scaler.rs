@@ -1,0 +1,54 @@
+//! What decides in a simulation.
+
+use std::time::Duration;
+
+use crate::{
+    plan::{Action, WorkerFacts},
+    scale::Load,
+};
+
+/// What a scaler sees when its turn has come.
+#[derive(Debug, Clone)]
+pub struct Seen<'s> {
+    /// Requests now in flight or queued; those on draining workers are left out.
+    pub current: u32,
+    /// Requests now queued.
+    pub queued: u32,
+    /// What happened since the scaler's last turn.
+    pub load: Load,
+    /// Workers that take requests.
+    pub ready: u32,
+    /// Workers on their way.
+    pub starting: u32,
+    /// Every worker that is not gone.
+    pub workers: &'s [WorkerFacts],
+}
+
+/// What a scaler wants.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Turn {
+    /// The count of workers it aims at.
+    pub desired: u32,
+    /// What is to be done now.
+    pub actions: Vec<Action>,
+    /// Why, for people; empty when nothing changed.
+    pub reason: String,
+}
+
+/// An autoscaler.
+pub trait Scaler {
+    /// What tables call it.
+    fn name(&self) -> &str;
+
+    /// From one turn to the next.
+    fn interval(&self) -> Duration;
+
+    /// Whether a request that finds no worker makes the next turn come at once.
+    fn wakes_at_once(&self) -> bool;
+
+    /// Workers that are ready when the simulation begins.
+    fn begins_with(&self) -> u32;
+
+    /// Takes a turn at the time `now`.
+    fn turn(&mut self, seen: &Seen<'_>, now: Duration) -> Turn;
+}

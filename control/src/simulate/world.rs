@@ -1,0 +1,274 @@
+//! The run of events.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+
+use super::{
+    fleet::Fleet,
+    meter::{Costs, Meter},
+    model::WorkerModel,
+    outcome::{Instant, Outcome},
+    scaler::{Scaler, Seen},
+    trace::Trace,
+};
+
+/// What a run consists of besides arrivals and scaler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setup {
+    /// The workers.
+    pub model: WorkerModel,
+    /// Most requests in the queue; more are shed.
+    pub max_requests: usize,
+    /// Longest wait in the queue; then a request is shed.
+    pub max_wait: Duration,
+    /// Longest time that a worker may take to finish its requests before it is stopped.
+    pub drain_timeout: Duration,
+    /// For the spread of start times.
+    pub seed: u64,
+}
+
+/// When a run begins, on its own clock: late enough that windows can reach back.
+const BEGIN: Duration = Duration::from_secs(86_400);
+
+/// How long after the last arrival waiting requests may still be served before the run ends.
+const AFTERWARDS: Duration = Duration::from_secs(86_400);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A request ended on the worker of this number.
+    Ended(usize),
+    /// A worker became ready or vanished.
+    Changed,
+    /// The request with this number in the trace comes.
+    Arrival(usize),
+    /// The scaler has its turn, if it is the turn of this number.
+    Turn(u64),
+    /// A second is over.
+    Second,
+}
+
+struct World<'r> {
+    trace: &'r Trace,
+    setup: &'r Setup,
+    scaler: &'r mut dyn Scaler,
+    events: BinaryHeap<Reverse<(Duration, Event)>>,
+    fleet: Fleet,
+    meter: Meter,
+    costs: Costs,
+    outcome: Outcome,
+    second: Instant,
+    now: Duration,
+    /// When costs stop counting.
+    end: Duration,
+    turn: u64,
+    desired: u32,
+    chances: u64,
+}
+
+/// Runs `trace` under `scaler`. Costs count up to the last arrival; requests that wait then are
+/// still served, so that their waits count. `progress` is told how much of the trace is over, 0 to 1.
+pub fn run(
+    trace: &Trace,
+    setup: &Setup,
+    scaler: &mut dyn Scaler,
+    mut progress: impl FnMut(f64),
+) -> Outcome {
+    let mut world = World::new(trace, setup, scaler);
+    let count = trace.arrivals().len();
+    while let Some(Reverse((at, event))) = world.events.pop() {
+        let arrivals_over = world.outcome.requests == count as u64;
+        if arrivals_over && world.is_over() || at > world.end + AFTERWARDS {
+            break;
+        }
+        if matches!(event, Event::Second) {
+            progress(world.outcome.requests as f64 / count.max(1) as f64);
+        }
+        world.happen(at, event);
+    }
+    world.finish()
+}
+
+impl<'r> World<'r> {
+    fn new(trace: &'r Trace, setup: &'r Setup, scaler: &'r mut dyn Scaler) -> Self {
+        let mut fleet = Fleet::new(setup.model.clone(), setup.drain_timeout);
+        let begins_with = scaler.begins_with();
+        for slot in 0..begins_with {
+            fleet.add_ready(slot, BEGIN);
+        }
+        let mut world = Self {
+            outcome: Outcome {
+                scaler: scaler.name().to_owned(),
+                length: trace.length(),
+                ..Outcome::default()
+            },
+            trace,
+            setup,
+            scaler,
+            events: BinaryHeap::new(),
+            fleet,
+            meter: Meter::new(BEGIN),
+            costs: Costs::default(),
+            second: Instant::default(),
+            now: BEGIN,
+            end: BEGIN + trace.length(),
+            turn: 0,
+            desired: begins_with,
+            chances: setup.seed,
+        };
+        world.at(BEGIN, Event::Turn(0));
+        world.at(BEGIN + Duration::from_secs(1), Event::Second);
+        world.next_arrival(0);
+        world
+    }
+
+    fn at(&mut self, at: Duration, event: Event) {
+        self.events.push(Reverse((at, event)));
+    }
+
+    fn next_arrival(&mut self, number: usize) {
+        if let Some(arrival) = self.trace.arrivals().get(number) {
+            self.at(BEGIN + arrival.at, Event::Arrival(number));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.now >= self.end && self.fleet.queued() == 0 && self.fleet.in_flight == 0
+    }
+
+    fn happen(&mut self, at: Duration, event: Event) {
+        self.pass(at);
+        match event {
+            Event::Arrival(number) => self.arrive(number),
+            Event::Ended(worker) => {
+                if self.fleet.ended(worker) {
+                    self.meter.served();
+                }
+            }
+            Event::Changed => {
+                let gone = self.fleet.progress(at);
+                let cut: u32 = gone.iter().map(|worker| worker.in_flight).sum();
+                self.meter.refused(u64::from(cut));
+            }
+            Event::Turn(number) if number == self.turn => self.take_turn(),
+            Event::Turn(_) => {}
+            Event::Second => self.end_second(),
+        }
+        self.dispatch();
+    }
+
+    /// Time passes with everything as it is.
+    fn pass(&mut self, to: Duration) {
+        let counted = to.min(self.end).saturating_sub(self.now);
+        self.costs.pass(&self.fleet, counted.as_secs_f64());
+        self.meter.pass(&self.fleet, to);
+        self.now = to;
+    }
+
+    fn arrive(&mut self, number: usize) {
+        self.outcome.requests += 1;
+        self.second.arrivals += 1;
+        self.meter.arrived();
+        self.next_arrival(number + 1);
+        if self.fleet.queued() >= self.setup.max_requests {
+            self.shed(1);
+            return;
+        }
+        self.fleet
+            .join(self.trace.arrivals()[number].work, self.now);
+        if self.fleet.ready() == 0 && self.scaler.wakes_at_once() {
+            self.turn += 1;
+            self.at(self.now, Event::Turn(self.turn));
+        }
+    }
+
+    fn shed(&mut self, count: u64) {
+        self.outcome.shed += count;
+        self.outcome.waits.in_vain(count);
+        self.meter.refused(count);
+    }
+
+    fn dispatch(&mut self) {
+        let late = self.fleet.give_up(self.setup.max_wait, self.now);
+        if late > 0 {
+            self.shed(late);
+        }
+        while let Some(begun) = self.fleet.dispatch(self.now) {
+            self.outcome.waits.record(begun.waited);
+            self.second.longest_wait = self.second.longest_wait.max(begun.waited);
+            self.at(begun.ends_at, Event::Ended(begun.worker));
+        }
+    }
+
+    fn take_turn(&mut self) {
+        let facts = self.fleet.facts();
+        let leaving = self.fleet.in_flight_leaving();
+        let queued = u32::try_from(self.fleet.queued()).unwrap_or(u32::MAX);
+        let seen = Seen {
+            current: queued.saturating_add(self.fleet.in_flight - leaving),
+            queued,
+            load: self.meter.take(),
+            ready: self.fleet.ready(),
+            starting: self.fleet.starting(),
+            workers: &facts,
+        };
+        let turn = self.scaler.turn(&seen, self.now);
+        for action in &turn.actions {
+            let chance = self.chance();
+            if matches!(action, crate::plan::Action::Start { .. }) && self.now <= self.end {
+                self.outcome.starts += 1;
+            }
+            if let Some(at) = self.fleet.carry_out(action, chance, self.now) {
+                self.at(at, Event::Changed);
+            }
+        }
+        if turn.desired != self.desired {
+            let since = self.now - BEGIN;
+            if self.now <= self.end {
+                self.outcome.scale_events += 1;
+                let decision = (since, self.desired, turn.desired, turn.reason);
+                self.outcome.decisions.push(decision);
+            }
+            self.desired = turn.desired;
+        }
+        self.turn += 1;
+        self.at(self.now + self.scaler.interval(), Event::Turn(self.turn));
+    }
+
+    fn end_second(&mut self) {
+        let queued = u32::try_from(self.fleet.queued()).unwrap_or(u32::MAX);
+        if self.now <= self.end + Duration::from_secs(1) {
+            self.outcome.course.push(Instant {
+                at: self.now - BEGIN,
+                current: queued.saturating_add(self.fleet.in_flight),
+                queued,
+                desired: self.desired,
+                ready: self.fleet.ready(),
+                starting: self.fleet.starting(),
+                ..std::mem::take(&mut self.second)
+            });
+        }
+        self.at(self.now + Duration::from_secs(1), Event::Second);
+    }
+
+    /// The next number between 0 and 1: splitmix64, which is all the randomness a run needs.
+    fn chance(&mut self) -> f64 {
+        self.chances = self.chances.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.chances;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        (mixed >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn finish(mut self) -> Outcome {
+        // What waits when nobody serves it any more has waited in vain.
+        let left = self.fleet.queued() as u64;
+        if left > 0 {
+            self.shed(left);
+        }
+        self.outcome.worker_seconds = self.costs.worker_seconds;
+        self.outcome.idle_seconds = self.costs.idle_seconds;
+        self.outcome.cut = self.fleet.cut;
+        self.outcome.waits.sort();
+        self.outcome
+    }
+}
