@@ -1,6 +1,7 @@
 //! `penstock simulate`: what a scaling configuration would have done with recorded arrivals.
 
 mod candidates;
+mod report;
 mod table;
 
 use std::{
@@ -67,6 +68,12 @@ pub(crate) struct SimulateArgs {
     /// For everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Also print every change of the count of workers, with its reason.
+    #[arg(long)]
+    decisions: bool,
+    /// Also write a report with plots to this HTML file.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Print it as JSON.
     #[arg(long)]
     json: bool,
@@ -90,12 +97,31 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
             }
         }
     }
+    if let Some(path) = &args.report {
+        write_report(path, args, &runs)?;
+    }
     let text = if args.json {
         table::json(&runs, args.slo)?
     } else {
-        table::text(&runs, args.slo)
+        let mut text = table::text(&runs, args.slo);
+        if args.decisions {
+            runs.iter()
+                .for_each(|run| text.push_str(&table::decisions(run)));
+        }
+        text
     };
     Ok(anstream::stdout().write_all(text.as_bytes())?)
+}
+
+fn write_report(path: &Path, args: &SimulateArgs, runs: &[Run]) -> anyhow::Result<()> {
+    let command: Vec<_> = std::env::args().skip(1).collect();
+    let name = args.trace.file_name().unwrap_or(args.trace.as_os_str());
+    let origin = report::Origin {
+        trace: &name.to_string_lossy(),
+        command: &format!("penstock {}", command.join(" ")),
+    };
+    std::fs::write(path, report::html(&origin, runs, args.slo))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// One simulation and what it was of.

@@ -10,23 +10,7 @@ use super::Run;
 
 /// One row per run, columns aligned.
 pub(super) fn text(runs: &[Run], slo: Duration) -> String {
-    let over = format!("over {}", units::format_duration(slo));
-    let heading = [
-        "rate",
-        "start",
-        "scaler",
-        "GPU-seconds",
-        "starts",
-        "wait p50",
-        "p95",
-        "p99",
-        "over 1s",
-        &over,
-        "shed",
-        "changes",
-        "idle",
-    ];
-    let mut rows = vec![heading.map(str::to_owned)];
+    let mut rows = vec![heading(slo)];
     rows.extend(runs.iter().map(|run| row(run, slo)));
     let mut widths = [0; 13];
     for row in &rows {
@@ -49,7 +33,41 @@ pub(super) fn text(runs: &[Run], slo: Duration) -> String {
     text
 }
 
-fn row(run: &Run, slo: Duration) -> [String; 13] {
+/// The names of the columns.
+pub(super) fn heading(slo: Duration) -> [String; 13] {
+    let over = format!("over {}", units::format_duration(slo));
+    [
+        "rate",
+        "start",
+        "scaler",
+        "GPU-seconds",
+        "starts",
+        "wait p50",
+        "p95",
+        "p99",
+        "over 1s",
+        &over,
+        "shed",
+        "changes",
+        "idle",
+    ]
+    .map(str::to_owned)
+}
+
+/// Every change of the count of workers, one per line.
+pub(super) fn decisions(run: &Run) -> String {
+    let start = units::format_duration(run.start);
+    let scaler = &run.outcome.scaler;
+    let mut text = format!("\n{scaler}, rate ×{}, start {start}:\n", run.speed);
+    for (at, before, after, reason) in &run.outcome.decisions {
+        let at = at.as_secs_f64();
+        let _ = writeln!(text, "{at:>8.1} s  {before:>4} → {after:<4} {reason}");
+    }
+    text
+}
+
+/// One run, in the order of the [`heading`].
+pub(super) fn row(run: &Run, slo: Duration) -> [String; 13] {
     let outcome = &run.outcome;
     [
         format!("×{}", run.speed),
