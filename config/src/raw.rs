@@ -32,7 +32,9 @@ pub(crate) use mirror::Mirror;
 pub(crate) use queue::Queue;
 pub(crate) use request_key::{ClientKey, RequestKey};
 pub(crate) use rollout::Rollout;
-pub(crate) use scaling::{Adjustment, DownPace, Rule, Scaling, Statistic, Step, UpPace, window};
+pub(crate) use scaling::{
+    Adjustment, DownPace, Rule, Scaling, Statistic, Step, UpPace, headroom, window,
+};
 pub(crate) use service::{Protocol, Service, Timeouts};
 pub(crate) use settings::{
     AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, WorkerLogs,

@@ -33,9 +33,13 @@ pub struct Scaling {
 
 /// In any rolling `period` the desired count may grow by at most `percent` of what it was at the
 /// period's start, rounded up. From zero the base is 1.
+///
+/// There is no such limit by default. In simulations (`penstock simulate`) one of 200 % a minute let many
+/// times as many requests wait when load came suddenly, and saved nothing in the long run: the
+/// demand is measured so that starting workers do not make it grow, and `max` bounds the cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UpPace {
-    /// Growth in percent of the count at the period's start; above 0.
+    /// Growth in percent of the count at the period's start; above 0, or [`Self::NO_LIMIT`].
     pub percent: u32,
     /// Length of the rolling period.
     pub period: Duration,
@@ -43,16 +47,26 @@ pub struct UpPace {
     pub burst_from_zero: bool,
 }
 
-/// The desired count shrinks only when for the whole of `stable_for` the load would also have
-/// fitted one worker less; then by at most `step`, and by at most `percent` per rolling `period`.
+impl UpPace {
+    /// A `percent` that allows everything.
+    pub const NO_LIMIT: u32 = u32::MAX;
+}
+
+/// The desired count shrinks to what would have been enough for the whole of `stable_for`, by at most
+/// `step` in a second and by at most `percent` per rolling `period`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DownPace {
     /// How long the load must have fitted the smaller count.
     pub stable_for: Duration,
-    /// Most workers taken away at once; at least 1.
+    /// Most workers taken away in a second; at least 1, or [`Self::NO_LIMIT`].
     pub step: u32,
     /// Most taken away in a period, in percent of the count at its start (at least one worker).
     pub percent: u32,
     /// Length of the rolling period.
     pub period: Duration,
+}
+
+impl DownPace {
+    /// A `step` that allows everything.
+    pub const NO_LIMIT: u32 = u32::MAX;
 }

@@ -5,8 +5,8 @@
 //! shrinking is patient:
 //!
 //! - **up** to the wish at once, but never faster than `up` allows (`pace`);
-//! - **down** only when for the whole of `down.stable_for` one worker less would have done too,
-//!   counted again from zero after every change in either direction;
+//! - **down** to the largest wish of the last `down.stable_for`, so that for all this time fewer
+//!   workers would have done too, and by no more than `down.step` in a second;
 //! - **to zero** only from one, with `min = 0`, and when nothing was in flight, queued or open and
 //!   nothing came for `idle_timeout`;
 //! - **from zero** with the first request, whether it is still there or not.
@@ -16,12 +16,13 @@ mod bounds;
 mod concurrency;
 mod datapoints;
 mod decision;
+mod demand;
 mod down;
 mod history;
 mod observation;
 mod pace;
-mod pile;
 mod queue_wait;
+mod recent;
 mod rules;
 mod service_time;
 mod step;
@@ -47,6 +48,7 @@ pub use self::{
 };
 use self::{
     bounds::KnownBounds,
+    recent::Recent,
     rules::{RuleState, View},
 };
 
@@ -57,20 +59,14 @@ pub struct ScaleState {
     history: History,
     rules: Vec<RuleState>,
     bounds: KnownBounds,
-    /// Since when one worker less would have done, and the largest wish since then.
-    fits: Option<Fits>,
+    /// What was wished for while `down.stable_for` looks back.
+    recent: Recent,
+    /// When the count last shrank.
+    stepped_at: Option<Duration>,
     /// When there was last something to do.
     busy_at: Duration,
-    /// Whether the last wish was more than the pace allowed.
-    paced: bool,
     /// Whether no worker has been ready since the wake from zero.
     waking: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Fits {
-    since: Duration,
-    largest_wish: u32,
 }
 
 impl ScaleState {
@@ -82,9 +78,9 @@ impl ScaleState {
             history,
             rules: Vec::new(),
             bounds: KnownBounds::unknown(),
-            fits: None,
+            recent: Recent::default(),
+            stepped_at: None,
             busy_at: now,
-            paced: false,
             waking: false,
         };
         state.history.record(desired, Duration::MAX, now);
@@ -95,7 +91,7 @@ impl ScaleState {
     pub fn correct(&mut self, desired: u32, now: Duration) {
         if desired != self.desired {
             self.desired = desired;
-            self.fits = None;
+            self.recent.clear();
             self.history.record(desired, Duration::MAX, now);
         }
     }
@@ -153,7 +149,6 @@ impl ScaleState {
         View {
             seen,
             desired: self.desired,
-            missing: self.paced || seen.ready < self.desired,
             now,
         }
     }
@@ -164,7 +159,6 @@ impl ScaleState {
             return;
         }
         self.desired = decision.desired;
-        self.fits = None;
         self.history.record(
             decision.desired,
             scaling.up.period.max(scaling.down.period),
@@ -172,6 +166,7 @@ impl ScaleState {
         );
         for rule in &mut self.rules {
             if decision.desired == 0 {
+                self.recent.clear();
                 rule.clear();
             } else if !decision.wishes.is_empty() {
                 rule.settled(decision.before, decision.desired, now);
@@ -216,6 +211,7 @@ fn from_some(
         .filter_map(|rule| rule.wish(view))
         .collect();
     let wish = largest(&wishes, state.desired);
+    state.recent.record(wish, scaling.down.stable_for, now);
     let mut decision = Decision {
         wishes,
         ..Decision::fixed(state.desired, state.desired, Reason::Steady)
@@ -223,7 +219,6 @@ fn from_some(
     if wish > state.desired {
         up::grow(&mut decision, wish, scaling, seen, state, now);
     } else {
-        state.paced = false;
         down::shrink(&mut decision, wish, scaling, seen, state, now);
     }
     bound(&mut decision, state.bounds());

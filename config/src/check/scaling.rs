@@ -87,7 +87,7 @@ pub(super) fn scaling(
 
 fn up(raw: &raw::UpPace) -> UpPace {
     UpPace {
-        percent: raw.percent,
+        percent: raw.percent.unwrap_or(UpPace::NO_LIMIT),
         period: raw.period.0,
         burst_from_zero: raw.burst_from_zero,
     }
@@ -96,7 +96,7 @@ fn up(raw: &raw::UpPace) -> UpPace {
 fn down(raw: &raw::DownPace) -> DownPace {
     DownPace {
         stable_for: raw.stable_for.0,
-        step: raw.step,
+        step: raw.step.unwrap_or(DownPace::NO_LIMIT),
         percent: raw.percent,
         period: raw.period.0,
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::rule::{Adjustment, Rule, Statistic, Step, window};
+pub(crate) use self::rule::{Adjustment, Rule, Statistic, Step, headroom, window};
 use super::text::{HumanDuration, PositiveDuration};
 
 /// How many workers a deployment should have.
@@ -50,8 +50,9 @@ impl Default for Scaling {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct UpPace {
     /// Growth allowed in any `period`, in percent of the number of workers at its start, rounded up.
+    /// Default: no limit but `max`.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub(crate) percent: u32,
+    pub(crate) percent: Option<u32>,
     /// Length of the rolling period. At most 1d.
     pub(crate) period: PositiveDuration,
     /// Whether, from zero, as many workers as the queued requests need may start at once.
@@ -61,7 +62,7 @@ pub(crate) struct UpPace {
 impl Default for UpPace {
     fn default() -> Self {
         Self {
-            percent: 200,
+            percent: None,
             period: PositiveDuration(Duration::from_secs(60)),
             burst_from_zero: false,
         }
@@ -72,11 +73,11 @@ impl Default for UpPace {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DownPace {
-    /// How long the load must have fitted one worker less. At most 1d.
+    /// How long the load must have fitted fewer workers. At most 1d.
     pub(crate) stable_for: HumanDuration,
-    /// Most workers taken away at once.
+    /// Most workers taken away in a second. Default: no limit.
     #[schemars(range(min = 1, max = 10_000))]
-    pub(crate) step: u32,
+    pub(crate) step: Option<u32>,
     /// Most workers taken away in any `period`, in percent of their number at its start; at least
     /// one.
     #[schemars(range(min = 1, max = 100))]
@@ -89,7 +90,7 @@ impl Default for DownPace {
     fn default() -> Self {
         Self {
             stable_for: HumanDuration(Duration::from_secs(60)),
-            step: 1,
+            step: None,
             percent: 100,
             period: PositiveDuration(Duration::from_secs(60)),
         }

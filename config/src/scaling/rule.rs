@@ -21,15 +21,17 @@ pub enum Rule {
     Backlog(BacklogRule),
 }
 
-/// `wish = ceil(concurrency / target)`, over a long and a short window; the larger counts.
+/// `wish = ceil((concurrency + headroom × deviation) / target)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConcurrencyRule {
     /// Concurrency (in-flight + queued) one worker should have; above 0.
     pub target: f64,
-    /// The long averaging window.
+    /// Over which it is looked how much the concurrency varies by chance.
     pub window: Duration,
-    /// The short averaging window, which catches bursts.
+    /// Over which the concurrency is averaged, and within which workers should clear a queue.
     pub burst_window: Duration,
+    /// Room for chance, in standard deviations of the concurrency; 0 to 10.
+    pub headroom: f64,
 }
 
 /// `wish = ceil(total / target)`, where the total is the metric's over all workers, with pauses

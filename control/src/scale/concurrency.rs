@@ -1,9 +1,18 @@
-//! The `concurrency` rule: workers in proportion to in-flight and queued requests.
+//! The `concurrency` rule: workers in proportion to in-flight and queued requests, and a little more
+//! for chance.
+//!
+//! Requests that come at random make the concurrency vary around its mean, and with workers for
+//! just the mean every second request would wait. What is needed beyond the mean grows with the square root
+//! of the load (square-root staffing; Halfin and Whitt 1981), so a fixed share would be too little
+//! for a small deployment and too much for a large one. The room is therefore a number of standard
+//! deviations. They are measured, so that clients whose number is fixed cost nothing extra, and
+//! taken to be at most that of independent arrivals, so that one step of the load does not count as
+//! chance.
 
 use penstock_config::ConcurrencyRule;
 
 use super::{
-    pile::Pile,
+    demand::Demand,
     rules::View,
     wish::{Basis, Wish, workers_for},
 };
@@ -13,16 +22,19 @@ use crate::window::Window;
 #[derive(Debug, Clone)]
 pub(super) struct ConcurrencyState {
     long: Window,
+    /// Squares of what the long window averages.
+    squares: Window,
     burst: Window,
-    pile: Pile,
+    demand: Demand,
 }
 
 impl ConcurrencyState {
     pub(super) fn new(rule: &ConcurrencyRule) -> Self {
         Self {
             long: Window::new(rule.window),
+            squares: Window::new(rule.window),
             burst: Window::new(rule.burst_window),
-            pile: Pile::new(rule.window, rule.burst_window),
+            demand: Demand::new(rule.window, rule.burst_window),
         }
     }
 
@@ -33,32 +45,30 @@ impl ConcurrencyState {
         if over <= 0.0 {
             return;
         }
-        let ceiling = self
-            .pile
-            .ceiling(view.seen.current, self.counted(), load, view.missing, now);
-        let counted = load
-            .request_seconds
-            .min(ceiling.unwrap_or(f64::INFINITY) * over);
-        self.long.record(counted, load.over, now);
-        self.burst.record(counted, load.over, now);
+        let demand = self.demand.update(load);
+        self.long.record(demand * over, load.over, now);
+        self.squares.record(demand * demand * over, load.over, now);
+        self.burst.record(demand * over, load.over, now);
     }
 
     /// What the rule asks for, at least one worker.
     pub(super) fn wish(&self, rule: &ConcurrencyRule) -> Wish {
+        let burst = self.burst.average().unwrap_or(0.0);
+        let room = rule.headroom * self.deviation().min(burst.sqrt());
         Wish {
             rule: "concurrency",
-            workers: workers_for(self.counted(), rule.target),
+            workers: workers_for(burst + room, rule.target),
             shrinks: true,
             basis: Basis::Concurrency {
-                long: self.long().unwrap_or(0.0),
-                burst: self.burst.average().unwrap_or(0.0),
+                concurrency: burst,
+                room,
                 target: rule.target,
-                pile: self.pile.size(),
+                left_out: self.demand.left_out(),
             },
         }
     }
 
-    /// The average over the long window, without the pile; `None` before anything was recorded.
+    /// The average over the long window; `None` before anything was recorded.
     pub(super) fn long(&self) -> Option<f64> {
         self.long.average()
     }
@@ -66,12 +76,15 @@ impl ConcurrencyState {
     /// Forgets the load, but not how long requests take.
     pub(super) fn clear(&mut self) {
         self.long.clear();
+        self.squares.clear();
         self.burst.clear();
-        self.pile.clear();
+        self.demand.clear();
     }
 
-    fn counted(&self) -> f64 {
-        let long = self.long.average().unwrap_or(0.0);
-        long.max(self.burst.average().unwrap_or(0.0))
+    /// Standard deviation over the long window.
+    fn deviation(&self) -> f64 {
+        let mean = self.long.average().unwrap_or(0.0);
+        let square = self.squares.average().unwrap_or(0.0);
+        (square - mean * mean).max(0.0).sqrt()
     }
 }

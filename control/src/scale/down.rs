@@ -5,12 +5,15 @@ use std::time::Duration;
 use penstock_config::Scaling;
 
 use super::{
-    Fits, ScaleState,
+    ScaleState,
     decision::{Clamp, Decision, Reason},
     observation::{Hold, Observation},
     pace,
     rules::RuleState,
 };
+
+/// From one step to the next, however often decisions are made.
+const STEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// Lowers the count if `wish`, which is not above it, has been lower for long enough.
 pub(super) fn shrink(
@@ -22,48 +25,40 @@ pub(super) fn shrink(
     now: Duration,
 ) {
     let before = decision.before;
+    let stable_for = scaling.down.stable_for;
     let held = seen.hold.filter(|hold| is_held(hold, scaling, state, now));
     if before <= 1 {
-        state.fits = None;
         return to_zero(decision, scaling, seen, state, held, now);
     }
     if wish >= before {
-        state.fits = None;
         return;
     }
-    let fits = state.fits.get_or_insert(Fits {
-        since: now,
-        largest_wish: wish,
-    });
-    fits.largest_wish = fits.largest_wish.max(wish);
-    let fits = *fits;
-    let stable = now.saturating_sub(fits.since);
+    let fits = state.recent.largest(stable_for, now);
     if before <= state.bounds().min {
         decision.reason = Reason::AtMinimum;
     } else if let Some(hold) = held {
         decision.reason = Reason::Held(hold.cause);
-    } else if stable < scaling.down.stable_for {
+    } else if let Some(fits) = fits.filter(|fits| *fits < before) {
+        step(decision, fits, scaling, state, now);
+    } else {
         decision.reason = Reason::Settling {
             wish,
-            stable,
-            needed: scaling.down.stable_for,
+            stable: state.recent.below(before, now),
+            needed: stable_for,
         };
-    } else {
-        step(decision, fits, stable, scaling, state, now);
     }
 }
 
-/// One step down, to what fitted all the time.
+/// One step down towards `fits`, the count that fitted all the time.
 fn step(
     decision: &mut Decision,
-    fits: Fits,
-    stable: Duration,
+    fits: u32,
     scaling: &Scaling,
-    state: &ScaleState,
+    state: &mut ScaleState,
     now: Duration,
 ) {
     let before = decision.before;
-    let mut desired = fits.largest_wish.max(state.bounds().min).max(1);
+    let mut desired = fits.max(state.bounds().min).max(1);
     let one_step = before.saturating_sub(scaling.down.step);
     if desired < one_step {
         desired = one_step;
@@ -74,8 +69,13 @@ fn step(
         desired = least.min(before);
         decision.clamps.push(Clamp::DownPace(least));
     }
+    if state.stepped_at.is_some_and(|at| now < at + STEP_PAUSE) {
+        desired = before;
+    }
     decision.desired = desired;
     decision.reason = if desired < before {
+        state.stepped_at = Some(now);
+        let stable = state.recent.below(before, now);
         Reason::LoadFell { stable }
     } else {
         Reason::PacedDown

@@ -6,20 +6,19 @@ use super::observation::Load;
 
 /// Averaged over so many windows: workers that become ready together end their requests together
 /// for a while, and that must not look like long requests.
-const WINDOWS: u32 = 10;
+const WINDOWS: u32 = 2;
 
 /// Longer means than this, in seconds, make no difference.
 const LONGEST: f64 = 1e6;
 
-/// Mean time a request spends on a worker: time spent there over requests begun, both forgotten
-/// exponentially. Begun and not ended, so that a fleet that just grew seems to have short requests
-/// and not long ones: the pile's ceiling follows the longest.
+/// Mean time a request spends on a worker: time spent there over requests answered, both forgotten
+/// exponentially. Time on requests that are not answered yet counts, so that it is not the short ones
+/// alone, which are answered first, that tell.
 #[derive(Debug, Clone)]
 pub(super) struct ServiceTime {
     memory: f64,
     spent: f64,
-    begun: f64,
-    in_flight: f64,
+    served: f64,
     mean: Option<f64>,
 }
 
@@ -29,8 +28,7 @@ impl ServiceTime {
         Self {
             memory,
             spent: 0.0,
-            begun: 0.0,
-            in_flight: 0.0,
+            served: 0.0,
             mean: None,
         }
     }
@@ -40,14 +38,12 @@ impl ServiceTime {
         let over = load.over.as_secs_f64();
         if over > 0.0 {
             let kept = (-over / self.memory).exp();
-            let in_flight = load.in_flight_seconds / over;
-            let more = in_flight - std::mem::replace(&mut self.in_flight, in_flight);
             self.spent = self.spent * kept + load.in_flight_seconds;
-            self.begun = self.begun * kept + load.served as f64 + more;
+            self.served = self.served * kept + load.served as f64;
         }
         // With less than half a request left in memory the old mean says more.
-        if (self.mean.is_some() || load.served > 0) && self.begun >= 0.5 {
-            self.mean = Some((self.spent / self.begun).clamp(1e-6, LONGEST));
+        if self.served >= 0.5 {
+            self.mean = Some((self.spent / self.served).clamp(1e-6, LONGEST));
         }
         self.mean
     }

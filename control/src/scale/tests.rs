@@ -16,6 +16,7 @@ fn scaling() -> Scaling {
         target: 10.0,
         window: seconds(60),
         burst_window: seconds(6),
+        headroom: 0.0,
     };
     Scaling {
         min: 0,

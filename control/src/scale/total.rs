@@ -10,14 +10,13 @@ use crate::window::Window;
 /// What is averaged over: one period of the metrics that target tracking has in AWS.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
-/// How long requests that came into a growing queue count in full while it is unknown how long
-/// they take; the burst window of the default rule.
-const GRACE: Duration = Duration::from_secs(6);
+/// Within which a queue is to be cleared; the burst window of the default rule.
+const CLEAR_WITHIN: Duration = Duration::from_secs(3);
 
 /// The mean of a metric over the last [`WINDOW`], for all workers together.
 #[derive(Debug, Clone)]
 pub(super) enum Total {
-    /// Requests that pile up while workers start are left out.
+    /// Requests that pile up while workers start count for what clears them.
     Concurrency(Box<ConcurrencyState>),
     Requests {
         window: Window,
@@ -38,7 +37,8 @@ impl Total {
                 Self::Concurrency(Box::new(ConcurrencyState::new(&ConcurrencyRule {
                     target: 1.0,
                     window: WINDOW,
-                    burst_window: GRACE,
+                    burst_window: CLEAR_WITHIN,
+                    headroom: 0.0,
                 })))
             }
             Metric::RequestsPerSecond | Metric::RequestsPerSecondPerWorker => requests(1.0),

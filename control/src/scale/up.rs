@@ -46,7 +46,6 @@ pub(super) fn grow(
     state: &mut ScaleState,
     now: Duration,
 ) {
-    state.fits = None;
     let before = decision.before;
     let mut desired = wish;
     let bounds = state.bounds();
@@ -58,8 +57,7 @@ pub(super) fn grow(
     let most = pace::most(&scaling.up, &state.history, before, now)
         .max(burst(scaling, seen, state))
         .max(before);
-    state.paced = desired > most;
-    if state.paced {
+    if desired > most {
         desired = most;
         decision.clamps.push(Clamp::UpPace(most));
         decision.reason = Reason::Paced { wish };
@@ -86,12 +84,11 @@ fn burst(scaling: &Scaling, seen: &Observation, state: &ScaleState) -> u32 {
 fn because(wish: &Wish) -> Reason {
     match wish.basis {
         Basis::Concurrency {
-            long,
-            burst,
+            concurrency,
             target,
             ..
         } => Reason::LoadRose {
-            concurrency: long.max(burst),
+            concurrency,
             target,
         },
         _ => Reason::RuleAsked {

@@ -29,14 +29,14 @@ pub struct Wish {
 pub enum Basis {
     /// `concurrency`.
     Concurrency {
-        /// Concurrency averaged over the long window.
-        long: f64,
         /// Concurrency averaged over the burst window.
-        burst: f64,
+        concurrency: f64,
+        /// What is added for chance.
+        room: f64,
         /// Concurrency one worker should have.
         target: f64,
-        /// Requests that do not count because workers on their way will clear them.
-        pile: f64,
+        /// Waiting requests that do not count because workers for the others will clear them.
+        left_out: f64,
     },
     /// `target_tracking`.
     TargetTracking {
@@ -126,17 +126,17 @@ impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Concurrency {
-                long,
-                burst,
+                concurrency,
+                room,
                 target,
-                pile,
+                left_out,
             } => {
                 write!(
                     f,
-                    "for concurrency {burst:.1} (long average {long:.1}) at {target} per worker"
+                    "for concurrency {concurrency:.1} (and {room:.1} for chance) at {target} per worker"
                 )?;
-                if *pile >= 0.5 {
-                    write!(f, ", {pile:.0} more left to workers on their way")?;
+                if *left_out >= 0.5 {
+                    write!(f, ", {left_out:.0} waiting will be cleared by these")?;
                 }
                 Ok(())
             }

@@ -100,6 +100,13 @@ impl Fleet {
         leaving.map(|worker| worker.in_flight).sum()
     }
 
+    /// Whether a request that comes now gets a worker at once.
+    pub(super) fn has_room(&self) -> bool {
+        let has_room =
+            |worker: &Worker| worker.life == Life::Ready && worker.in_flight < worker.allowed;
+        self.queue.is_empty() && self.workers.iter().any(has_room)
+    }
+
     /// Puts a request at the end of the queue.
     pub(super) fn join(&mut self, work: Work, now: Duration) {
         self.queue.push_back(Waiter { since: now, work });

@@ -13,6 +13,7 @@ pub(super) struct Meter {
     request_seconds: f64,
     in_flight_seconds: f64,
     arrivals: u64,
+    no_capacity: u64,
     served: u64,
     refused: u64,
 }
@@ -37,8 +38,10 @@ impl Meter {
         }
     }
 
-    pub(super) fn arrived(&mut self) {
+    /// A request came; `found_room`: whether it need not wait.
+    pub(super) fn arrived(&mut self, found_room: bool) {
         self.arrivals += 1;
+        self.no_capacity += u64::from(!found_room);
     }
 
     pub(super) fn served(&mut self) {
@@ -62,6 +65,7 @@ impl Meter {
             } else {
                 self.arrivals as f64 / over.as_secs_f64()
             },
+            no_capacity: self.no_capacity,
             completions: self.served + self.refused,
             served: self.served,
         };

@@ -166,7 +166,7 @@ impl<'r> World<'r> {
     fn arrive(&mut self, number: usize) {
         self.outcome.requests += 1;
         self.second.arrivals += 1;
-        self.meter.arrived();
+        self.meter.arrived(self.fleet.has_room());
         self.next_arrival(number + 1);
         if self.fleet.queued() >= self.setup.max_requests {
             self.shed(1);

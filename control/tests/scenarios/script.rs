@@ -69,6 +69,7 @@ impl Script {
         match *words {
             ["target", value] => concurrency(scaling).target = number(value),
             ["window", value] => concurrency(scaling).window = duration(value),
+            ["headroom", value] => concurrency(scaling).headroom = value.parse().expect("a number"),
             ["burst_window", value] => concurrency(scaling).burst_window = duration(value),
             ["rule", ..] => rules.push(words[1..].join(" ")),
             ["min", value] => scaling.min = number(value),

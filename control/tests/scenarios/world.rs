@@ -36,7 +36,8 @@ impl Default for Setup {
         let rule = ConcurrencyRule {
             target: 10.0,
             window: minute,
-            burst_window: minute / 10,
+            burst_window: minute / 20,
+            headroom: 1.0,
         };
         Self {
             scaling: Scaling {
@@ -45,13 +46,13 @@ impl Default for Setup {
                 idle_timeout: minute,
                 rules: vec![Rule::Concurrency(rule)],
                 up: UpPace {
-                    percent: 200,
+                    percent: UpPace::NO_LIMIT,
                     period: minute,
                     burst_from_zero: false,
                 },
                 down: DownPace {
                     stable_for: minute,
-                    step: 1,
+                    step: DownPace::NO_LIMIT,
                     percent: 100,
                     period: minute,
                 },

@@ -10,8 +10,9 @@ use crate::{
     units,
 };
 
-/// A tenth of the default window, as in Knative.
-const BURST_WINDOW: Duration = Duration::from_secs(6);
+/// Long enough that single reports do not show, and short against the time that a worker takes to
+/// start. In simulations 6 s, as in Knative, let more requests wait and saved nothing.
+const BURST_WINDOW: Duration = Duration::from_secs(3);
 
 /// Load is reported every second, so a shorter window would often be empty.
 pub(super) const WINDOW_MIN: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(super) fn default(target: f64) -> Rule {
         target,
         window: raw::window().0,
         burst_window: BURST_WINDOW,
+        headroom: raw::headroom(),
     })
 }
 
@@ -42,6 +44,7 @@ pub(super) fn rule(
             target,
             window,
             burst_window,
+            headroom,
         } => {
             let target = target.unwrap_or(default_target);
             Rule::Concurrency(concurrency(
@@ -50,6 +53,7 @@ pub(super) fn rule(
                 target,
                 window,
                 burst_window.as_ref(),
+                *headroom,
             ))
         }
         raw::Rule::TargetTracking {
@@ -101,6 +105,7 @@ fn concurrency(
     target: f64,
     window: &PositiveDuration,
     burst_window: Option<&PositiveDuration>,
+    headroom: f64,
 ) -> ConcurrencyRule {
     let window = window.0;
     let burst_window = burst_window.map_or_else(|| BURST_WINDOW.min(window), |given| given.0);
@@ -122,6 +127,7 @@ fn concurrency(
         target,
         window,
         burst_window,
+        headroom,
     }
 }
 

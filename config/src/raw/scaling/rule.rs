@@ -17,12 +17,18 @@ pub(crate) enum Rule {
         /// `max_concurrency` when that is smaller.
         #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
         target: Option<f64>,
-        /// The long averaging window. At least 1s and at most 1h.
+        /// Over which it is looked how much the concurrency varies by chance. At least 1s and at most
+        /// 1h.
         #[serde(default = "window")]
         window: PositiveDuration,
-        /// The short averaging window, which catches bursts. At least 1s and at most `window`.
-        /// Default: 6s, or `window` when that is shorter.
+        /// Over which the concurrency is averaged, and within which workers should clear a queue. At
+        /// least 1s and at most `window`. Default: 3s, or `window` when that is shorter.
         burst_window: Option<PositiveDuration>,
+        /// Room for requests that come at random, in standard deviations of the concurrency: more
+        /// makes fewer requests wait and costs more.
+        #[serde(default = "headroom")]
+        #[schemars(range(min = 0, max = 10))]
+        headroom: f64,
     },
     /// Workers in proportion to a metric, averaged over a minute, with pauses between changes.
     TargetTracking {
@@ -146,6 +152,11 @@ fn one() -> u32 {
 /// Also the default of the rule that stands in when there is none.
 pub(crate) fn window() -> PositiveDuration {
     PositiveDuration(Duration::from_secs(60))
+}
+
+/// Enough that few of the requests that come at random wait; twice as much costs a tenth more.
+pub(crate) fn headroom() -> f64 {
+    1.0
 }
 
 /// That of AWS and of most who copied it.
