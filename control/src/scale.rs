@@ -61,6 +61,8 @@ pub struct ScaleState {
     bounds: KnownBounds,
     /// What was wished for while `down.stable_for` looks back.
     recent: Recent,
+    /// Whether the last wish was more than the pace allowed.
+    paced: bool,
     /// When the count last shrank.
     stepped_at: Option<Duration>,
     /// When there was last something to do.
@@ -79,6 +81,7 @@ impl ScaleState {
             rules: Vec::new(),
             bounds: KnownBounds::unknown(),
             recent: Recent::default(),
+            paced: false,
             stepped_at: None,
             busy_at: now,
             waking: false,
@@ -149,6 +152,7 @@ impl ScaleState {
         View {
             seen,
             desired: self.desired,
+            missing: self.paced || seen.ready < self.desired,
             now,
         }
     }
@@ -219,6 +223,7 @@ fn from_some(
     if wish > state.desired {
         up::grow(&mut decision, wish, scaling, seen, state, now);
     } else {
+        state.paced = false;
         down::shrink(&mut decision, wish, scaling, seen, state, now);
     }
     bound(&mut decision, state.bounds());

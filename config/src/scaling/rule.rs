@@ -28,8 +28,10 @@ pub struct ConcurrencyRule {
     pub target: f64,
     /// Over which it is looked how much the concurrency varies by chance.
     pub window: Duration,
-    /// Over which the concurrency is averaged, and within which workers should clear a queue.
+    /// Over which the concurrency is averaged.
     pub burst_window: Duration,
+    /// Within which workers should clear a queue; `None`: as long as a worker takes to start.
+    pub clear_within: Option<Duration>,
     /// Room for chance, in standard deviations of the concurrency; 0 to 10.
     pub headroom: f64,
 }

@@ -9,6 +9,8 @@
 //! taken to be at most that of independent arrivals, so that one step of the load does not count as
 //! chance.
 
+use std::time::Duration;
+
 use penstock_config::ConcurrencyRule;
 
 use super::{
@@ -26,6 +28,8 @@ pub(super) struct ConcurrencyState {
     squares: Window,
     burst: Window,
     demand: Demand,
+    /// Since when workers have been missing.
+    missing_since: Option<Duration>,
 }
 
 impl ConcurrencyState {
@@ -34,7 +38,8 @@ impl ConcurrencyState {
             long: Window::new(rule.window),
             squares: Window::new(rule.window),
             burst: Window::new(rule.burst_window),
-            demand: Demand::new(rule.window, rule.burst_window),
+            demand: Demand::new(rule.window, rule.clear_within),
+            missing_since: None,
         }
     }
 
@@ -45,7 +50,11 @@ impl ConcurrencyState {
         if over <= 0.0 {
             return;
         }
-        let demand = self.demand.update(load);
+        let since = self.missing_since.filter(|_| view.missing).unwrap_or(now);
+        self.missing_since = view.missing.then_some(since);
+        let demand = self
+            .demand
+            .update(load, view.seen.start_time, now.saturating_sub(since));
         self.long.record(demand * over, load.over, now);
         self.squares.record(demand * demand * over, load.over, now);
         self.burst.record(demand * over, load.over, now);
@@ -79,6 +88,7 @@ impl ConcurrencyState {
         self.squares.clear();
         self.burst.clear();
         self.demand.clear();
+        self.missing_since = None;
     }
 
     /// Standard deviation over the long window.

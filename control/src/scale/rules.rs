@@ -34,6 +34,8 @@ pub(super) struct View<'a> {
     pub(super) seen: &'a Observation,
     /// The count decided last.
     pub(super) desired: u32,
+    /// Whether fewer workers are ready than the load asks for.
+    pub(super) missing: bool,
     pub(super) now: Duration,
 }
 

@@ -6,19 +6,21 @@ use super::observation::Load;
 
 /// Averaged over so many windows: workers that become ready together end their requests together
 /// for a while, and that must not look like long requests.
-const WINDOWS: u32 = 2;
+const WINDOWS: u32 = 10;
 
 /// Longer means than this, in seconds, make no difference.
 const LONGEST: f64 = 1e6;
 
 /// Mean time a request spends on a worker: time spent there over requests answered, both forgotten
-/// exponentially. Time on requests that are not answered yet counts, so that it is not the short ones
-/// alone, which are answered first, that tell.
+/// exponentially. A request that came to a worker and is not answered yet counts as half, which is
+/// how far it is on average. Not counted at all, a fleet that just grew would seem to have longer
+/// requests; counted in full, shorter ones.
 #[derive(Debug, Clone)]
 pub(super) struct ServiceTime {
     memory: f64,
     spent: f64,
-    served: f64,
+    done: f64,
+    in_flight: f64,
     mean: Option<f64>,
 }
 
@@ -28,7 +30,8 @@ impl ServiceTime {
         Self {
             memory,
             spent: 0.0,
-            served: 0.0,
+            done: 0.0,
+            in_flight: 0.0,
             mean: None,
         }
     }
@@ -38,12 +41,14 @@ impl ServiceTime {
         let over = load.over.as_secs_f64();
         if over > 0.0 {
             let kept = (-over / self.memory).exp();
+            let in_flight = load.in_flight_seconds / over;
+            let more = in_flight - std::mem::replace(&mut self.in_flight, in_flight);
             self.spent = self.spent * kept + load.in_flight_seconds;
-            self.served = self.served * kept + load.served as f64;
+            self.done = self.done * kept + load.served as f64 + more / 2.0;
         }
         // With less than half a request left in memory the old mean says more.
-        if self.served >= 0.5 {
-            self.mean = Some((self.spent / self.served).clamp(1e-6, LONGEST));
+        if (self.mean.is_some() || load.served > 0) && self.done >= 0.5 {
+            self.mean = Some((self.spent / self.done).clamp(1e-6, LONGEST));
         }
         self.mean
     }

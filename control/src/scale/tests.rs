@@ -16,6 +16,7 @@ fn scaling() -> Scaling {
         target: 10.0,
         window: seconds(60),
         burst_window: seconds(6),
+        clear_within: None,
         headroom: 0.0,
     };
     Scaling {
@@ -192,7 +193,7 @@ fn more_than_max_is_never_wanted() {
 }
 
 #[test]
-fn workers_go_one_at_a_time_each_after_a_stable_minute() {
+fn workers_go_one_at_a_time_when_they_were_not_needed_for_a_minute() {
     let mut story = Story::begin(scaling(), 4);
     let changes: Vec<(u64, u32)> = (1..400)
         .filter_map(|second| {
@@ -200,7 +201,7 @@ fn workers_go_one_at_a_time_each_after_a_stable_minute() {
             (decision.desired != decision.before).then_some((second, decision.desired))
         })
         .collect();
-    assert_eq!(changes, [(61, 3), (122, 2), (183, 1)]);
+    assert_eq!(changes, [(61, 3), (62, 2), (63, 1)]);
 }
 
 #[test]

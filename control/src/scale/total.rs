@@ -10,8 +10,8 @@ use crate::window::Window;
 /// What is averaged over: one period of the metrics that target tracking has in AWS.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
-/// Within which a queue is to be cleared; the burst window of the default rule.
-const CLEAR_WITHIN: Duration = Duration::from_secs(3);
+/// The burst window of the default rule, which does not matter for a long average.
+const BURST: Duration = Duration::from_secs(3);
 
 /// The mean of a metric over the last [`WINDOW`], for all workers together.
 #[derive(Debug, Clone)]
@@ -37,7 +37,8 @@ impl Total {
                 Self::Concurrency(Box::new(ConcurrencyState::new(&ConcurrencyRule {
                     target: 1.0,
                     window: WINDOW,
-                    burst_window: CLEAR_WITHIN,
+                    burst_window: BURST,
+                    clear_within: None,
                     headroom: 0.0,
                 })))
             }

@@ -57,7 +57,8 @@ pub(super) fn grow(
     let most = pace::most(&scaling.up, &state.history, before, now)
         .max(burst(scaling, seen, state))
         .max(before);
-    if desired > most {
+    state.paced = desired > most;
+    if state.paced {
         desired = most;
         decision.clamps.push(Clamp::UpPace(most));
         decision.reason = Reason::Paced { wish };

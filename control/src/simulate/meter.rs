@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use penstock_config::fleet::TimeHistogram;
+
 use super::fleet::{Fleet, Life};
 use crate::scale::Load;
 
@@ -16,6 +18,7 @@ pub(super) struct Meter {
     no_capacity: u64,
     served: u64,
     refused: u64,
+    waits: TimeHistogram,
 }
 
 impl Meter {
@@ -44,6 +47,13 @@ impl Meter {
         self.no_capacity += u64::from(!found_room);
     }
 
+    /// A request got a worker. As in the gateway only those that waited count.
+    pub(super) fn waited(&mut self, wait: Duration) {
+        if !wait.is_zero() {
+            self.waits.counts[TimeHistogram::bucket(wait)] += 1;
+        }
+    }
+
     pub(super) fn served(&mut self) {
         self.served += 1;
     }
@@ -60,6 +70,7 @@ impl Meter {
             request_seconds: self.request_seconds,
             in_flight_seconds: self.in_flight_seconds,
             arrivals: self.arrivals,
+            waits: self.waits,
             arrival_rate: if over.is_zero() {
                 0.0
             } else {

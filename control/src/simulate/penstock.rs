@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use penstock_config::Scaling;
+use penstock_config::{Scaling, fleet::WorkerId};
 
 use super::scaler::{Scaler, Seen, Turn};
 use crate::{
-    plan::{Situation, StartFacts, plan},
+    plan::{Situation, Stage, StartRecord, plan},
     scale::{History, Observation, ScaleState, decide},
 };
 
@@ -19,7 +19,9 @@ pub struct Penstock {
     name: String,
     scaling: Scaling,
     state: Option<ScaleState>,
-    starts: StartFacts,
+    starts: StartRecord,
+    /// Workers that were starting at the last turn, with the time when they were started.
+    starting: Vec<(WorkerId, Duration)>,
 }
 
 impl Penstock {
@@ -29,8 +31,29 @@ impl Penstock {
             name: name.into(),
             scaling,
             state: None,
-            starts: StartFacts::default(),
+            starts: StartRecord::default(),
+            starting: Vec::new(),
         }
+    }
+}
+
+impl Penstock {
+    /// Learns how long starts take from workers that became ready.
+    fn learn(&mut self, seen: &Seen<'_>, now: Duration) {
+        let is_at = |id: &WorkerId, stage: Stage| {
+            let mut workers = seen.workers.iter();
+            workers.any(|worker| worker.id == *id && worker.stage == stage)
+        };
+        for (id, started_at) in &self.starting {
+            if is_at(id, Stage::Ready) {
+                self.starts.ready(now - *started_at);
+            }
+        }
+        let starting = seen.workers.iter();
+        let starting = starting.filter(|worker| worker.stage == Stage::Starting);
+        self.starting = starting
+            .map(|worker| (worker.id.clone(), worker.started_at))
+            .collect();
     }
 }
 
@@ -52,6 +75,7 @@ impl Scaler for Penstock {
     }
 
     fn turn(&mut self, seen: &Seen<'_>, now: Duration) -> Turn {
+        self.learn(seen, now);
         let min = self.scaling.min;
         let state = self
             .state
@@ -62,13 +86,14 @@ impl Scaler for Penstock {
             load: seen.load,
             ready: seen.ready,
             starting: seen.starting,
+            start_time: self.starts.times().map(|times| times.p90),
             hold: None,
             start_failed: false,
         };
         let decision = decide(&self.scaling, &observation, state, now);
         let situation = Situation {
             workers: seen.workers,
-            starts: &self.starts,
+            starts: self.starts.facts(),
             start_timeout: None,
             starts_wait: false,
         };

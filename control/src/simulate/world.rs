@@ -193,6 +193,7 @@ impl<'r> World<'r> {
         }
         while let Some(begun) = self.fleet.dispatch(self.now) {
             self.outcome.waits.record(begun.waited);
+            self.meter.waited(begun.waited);
             self.second.longest_wait = self.second.longest_wait.max(begun.waited);
             self.at(begun.ends_at, Event::Ended(begun.worker));
         }

@@ -158,25 +158,31 @@ proptest! {
     }
 
     #[test]
-    fn the_count_falls_by_steps_after_a_stable_time_and_never_while_held(
+    fn the_count_falls_by_steps_to_what_was_enough_for_a_while_and_never_while_held(
         scaling in scaling(),
         moments in prop::collection::vec(moment(), 1..200),
     ) {
-        let mut changed_at = None;
+        let mut wished: Vec<(Duration, u32)> = Vec::new();
+        let mut fell_at = None;
         for (at, decision, seen) in run(&scaling, &moments) {
+            let largest = decision.wishes.iter().map(|wish| wish.workers).max();
+            wished.extend(largest.map(|largest| (at, largest)));
             let fell = decision.before.saturating_sub(decision.desired);
-            let given_up = decision.reason == Reason::StartFailed;
-            if fell > 0 && !given_up {
-                prop_assert!(seen.hold.is_none(), "{decision:?}");
-                prop_assert!(fell <= scaling.down.step, "{decision:?}");
-                let to_zero = decision.desired == 0;
-                if let Some(changed_at) = changed_at.filter(|_| !to_zero) {
-                    prop_assert!(at - changed_at >= scaling.down.stable_for, "{decision:?}");
-                }
-                prop_assert!(!to_zero || (seen.current == 0 && scaling.min == 0), "{decision:?}");
+            if fell == 0 || decision.reason == Reason::StartFailed {
+                continue;
             }
-            if decision.desired != decision.before {
-                changed_at = Some(at);
+            prop_assert!(seen.hold.is_none(), "{decision:?}");
+            prop_assert!(fell <= scaling.down.step, "{decision:?}");
+            if decision.desired == 0 {
+                prop_assert!(seen.current == 0 && scaling.min == 0, "{decision:?}");
+                continue;
+            }
+            let looked_back = at - scaling.down.stable_for;
+            for (_, wish) in wished.iter().filter(|(then, _)| *then >= looked_back) {
+                prop_assert!(*wish <= decision.desired, "{wish} was wished for: {decision:?}");
+            }
+            if let Some(before) = fell_at.replace(at) {
+                prop_assert!(at - before >= Duration::from_secs(1), "{decision:?}");
             }
         }
     }

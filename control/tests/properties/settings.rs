@@ -117,6 +117,8 @@ fn rule() -> impl Strategy<Value = Rule> {
             target,
             window,
             burst_window: window / 10,
+            clear_within: None,
+            headroom: 1.0,
         })
     });
     let shared = vec![

@@ -26,6 +26,7 @@ fn setup(random: &mut Random) -> Setup {
         target: 1.0,
         window,
         burst_window: window / 4,
+        clear_within: None,
         headroom: 1.0,
     })];
     setup

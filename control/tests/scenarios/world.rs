@@ -37,6 +37,7 @@ impl Default for Setup {
             target: 10.0,
             window: minute,
             burst_window: minute / 20,
+            clear_within: None,
             headroom: 1.0,
         };
         Self {

@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::{Check, PERIOD_MAX, at_most, step};
 use crate::{
     BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, ScheduleRule, TargetTrackingRule,
-    key_path::KeyPath,
-    raw::{self, text::PositiveDuration},
-    units,
+    key_path::KeyPath, raw, units,
 };
 
 /// Long enough that single reports do not show, and short against the time that a worker takes to
@@ -26,6 +24,7 @@ pub(super) fn default(target: f64) -> Rule {
         target,
         window: raw::window().0,
         burst_window: BURST_WINDOW,
+        clear_within: None,
         headroom: raw::headroom(),
     })
 }
@@ -44,17 +43,20 @@ pub(super) fn rule(
             target,
             window,
             burst_window,
+            clear_within,
             headroom,
         } => {
-            let target = target.unwrap_or(default_target);
-            Rule::Concurrency(concurrency(
-                check,
-                path,
-                target,
-                window,
-                burst_window.as_ref(),
-                *headroom,
-            ))
+            let rule = ConcurrencyRule {
+                target: target.unwrap_or(default_target),
+                window: window.0,
+                burst_window: burst_window
+                    .as_ref()
+                    .map_or_else(|| BURST_WINDOW.min(window.0), |given| given.0),
+                clear_within: clear_within.as_ref().map(|given| given.0),
+                headroom: *headroom,
+            };
+            concurrency(check, path, &rule);
+            Rule::Concurrency(rule)
         }
         raw::Rule::TargetTracking {
             metric,
@@ -99,16 +101,12 @@ pub(super) fn rule(
     }
 }
 
-fn concurrency(
-    check: &mut Check<'_>,
-    path: &KeyPath,
-    target: f64,
-    window: &PositiveDuration,
-    burst_window: Option<&PositiveDuration>,
-    headroom: f64,
-) -> ConcurrencyRule {
-    let window = window.0;
-    let burst_window = burst_window.map_or_else(|| BURST_WINDOW.min(window), |given| given.0);
+fn concurrency(check: &mut Check<'_>, path: &KeyPath, rule: &ConcurrencyRule) {
+    let ConcurrencyRule {
+        window,
+        burst_window,
+        ..
+    } = *rule;
     for (key, value) in [("window", window), ("burst_window", burst_window)] {
         if value < WINDOW_MIN {
             let rule = "must be at least 1s, because load is reported every second";
@@ -116,18 +114,15 @@ fn concurrency(
         }
     }
     at_most(check, &path.key("window"), window, WINDOW_MAX);
+    if let Some(clear_within) = rule.clear_within {
+        at_most(check, &path.key("clear_within"), clear_within, PERIOD_MAX);
+    }
     if burst_window > window && !check.problems.touches(&path.key("window")) {
         let rule = format!(
             "must be at most window ({})",
             units::format_duration(window)
         );
         check.error(&path.key("burst_window"), rule);
-    }
-    ConcurrencyRule {
-        target,
-        window,
-        burst_window,
-        headroom,
     }
 }
 

@@ -21,9 +21,13 @@ pub(crate) enum Rule {
         /// 1h.
         #[serde(default = "window")]
         window: PositiveDuration,
-        /// Over which the concurrency is averaged, and within which workers should clear a queue. At
-        /// least 1s and at most `window`. Default: 3s, or `window` when that is shorter.
+        /// Over which the concurrency is averaged. At least 1s and at most `window`. Default: 3s, or
+        /// `window` when that is shorter.
         burst_window: Option<PositiveDuration>,
+        /// Within which workers should clear a queue: the shorter, the more of them are started for
+        /// one, and the fewer requests wait. At most 1d. Default: as long as a worker takes to start,
+        /// so that a queue which grew in that time at most doubles their number.
+        clear_within: Option<PositiveDuration>,
         /// Room for requests that come at random, in standard deviations of the concurrency: more
         /// makes fewer requests wait and costs more.
         #[serde(default = "headroom")]
