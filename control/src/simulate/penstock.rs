@@ -81,6 +81,7 @@ impl Scaler for Penstock {
             .state
             .get_or_insert_with(|| ScaleState::new(min, History::default(), now));
         let observation = Observation {
+            wall_ms: seen.wall_ms,
             current: seen.current,
             queued: seen.queued,
             load: seen.load,

@@ -10,6 +10,8 @@ use crate::{
 /// What a scaler sees when its turn has come.
 #[derive(Debug, Clone)]
 pub struct Seen<'s> {
+    /// What wall clocks say, in milliseconds since 1970.
+    pub wall_ms: u64,
     /// Requests now in flight or queued; those on draining workers are left out.
     pub current: u32,
     /// Requests now queued.

@@ -38,6 +38,8 @@ pub enum Work {
 /// Requests in the order of their arrival.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trace {
+    /// Of the first arrival.
+    wall_ms: u64,
     arrivals: Vec<Arrival>,
 }
 
@@ -126,6 +128,7 @@ impl Trace {
             work,
         });
         Ok(Self {
+            wall_ms: u64::try_from(first.nanos() / 1_000_000).unwrap_or(0),
             arrivals: arrivals.collect(),
         })
     }
@@ -133,12 +136,21 @@ impl Trace {
     /// A trace of these requests, which are brought into order.
     pub fn new(mut arrivals: Vec<Arrival>) -> Self {
         arrivals.sort_by_key(|arrival| arrival.at);
-        Self { arrivals }
+        Self {
+            wall_ms: 0,
+            arrivals,
+        }
     }
 
     /// The requests, the earliest first.
     pub fn arrivals(&self) -> &[Arrival] {
         &self.arrivals
+    }
+
+    /// What wall clocks said at the first arrival, in milliseconds since 1970, for schedules. A trace
+    /// that counts seconds from 0 begins in 1970, on a Thursday.
+    pub fn wall_ms(&self) -> u64 {
+        self.wall_ms
     }
 
     /// From the first arrival to the last.
@@ -156,6 +168,7 @@ impl Trace {
             work: arrival.work,
         });
         Self {
+            wall_ms: self.wall_ms,
             arrivals: arrivals.collect(),
         }
     }

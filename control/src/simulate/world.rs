@@ -203,7 +203,9 @@ impl<'r> World<'r> {
         let facts = self.fleet.facts();
         let leaving = self.fleet.in_flight_leaving();
         let queued = u32::try_from(self.fleet.queued()).unwrap_or(u32::MAX);
+        let since = u64::try_from((self.now - BEGIN).as_millis()).unwrap_or(u64::MAX / 2);
         let seen = Seen {
+            wall_ms: self.trace.wall_ms() + since,
             current: queued.saturating_add(self.fleet.in_flight - leaving),
             queued,
             load: self.meter.take(),
