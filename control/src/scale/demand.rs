@@ -24,6 +24,10 @@ use super::{observation::Load, service_time::ServiceTime};
 /// models take.
 const RATE_MEMORY: f64 = 10.0;
 
+/// Seconds that a request is thought to take before one was answered: the answer of a language model
+/// of a few hundred tokens. Only a deployment that never answered a request needs it.
+const SERVICE_GUESS: f64 = 10.0;
+
 /// How long a start is thought to take before one was seen: a model of a few gigabytes.
 const START_GUESS: Duration = Duration::from_secs(30);
 
@@ -74,12 +78,10 @@ impl Demand {
         let all = load.request_seconds / over;
         let in_flight = (load.in_flight_seconds / over).min(all);
         let queued = all - in_flight;
-        // Before the first request ended nothing is known but that they are there.
-        let demand = self.service_time.update(load).map_or(all, |service_time| {
-            let offered = self.rate / self.weight * service_time;
-            let clearing = queued * service_time / clear_within.as_secs_f64().max(1e-3);
-            in_flight.max(offered + clearing).min(all)
-        });
+        let service_time = self.service_time.update(load).unwrap_or(SERVICE_GUESS);
+        let offered = self.rate / self.weight * service_time;
+        let clearing = queued * service_time / clear_within.as_secs_f64().max(1e-3);
+        let demand = in_flight.max(offered + clearing).min(all);
         self.left_out = all - demand;
         demand
     }
@@ -149,12 +151,22 @@ mod tests {
     }
 
     #[test]
-    fn before_any_answer_everything_counts() {
-        let mut demand = demand();
-        assert_eq!(
-            demand.update(&second(1.0, 30.0, 31, 0), None, Duration::ZERO),
-            31.0
-        );
+    fn before_any_answer_a_queue_that_grows_through_a_long_start_counts_as_a_few_seconds_of_it() {
+        let mut demand = Demand::new(60 * SECOND, None);
+        let mut last = 0.0;
+        for waited in 0..120 {
+            let growing = second(0.0, 5.0 * f64::from(waited), 5, 0);
+            last = demand.update(&growing, None, SECOND * waited);
+        }
+        // 600 wait for two minutes. They are thought to take 10 s each.
+        assert!((90.0..=105.0).contains(&last), "{last}");
+    }
+
+    #[test]
+    fn clients_that_come_all_at_once_count_in_full() {
+        let mut demand = Demand::new(60 * SECOND, None);
+        let first = demand.update(&second(0.0, 300.0, 300, 0), None, Duration::ZERO);
+        assert!((first - 300.0).abs() < 1e-9);
     }
 
     #[test]

@@ -381,6 +381,7 @@ fn burst_from_zero_starts_what_the_queue_asks_for() {
         load: Load {
             over: seconds(1),
             request_seconds: 500.0,
+            arrivals: 499,
             ..Load::default()
         },
         ..seen(500, 0)
