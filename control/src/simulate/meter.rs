@@ -77,6 +77,7 @@ impl Meter {
                 self.arrivals as f64 / over.as_secs_f64()
             },
             no_capacity: self.no_capacity,
+            woken: false,
             completions: self.served + self.refused,
             served: self.served,
         };
