@@ -186,7 +186,9 @@ impl Program {
             self.files.follow(&self.file)?;
         }
         // Even if nothing changed: an earlier refusal is over.
-        self.control.apply(Arc::clone(&config)).await;
+        let generation = self.control.apply(Arc::clone(&config)).await;
+        // Whoever is told that it is applied may rely on it with the next request.
+        self.gateway.obeys(generation).await;
         self.config = config;
         Ok(changed)
     }

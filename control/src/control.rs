@@ -122,9 +122,12 @@ impl Control {
     }
 
     /// Follows another configuration from now on. GPUs, log settings and the state file stay as
-    /// they were at the start.
-    pub async fn apply(&self, config: Arc<Config>) {
-        self.command(Command::Apply(config)).await;
+    /// they were at the start. Returns the generation of the first snapshot that follows it; 0 when
+    /// control has been shut down.
+    pub async fn apply(&self, config: Arc<Config>) -> u64 {
+        let (reply, published) = oneshot::channel();
+        self.command(Command::Apply(config, reply)).await;
+        published.await.unwrap_or(0)
     }
 
     /// Notes for the status why a new configuration was not taken over.

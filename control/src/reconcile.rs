@@ -64,7 +64,7 @@ const EVENTS_MAX: usize = 1024;
 /// What the loop is asked from outside.
 pub(crate) enum Command {
     /// Follow this configuration from now on.
-    Apply(Arc<Config>),
+    Apply(Arc<Config>, oneshot::Sender<u64>),
     /// A configuration was not taken over; what is wrong with it.
     Rejected(String),
     /// Say how things are.
@@ -127,6 +127,8 @@ pub(crate) struct Reconciler {
     adopting: usize,
     /// Services of which something was published that is not true any more.
     stale: BTreeSet<ServiceName>,
+    /// Who waits for a configuration to be published.
+    applied: Vec<oneshot::Sender<u64>>,
     shutting_down: Option<Vec<oneshot::Sender<()>>>,
 }
 
@@ -141,6 +143,9 @@ impl Reconciler {
             }
             self.run_due();
             self.publish();
+            for waiting in self.applied.drain(..) {
+                let _ = waiting.send(self.generation);
+            }
             if self.is_shut_down() {
                 break;
             }
@@ -196,7 +201,10 @@ impl Reconciler {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Apply(config) => self.apply(&config),
+            Command::Apply(config, published) => {
+                self.apply(&config);
+                self.applied.push(published);
+            }
             Command::Rejected(error) => self.config.last_error = Some(error),
             Command::Status(reply) => {
                 let _ = reply.send(self.status());

@@ -115,6 +115,7 @@ impl Follower {
             self.shared.table.store(Arc::new(table));
         }
         self.generation = snapshot.generation;
+        self.shared.obeyed.send_replace(snapshot.generation);
     }
 
     /// Brings one service up to date; also whether requests must see a new [`ServiceState`].

@@ -65,6 +65,7 @@ impl Gateway {
             unrouted: DeploymentMetrics::unrouted(),
             open: AtomicUsize::new(0),
             refused_headers: RefusedHeaders::default(),
+            obeyed: watch::Sender::new(0),
             poke: Poke::default(),
             readmissions: Arc::default(),
         });
@@ -78,6 +79,14 @@ impl Gateway {
             threads,
             settings: settings.clone(),
         })
+    }
+
+    /// Returns when the snapshot of this generation, or a newer one, is in force for every request
+    /// that comes from now on.
+    pub async fn obeys(&self, generation: u64) {
+        let mut obeyed = self.shared.obeyed.subscribe();
+        // The sender is in `shared`, so it is there as long as we are.
+        let _ = obeyed.wait_for(|obeyed| *obeyed >= generation).await;
     }
 
     /// Takes the listeners and settings of a configuration. Services come by snapshots.

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use penstock_config::{GatewaySettings, RequestLimits};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) open: AtomicUsize,
     /// Connections that did not begin with the PROXY protocol header they should have.
     pub(crate) refused_headers: RefusedHeaders,
+    /// Generation of the newest snapshot that is in force on all threads.
+    pub(crate) obeyed: watch::Sender<u64>,
     /// Makes the reporter report at once.
     pub(crate) poke: Poke,
     /// When ejected workers are to be readmitted.

@@ -67,6 +67,7 @@ impl Reconciler {
             run: clock.wall_ms(now),
             adopting: 0,
             stale: BTreeSet::new(),
+            applied: Vec::new(),
             shutting_down: None,
         };
         this.apply(config);
