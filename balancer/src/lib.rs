@@ -16,6 +16,7 @@
 //! | May this client have more, in time and at once? | [`RateLimit`], [`ConcurrencyLimit`] | |
 //! | May it be tried again elsewhere? | [`RetryBudget`] | |
 //! | Does a worker fail too often? | [`Ejector`] | |
+//! | Does a deployment that fails only look idle? | [`Strikes`] | |
 //! | Is this request one of the sample? | [`Sample`] | |
 //! | What outlives a change of the fleet? | [`Vitals`] | the gate, the ramp, `latency`, `strikes` |
 //!

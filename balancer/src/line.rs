@@ -116,7 +116,8 @@ impl<T> Line<T> {
     /// Takes out whoever should give way to a request for which there is no room: one of a class that
     /// can wait, if it is due later; or else, where keys take turns, the last of the key that has most,
     /// if the request's own key would still not have more. So what fills the line first is not
-    /// all there is in it.
+    /// all there is in it. Whoever comes back counts as a key of their own here, but as none that
+    /// must give way.
     pub fn displace(&mut self, turn: &Turn, home: Home) -> Option<T> {
         let due = turn.arrived.saturating_add(turn.delay);
         let patient = self

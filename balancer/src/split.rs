@@ -62,8 +62,9 @@ impl Splitter {
     }
 
     /// The deployment for a request, as an index into the shares. `cost` tells what one more request
-    /// costs a deployment: the requests it would then have, and more if it [fails](crate::Strikes); those that `may_take` denies are passed over, in proportion. `None` when no
-    /// deployment with a weight may.
+    /// costs a deployment: the requests it would then have, and more if it [fails](crate::Strikes);
+    /// those that `may_take` denies are passed over, in proportion. `None` when no deployment with a
+    /// weight may.
     pub fn choose(
         &self,
         query: &SplitQuery,

@@ -174,7 +174,8 @@ pub struct WorkerLoad {
     pub in_flight: u32,
     /// Of these, mirrored copies that are no load.
     pub copies: u32,
-    /// Requests it answered so far (response head below 500 seen, or one that asks for rest); each counts as a passed liveness probe.
+    /// Requests it answered so far (response head below 500 seen, or one that asks for rest); each
+    /// counts as a passed liveness probe.
     pub answered: u64,
     /// Requests it failed so far.
     pub failed: u64,

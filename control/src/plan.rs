@@ -4,10 +4,10 @@
 //! carried out, and it is made anew from facts every time: what failed, is late or was overtaken
 //! shows in the next facts, so there is nothing to undo.
 //!
-//! A worker that has been ready is never stopped directly. It drains first: the snapshot tells every gateway to
-//! close its gate, and only when all of them say that they obey and that nothing is in flight on it, or when the
-//! drain deadline has passed, is it stopped. A request that comes in between waits in the queue, and that undoes
-//! the drain.
+//! A worker that has been ready is never stopped directly. It drains first: the snapshot tells every
+//! gateway to close its gate, and only when all of them say that they obey and that nothing is in
+//! flight on it, or when the drain deadline has passed, is it stopped. A request that comes in between
+//! waits in the queue, and that undoes the drain.
 
 mod facts;
 mod starts;

@@ -8,12 +8,12 @@
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
-//! | 5 | `access`, `limits` | who may use the service, and how much |
+//! | 5 | `access`, `networks`, `limits` | who may use the service, and how much |
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait; or a `refusal` |
 //! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
 //! | 8 | `attempt`, `retry`, `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6 |
 //! | 9 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
-//! | 10 | `exchange` | dropped on whatever way out: the lease is given back, metrics and log are written |
+//! | 10 | `exchange`, `outcomes` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
 //! What the gateway answers itself is made in `problem` from a `refusal` with its `reason`.
 //!
@@ -23,7 +23,8 @@
 //! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
 //! its requests in flight. One more thread (`fleet`) obeys control's snapshots and sends reports;
 //! no request ever waits for it. The same thread readmits workers that were ejected (`ejection`,
-//! `readmission`) because of what their answers said (`verdict`). When control is away, the last snapshot stays in force.
+//! `readmission`) because of what their answers said (`verdict`). When control is away, the last
+//! snapshot stays in force.
 
 mod access;
 mod access_log;

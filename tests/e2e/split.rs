@@ -189,7 +189,7 @@ async fn no_client_leaves_the_canary_while_its_share_is_raised() {
     let penstock = Penstock::start(&at(5)).await;
     penstock.until_known("chat", 2).await;
     let client = penstock.client("chat");
-    let mut on_canary = vec![false; 200];
+    let mut on_canary = [false; 200];
     for percent in [5, 10, 20] {
         if percent != 5 {
             penstock.reload(&at(percent)).await;

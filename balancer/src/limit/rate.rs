@@ -45,8 +45,8 @@ impl RateRule {
 /// A rate limit for each of many keys.
 ///
 /// Memory is bounded: keys whose allowance is whole are forgotten, and beyond a number of keys the one
-/// whose allowance would be whole first is. That one may then have its burst again too early, which is the least
-/// that can be given away.
+/// whose allowance would be whole first is. That one may then have its burst again too early, which is
+/// the least that can be given away.
 #[derive(Debug)]
 pub struct RateLimit {
     rule: RateRule,

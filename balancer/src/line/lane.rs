@@ -27,7 +27,7 @@ pub(super) struct Lane {
     heads: BTreeSet<(u64, u64, Flow)>,
     /// Arrival and ticket of all.
     ages: BTreeSet<(Duration, u64)>,
-    /// How many each flow has.
+    /// How many each flow has, without those who come back: they are no key that has too much.
     sizes: BTreeSet<(usize, Flow)>,
 }
 
@@ -55,10 +55,9 @@ impl Lane {
         if size == 0 {
             self.heads.insert((waiting.round, ticket, flow));
         }
-        self.sizes.remove(&(size, flow));
-        self.sizes.insert((size + 1, flow));
         debug_assert!(waiting.tickets.last().is_none_or(|last| *last < ticket));
         waiting.tickets.insert(ticket);
+        self.resize(flow, size, size + 1);
     }
 
     /// Takes out one who goes without having been served: the next of the flow moves up.
@@ -88,7 +87,7 @@ impl Lane {
         self.ages.last().copied()
     }
 
-    /// How many the largest flow has, and the ticket of its last.
+    /// How many the key has that has most, and the ticket of its last.
     pub(super) fn largest(&self) -> Option<(usize, u64)> {
         let (size, flow) = self.sizes.last()?;
         let last = self.flows.get(flow)?.tickets.last()?;
@@ -113,12 +112,7 @@ impl Lane {
         };
         let was_first = self.heads.remove(&(waiting.round, ticket, flow));
         let size = waiting.tickets.len();
-        if waiting.tickets.remove(&ticket) {
-            self.sizes.remove(&(size, flow));
-            if size > 1 {
-                self.sizes.insert((size - 1, flow));
-            }
-        }
+        let was_here = waiting.tickets.remove(&ticket);
         waiting.round += rounds;
         match waiting.tickets.first() {
             Some(&next) if was_first => {
@@ -128,6 +122,16 @@ impl Lane {
             None => {
                 self.flows.remove(&flow);
             }
+        }
+        if was_here {
+            self.resize(flow, size, size - 1);
+        }
+    }
+
+    fn resize(&mut self, flow: Flow, from: usize, to: usize) {
+        self.sizes.remove(&(from, flow));
+        if to > 0 && flow != Flow::Returned {
+            self.sizes.insert((to, flow));
         }
     }
 }

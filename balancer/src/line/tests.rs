@@ -222,3 +222,21 @@ fn a_full_line_without_wishes_makes_no_room_but_for_one_who_comes_back() {
     };
     assert_eq!(line.displace(&back, Home::Anywhere), Some(1));
 }
+
+#[test]
+fn whoever_comes_back_does_not_give_way_however_many_they_are() {
+    let mut line = Line::new();
+    for arrived in 0..3 {
+        let back = Turn {
+            returned: true,
+            ..at(arrived)
+        };
+        line.join(back, Home::Anywhere, arrived);
+    }
+    assert_eq!(line.displace(&at(9), Home::Anywhere), None);
+    assert_eq!(line.displace(&of(1), Home::Anywhere), None);
+    line.join(of(2), Home::Anywhere, 3);
+    line.join(of(2), Home::Anywhere, 4);
+    assert_eq!(line.displace(&of(1), Home::Anywhere), Some(4));
+    assert_eq!(line.len(), 4);
+}

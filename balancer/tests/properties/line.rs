@@ -23,6 +23,7 @@ enum Event {
         delay: u64,
         key: Option<u64>,
         home: Home,
+        returned: bool,
     },
     Serve(u64),
     /// Everybody is at home somewhere else.
@@ -34,8 +35,9 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => join.prop_map(|(delay, key, home, returned)| Event::Join { delay, key, home, returned }),
         1 => any::<usize>().prop_map(Event::Leave),
-        1 => (0..3_u64, of_few(5), home())
-            .prop_map(|(delay, key, home)| Event::Displace { delay, key, home }),
+        1 => (0..3_u64, of_few(5), home(), any::<bool>()).prop_map(
+            |(delay, key, home, returned)| Event::Displace { delay, key, home, returned }
+        ),
         3 => (0..WORKERS).prop_map(Event::Serve),
         1 => (0..WORKERS).prop_map(Event::Rehome),
     ]
@@ -97,7 +99,8 @@ impl Pair {
         self.list.remove(&number);
     }
 
-    /// Whoever gives way is due later than the newcomer, or has a key with more than its key.
+    /// Whoever gives way is due later than the newcomer, or has a key with more than its key and does
+    /// not come back.
     fn displace(&mut self, turn: &Turn, home: Home) {
         let Some(number) = self.line.displace(turn, home) else {
             return;
@@ -115,8 +118,10 @@ impl Pair {
         let newcomer = Waiter { turn: *turn, home };
         let gone = self.list[&number];
         let can_wait = gone.turn.delay > turn.delay && gone.due() > newcomer.due();
-        let has_more =
-            gone.home == home && gone.turn.delay == turn.delay && size(&gone) > size(&newcomer) + 1;
+        let has_more = gone.home == home
+            && gone.turn.delay == turn.delay
+            && !gone.turn.returned
+            && size(&gone) > size(&newcomer) + 1;
         assert!(can_wait || has_more, "{gone:?} for {newcomer:?}");
         self.list.remove(&number);
     }
@@ -169,12 +174,12 @@ proptest! {
                     number += 1;
                 }
                 Event::Leave(nth) => pair.leave(nth),
-                Event::Displace { delay, key, home } => {
+                Event::Displace { delay, key, home, returned } => {
                     let turn = Turn {
                         arrived: Duration::from_secs(second),
                         delay: Duration::from_secs(delay * 10),
                         key,
-                        returned: false,
+                        returned,
                     };
                     pair.displace(&turn, home);
                 }

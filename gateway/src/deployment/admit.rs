@@ -213,6 +213,18 @@ impl View {
         }
     }
 
+    /// Whether there is a worker that takes requests beside those with these keys.
+    pub(super) fn has_others(&self, tried: &[u64]) -> bool {
+        // Neither luck nor time plays a part in it.
+        self.picker.has_others(&Query {
+            seed: 0,
+            now: Duration::ZERO,
+            hash: None,
+            in_flight: None,
+            avoid: tried,
+        })
+    }
+
     fn worker(&self, key: u64) -> Option<&Arc<WorkerState>> {
         self.workers.iter().find(|worker| worker.key == key)
     }

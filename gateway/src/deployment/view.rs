@@ -68,14 +68,6 @@ impl View {
         self.ready() > 0
     }
 
-    /// Whether there is a worker that takes requests beside those with these keys.
-    pub(super) fn has_others(&self, tried: &[u64]) -> bool {
-        self.picker.candidates().iter().any(|candidate| {
-            let gate = candidate.vitals.gate();
-            !tried.contains(&candidate.key) && !gate.is_ejected() && !gate.is_closed()
-        })
-    }
-
     /// Workers that take requests.
     pub(crate) fn ready(&self) -> usize {
         self.picker.candidates().len()

@@ -4,6 +4,9 @@ use std::{env, fs, path::Path, time::Duration};
 
 use super::world::{Behaviour, GOOD, World};
 
+/// Name, how the canary behaves, and what else is special.
+type Case = (&'static str, Behaviour, fn(&mut World));
+
 /// What happens in a rollout, second by second. After a wanted change run with `UPDATE_GOLDEN=1`
 /// and read the difference.
 #[test]
@@ -17,7 +20,7 @@ fn every_rollout_gives_its_timeline() {
         ..GOOD
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rollout/tests");
-    let cases: [(&str, Behaviour, fn(&mut World)); 6] = [
+    let cases: [Case; 6] = [
         ("advances_to_100", GOOD, |_| {}),
         ("fails_five_percent", failing, |_| {}),
         ("takes_twice_as_long", slow, |_| {}),

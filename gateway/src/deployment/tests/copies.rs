@@ -1,10 +1,21 @@
 //! Copies beside requests: they take what nobody else wants.
 
+use tokio::task::JoinHandle;
+
 use super::*;
 use crate::mirror::Dropped;
 
 fn copy(deployment: &Arc<DeploymentState>, counts: bool) -> Result<CopyLease, Dropped> {
     deployment.lease_copy(&Placement::default(), counts, Duration::ZERO)
+}
+
+/// A copy that waits for a place.
+fn wait(deployment: &Arc<DeploymentState>) -> JoinHandle<Result<CopyLease, Dropped>> {
+    let deployment = Arc::clone(deployment);
+    tokio::spawn(async move {
+        let placement = Placement::default();
+        deployment.wait_for_copy(&placement, false).await
+    })
 }
 
 #[tokio::test]
@@ -24,15 +35,7 @@ async fn a_copy_takes_a_free_place_and_is_bound_by_the_same_limit() {
 async fn no_copy_gets_a_place_that_a_request_waits_for() {
     let deployment = Fixture::new(1).deployment(Phase::Warm, &READY);
     let held = leased(admit(&deployment, 10));
-    let waiting_copy = {
-        let deployment = Arc::clone(&deployment);
-        tokio::spawn(async move {
-            deployment
-                .wait_for_copy(&Placement::default(), false)
-                .await
-                .ok()
-        })
-    };
+    let waiting_copy = wait(&deployment);
     tokio::task::yield_now().await;
     let mut request = queued(admit(&deployment, 10));
     assert_eq!(copy(&deployment, false).err(), Some(Dropped::Full));
@@ -41,23 +44,14 @@ async fn no_copy_gets_a_place_that_a_request_waits_for() {
     tokio::task::yield_now().await;
     assert!(!waiting_copy.is_finished(), "the request came first");
     drop(lease);
-    assert!(waiting_copy.await.unwrap().is_some());
+    assert!(waiting_copy.await.unwrap().is_ok());
 }
 
 #[tokio::test]
 async fn waiting_copies_all_get_their_places_when_a_worker_becomes_ready() {
     let fixture = Fixture::new(3);
     let deployment = fixture.deployment(Phase::Starting, &[]);
-    let wait = || {
-        let deployment = Arc::clone(&deployment);
-        tokio::spawn(async move {
-            deployment
-                .wait_for_copy(&Placement::default(), false)
-                .await
-                .ok()
-        })
-    };
-    let copies: Vec<_> = (0..4).map(|_| wait()).collect();
+    let copies: Vec<_> = (0..4).map(|_| wait(&deployment)).collect();
     tokio::task::yield_now().await;
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),
@@ -70,7 +64,7 @@ async fn waiting_copies_all_get_their_places_when_a_worker_becomes_ready() {
             // The fourth has to wait for one of them.
             leases.pop();
         }
-        leases.push(copy.await.unwrap().unwrap());
+        leases.push(copy.await.unwrap().ok().unwrap());
     }
     assert_eq!(leases.len(), 3);
     assert_eq!(deployment.report(Duration::ZERO).workers[0].in_flight, 3);
@@ -82,16 +76,7 @@ async fn waiting_copies_all_get_their_places_when_a_worker_becomes_ready() {
 async fn copies_give_up_at_once_when_there_is_no_hope() {
     let fixture = Fixture::new(1);
     let deployment = fixture.deployment(Phase::Starting, &[]);
-    let wait = || {
-        let deployment = Arc::clone(&deployment);
-        tokio::spawn(async move {
-            deployment
-                .wait_for_copy(&Placement::default(), false)
-                .await
-                .err()
-        })
-    };
-    let copies: Vec<_> = (0..3).map(|_| wait()).collect();
+    let copies: Vec<_> = (0..3).map(|_| wait(&deployment)).collect();
     tokio::task::yield_now().await;
     deployment.apply(
         &fixture.fleet(failed(), &[]),
@@ -99,7 +84,7 @@ async fn copies_give_up_at_once_when_there_is_no_hope() {
         EjectRules::default(),
     );
     for copy in copies {
-        assert_eq!(copy.await.unwrap(), Some(Dropped::NoWorker));
+        assert_eq!(copy.await.unwrap().err(), Some(Dropped::NoWorker));
     }
 }
 
