@@ -6,7 +6,7 @@ mod which;
 
 use std::net::SocketAddr;
 
-use crate::support::{metrics::Metrics, penstock::Penstock};
+use crate::support::{eventually, metrics::Metrics, penstock::Penstock};
 
 /// The service `chat`, answered by `stable`, with copies for `candidate`.
 fn config(settings: &str, stable: SocketAddr, candidate: SocketAddr, mirror: &str) -> String {
@@ -28,6 +28,21 @@ fn config_with(settings: &str, stable: SocketAddr, candidate: &str, mirror: &str
         {candidate}
         "#
     )
+}
+
+/// Replaces the configuration and waits until the gateway obeys it: what a request meets is known
+/// only then.
+async fn reload(penstock: &Penstock, config: &str) {
+    let obeyed = async || {
+        let status = penstock.admin().get("/api/v1/status").await.json();
+        status["gateway_generation"].as_u64()
+    };
+    let before = eventually("the gateway reports", obeyed).await;
+    penstock.reload(config).await;
+    eventually("the gateway obeys", async || {
+        obeyed().await.filter(|now| *now > before)
+    })
+    .await;
 }
 
 /// How many copies are over with this result.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::{config, dropped, ended, until_dropped, until_ended, until_nothing_is_left};
+use super::{config, dropped, ended, reload, until_dropped, until_ended, until_nothing_is_left};
 use crate::support::{
     client::{by_pieces, empty, full},
     fake::{Behaviour, FakeWorker},
@@ -255,13 +255,13 @@ async fn a_reload_that_takes_the_mirror_away_lets_copies_finish() {
         .filter(|line| !line.contains("mirror"))
         .flat_map(|line| [line, "\n"])
         .collect();
-    penstock.reload(&without).await;
+    reload(&penstock, &without).await;
     assert_eq!(client.get("/").await.text(), "ok");
     candidate.release_all();
     let metrics = until_ended(&penstock, "ok", 1).await;
     assert_eq!(dropped(&metrics, "timeout"), 0.0);
     assert_eq!(candidate.seen().started, 1);
-    penstock.reload(&with).await;
+    reload(&penstock, &with).await;
     assert_eq!(client.get("/").await.text(), "ok");
     until_ended(&penstock, "ok", 2).await;
     until_nothing_is_left(&penstock).await;

@@ -6,7 +6,9 @@ use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{config, config_with, ended, until_dropped, until_ended, until_nothing_is_left};
+use super::{
+    config, config_with, ended, reload, until_dropped, until_ended, until_nothing_is_left,
+};
 use crate::support::{
     client::{Client, empty, over_h1, over_h2},
     fake::{Behaviour, FakeWorker},
@@ -107,6 +109,7 @@ fn asleep(idle_timeout: &str) -> String {
     format!(
         r#"
         process = {{ {command} }}
+        probes.ready = {{ http = "/health" }}
         scaling = {{ min = 0, max = 3, idle_timeout = "{idle_timeout}" }}
         "#
     )
@@ -132,12 +135,12 @@ async fn a_target_at_zero_stays_there_unless_copies_may_wake_it() {
     ask(&client, 5).await;
     let metrics = until_dropped(&penstock, "no_worker", 5).await;
     assert_eq!(desired(&metrics), 0.0);
-    penstock.reload(&config(", scales = true")).await;
+    reload(&penstock, &config(", scales = true")).await;
     ask(&client, 5).await;
     let metrics = until_dropped(&penstock, "no_worker", 10).await;
     assert_eq!(desired(&metrics), 0.0);
 
-    penstock.reload(&config(", wakes = true")).await;
+    reload(&penstock, &config(", wakes = true")).await;
     ask(&client, 5).await;
     let metrics = until_ended(&penstock, "ok", 5).await;
     assert_eq!(desired(&metrics), 1.0, "copies wake one worker");
