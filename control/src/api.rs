@@ -133,7 +133,7 @@ async fn status(State(shared): State<Shared>) -> Result<Json<Status>, Problem> {
 
 async fn service(
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Result<Json<ServiceDetail>, Problem> {
     let status = shared.control.status().await?;
     let service = status
@@ -200,6 +200,19 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequestParts<S> for Par
         let Query(parameters) =
             query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
         Ok(Self(parameters))
+    }
+}
+
+/// The service that the page is about, whose errors are problems too.
+pub struct Named(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(name) = path.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        Ok(Self(name))
     }
 }
 

@@ -63,7 +63,7 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// When a name or a weight is no good, or nothing would take traffic any more.
+    /// When nothing is named, a name or a weight is no good, or nothing would take traffic any more.
     pub fn set(
         &mut self,
         service: &Service,
@@ -71,6 +71,11 @@ impl Weights {
         in_force: &WeightMap,
         change: Change,
     ) -> Result<(), Refused> {
+        if wanted.is_empty() {
+            return Err(Refused::NothingWanted {
+                service: service.name.to_string(),
+            });
+        }
         check(service, wanted)?;
         let mut weights = in_force.clone();
         weights.extend(wanted.iter().map(|(name, weight)| (name.clone(), *weight)));

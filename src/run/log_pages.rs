@@ -6,7 +6,7 @@ use async_stream::try_stream;
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -14,7 +14,7 @@ use axum::{
 use futures_util::Stream;
 use penstock_config::{DeploymentName, ServiceName, WorkerLogs, fleet::FleetSnapshot};
 use penstock_control::{
-    api::Problem,
+    api::{Named, Problem},
     driver::process::logs::{self, Follower, LogFilter, LogLine},
 };
 use serde::Deserialize;
@@ -59,7 +59,7 @@ pub(super) fn router(logs: &WorkerLogs, fleet: watch::Receiver<Arc<FleetSnapshot
 
 async fn page(
     State(shared): State<Shared>,
-    Path(service): Path<String>,
+    Named(service): Named,
     parameters: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(parameters) =

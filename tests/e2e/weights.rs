@@ -6,7 +6,7 @@ use http::Method;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    client::{Client, Events, empty},
+    client::{Client, Events, empty, full},
     fake::{Behaviour, FakeWorker},
     penstock::Penstock,
 };
@@ -157,6 +157,25 @@ async fn what_cannot_be_is_refused_with_a_reason_and_changes_nothing() {
     ] {
         let error = penstock.failing(args).await;
         assert!(error.contains(reason), "penstock {args:?}: {error}");
+    }
+    let admin = penstock.admin();
+    for (service, status, reason) in [
+        ("chat", 422, "no deployment is named"),
+        ("%63hat", 422, "no deployment is named"),
+        ("nobody", 404, "there is no service nobody"),
+        ("%ff", 400, "Invalid UTF-8"),
+    ] {
+        let path = format!("/api/v1/services/{service}/weights");
+        let exchange = admin.send(Method::PUT, &path, full(r#"{"weights":{}}"#));
+        let reply = exchange.await.whole().await;
+        assert_eq!(reply.status, status, "{path}");
+        let detail = reply.json()["detail"].clone();
+        assert!(
+            detail
+                .as_str()
+                .is_some_and(|detail| detail.contains(reason)),
+            "{path}: {detail}"
+        );
     }
     let table = penstock.command(&["weights", "chat"]).await;
     assert!(!table.contains("by hand"), "{table}");

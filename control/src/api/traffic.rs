@@ -6,13 +6,13 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{FromRequest, Path, Request, State},
+    extract::{FromRequest, Request, State},
     http::StatusCode,
     routing::{get, post},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Problem, Shared};
+use super::{Named, Problem, Shared};
 use crate::{
     reconcile::{RolloutAsk, TrafficAsk},
     status::WeightsStatus,
@@ -71,22 +71,18 @@ struct Bare {
     reason: Option<String>,
 }
 
-async fn show(State(shared): State<Shared>, Path(service): Path<String>) -> Answer {
+async fn show(State(shared): State<Shared>, Named(service): Named) -> Answer {
     ask(&shared, service, TrafficAsk::Show, None, None).await
 }
 
-async fn set(
-    State(shared): State<Shared>,
-    Path(service): Path<String>,
-    Body(body): Body<Set>,
-) -> Answer {
+async fn set(State(shared): State<Shared>, Named(service): Named, Body(body): Body<Set>) -> Answer {
     let wanted = TrafficAsk::Set(body.weights);
     ask(&shared, service, wanted, body.by, body.reason).await
 }
 
 async fn reset(
     State(shared): State<Shared>,
-    Path(service): Path<String>,
+    Named(service): Named,
     OptionalBody(body): OptionalBody<Bare>,
 ) -> Answer {
     ask(&shared, service, TrafficAsk::Reset, body.by, body.reason).await
@@ -94,7 +90,7 @@ async fn reset(
 
 async fn promote(
     State(shared): State<Shared>,
-    Path(service): Path<String>,
+    Named(service): Named,
     Body(body): Body<Promote>,
 ) -> Answer {
     let wanted = TrafficAsk::Promote(body.deployment);
@@ -103,7 +99,7 @@ async fn promote(
 
 async fn roll_back(
     State(shared): State<Shared>,
-    Path(service): Path<String>,
+    Named(service): Named,
     OptionalBody(body): OptionalBody<Bare>,
 ) -> Answer {
     ask(&shared, service, TrafficAsk::RollBack, body.by, body.reason).await
@@ -111,7 +107,7 @@ async fn roll_back(
 
 async fn rollout(
     State(shared): State<Shared>,
-    Path(service): Path<String>,
+    Named(service): Named,
     Body(body): Body<AboutRollout>,
 ) -> Answer {
     let of = body.deployment;

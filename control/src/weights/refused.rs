@@ -6,6 +6,12 @@ pub enum Refused {
     /// No such service.
     #[error("there is no service {0}")]
     NoService(String),
+    /// No deployment is named, so that nothing would change but who decides.
+    #[error("no deployment is named: which of {service} is to have which weight?")]
+    NothingWanted {
+        /// The service.
+        service: String,
+    },
     /// No such deployment.
     #[error("{service} has no deployment {deployment}; there are: {}", there_are.join(", "))]
     NoDeployment {

@@ -57,6 +57,10 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         error.expect_err("it is refused").to_string()
     };
     assert_eq!(
+        refused(&service, &[]),
+        "no deployment is named: which of chat is to have which weight?"
+    );
+    assert_eq!(
         refused(&service, &[("canry", 1)]),
         "chat has no deployment canry; there are: canary, stable"
     );
