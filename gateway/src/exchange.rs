@@ -213,6 +213,15 @@ impl Exchange {
         self.deployment = Some(Arc::clone(deployment));
     }
 
+    /// The deployment that it was part of was removed, and from now on it is part of `deployment`'s load.
+    pub(crate) fn move_to(&mut self, deployment: &Arc<DeploymentState>) {
+        let (thread, now) = (self.connection.thread.index, self.connection.thread.now());
+        deployment.load.start(thread, now);
+        if let Some(left) = self.deployment.replace(Arc::clone(deployment)) {
+            left.load.end(thread, now);
+        }
+    }
+
     /// When the request began.
     pub(crate) fn started(&self) -> Duration {
         self.started

@@ -102,9 +102,7 @@ impl Follower {
         }
         for removed in before.into_values() {
             table_changed = true;
-            for deployment in &removed.state.deployments {
-                self.retire(deployment);
-            }
+            self.leaving.extend_from_slice(&removed.state.deployments);
         }
         if table_changed {
             let services = self
@@ -113,6 +111,10 @@ impl Follower {
                 .map(|followed| Arc::clone(&followed.state));
             let table = Table::new(services.collect(), Some(&self.shared.table.load()));
             self.shared.table.store(Arc::new(table));
+        }
+        // After the table, so that whoever waits there in vain finds the way that leads elsewhere.
+        for deployment in &self.leaving {
+            deployment.retire();
         }
         self.generation = snapshot.generation;
         self.shared.obeyed.send_replace(snapshot.generation);
@@ -159,9 +161,7 @@ impl Follower {
             };
             deployments.push(state);
         }
-        for removed in known.values() {
-            self.retire(removed);
-        }
+        self.leaving.extend(known.into_values());
         let unchanged = previous
             .as_ref()
             .filter(|previous| previous.state.suits(fleet))
@@ -195,11 +195,6 @@ impl Follower {
             }
             !returns
         });
-    }
-
-    fn retire(&mut self, deployment: &Arc<DeploymentState>) {
-        deployment.retire();
-        self.leaving.push(Arc::clone(deployment));
     }
 
     fn report(&mut self, reports: &mpsc::Sender<LoadReport>) {

@@ -85,28 +85,27 @@ async fn forward(
     let framing = request_head::framing(connection, &parts, has_body);
     let host = check_head(framing, &parts)?;
     let destination = Destination::find(connection, &host, &parts)?;
-    let service = Arc::clone(&destination.service);
-    let spec = Arc::clone(&service.spec);
     let deployment = match let_in(exchange, connection, &destination, &mut parts, &body) {
         Ok(deployment) => deployment,
         Err(refusal) => {
-            exchange.turned_away = Some(service);
+            exchange.turned_away = Some(destination.service);
             return Err(refusal.into());
         }
     };
     exchange.enter(&deployment);
     exchange.limit(
-        spec.timeouts.total,
+        destination.service.spec.timeouts.total,
         parts
             .headers
             .get(grpc::GRPC_TIMEOUT)
             .and_then(grpc::parse_timeout),
     );
 
-    let key = exchange.api_key.clone();
-    let head = RequestHead::new(connection, &parts).of_key(key.as_deref());
-    let first = Try::First(&head);
-    admission::lease(exchange, connection, &service, &deployment, first, has_body).await?;
+    let to = (destination, deployment);
+    let (destination, deployment) =
+        find_worker(exchange, connection, to, &host, &parts, has_body).await?;
+    let service = &destination.service;
+    let spec = Arc::clone(&service.spec);
     let tee = match &service.mirror {
         Some(mirror) if downstream_upgrade.is_none() && !destination.is_direct() => {
             let candidate = Candidate {
@@ -141,7 +140,7 @@ async fn forward(
     );
     let Outgoing { request, wanted } = outgoing?;
     let to = Destined {
-        service: &service,
+        service,
         deployment: &deployment,
         is_upgrade: wanted.is_some(),
     };
@@ -192,6 +191,44 @@ fn let_in(
     exchange.placement = Placement::of(&head, &service.spec);
     exchange.class = service.classes.of(&head, &service.spec);
     destination.choose(&head, exchange)
+}
+
+/// Gets a worker for the request. When its deployment is removed before there is one, which nothing
+/// but the service's choice had led to, the service chooses anew.
+async fn find_worker(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    mut to: (Destination, Arc<DeploymentState>),
+    host: &HeaderValue,
+    parts: &Parts,
+    has_body: bool,
+) -> Result<(Destination, Arc<DeploymentState>), Failure> {
+    let key = exchange.api_key.clone();
+    let head = RequestHead::new(connection, parts).of_key(key.as_deref());
+    loop {
+        let (destination, deployment) = &to;
+        let service = &destination.service;
+        let first = Try::First(&head);
+        let leased =
+            admission::lease(exchange, connection, service, deployment, first, has_body).await;
+        let Err(Failure::Refused(refusal)) = leased else {
+            return leased.map(|()| to);
+        };
+        if refusal.reason != Reason::NoRoute {
+            return Err(refusal.into());
+        }
+        let now = Destination::find(connection, host, parts)?;
+        if now.service.spec.name != service.spec.name {
+            return Err(refusal.into());
+        }
+        exchange.placement = Placement::of(&head, &now.service.spec);
+        let chosen = now.choose(&head, exchange)?;
+        if Arc::ptr_eq(&chosen, deployment) {
+            return Err(refusal.into());
+        }
+        exchange.move_to(&chosen);
+        to = (now, chosen);
+    }
 }
 
 /// Refuses a body that is known to be too long before anything is done for it.

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
-    client::{Events, empty, over_h1},
+    client::{Client, Events, empty, over_h1},
     fake::{Behaviour, FakeWorker},
     grpc::{GrpcClient, GrpcWorker},
     penstock::{NOBODY, Penstock},
@@ -104,6 +104,45 @@ async fn a_removed_service_finishes_what_it_has() {
     drop(events);
     http.until("the stream's end", |seen| seen.current == 0)
         .await;
+}
+
+/// Two deployments, or only the second one; each worker takes one request at once.
+fn two(removed: &FakeWorker, kept: &FakeWorker, both: bool) -> String {
+    let first = format!(
+        "[services.chat.deployments.a]\nweight = 1000000\nmax_concurrency = 1\nstatic = {{ addresses = [\"{}\"] }}",
+        removed.address
+    );
+    format!(
+        "[services.chat.deployments.b]\nmax_concurrency = 1\nstatic = {{ addresses = [\"{}\"] }}\n{}",
+        kept.address,
+        if both { &*first } else { "" }
+    )
+}
+
+#[tokio::test]
+async fn who_waits_for_a_deployment_that_is_removed_goes_to_another_one() {
+    let (removed, kept) = (FakeWorker::start().await, FakeWorker::start().await);
+    removed.on("/", Behaviour::Hold);
+    let penstock = Penstock::start(&two(&removed, &kept, true)).await;
+    penstock.until_known("chat", 2).await;
+    let get = |client: Client| tokio::spawn(async move { client.get("/").await });
+    let held = get(penstock.client("chat"));
+    removed.until("a request", |seen| seen.current == 1).await;
+    let waiting: Vec<_> = (0..5).map(|_| get(penstock.client("chat"))).collect();
+    let mut direct = penstock.client("chat");
+    direct.host = format!("a--{}", direct.host);
+    let direct = get(direct);
+    penstock.until_load("chat", 1, 6).await;
+
+    penstock.reload(&two(&removed, &kept, false)).await;
+    for request in waiting {
+        assert_eq!(request.await.unwrap().text(), "ok");
+    }
+    // This one asked for nothing else.
+    assert_eq!(direct.await.unwrap().reason(), "no_route");
+    removed.release_all();
+    assert_eq!(held.await.unwrap().text(), "released");
+    penstock.until_load("chat", 0, 0).await;
 }
 
 #[tokio::test]
