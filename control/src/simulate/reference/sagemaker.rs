@@ -94,9 +94,9 @@ impl Scaler for SageMaker {
         let wish = self
             .bounds
             .hold((f64::from(self.desired) * newest / target).ceil());
-        if high && wish > self.desired && (!self.cools(now) || self.was_in) {
-            self.change(wish, now);
-        } else if low && wish < self.desired && !self.cools(now) {
+        let out = high && wish > self.desired && (!self.cools(now) || self.was_in);
+        let back = low && wish < self.desired && !self.cools(now);
+        if out || back {
             self.change(wish, now);
         }
         toward(self.desired, seen.workers, now)
