@@ -62,13 +62,27 @@ pub(super) fn all(args: &SimulateArgs) -> anyhow::Result<Vec<Candidate>> {
     }
     for what in &args.compare {
         let (service, deployment) = configured(what)?;
-        let name = format!("Penstock, {what}");
+        let name = format!("Penstock, {}", short(what));
         candidates.push(Candidate::penstock(name, &service, &deployment, args));
     }
     if args.references {
         candidates.extend(references(args)?);
     }
     Ok(candidates)
+}
+
+/// `FILE` without its folder and `.toml`, and what is named in it.
+fn short(what: &str) -> String {
+    let (file, place) = parts(what);
+    let path = Path::new(file);
+    let stem = path
+        .file_stem()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
+    match place {
+        Some(place) => format!("{stem}:{place}"),
+        None => stem.into_owned(),
+    }
 }
 
 fn references(args: &SimulateArgs) -> anyhow::Result<Vec<Candidate>> {
@@ -110,12 +124,16 @@ fn default(args: &SimulateArgs) -> anyhow::Result<(Arc<Service>, Arc<Deployment>
     only(&config, None, None)
 }
 
-/// `FILE`, `FILE:SERVICE` or `FILE:SERVICE/DEPLOYMENT`.
-fn configured(what: &str) -> anyhow::Result<(Arc<Service>, Arc<Deployment>)> {
-    let (file, place) = match what.rsplit_once(':') {
+/// `FILE`, `FILE:SERVICE` or `FILE:SERVICE/DEPLOYMENT`: the file, and what comes after it.
+fn parts(what: &str) -> (&str, Option<&str>) {
+    match what.rsplit_once(':') {
         Some((file, place)) if !Path::new(what).exists() => (file, Some(place)),
         _ => (what, None),
-    };
+    }
+}
+
+fn configured(what: &str) -> anyhow::Result<(Arc<Service>, Arc<Deployment>)> {
+    let (file, place) = parts(what);
     let (service, deployment) = match place.map(|place| place.split_once('/')) {
         None => (None, None),
         Some(None) => (place, None),

@@ -32,6 +32,7 @@ mod rollout;
 mod routing;
 mod scale_to_zero;
 mod shutdown;
+mod simulate;
 mod split;
 mod sse;
 mod start_failure;

@@ -1,0 +1,74 @@
+//! `penstock simulate` as somebody would call it.
+
+use std::{fs, process::Command};
+
+const TRACE: &str = "timestamp,service_seconds\n0,1\n0.5,1\n60,2\n";
+
+fn simulate(folder: &std::path::Path, arguments: &[&str]) -> (bool, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_penstock"))
+        .arg("simulate")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn a_trace_is_replayed_with_references_as_table_json_and_report() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("trace.csv"), TRACE).unwrap();
+    let (good, table, _) = simulate(folder.path(), &["trace.csv", "--references", "--decisions"]);
+    assert!(good);
+    for name in [
+        "Penstock",
+        "Knative KPA",
+        "Kubernetes HPA",
+        "Ray Serve",
+        "SageMaker",
+        "plain rule",
+    ] {
+        assert!(table.contains(name), "{table}");
+    }
+    let arguments = [
+        "trace.csv",
+        "--speed",
+        "1,2",
+        "--json",
+        "--report",
+        "report.html",
+    ];
+    let (good, json, _) = simulate(folder.path(), &arguments);
+    assert!(good);
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    assert_eq!(rows[0]["requests"], 3);
+    // One worker all the time, for the minute between the first arrival and the last.
+    assert_eq!(rows[0]["gpu_seconds"], 60.0);
+    assert_eq!(rows[1]["gpu_seconds"], 30.0);
+    let report = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(report.contains("<svg") && report.ends_with("</html>\n"));
+}
+
+#[test]
+fn what_cannot_be_simulated_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("trace.csv"), TRACE).unwrap();
+    fs::write(folder.path().join("words.csv"), "hello\n").unwrap();
+    for (arguments, expected) in [
+        (&["nothing.csv"][..], "cannot open nothing.csv"),
+        (&["words.csv"], "words.csv is no trace: line 1 is neither"),
+        (&["trace.csv", "--speed", "0"], "--speed must be above 0"),
+        (&["trace.csv", "--compare", "nothing.toml"], "nothing.toml"),
+        (&["trace.csv", "--min", "5", "--max", "4"], "--max must be"),
+    ] {
+        let (good, _, error) = simulate(folder.path(), arguments);
+        assert!(!good);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
