@@ -174,7 +174,8 @@ impl Series {
                 let _ = write!(svg, "<path class=\"line k{class}\" d=\"{path}\"/>");
             }
             Kind::Area => {
-                let Some(((first, _), (last, _))) = places().next().zip(places().next_back()) else {
+                let Some(((first, _), (last, _))) = places().next().zip(places().next_back())
+                else {
                     return;
                 };
                 let bottom = HEIGHT - BOTTOM;
