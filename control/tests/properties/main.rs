@@ -296,6 +296,7 @@ proptest! {
         let mut last = counts.split_off(1800);
         last.dedup();
         let falls = last.is_sorted_by(|before, after| before > after);
-        prop_assert!(last.len() < 6 && (last.is_sorted() || falls), "{last:?}");
+        let few = last[0] as usize / 100 + 6;
+        prop_assert!(last.len() < few && (last.is_sorted() || falls), "{last:?}");
     }
 }
