@@ -119,10 +119,15 @@ pub fn tail(files: &[LogFile], count: usize) -> io::Result<Vec<LogLine>> {
         let texts = last_lines(&file.path, count)?;
         lines.extend(texts.into_iter().map(|text| file.line(text)));
     }
+    newest(&mut lines, count);
+    Ok(lines)
+}
+
+/// Brings lines into the order of their times and leaves the last `count`.
+fn newest(lines: &mut Vec<LogLine>, count: usize) {
     // Stable, so that lines of one file keep their order whatever their times.
     lines.sort_by(by_time);
     lines.drain(..lines.len().saturating_sub(count));
-    Ok(lines)
 }
 
 impl LogFile {
@@ -142,27 +147,34 @@ fn by_time(one: &LogLine, other: &LogLine) -> Ordering {
 
 /// The last lines of a log, going on in the rotated files when the youngest has too few.
 fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
-    let mut lines = Vec::new();
-    let mut file = path.to_owned();
+    let mut file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let (lines, _) = end_of_file(&mut file, count)?;
+    with_rotated(path, lines, count)
+}
+
+/// `lines` of the youngest file, with those before them in rotated files, up to `count`.
+fn with_rotated(path: &Path, mut lines: Vec<String>, count: usize) -> io::Result<Vec<String>> {
     for older in 1.. {
-        let missing = count.saturating_sub(lines.len());
-        let mut found = match end_of_file(&file, missing) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            found => found?,
-        };
-        found.append(&mut lines);
-        lines = found;
-        if lines.len() == count {
+        if lines.len() >= count {
             break;
         }
-        file = rotated(path, older);
+        let mut file = match fs::File::open(rotated(path, older)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            file => file?,
+        };
+        let (mut found, _) = end_of_file(&mut file, count - lines.len())?;
+        found.append(&mut lines);
+        lines = found;
     }
     Ok(lines)
 }
 
-/// The last lines of one file; a line that is not ended yet is left out.
-fn end_of_file(path: &Path, count: usize) -> io::Result<Vec<String>> {
-    let mut file = fs::File::open(path)?;
+/// The last lines of one file, and the place where they end; a line that is not ended yet is left
+/// out.
+fn end_of_file(file: &mut fs::File, count: usize) -> io::Result<(Vec<String>, u64)> {
     let mut begin = file.metadata()?.len();
     let mut bytes: Vec<u8> = Vec::new();
     // One more line end than lines: that of the line before them.
@@ -171,19 +183,18 @@ fn end_of_file(path: &Path, count: usize) -> io::Result<Vec<String>> {
         begin -= chunk;
         file.seek(SeekFrom::Start(begin))?;
         let mut read = Vec::new();
-        (&mut file).take(chunk).read_to_end(&mut read)?;
+        file.by_ref().take(chunk).read_to_end(&mut read)?;
         read.append(&mut bytes);
         bytes = read;
     }
     let whole = bytes.iter().rposition(|&byte| byte == b'\n');
     bytes.truncate(whole.map_or(0, |end| end + 1));
+    let end = begin + bytes.len() as u64;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     let skipped = lines.len().saturating_sub(count);
-    Ok(lines[skipped..]
-        .iter()
-        .map(|&line| line.to_owned())
-        .collect())
+    let lines = lines[skipped..].iter().map(|&line| line.to_owned());
+    Ok((lines.collect(), end))
 }
 
 /// How the last worker of a log ended, if it did.

@@ -10,7 +10,9 @@ use std::{
 
 use penstock_config::WorkerLogs;
 
-use super::{LogFile, LogFilter, LogLine, by_time, files, rotated, tail};
+use super::{
+    LogFile, LogFilter, LogLine, by_time, end_of_file, files, newest, rotated, with_rotated,
+};
 
 /// Reads logs that are being written, of workers yet to come too, and across rotations.
 ///
@@ -35,11 +37,15 @@ impl Follower {
         count: usize,
     ) -> io::Result<(Self, Vec<LogLine>)> {
         let mut known = BTreeMap::new();
-        let first = files(&logs, &filter)?;
-        for file in &first {
-            known.insert(file.path.clone(), Reader::at_end(&file.path)?);
+        let mut lines = Vec::new();
+        for file in files(&logs, &filter)? {
+            // From the same open file, so that no line comes twice or is left out between them.
+            let (texts, reader) = Reader::after_last_line(&file.path, count)?;
+            let texts = with_rotated(&file.path, texts, count)?;
+            lines.extend(texts.into_iter().map(|text| file.line(text)));
+            known.insert(file.path.clone(), reader);
         }
-        let lines = tail(&first, count)?;
+        newest(&mut lines, count);
         let follower = Self {
             logs,
             filter,
@@ -83,13 +89,16 @@ struct Reader {
 }
 
 impl Reader {
-    fn at_end(path: &Path) -> io::Result<Self> {
+    /// The last lines of a file, and a reader that goes on after them.
+    fn after_last_line(path: &Path, count: usize) -> io::Result<(Vec<String>, Self)> {
         let mut file = fs::File::open(path)?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self {
+        let (lines, end) = end_of_file(&mut file, count)?;
+        file.seek(SeekFrom::Start(end))?;
+        let reader = Self {
             open: Some(BufReader::new(file)),
             begun: Vec::new(),
-        })
+        };
+        Ok((lines, reader))
     }
 
     /// Reads what is new, first to the end of the file that was current before.
