@@ -11,7 +11,7 @@ pub enum Balance {
     LeastConnections,
     /// At random.
     Random,
-    /// The worker that the request's [`Hash`] belongs to.
+    /// The worker that the request's [`struct@Hash`] belongs to.
     Hash,
     /// Of two random workers the one that is expected to answer sooner: the least product of
     /// response time and requests in flight.

@@ -6,11 +6,11 @@
 //! and what the gateway does between them: first come, first served, to the least busy worker, up
 //! to `max_concurrency`, a fresh worker filled gently.
 //!
-//! A simulation is a heap of events. [`world`] takes the next one, lets the fleet change, counts
+//! A simulation is a heap of events. `world` takes the next one, lets the fleet change, counts
 //! what passed since the last one, and asks the [`Scaler`] when its turn has come. Everything is
 //! deterministic: the same trace, setup and seed give the same [`Outcome`].
 //!
-//! [`reference`] holds autoscalers of other systems, made from their public descriptions, to compare
+//! [`mod@reference`] holds autoscalers of other systems, made from their public descriptions, to compare
 //! with. They exist for that only.
 
 mod fleet;
