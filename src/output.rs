@@ -1,9 +1,17 @@
-//! Standard output that may be closed before everything is written, as by `| head`.
+//! Standard output: JSON, and that it may be closed before everything is written, as by `| head`.
 
-use std::io;
+use std::io::{self, Write};
+
+use serde::Serialize;
 
 /// Whether an error says only that the reader of standard output has read enough.
 pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a value as JSON for people and programs.
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    Ok(anstream::stdout().write_all(text.as_bytes())?)
 }

@@ -1,7 +1,5 @@
 //! `penstock rollout`: how far a canary has come, and what an operator may ask of it.
 
-use std::io::Write;
-
 use anyhow::bail;
 use clap::Args;
 use http::Method;
@@ -11,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     admin_client::{AdminArgs, AdminClient, block_on},
+    output::print_json,
     weights,
     who::{Who, WhyArgs},
 };
@@ -68,8 +67,7 @@ pub(crate) fn run(args: &RolloutArgs) -> anyhow::Result<()> {
         bail!("{wanted} has no rollout; {} has", rolling.name);
     }
     if args.json {
-        let text = serde_json::to_string_pretty(&rolling.rollout)? + "\n";
-        return Ok(anstream::stdout().write_all(text.as_bytes())?);
+        return print_json(&rolling.rollout);
     }
     weights::print(&status)
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::{
     admin_client::{AdminArgs, AdminClient, block_on},
+    output::print_json,
     who::{Who, WhyArgs},
 };
 
@@ -61,8 +62,7 @@ fn parse_weight(text: &str) -> Result<(DeploymentName, u32), String> {
 pub(crate) fn run(args: &WeightsArgs) -> anyhow::Result<()> {
     let status = block_on(ask(args))?;
     if args.json {
-        let text = serde_json::to_string_pretty(&status)? + "\n";
-        return Ok(anstream::stdout().write_all(text.as_bytes())?);
+        return print_json(&status);
     }
     print(&status)
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION, request::Parts};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Incoming};
 
 use crate::{
     admission::{self, Try},
@@ -106,28 +106,14 @@ async fn forward(
         find_worker(exchange, connection, to, &host, &parts, has_body).await?;
     let service = &destination.service;
     let spec = Arc::clone(&service.spec);
-    let tee = match &service.mirror {
-        Some(mirror) if downstream_upgrade.is_none() && !destination.is_direct() => {
-            let candidate = Candidate {
-                connection,
-                service: &spec,
-                deployment: &deployment,
-                parts: &parts,
-                host: &host,
-                body: has_body.then(|| body.size_hint()),
-            };
-            mirror.copy(exchange, &candidate)
-        }
-        _ => None,
-    };
-    let upstream_body = if has_body {
-        let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
-        let (body, upload) = UpstreamBody::stream(body, connection, max, idle, tee);
-        exchange.upload = Some(upload);
-        body
-    } else {
-        UpstreamBody::Empty
-    };
+    let upstream_body = upload(
+        exchange,
+        connection,
+        (&destination, &deployment),
+        (&host, &parts),
+        has_body.then_some(body),
+        downstream_upgrade.is_some(),
+    );
     let protocol = deployment.view().spec.protocol;
     let outgoing = Outgoing::prepare(
         parts,
@@ -156,6 +142,41 @@ async fn forward(
         idle: spec.timeouts.idle,
         close: framing == Framing::Unseen,
     })
+}
+
+/// The body as it goes to the worker, and to the mirror's target if this request is copied.
+fn upload(
+    exchange: &mut Exchange,
+    connection: &Arc<Connection>,
+    to: (&Destination, &Arc<DeploymentState>),
+    head: (&HeaderValue, &Parts),
+    body: Option<Incoming>,
+    is_upgrade: bool,
+) -> UpstreamBody {
+    let (destination, deployment) = to;
+    let (host, parts) = head;
+    let spec = &destination.service.spec;
+    let tee = match &destination.service.mirror {
+        Some(mirror) if !is_upgrade && !destination.is_direct() => {
+            let candidate = Candidate {
+                connection,
+                service: spec,
+                deployment,
+                parts,
+                host,
+                body: body.as_ref().map(Body::size_hint),
+            };
+            mirror.copy(exchange, &candidate)
+        }
+        _ => None,
+    };
+    let Some(body) = body else {
+        return UpstreamBody::Empty;
+    };
+    let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
+    let (body, upload) = UpstreamBody::stream(body, connection, max, idle, tee);
+    exchange.upload = Some(upload);
+    body
 }
 
 /// The host of a request that may be passed on.

@@ -94,62 +94,53 @@ fn frontier(group: &[Run], slo: Duration) -> String {
 }
 
 fn arrivals(outcome: &Outcome) -> String {
+    let arrivals = curve(outcome, "arrivals", 0, Kind::Area, |instant| {
+        f64::from(instant.arrivals)
+    });
+    over_time("Arrivals per second", "", vec![arrivals])
+}
+
+/// A plot of curves over the minutes of a run, as SVG.
+fn over_time(title: &str, unit: &str, series: Vec<Series>) -> String {
     Plot {
-        title: "Arrivals per second".to_owned(),
+        title: title.to_owned(),
         x: "minutes".to_owned(),
-        y: String::new(),
-        series: vec![curve(outcome, "arrivals", 0, Kind::Area, |instant| {
-            f64::from(instant.arrivals)
-        })],
+        y: unit.to_owned(),
+        series,
     }
     .svg()
 }
 
 /// The course of one run.
 fn course(outcome: &Outcome) -> String {
-    let workers = Plot {
-        title: "Workers".to_owned(),
-        x: "minutes".to_owned(),
-        y: String::new(),
-        series: vec![
-            curve(outcome, "ready and starting", 3, Kind::Area, |instant| {
-                f64::from(instant.ready) + f64::from(instant.starting)
-            }),
-            curve(outcome, "ready", 2, Kind::Area, |instant| {
-                f64::from(instant.ready)
-            }),
-            curve(outcome, "desired", 1, Kind::Step, |instant| {
-                f64::from(instant.desired)
-            }),
-        ],
-    };
-    let requests = Plot {
-        title: "Requests in flight and queued".to_owned(),
-        x: "minutes".to_owned(),
-        y: String::new(),
-        series: vec![
-            curve(outcome, "all", 0, Kind::Area, |instant| {
-                f64::from(instant.current)
-            }),
-            curve(outcome, "queued", 1, Kind::Area, |instant| {
-                f64::from(instant.queued)
-            }),
-        ],
-    };
-    let waits = Plot {
-        title: "Longest wait".to_owned(),
-        x: "minutes".to_owned(),
-        y: "s".to_owned(),
-        series: vec![curve(outcome, "longest wait", 4, Kind::Step, |instant| {
-            instant.longest_wait.as_secs_f64()
-        })],
-    };
+    let workers = vec![
+        curve(outcome, "ready and starting", 3, Kind::Area, |instant| {
+            f64::from(instant.ready) + f64::from(instant.starting)
+        }),
+        curve(outcome, "ready", 2, Kind::Area, |instant| {
+            f64::from(instant.ready)
+        }),
+        curve(outcome, "desired", 1, Kind::Step, |instant| {
+            f64::from(instant.desired)
+        }),
+    ];
+    let requests = vec![
+        curve(outcome, "all", 0, Kind::Area, |instant| {
+            f64::from(instant.current)
+        }),
+        curve(outcome, "queued", 1, Kind::Area, |instant| {
+            f64::from(instant.queued)
+        }),
+    ];
+    let waits = vec![curve(outcome, "longest wait", 4, Kind::Step, |instant| {
+        instant.longest_wait.as_secs_f64()
+    })];
     format!(
         "<section><h3>{}</h3><div class=\"row\">{}{}{}</div></section>",
         escape(&outcome.scaler),
-        workers.svg(),
-        requests.svg(),
-        waits.svg()
+        over_time("Workers", "", workers),
+        over_time("Requests in flight and queued", "", requests),
+        over_time("Longest wait", "s", waits)
     )
 }
 

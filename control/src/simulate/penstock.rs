@@ -81,15 +81,8 @@ impl Scaler for Penstock {
             .state
             .get_or_insert_with(|| ScaleState::new(min, History::default(), now));
         let observation = Observation {
-            wall_ms: seen.wall_ms,
-            current: seen.current,
-            queued: seen.queued,
-            load: seen.load,
-            ready: seen.ready,
-            starting: seen.starting,
             start_time: self.starts.times().map(|times| times.p90),
-            hold: None,
-            start_failed: false,
+            ..seen.observation.clone()
         };
         let decision = decide(&self.scaling, &observation, state, now);
         let situation = Situation {

@@ -4,24 +4,14 @@ use std::time::Duration;
 
 use crate::{
     plan::{Action, WorkerFacts},
-    scale::Load,
+    scale::Observation,
 };
 
 /// What a scaler sees when its turn has come.
 #[derive(Debug, Clone)]
 pub struct Seen<'s> {
-    /// What wall clocks say, in milliseconds since 1970.
-    pub wall_ms: u64,
-    /// Requests now in flight or queued; those on draining workers are left out.
-    pub current: u32,
-    /// Requests now queued.
-    pub queued: u32,
-    /// What happened since the scaler's last turn.
-    pub load: Load,
-    /// Workers that take requests.
-    pub ready: u32,
-    /// Workers on their way.
-    pub starting: u32,
+    /// What the gateway and the workers tell; how long a start takes is left for the scaler to learn.
+    pub observation: Observation,
     /// Every worker that is not gone.
     pub workers: &'s [WorkerFacts],
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     plan::{Action, Stage, WorkerFacts},
-    scale::Load,
+    scale::{Load, Observation},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -178,16 +178,17 @@ fn bounds() -> Bounds {
 fn seen(current: u32, over: Duration, workers: &[WorkerFacts]) -> Seen<'_> {
     let count = |stage: Stage| workers.iter().filter(|w| w.stage == stage).count() as u32;
     Seen {
-        wall_ms: 0,
-        current,
-        queued: 0,
-        load: Load {
-            over,
-            request_seconds: f64::from(current) * over.as_secs_f64(),
-            ..Load::default()
+        observation: Observation {
+            current,
+            load: Load {
+                over,
+                request_seconds: f64::from(current) * over.as_secs_f64(),
+                ..Load::default()
+            },
+            ready: count(Stage::Ready),
+            starting: count(Stage::Starting),
+            ..Observation::default()
         },
-        ready: count(Stage::Ready),
-        starting: count(Stage::Starting),
         workers,
     }
 }

@@ -10,6 +10,7 @@ use super::{
     scaler::{Scaler, Seen},
     trace::Trace,
 };
+use crate::scale::Observation;
 
 /// What a run consists of besides arrivals and scaler.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,12 +206,15 @@ impl<'r> World<'r> {
         let queued = u32::try_from(self.fleet.queued()).unwrap_or(u32::MAX);
         let since = u64::try_from((self.now - BEGIN).as_millis()).unwrap_or(u64::MAX / 2);
         let seen = Seen {
-            wall_ms: self.trace.wall_ms() + since,
-            current: queued.saturating_add(self.fleet.in_flight - leaving),
-            queued,
-            load: self.meter.take(),
-            ready: self.fleet.ready(),
-            starting: self.fleet.starting(),
+            observation: Observation {
+                wall_ms: self.trace.wall_ms() + since,
+                current: queued.saturating_add(self.fleet.in_flight - leaving),
+                queued,
+                load: self.meter.take(),
+                ready: self.fleet.ready(),
+                starting: self.fleet.starting(),
+                ..Observation::default()
+            },
             workers: &facts,
         };
         let turn = self.scaler.turn(&seen, self.now);

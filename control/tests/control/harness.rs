@@ -9,7 +9,9 @@ use penstock_config::{
         TimeHistogram, WorkerId, WorkerLoad, WorkerState,
     },
 };
-use penstock_control::{Control, ControlError, Drivers, driver::fixed::StaticDriver};
+use penstock_control::{
+    Control, ControlError, Drivers, driver::fixed::StaticDriver, store::JournalQuery,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::fake_driver::FakeDriver;
@@ -264,6 +266,19 @@ impl Harness {
     pub(crate) async fn report_nothing(&mut self) {
         let generation = self.generation();
         self.report(generation, 0, &[]).await;
+    }
+
+    /// What the journal says of this kind about the service `chat`, oldest first.
+    pub(crate) async fn journal(&self, kind: &str) -> Vec<String> {
+        let query = JournalQuery {
+            service: Some("chat".to_owned()),
+            deployment: None,
+            limit: 1000,
+        };
+        let entries = self.control.journal(query).await.expect("it can be read");
+        let about = entries.into_iter().rev();
+        let about = about.filter(|entry| entry.kind == kind);
+        about.map(|entry| entry.text).collect()
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use penstock_config::fleet::Outcomes;
-use penstock_control::{status::RolloutStatus, store::JournalQuery};
+use penstock_control::status::RolloutStatus;
 use serde_json::json;
 
 use crate::{api::Scene, harness::Harness};
@@ -79,6 +79,12 @@ async fn rollout(harness: &Harness) -> RolloutStatus {
     rollout.expect("it has a rollout")
 }
 
+/// How often the journal says that a rollout begins.
+fn begun(journal: &[String]) -> usize {
+    let begins = journal.iter().filter(|text| text.contains("begins"));
+    begins.count()
+}
+
 /// Waits until the rollout is as wanted.
 async fn until(harness: &mut Harness, wanted: impl Fn(&RolloutStatus) -> bool) -> RolloutStatus {
     let look = async {
@@ -92,24 +98,6 @@ async fn until(harness: &mut Harness, wanted: impl Fn(&RolloutStatus) -> bool) -
     };
     let found = tokio::time::timeout(Duration::from_secs(20), look).await;
     found.expect("it is as wanted in time")
-}
-
-async fn journal(harness: &Harness) -> Vec<String> {
-    let query = JournalQuery {
-        service: Some("chat".to_owned()),
-        deployment: Some("canary".to_owned()),
-        limit: 1000,
-    };
-    let entries = harness
-        .control
-        .journal(query)
-        .await
-        .expect("it can be read");
-    let about = entries
-        .into_iter()
-        .rev()
-        .filter(|entry| entry.kind == "rollout");
-    about.map(|entry| entry.text).collect()
 }
 
 #[tokio::test]
@@ -137,7 +125,7 @@ async fn a_good_canary_gets_everything_step_by_step() {
         .await
         .expect("it is done");
     assert!(harness.weights_are(ALL));
-    let journal = journal(&harness).await;
+    let journal = harness.journal("rollout").await;
     assert_eq!(
         journal[0],
         "rollout begins with steps of 10, 100 %: it is new"
@@ -182,19 +170,13 @@ async fn a_canary_that_fails_is_taken_back_for_good_also_over_restarts() {
     let other = chat(WORKERS, "").replace("[10, 100]", "[10, 50]");
     harness.apply(&other).await;
     harness.until_weights(A_TENTH).await;
-    let journal = journal(&harness).await;
+    let journal = harness.journal("rollout").await;
     assert!(
         journal
             .iter()
             .any(|text| text.starts_with("rolled back to 0 %: "))
     );
-    assert_eq!(
-        journal
-            .iter()
-            .filter(|text| text.contains("begins"))
-            .count(),
-        2
-    );
+    assert_eq!(begun(&journal), 2);
 }
 
 #[tokio::test]
@@ -269,14 +251,8 @@ async fn a_restart_in_the_middle_goes_on_with_the_step_it_had() {
     harness.until_weights(A_TENTH).await;
     assert_eq!(rollout(&harness).await.taken, 1);
     serve_until(&mut harness, &good(), ALL).await;
-    let journal = journal(&harness).await;
-    assert_eq!(
-        journal
-            .iter()
-            .filter(|text| text.contains("begins"))
-            .count(),
-        1
-    );
+    let journal = harness.journal("rollout").await;
+    assert_eq!(begun(&journal), 1);
 }
 
 #[tokio::test]
@@ -298,7 +274,7 @@ async fn a_new_revision_begins_anew() {
     harness
         .until_running(|driver| driver.commands() == ["slow"])
         .await;
-    let journal = journal(&harness).await;
+    let journal = harness.journal("rollout").await;
     assert!(
         journal
             .iter()

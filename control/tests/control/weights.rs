@@ -1,9 +1,8 @@
 //! Weights that operators set while control runs.
 
-use penstock_control::store::JournalQuery;
 use serde_json::{Value, json};
 
-use crate::{api::Scene, harness::Harness};
+use crate::api::Scene;
 
 /// The service `chat` with these deployments and weights.
 pub(crate) fn chat_of(deployments: &[(&str, u32)]) -> String {
@@ -21,25 +20,6 @@ async fn change(scene: &Scene, what: &str, body: Value) -> Value {
     let answer = scene.ask_with(what, &body.to_string()).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.json()
-}
-
-/// What the journal says about weights, oldest first.
-async fn journal(harness: &Harness) -> Vec<String> {
-    let query = JournalQuery {
-        service: Some("chat".to_owned()),
-        deployment: None,
-        limit: 1000,
-    };
-    let entries = harness
-        .control
-        .journal(query)
-        .await
-        .expect("it can be read");
-    let about = entries
-        .into_iter()
-        .rev()
-        .filter(|entry| entry.kind == "weights");
-    about.map(|entry| entry.text).collect()
 }
 
 const WEIGHTS: &str = "/api/v1/services/chat/weights";
@@ -77,7 +57,7 @@ async fn weights_are_set_promoted_rolled_back_and_given_back_to_the_file() {
     scene.harness.until_weights(FILE).await;
     assert_eq!(scene.get(WEIGHTS).await.json()["by_hand"], Value::Null);
     assert_eq!(
-        journal(&scene.harness).await,
+        scene.harness.journal("weights").await,
         [
             "weights set by hand: canary 25, stable 90 (before: canary 10, stable 90), by ann: trying v2",
             "canary promoted: canary 100, stable 0 (before: canary 25, stable 90)",
@@ -116,7 +96,7 @@ async fn what_cannot_be_done_is_a_problem_and_changes_nothing() {
         "there is no change of chat's weights to take back"
     );
     assert_eq!(scene.get(WEIGHTS).await.json()["by_hand"], Value::Null);
-    assert!(journal(&scene.harness).await.is_empty());
+    assert!(scene.harness.journal("weights").await.is_empty());
 }
 
 #[tokio::test]
@@ -138,7 +118,7 @@ async fn an_override_survives_a_crash_and_a_change_of_the_file() {
         .until_weights(&[("canary", 50), ("stable", 50)])
         .await;
     assert!(
-        journal(&harness).await[1]
+        harness.journal("weights").await[1]
             .starts_with("the file's weights have changed to canary 0, stable 1;")
     );
 }
@@ -156,7 +136,7 @@ async fn a_deployment_that_is_removed_drops_out_of_the_override() {
         .await;
     let mut harness = harness.again(&chat_of(&[("canary", 10)])).await;
     harness.until_weights(&[("canary", 20)]).await;
-    let journal = journal(&harness).await;
+    let journal = harness.journal("weights").await;
     assert!(
         journal
             .iter()

@@ -76,23 +76,7 @@ pub(super) fn rule(
             Rule::TargetTracking(rule)
         }
         raw::Rule::Step { .. } => Rule::Step(step::step(check, path, raw)),
-        raw::Rule::Schedule {
-            cron,
-            time_zone,
-            duration,
-            min,
-            max,
-        } => {
-            let rule = ScheduleRule {
-                cron: cron.0.clone(),
-                time_zone: time_zone.0.clone(),
-                duration: duration.0,
-                min: *min,
-                max: *max,
-            };
-            schedule(check, path, &rule, bounds);
-            Rule::Schedule(rule)
-        }
+        raw::Rule::Schedule { .. } => Rule::Schedule(schedule(check, path, raw, bounds)),
         raw::Rule::QueueWait { target } => Rule::QueueWait(QueueWaitRule {
             target: target.0,
             concurrency: default_target,
@@ -140,11 +124,39 @@ fn target_tracking(check: &mut Check<'_>, path: &KeyPath, rule: &TargetTrackingR
     }
 }
 
-fn schedule(check: &mut Check<'_>, path: &KeyPath, rule: &ScheduleRule, bounds: (u32, u32)) {
+/// Must be given a [`raw::Rule::Schedule`].
+fn schedule(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    raw: &raw::Rule,
+    bounds: (u32, u32),
+) -> ScheduleRule {
+    let raw::Rule::Schedule {
+        cron,
+        time_zone,
+        duration,
+        min,
+        max,
+    } = raw
+    else {
+        unreachable!("only schedule rules are checked here");
+    };
+    let rule = ScheduleRule {
+        cron: cron.0.clone(),
+        time_zone: time_zone.0.clone(),
+        duration: duration.0,
+        min: *min,
+        max: *max,
+    };
     // Years from 1970: whatever comes at all has come by then.
     if rule.next_after(0).is_none() {
         check.error(&path.key("cron"), "never comes");
     }
+    schedule_bounds(check, path, &rule, bounds);
+    rule
+}
+
+fn schedule_bounds(check: &mut Check<'_>, path: &KeyPath, rule: &ScheduleRule, bounds: (u32, u32)) {
     let (min, max) = (rule.min.unwrap_or(bounds.0), rule.max.unwrap_or(bounds.1));
     match (rule.min, rule.max) {
         (None, None) => check.error_without_value(path, "must have `min`, `max` or both"),

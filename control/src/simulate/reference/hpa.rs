@@ -47,18 +47,18 @@ impl Hpa {
     /// mean more, and a change of direction by that means no change.
     fn recommendation(&self, seen: &Seen<'_>) -> u32 {
         let target = f64::from(self.bounds.max_concurrency) * TARGET_SHARE;
-        let total = if seen.load.over.is_zero() {
-            f64::from(seen.current)
+        let total = if seen.observation.load.over.is_zero() {
+            f64::from(seen.observation.current)
         } else {
-            seen.load.request_seconds / seen.load.over.as_secs_f64()
+            seen.observation.load.request_seconds / seen.observation.load.over.as_secs_f64()
         };
-        let ready = f64::from(seen.ready.max(1));
+        let ready = f64::from(seen.observation.ready.max(1));
         let ratio = total / ready / target;
         if (ratio - 1.0).abs() <= TOLERANCE {
             return self.desired;
         }
-        if ratio > 1.0 && seen.starting > 0 {
-            let all = ready + f64::from(seen.starting);
+        if ratio > 1.0 && seen.observation.starting > 0 {
+            let all = ready + f64::from(seen.observation.starting);
             let ratio = total / all / target;
             if ratio <= 1.0 + TOLERANCE {
                 return self.desired;

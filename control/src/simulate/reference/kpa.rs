@@ -75,7 +75,8 @@ impl Kpa {
 
     /// To zero only after a stable window without load and the grace period after that.
     fn may_be_zero(&mut self, seen: &Seen<'_>, now: Duration) -> bool {
-        let idle = self.stable.average().is_none_or(|average| average == 0.0) && seen.current == 0;
+        let idle = self.stable.average().is_none_or(|average| average == 0.0)
+            && seen.observation.current == 0;
         if !idle {
             self.inactive_since = None;
             return false;
@@ -104,12 +105,18 @@ impl Scaler for Kpa {
     }
 
     fn turn(&mut self, seen: &Seen<'_>, now: Duration) -> Turn {
-        self.stable
-            .record(seen.load.request_seconds, seen.load.over, now);
-        self.panic
-            .record(seen.load.request_seconds, seen.load.over, now);
-        let mut desired = self.wish(seen.ready, now);
-        if seen.current > 0 {
+        self.stable.record(
+            seen.observation.load.request_seconds,
+            seen.observation.load.over,
+            now,
+        );
+        self.panic.record(
+            seen.observation.load.request_seconds,
+            seen.observation.load.over,
+            now,
+        );
+        let mut desired = self.wish(seen.observation.ready, now);
+        if seen.observation.current > 0 {
             desired = desired.max(1);
         }
         if desired == 0 && self.desired > 0 && !self.may_be_zero(seen, now) {

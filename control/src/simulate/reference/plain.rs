@@ -58,7 +58,7 @@ impl Scaler for Plain {
             self.period_began = now;
             self.period_base = self.desired;
         }
-        let wish = seen.current.div_ceil(target);
+        let wish = seen.observation.current.div_ceil(target);
         if wish > self.desired {
             let most = self.period_base.max(1).saturating_mul(GROWTH);
             self.desired = self

@@ -65,10 +65,13 @@ impl Scaler for Ray {
     }
 
     fn turn(&mut self, seen: &Seen<'_>, now: Duration) -> Turn {
-        self.ongoing
-            .record(seen.load.request_seconds, seen.load.over, now);
+        self.ongoing.record(
+            seen.observation.load.request_seconds,
+            seen.observation.load.over,
+            now,
+        );
         if self.desired == 0 {
-            if seen.current > 0 {
+            if seen.observation.current > 0 {
                 self.desired = self.bounds.hold(1.0);
             }
             return toward(self.desired, seen.workers, now);

@@ -78,9 +78,11 @@ impl Scaler for SageMaker {
     }
 
     fn turn(&mut self, seen: &Seen<'_>, now: Duration) -> Turn {
-        let over = seen.load.over.as_secs_f64();
+        let over = seen.observation.load.over.as_secs_f64();
         if over > 0.0 {
-            let metric = seen.load.request_seconds / over / f64::from(seen.ready.max(1));
+            let metric = seen.observation.load.request_seconds
+                / over
+                / f64::from(seen.observation.ready.max(1));
             self.points.push_back(metric);
             if self.points.len() > IN_POINTS {
                 self.points.pop_front();

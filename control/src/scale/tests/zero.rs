@@ -1,0 +1,179 @@
+//! At zero, from zero and to zero.
+
+use super::*;
+
+#[test]
+fn at_zero_nothing_is_decided_until_a_request_comes() {
+    let mut story = Story::begin(scaling(), 0);
+    assert_eq!(story.second(0, 0).reason, Reason::Asleep);
+    let woken = story.second(1, 1);
+    assert_eq!(
+        (woken.desired, woken.reason),
+        (
+            1,
+            Reason::Wake {
+                current: 1,
+                arrivals: 1
+            }
+        )
+    );
+}
+
+#[test]
+fn a_request_that_came_and_went_since_the_last_look_wakes_too() {
+    let mut story = Story::begin(scaling(), 0);
+    assert_eq!(
+        story.second(0, 1).reason,
+        Reason::Wake {
+            current: 0,
+            arrivals: 1
+        }
+    );
+}
+
+#[test]
+fn requests_that_go_to_a_sibling_wake_and_keep_awake() {
+    let mut scaling = scaling();
+    scaling.idle_timeout = seconds(2);
+    let mut state = ScaleState::new(0, History::default(), seconds(0));
+    let mut decide_at = |second: u64, ready: u32, no_capacity: u64| {
+        let seen = Observation {
+            ready,
+            load: Load {
+                over: seconds(1),
+                no_capacity,
+                ..Load::default()
+            },
+            ..Observation::default()
+        };
+        decide(&scaling, &seen, &mut state, seconds(second))
+    };
+    let woken = decide_at(1, 0, 3);
+    let reason = Reason::Wake {
+        current: 0,
+        arrivals: 3,
+    };
+    assert_eq!((woken.desired, woken.reason), (1, reason));
+    // While the worker starts, which may take longer than `idle_timeout`.
+    for second in 2..10 {
+        assert_eq!(decide_at(second, 0, 1).desired, 1);
+    }
+    assert_eq!(decide_at(10, 1, 0).desired, 1);
+    assert_eq!(decide_at(11, 1, 0).desired, 0);
+}
+
+#[test]
+fn from_zero_at_most_three_run_within_the_first_minute() {
+    let mut story = Story::begin(scaling(), 0);
+    let most = (0..60).map(|_| story.second(1000, 10).desired).max();
+    assert_eq!(most, Some(3));
+}
+
+#[test]
+fn zero_comes_after_the_idle_timeout_and_only_from_one() {
+    let mut story = Story::begin(scaling(), 2);
+    let mut changes = Vec::new();
+    for second in 1..200 {
+        let decision = story.second(0, 0);
+        if decision.desired != decision.before {
+            changes.push((second, decision.desired));
+        }
+    }
+    assert_eq!(changes, [(61, 1), (62, 0)]);
+}
+
+#[test]
+fn an_open_connection_keeps_the_last_worker() {
+    let mut story = Story::begin(scaling(), 1);
+    for _ in 0..1000 {
+        assert_eq!(story.second(1, 0).desired, 1);
+    }
+    story.seconds(29, 0);
+    let gone = story.second(0, 0);
+    assert_eq!(
+        (gone.desired, gone.reason),
+        (0, Reason::Idle { idle: seconds(30) })
+    );
+}
+
+#[test]
+fn a_failed_start_wants_only_min_and_forgets_refused_requests() {
+    let mut story = Story::begin(scaling(), 3);
+    story.now += seconds(1);
+    let refused = Observation {
+        load: Load {
+            arrivals: 50,
+            ..Load::default()
+        },
+        start_failed: true,
+        ..Observation::default()
+    };
+    let decision = decide(&story.scaling, &refused, &mut story.state, story.now);
+    assert_eq!(
+        (decision.desired, decision.reason),
+        (0, Reason::StartFailed)
+    );
+    assert_eq!(story.second(0, 0).reason, Reason::Asleep);
+}
+
+#[test]
+fn copies_that_are_no_load_wake_one_worker_and_keep_it_for_as_long_as_they_come() {
+    let mut story = Story::begin(scaling(), 0);
+    let timeout = story.scaling.idle_timeout.as_secs();
+    let mut second = |woken| {
+        story.now += seconds(1);
+        let load = Load {
+            over: seconds(1),
+            woken,
+            ..Load::default()
+        };
+        let seen = Observation {
+            load,
+            ready: story.state.desired(),
+            ..Observation::default()
+        };
+        decide(&story.scaling, &seen, &mut story.state, story.now)
+    };
+    assert_eq!(second(false).reason, Reason::Asleep);
+    let woken = second(true);
+    assert_eq!((woken.desired, woken.reason), (1, Reason::WokenByCopies));
+    for _ in 0..3 * timeout {
+        assert_eq!(second(true).desired, 1);
+    }
+    for _ in 1..timeout {
+        assert_eq!(second(false).desired, 1);
+    }
+    assert_eq!(second(false).desired, 0);
+}
+
+#[test]
+fn burst_from_zero_starts_what_the_queue_asks_for() {
+    let up = UpPace {
+        burst_from_zero: true,
+        ..scaling().up
+    };
+    let scaling = Scaling { up, ..scaling() };
+    let now = seconds(10_000);
+    let mut state = ScaleState::new(0, History::default(), now);
+    let seen = |queued, ready| Observation {
+        current: queued,
+        queued,
+        ready,
+        ..Observation::default()
+    };
+    assert_eq!(decide(&scaling, &seen(1, 0), &mut state, now).desired, 1);
+    // The rest of the crowd comes a moment later, while the first worker is still starting.
+    let crowd = Observation {
+        load: Load {
+            over: seconds(1),
+            request_seconds: 500.0,
+            arrivals: 499,
+            ..Load::default()
+        },
+        ..seen(500, 0)
+    };
+    assert_eq!(
+        decide(&scaling, &crowd, &mut state, now + seconds(1)).desired,
+        50
+    );
+}
