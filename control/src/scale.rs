@@ -252,5 +252,7 @@ fn bound(decision: &mut Decision, bounds: Bounds) {
         return;
     };
     decision.reason = Bounds::reason(clamp);
-    decision.clamps.push(clamp);
+    if !decision.clamps.contains(&clamp) {
+        decision.clamps.push(clamp);
+    }
 }

@@ -93,6 +93,9 @@ impl Gateways {
                 since: now,
                 cause: HoldCause::GatewayStarted,
             });
+        } else if let Some(hold) = &mut self.hold {
+            // Control began with workers of an earlier run, and only now is there anything to see.
+            hold.since = now;
         }
         let younger_than_control = report.at <= now.saturating_sub(self.started_at);
         Some(if younger_than_control && !returned {
@@ -260,13 +263,18 @@ mod tests {
             gateways.take(&report(7, 500, 500, 0), at(3601)),
             Some(Base::This)
         );
-        let hold = gateways.hold(at(3601)).expect("workers ran before");
-        assert_eq!(
-            hold,
-            Hold {
-                since: at(3600),
-                cause: HoldCause::ControlStarted
-            }
-        );
+    }
+
+    #[test]
+    fn where_workers_ran_before_control_the_hold_begins_with_the_first_gateway() {
+        let mut gateways = Gateways::new(true, at(3600));
+        let none = gateways.hold(at(3700)).map(|hold| hold.cause);
+        assert_eq!(none, Some(HoldCause::NoGateway));
+        gateways.take(&report(7, 500, 500, 0), at(3700));
+        let hold = Hold {
+            since: at(3700),
+            cause: HoldCause::ControlStarted,
+        };
+        assert_eq!(gateways.hold(at(3701)), Some(hold));
     }
 }

@@ -18,11 +18,11 @@ impl Recent {
             self.wishes.pop_back();
         }
         self.wishes.push_back((now, wish));
-        while self
-            .wishes
-            .front()
-            .is_some_and(|(at, _)| now.saturating_sub(*at) > length)
+        while let Some((at, _)) = self.wishes.front()
+            && now.saturating_sub(*at) > length
         {
+            // What was before is not known any more.
+            self.began = Some(*at);
             self.wishes.pop_front();
         }
     }
@@ -34,7 +34,7 @@ impl Recent {
         (watched >= length).then_some(*largest)
     }
 
-    /// For how long all wishes have been below `count`.
+    /// For how long at least all wishes have been below `count`.
     pub(super) fn below(&self, count: u32, now: Duration) -> Duration {
         let above = self.wishes.iter().rev().find(|(_, wish)| *wish >= count);
         let since = above.map(|(at, _)| *at).or(self.began);
@@ -68,6 +68,13 @@ mod tests {
         assert_eq!(recent.largest(at(60), at(61)), Some(6));
         assert_eq!(recent.below(6, at(61)), at(41));
         assert_eq!(recent.below(7, at(61)), at(61));
+        recent.record(1, at(60), at(81));
+        recent.record(1, at(60), at(100));
+        assert_eq!(
+            recent.below(7, at(100)),
+            at(70),
+            "it was 2 at 30, and what was before is forgotten"
+        );
     }
 
     #[test]
