@@ -3,18 +3,21 @@
 //! Every `cases/*.scenario` gives a timeline that must equal `cases/*.timeline`. After a wanted
 //! change run with `UPDATE_GOLDEN=1` and read the difference.
 
+mod coverage;
 mod interleavings;
+mod load;
+mod peers;
 mod random;
 mod script;
 mod world;
 
-use std::{fs, path::Path, time::Duration};
-
-use self::{
-    random::Random,
-    script::{Event, Script},
-    world::{Request, World},
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
 };
+
+use self::{coverage::Met, load::LoadMaker, script::Script, world::World};
 
 /// Simulated time passes in steps of this length.
 const STEP: Duration = Duration::from_millis(50);
@@ -22,31 +25,24 @@ const STEP: Duration = Duration::from_millis(50);
 #[test]
 fn every_scenario_gives_its_timeline() {
     let mut differing = Vec::new();
-    let mut seen = 0;
-    for entry in fs::read_dir(cases()).expect("the folder of cases") {
-        let path = entry.expect("an entry").path();
-        if path
-            .extension()
-            .is_none_or(|extension| extension != "scenario")
-        {
-            continue;
-        }
-        seen += 1;
+    let mut met = Met::default();
+    for path in scenarios() {
         let script = Script::parse(&fs::read_to_string(&path).expect("a scenario"));
-        let Played { timeline, .. } = play(&script);
-        let golden = path.with_extension("timeline");
+        let played = play(&script);
+        met.join(played.met);
+        let (timeline, golden) = (played.timeline, path.with_extension("timeline"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &timeline).expect("the timeline can be written");
         } else if fs::read_to_string(&golden).unwrap_or_default() != timeline {
             differing.push(format!("{}:\n{timeline}", path.display()));
         }
     }
-    assert!(seen > 5, "the cases are not where they should be");
     assert!(
         differing.is_empty(),
         "not as written down:\n{}",
         differing.join("\n")
     );
+    assert_eq!(met.missing(), [""; 0], "these come up in no scenario");
 }
 
 /// What came of a scenario.
@@ -54,14 +50,25 @@ struct Played {
     timeline: String,
     /// The desired count after every step.
     desired: Vec<(Duration, u32)>,
+    /// What the decisions said.
+    met: Met,
 }
 
 impl Played {
     fn of(name: &str) -> Self {
-        let path = cases().join(name).with_extension("scenario");
-        play(&Script::parse(
-            &fs::read_to_string(path).expect("a scenario"),
-        ))
+        play(&Script::parse(&text_of(name)))
+    }
+
+    /// What happened between these seconds, without the summaries of minutes.
+    fn lines(&self, from: u64, to: u64) -> Vec<&str> {
+        let within = |line: &&str| {
+            let at = line
+                .split_whitespace()
+                .next()
+                .and_then(|at| at.parse().ok());
+            at.is_some_and(|at: f64| (from as f64..to as f64).contains(&at)) && !line.contains('—')
+        };
+        self.timeline.lines().filter(within).collect()
     }
 
     fn between(&self, from: u64, to: u64) -> impl Iterator<Item = u32> {
@@ -74,50 +81,23 @@ impl Played {
     }
 }
 
-#[test]
-fn constant_noisy_load_stays_within_one_worker_for_half_an_hour() {
-    let played = Played::of("constant_noisy_load");
-    let least = played.between(300, 2100).min().expect("time has passed");
-    let most = played.between(300, 2100).max().expect("time has passed");
-    // 22 requests per second of 2 s on average at 10 per worker.
-    assert!(
-        least >= 5 && most <= least + 1 && most <= 7,
-        "{least} to {most}"
-    );
+fn text_of(name: &str) -> String {
+    let path = cases().join(name).with_extension("scenario");
+    fs::read_to_string(path).expect("a scenario")
 }
 
-#[test]
-fn a_step_of_fifty_with_slow_starts_at_most_doubles_and_does_not_shrink_before_the_load_falls() {
-    let played = Played::of("step_of_fifty_with_slow_starts");
-    let most = played.between(0, 3300).max().expect("time has passed");
-    // What clears the queue that grew while they started takes about twice as many.
-    assert!((50..=140).contains(&most), "{most}");
-    let least = played.between(380, 3000).min().expect("time has passed");
-    assert!(least >= 50, "it shrinks before the load falls: {least}");
-}
-
-#[test]
-fn nor_does_a_noisy_one() {
-    let played = Played::of("noisy_step_of_fifty_with_slow_starts");
-    let least = played.between(500, 3000).min().expect("time has passed");
-    let most = played.between(0, 3300).max().expect("time has passed");
-    assert!(least >= 50 && most <= 140, "{least} to {most}");
-}
-
-#[test]
-fn clients_that_wait_for_their_answers_get_the_workers_they_ask_for() {
-    let played = Played::of("fifty_times_the_clients");
-    let most = played.between(600, 1800).max().expect("time has passed");
-    assert!(most <= 53, "{most}");
-    // Each round of starts takes 90 s, and shows how much of the queue is left.
-    let least = played.between(700, 1800).min().expect("time has passed");
-    assert!(least >= 50, "{least}");
-    let last = played.between(1200, 1800).max().expect("time has passed");
-    assert!(last <= 51, "{last}");
-}
-
-fn cases() -> std::path::PathBuf {
+fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/cases")
+}
+
+fn scenarios() -> Vec<PathBuf> {
+    let entries = fs::read_dir(cases()).expect("the folder of cases");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "scenario"))
+        .collect();
+    paths.sort();
+    paths
 }
 
 /// Plays a scenario, with a summary of every minute in the timeline.
@@ -143,6 +123,7 @@ fn play(script: &Script) -> Played {
     Played {
         timeline: world.timeline.join("\n") + "\n",
         desired,
+        met: world.control.met,
     }
 }
 
@@ -156,74 +137,4 @@ fn summary(world: &World) -> String {
         world.gateway.current() - world.gateway.in_flight(),
         world.control.decision.reason.label(),
     )
-}
-
-/// Makes requests come.
-struct LoadMaker {
-    rate: Option<(f64, Duration)>,
-    /// Part of a request that has not come yet.
-    due: f64,
-    clients: u32,
-    random: Random,
-}
-
-impl Default for LoadMaker {
-    fn default() -> Self {
-        Self {
-            rate: None,
-            due: 0.0,
-            clients: 0,
-            random: Random::new(7),
-        }
-    }
-}
-
-impl LoadMaker {
-    fn follow(&mut self, event: Event, world: &mut World) {
-        match event {
-            Event::Rate {
-                per_second,
-                service,
-            } => self.rate = Some((per_second, service)),
-            Event::Clients { count, service } => {
-                for _ in self.clients..count {
-                    world.arrive(Request {
-                        service,
-                        again: true,
-                    });
-                }
-                if count < self.clients {
-                    world.gateway.send_away(self.clients - count);
-                }
-                self.clients = count;
-            }
-            Event::Burst { count, service } => {
-                for _ in 0..count {
-                    world.arrive(Request {
-                        service,
-                        again: false,
-                    });
-                }
-            }
-            Event::RestartGateway => world.restart_gateway(),
-            Event::RestartControl => world.restart_control(),
-        }
-    }
-
-    fn arrivals(&mut self, noise: f64, world: &mut World) {
-        let Some((per_second, service)) = self.rate else {
-            return;
-        };
-        let expected = per_second * STEP.as_secs_f64();
-        // Even without noise, and with full noise each step may have none or twice as many.
-        self.due += expected * (1.0 + noise * (2.0 * self.random.share() - 1.0));
-        while self.due >= 1.0 {
-            self.due -= 1.0;
-            let stretch = 1.0 + noise * (2.0 * self.random.share() - 1.0);
-            world.arrive(Request {
-                service: service.mul_f64(stretch),
-                again: false,
-            });
-        }
-    }
 }

@@ -4,15 +4,23 @@
 //! target 10                     settings, one per line
 //! clock 2026-03-29T00:00:00Z    what wall clocks show at the beginning
 //! rule { type = "backlog", … }  as in the configuration; in place of the default one
+//! up 200 60s                    pace: percent in a period; `down` likewise
+//! given 3                       so many workers given by address
 //! at 0s rate 5 service 2s       requests per second from then on, each so long on a worker
 //! at 0s clients 40 service 2s   so many clients, each asking again when answered
 //! at 9s request 600s            one request
 //! at 9s burst 100 service 1s    many at once
+//! at 9s copies 3                mirrored copies that are no load and may wake
+//! at 9s gateway silent          its reports get lost; until `gateway heard`
+//! at 9s starts fail             no worker can be started; until `starts succeed`
 //! at 9s restart gateway         or control
+//! at 9s min 3                   or max: other settings from then on
+//! at 9s remove                  the deployment is not configured any more
+//! at 9s shutdown                control ends
 //! until 10m
 //! ```
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use penstock_config::{ConcurrencyRule, Rule, Scaling};
 
@@ -35,8 +43,21 @@ pub(crate) enum Event {
     Rate { per_second: f64, service: Duration },
     Clients { count: u32, service: Duration },
     Burst { count: u32, service: Duration },
+    Copies(u64),
+    Outside(Outside),
+}
+
+/// What happens beside the load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Outside {
     RestartGateway,
     RestartControl,
+    GatewayIsSilent(bool),
+    StartsFail(bool),
+    Min(u32),
+    Max(u32),
+    Remove,
+    Shutdown,
 }
 
 impl Script {
@@ -63,6 +84,7 @@ impl Script {
             max_concurrency,
             start,
             drain_timeout,
+            given,
             wall_ms,
             ..
         } = &mut self.setup;
@@ -77,6 +99,16 @@ impl Script {
             ["idle_timeout", value] => scaling.idle_timeout = duration(value),
             ["stable_for", value] => scaling.down.stable_for = duration(value),
             ["burst_from_zero"] => scaling.up.burst_from_zero = true,
+            ["up", percent, period] => {
+                scaling.up.percent = number(percent);
+                scaling.up.period = duration(period);
+            }
+            ["down", percent, period] => {
+                scaling.down.percent = number(percent);
+                scaling.down.period = duration(period);
+            }
+            ["down_step", value] => scaling.down.step = number(value),
+            ["given", value] => *given = Some(number(value)),
             ["max_concurrency", value] => *max_concurrency = number(value),
             ["start", value] => *start = duration(value),
             ["drain_timeout", value] => *drain_timeout = duration(value),
@@ -134,8 +166,23 @@ fn event(words: &[&str]) -> Event {
             count: 1,
             service: duration(service),
         },
-        ["restart", "gateway"] => Event::RestartGateway,
-        ["restart", "control"] => Event::RestartControl,
+        ["copies", count] => Event::Copies(number(count)),
+        _ => Event::Outside(outside(words)),
+    }
+}
+
+fn outside(words: &[&str]) -> Outside {
+    match *words {
+        ["restart", "gateway"] => Outside::RestartGateway,
+        ["restart", "control"] => Outside::RestartControl,
+        ["gateway", "silent"] => Outside::GatewayIsSilent(true),
+        ["gateway", "heard"] => Outside::GatewayIsSilent(false),
+        ["starts", "fail"] => Outside::StartsFail(true),
+        ["starts", "succeed"] => Outside::StartsFail(false),
+        ["min", value] => Outside::Min(number(value)),
+        ["max", value] => Outside::Max(number(value)),
+        ["remove"] => Outside::Remove,
+        ["shutdown"] => Outside::Shutdown,
         _ => panic!("not understood: {}", words.join(" ")),
     }
 }
@@ -147,4 +194,21 @@ fn number<T: FromStr>(text: &str) -> T {
 
 fn duration(text: &str) -> Duration {
     humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+impl fmt::Display for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RestartGateway => f.write_str("the gateway was restarted"),
+            Self::RestartControl => f.write_str("control was restarted"),
+            Self::GatewayIsSilent(true) => f.write_str("the gateway's reports get lost"),
+            Self::GatewayIsSilent(false) => f.write_str("the gateway is heard again"),
+            Self::StartsFail(true) => f.write_str("no worker can be started from now on"),
+            Self::StartsFail(false) => f.write_str("workers can be started again"),
+            Self::Min(min) => write!(f, "min is {min} from now on"),
+            Self::Max(max) => write!(f, "max is {max} from now on"),
+            Self::Remove => f.write_str("the deployment was removed"),
+            Self::Shutdown => f.write_str("control shuts down"),
+        }
+    }
 }

@@ -9,11 +9,12 @@ mod gateway;
 use std::time::Duration;
 
 use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace, fleet::LoadReport};
+use penstock_control::scale::Reason;
 
 use self::control::Control;
 use self::gateway::Gateway;
 pub(crate) use self::gateway::Request;
-use crate::random::Random;
+use crate::{random::Random, script::Outside};
 
 /// What a run consists of.
 #[derive(Debug, Clone)]
@@ -23,6 +24,9 @@ pub(crate) struct Setup {
     pub(crate) start: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    /// Workers given by address, in place of all scaling.
+    pub(crate) given: Option<u32>,
+    pub(crate) starts_fail: bool,
     /// What wall clocks show at the beginning, in milliseconds since 1970.
     pub(crate) wall_ms: u64,
     /// From a change in control to the gateway, and from a report to control.
@@ -62,6 +66,8 @@ impl Default for Setup {
             start: Duration::from_secs(5),
             start_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
+            given: None,
+            starts_fail: false,
             wall_ms: 0,
             delay: Duration::from_millis(20),
         }
@@ -122,6 +128,12 @@ impl World {
                 "worker {id} was stopped under the gateway's feet"
             );
         }
+        if self.control.published.refused {
+            let refused = self.gateway.refuse_all(now);
+            if refused > 0 {
+                notes.push(format!("{refused} requests refused"));
+            }
+        }
         for id in self.control.ended.drain(..) {
             let cut = self.gateway.lose(&id);
             if cut > 0 {
@@ -151,20 +163,22 @@ impl World {
         *reports = arriving;
     }
 
-    /// Another run of the gateway takes over: in-flight requests go on, sums begin at zero.
-    pub(crate) fn restart_gateway(&mut self) {
-        self.gateway.restart(self.now);
-        self.note("the gateway was restarted");
-    }
-
-    /// Another run of control takes over the workers.
-    pub(crate) fn restart_control(&mut self) {
-        self.control.restart(&self.setup, self.now);
-        self.note("control was restarted");
-    }
-
-    fn note(&mut self, text: &str) {
+    /// Something changes that is not the load.
+    pub(crate) fn change(&mut self, change: Outside) {
+        let scaling = &mut self.setup.scaling;
+        match change {
+            // In-flight requests go on, sums begin at zero.
+            Outside::RestartGateway => self.gateway.restart(self.now),
+            // The new one takes over the workers.
+            Outside::RestartControl => self.control.restart(&self.setup, self.now),
+            Outside::GatewayIsSilent(silent) => self.gateway.silent = silent,
+            Outside::StartsFail(fail) => self.setup.starts_fail = fail,
+            Outside::Min(min) => scaling.min = min,
+            Outside::Max(max) => scaling.max = max,
+            Outside::Remove => self.control.end = Some(Reason::Removed),
+            Outside::Shutdown => self.control.end = Some(Reason::Shutdown),
+        }
         let time = self.elapsed().as_secs_f64();
-        self.timeline.push(format!("{time:9.2}  {text}"));
+        self.timeline.push(format!("{time:9.2}  {change}"));
     }
 }

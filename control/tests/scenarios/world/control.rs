@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use penstock_config::fleet::{LoadReport, WorkerId, WorkerState};
 use penstock_control::{
     plan::{Action, DrainCause, Situation, Stage, StartRecord, StopCause, WorkerFacts, plan},
-    reports::{Gateways, Tracker},
+    reports::{Gateways, Measured, Tracker},
     scale::{Decision, History, Observation, Reason, ScaleState, decide},
 };
 
 use super::Setup;
+use crate::coverage::Met;
 
 /// From a stop to nothing being left.
 const STOP: Duration = Duration::from_millis(500);
@@ -19,6 +20,8 @@ const STOP: Duration = Duration::from_millis(500);
 pub(crate) struct Published {
     pub(crate) generation: u64,
     pub(crate) workers: Vec<(WorkerId, WorkerState)>,
+    /// Whether starting failed for good: nobody needs to wait.
+    pub(crate) refused: bool,
 }
 
 /// The control of the simulation.
@@ -38,6 +41,10 @@ pub(crate) struct Control {
     /// Workers that are stopped because nobody uses them, since the last look.
     pub(crate) let_go: Vec<WorkerId>,
     pub(crate) starts_made: u32,
+    /// Why no worker is wanted whatever the load, if so.
+    pub(crate) end: Option<Reason>,
+    /// What the decisions said.
+    pub(crate) met: Met,
 }
 
 #[derive(Debug, Clone)]
@@ -80,6 +87,8 @@ impl Control {
             ended: Vec::new(),
             let_go: Vec::new(),
             starts_made: 0,
+            end: None,
+            met: Met::default(),
         }
     }
 
@@ -88,8 +97,10 @@ impl Control {
         let workers = std::mem::take(&mut self.workers);
         let history = std::mem::take(&mut self.history);
         let (made, published) = (self.made, self.published.clone());
+        let met = std::mem::take(&mut self.met);
         let running = (workers.len() as u32).clamp(setup.scaling.min, setup.scaling.max);
         *self = Self::new(running, now);
+        self.met = met;
         self.scale = ScaleState::new(running, History::restore(history.iter().copied()), now);
         self.gateways = Gateways::new(true, now);
         (self.workers, self.made, self.published, self.history) =
@@ -167,29 +178,11 @@ impl Control {
                 .any(|worker| worker.id == *id && left(worker.life))
         };
         let measured = self.tracker.measure(&self.gateways, is_draining, now);
-        let ready = self.ready() as u32;
-        let starting = |worker: &&Worker| matches!(worker.life, Life::Starting { .. });
-        let seen = Observation {
-            wall_ms,
-            current: measured.current,
-            queued: measured.queued,
-            load: measured.load,
-            ready,
-            starting: self.workers.iter().filter(starting).count() as u32,
-            start_time: self.starts.times().map(|times| times.p90),
-            hold: self.gateways.hold(now),
-            start_failed: false,
-        };
-        self.decision = decide(&setup.scaling, &seen, &mut self.scale, now);
-        let Decision {
-            before,
-            desired,
-            reason,
-            ..
-        } = &self.decision;
-        if desired != before {
-            self.history.push((now, *desired));
-            notes.push(format!("{before} → {desired}: {reason}"));
+        self.decision = self.decide(setup, measured, wall_ms, now);
+        self.met.take(&self.decision);
+        if self.decision.desired != self.decision.before {
+            self.history.push((now, self.decision.desired));
+            notes.push(said(&self.decision));
         }
         let facts: Vec<WorkerFacts> = self
             .workers
@@ -206,7 +199,42 @@ impl Control {
         for action in plan.actions {
             self.carry_out(action, setup, notes, now);
         }
-        self.publish();
+        self.publish(now);
+    }
+
+    fn decide(
+        &mut self,
+        setup: &Setup,
+        measured: Measured,
+        wall_ms: u64,
+        now: Duration,
+    ) -> Decision {
+        let before = self.decision.desired;
+        if let Some(end) = &self.end {
+            return Decision::fixed(before, 0, end.clone());
+        }
+        if let Some(given) = setup.given {
+            return Decision::fixed(before, given, Reason::Given);
+        }
+        let starting = |worker: &&Worker| matches!(worker.life, Life::Starting { .. });
+        let seen = Observation {
+            wall_ms,
+            current: measured.current,
+            queued: measured.queued,
+            load: measured.load,
+            ready: self.ready() as u32,
+            starting: self.workers.iter().filter(starting).count() as u32,
+            start_time: self.starts.times().map(|times| times.p90),
+            hold: self.gateways.hold(now),
+            start_failed: self.failed(now),
+        };
+        decide(&setup.scaling, &seen, &mut self.scale, now)
+    }
+
+    /// Whether no request can hope for a worker.
+    fn failed(&self, now: Duration) -> bool {
+        let hope = |worker: &Worker| matches!(worker.life, Life::Ready | Life::Starting { .. });
+        self.starts.failed(now).is_some() && !self.workers.iter().any(hope)
     }
 
     fn facts(&self, worker: &Worker) -> WorkerFacts {
@@ -238,6 +266,10 @@ impl Control {
 
     fn carry_out(&mut self, action: Action, setup: &Setup, notes: &mut Vec<String>, now: Duration) {
         match action {
+            Action::Start { slot } if setup.starts_fail => {
+                self.starts.failed_for_good("no such program".into(), now);
+                notes.push(format!("worker {slot} cannot be started"));
+            }
             Action::Start { slot } => {
                 self.made += 1;
                 self.starts_made += 1;
@@ -287,7 +319,8 @@ impl Control {
         worker.slot
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Duration) {
+        let refused = self.failed(now);
         let state = |worker: &Worker| match worker.life {
             Life::Starting { .. } => None,
             Life::Ready => Some((worker.id.clone(), WorkerState::Ready)),
@@ -305,11 +338,13 @@ impl Control {
                 }
             )
         });
-        if workers != self.published.workers || untold {
+        let same = workers == self.published.workers && refused == self.published.refused;
+        if !same || untold {
             let generation = self.published.generation + 1;
             self.published = Published {
                 generation,
                 workers,
+                refused,
             };
             for worker in &mut self.workers {
                 if let Life::Draining {
@@ -322,4 +357,17 @@ impl Control {
             }
         }
     }
+}
+
+/// A decision in words.
+fn said(decision: &Decision) -> String {
+    let Decision {
+        before,
+        desired,
+        reason,
+        clamps,
+        ..
+    } = decision;
+    let clamps: Vec<_> = clamps.iter().map(|clamp| format!(" ({clamp})")).collect();
+    format!("{before} → {desired}: {reason}{}", clamps.concat())
 }

@@ -39,10 +39,14 @@ pub(crate) struct Gateway {
     completions: u64,
     served: u64,
     no_capacity: u64,
+    /// Mirrored copies that are no load.
+    woken: u64,
     waits: TimeHistogram,
     counted_to: Duration,
     next_report: Duration,
     poke: bool,
+    /// Whether its reports get lost.
+    pub(crate) silent: bool,
     /// Reports under way, with their time of arrival.
     sent: VecDeque<(Duration, LoadReport)>,
     /// Snapshots under way, with their time of arrival.
@@ -75,10 +79,12 @@ impl Gateway {
             completions: 0,
             served: 0,
             no_capacity: 0,
+            woken: 0,
             waits: TimeHistogram::default(),
             counted_to: now,
             next_report: now,
             poke: false,
+            silent: false,
             sent: VecDeque::new(),
             coming: VecDeque::new(),
             newest: 0,
@@ -194,6 +200,21 @@ impl Gateway {
         }
     }
 
+    /// Mirrored copies come for a deployment that they may wake.
+    pub(crate) fn copy(&mut self, count: u64) {
+        self.woken += count;
+        self.poke |= !self.workers.iter().any(|worker| worker.open);
+    }
+
+    /// Nobody needs to wait any more; how many did.
+    pub(crate) fn refuse_all(&mut self, now: Duration) -> usize {
+        self.count(now);
+        let refused = self.queue.len();
+        self.completions += refused as u64;
+        self.queue.clear();
+        refused
+    }
+
     /// So many clients do not ask again.
     pub(crate) fn send_away(&mut self, count: u32) {
         let running = self
@@ -257,7 +278,9 @@ impl Gateway {
             }
             self.poke = false;
             let report = self.report(now);
-            self.sent.push_back((now + delay, report));
+            if !self.silent {
+                self.sent.push_back((now + delay, report));
+            }
         }
         let due = self.sent.iter().take_while(|(at, _)| *at <= now).count();
         self.sent.drain(..due).map(|(_, report)| report).collect()
@@ -288,7 +311,7 @@ impl Gateway {
             wait: self.waits,
             service_time,
             outcomes: Outcomes::default(),
-            woken: 0,
+            woken: self.woken,
             workers: self.workers.iter().map(worker).collect(),
         };
         LoadReport {
