@@ -22,7 +22,7 @@
 //!    flight on it, so no request falls between. The shares of traffic go out with it: those of
 //!    the file, those that an operator set ([`weights`]), or those that a canary has earned
 //!    ([`rollout`]).
-//! 7. **Remember.** [`store`] keeps the journal of decisions with their inputs, the desired counts
+//! 7. **Remember.** [`explain`] puts decisions into words. [`store`] keeps the journal of them, the desired counts
 //!    (the pace must not forget them), and the workers that run: the next run of control takes
 //!    them over. [`status`] and [`api`] show it all.
 //!
@@ -49,6 +49,7 @@ mod reconcile;
 pub mod rollout;
 pub mod weights;
 
+pub mod explain;
 pub mod store;
 
 pub mod simulate;

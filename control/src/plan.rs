@@ -14,6 +14,7 @@ mod starts;
 #[cfg(test)]
 mod tests;
 mod victims;
+mod words;
 
 use std::time::Duration;
 

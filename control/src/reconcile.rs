@@ -9,6 +9,7 @@ mod adopt;
 mod apply;
 mod carry_out;
 mod deployment;
+mod describe;
 mod executor;
 mod happen;
 mod journal;
@@ -261,11 +262,13 @@ impl Reconciler {
         let Some(deployment) = deployment_mut(&mut self.services, key) else {
             return;
         };
-        let plan = deployment.turn(turn);
+        let (plan, news) = deployment.turn(turn);
         if let Some(at) = plan.wake_at.filter(|at| *at < self.next_tick) {
             self.due.entry(at.max(now)).or_default().insert(key.clone());
         }
-        self.note_decision(key, now);
+        for news in news {
+            self.note_decision(key, news, now);
+        }
         for action in plan.actions {
             self.carry_out(key, action, now);
         }

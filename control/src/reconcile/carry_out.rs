@@ -66,11 +66,6 @@ impl Reconciler {
         };
         let slot = worker.new.slot;
         deployment.changed = true;
-        let why = match why {
-            DrainCause::Surplus => "not needed any more",
-            DrainCause::Outdated => "replaced by a newer revision",
-            DrainCause::Broken => "it fails its liveness probe",
-        };
         self.note(
             &key,
             "worker_draining",
@@ -212,14 +207,8 @@ pub(super) fn at_address(spec: &Arc<Deployment>, address: &str) -> Option<Arc<De
 
 fn explain(worker: &Worker, why: StopCause, spec: &Deployment) -> String {
     match why {
-        StopCause::Drained => "nothing is left to do".to_owned(),
-        StopCause::DrainDeadline => {
-            format!(
-                "it did not finish within drain_timeout ({:?})",
-                spec.drain_timeout
-            )
-        }
-        StopCause::Unwanted => "not needed any more".to_owned(),
+        StopCause::Drained | StopCause::Unwanted => why.to_string(),
+        StopCause::DrainDeadline => format!("{why} ({:?})", spec.drain_timeout),
         StopCause::StartTimeout | StopCause::Broken => failure(worker, why, spec).to_string(),
     }
 }
@@ -228,11 +217,10 @@ fn explain(worker: &Worker, why: StopCause, spec: &Deployment) -> String {
 fn failure(worker: &Worker, why: StopCause, spec: &Deployment) -> Arc<str> {
     match (why, &worker.broken, &worker.probe_failure) {
         (StopCause::Broken, Some(reason), _) => format!("liveness probe: {reason}").into(),
-        (_, _, Some(reason)) => format!(
-            "not ready within start_timeout ({:?}): {reason}",
-            spec.start_timeout
-        )
-        .into(),
-        _ => format!("not ready within start_timeout ({:?})", spec.start_timeout).into(),
+        (_, _, Some(reason)) => {
+            let late = StopCause::StartTimeout;
+            format!("{late} ({:?}): {reason}", spec.start_timeout).into()
+        }
+        _ => format!("{} ({:?})", StopCause::StartTimeout, spec.start_timeout).into(),
     }
 }

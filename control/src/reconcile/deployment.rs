@@ -8,10 +8,12 @@ use penstock_config::{
 };
 
 use super::{
+    describe::News,
     revision::{is_current, revision, wanted_addresses},
     worker::{Life, Worker},
 };
 use crate::{
+    explain::Means,
     metrics::DeploymentMetrics,
     plan::{Failed, Plan, Situation, StartRecord, WorkerFacts, plan},
     reports::{Gateways, Measured, OutcomeSums, Tracker},
@@ -43,6 +45,7 @@ pub(super) struct DeploymentState {
     pub(super) workers_min: u32,
     pub(super) workers: Vec<Worker>,
     pub(super) measured: Measured,
+    pub(super) means: Means,
     pub(super) decision: Decision,
     pub(super) phase: Phase,
     /// Whether the gateways must be told something.
@@ -78,6 +81,7 @@ impl DeploymentState {
             workers_min: 0,
             workers: Vec::new(),
             measured: Measured::default(),
+            means: Means::default(),
             decision: Decision::fixed(desired, desired, Reason::Asleep),
             phase: Phase::Cold,
             changed: true,
@@ -106,7 +110,7 @@ impl DeploymentState {
     }
 
     /// Observes, decides and plans. Nothing but the memory of this deployment changes.
-    pub(super) fn turn(&mut self, turn: Turn<'_>) -> Plan {
+    pub(super) fn turn(&mut self, turn: Turn<'_>) -> (Plan, Vec<News>) {
         let workers = &self.workers;
         let is_draining = |id: &_| {
             workers
@@ -114,24 +118,37 @@ impl DeploymentState {
                 .any(|worker| worker.id() == id && worker.is_draining())
         };
         self.measured = self.tracker.measure(turn.gateways, is_draining, turn.now);
+        self.means.record(&self.measured.load, turn.now);
         self.note_proven(turn.now);
         self.decision = self.decide(turn);
-        let facts: Vec<WorkerFacts> = self
-            .workers
-            .iter()
-            .map(|worker| {
-                let outdated = !is_current(&self.spec, &self.revision, &worker.revision);
-                worker.facts(outdated, &self.tracker, turn.gateways, turn.shutting_down)
-            })
-            .collect();
-        let situation = Situation {
-            workers: &facts,
+        let facts = self.facts(turn);
+        let situation = self.situation(&facts, turn);
+        let plan = plan(&self.decision, &situation, turn.now);
+        let news = self.news(&plan, &situation, turn.gateways, turn.now);
+        (plan, news)
+    }
+
+    /// What a plan needs to know about each worker.
+    pub(super) fn facts(&self, turn: Turn<'_>) -> Vec<WorkerFacts> {
+        let facts = |worker: &Worker| {
+            let outdated = !is_current(&self.spec, &self.revision, &worker.revision);
+            worker.facts(outdated, &self.tracker, turn.gateways, turn.shutting_down)
+        };
+        self.workers.iter().map(facts).collect()
+    }
+
+    pub(super) fn situation<'a>(
+        &'a self,
+        workers: &'a [WorkerFacts],
+        turn: Turn<'_>,
+    ) -> Situation<'a> {
+        Situation {
+            workers,
             starts: self.starts.facts(),
             // Given addresses are probed for ever.
             start_timeout: (!self.is_static()).then_some(self.spec.start_timeout),
             starts_wait: turn.starts_wait,
-        };
-        plan(&self.decision, &situation, turn.now)
+        }
     }
 
     fn decide(&mut self, turn: Turn<'_>) -> Decision {
@@ -284,6 +301,6 @@ fn with_min(scaling: &Scaling, workers: u32) -> Cow<'_, Scaling> {
     })
 }
 
-fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+pub(super) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }

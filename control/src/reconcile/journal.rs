@@ -4,39 +4,25 @@ use std::time::Duration;
 
 use penstock_config::ServiceName;
 
-use super::{Reconciler, deployment::Key, deployment_mut};
+use super::{Reconciler, deployment::Key, deployment_mut, describe::News};
 use crate::store::{DesiredRow, JournalEntry};
 
 impl Reconciler {
-    /// Writes down a decision if it changed the desired count.
-    pub(super) fn note_decision(&mut self, key: &Key, now: Duration) {
-        let Some(deployment) = deployment_mut(&mut self.services, key) else {
-            return;
-        };
-        let decision = &deployment.decision;
-        if decision.desired == decision.before {
-            return;
+    /// Writes down what is new in a decision.
+    pub(super) fn note_decision(&mut self, key: &Key, news: News, now: Duration) {
+        let News {
+            kind,
+            text,
+            before,
+            desired,
+            record,
+        } = news;
+        if let Some(deployment) = deployment_mut(&mut self.services, key) {
+            deployment.metrics.decided(&deployment.decision.reason);
         }
-        deployment.metrics.decided(&decision.reason);
-        let load = &deployment.measured;
-        let mut details = vec![format!(
-            "in flight or queued: {}, of these queued: {}, ready workers: {}",
-            load.current,
-            load.queued,
-            deployment.ready()
-        )];
-        details.extend(decision.wishes.iter().map(|wish| format!("wish: {wish}")));
-        details.extend(
-            decision
-                .clamps
-                .iter()
-                .map(|clamp| format!("clamp: {clamp}")),
-        );
-        let (before, desired) = (decision.before, decision.desired);
-        let text = format!("{before} → {desired} workers: {}", decision.reason);
         tracing::info!(
             service = %key.service, deployment = %key.deployment, before, desired,
-            reason = %deployment.decision.reason, "scaled"
+            reason = %record.reason, "scaled"
         );
         let at_ms = self.clock.wall_ms(now);
         let (service, name) = (key.service.to_string(), key.deployment.to_string());
@@ -50,11 +36,12 @@ impl Reconciler {
             at_ms,
             service,
             deployment: name,
-            kind: deployment.decision.reason.label().to_owned(),
+            kind: kind.to_owned(),
             text,
             before: Some(before),
             desired: Some(desired),
-            details,
+            record: Some(record),
+            details: Vec::new(),
         });
     }
 
@@ -75,6 +62,7 @@ impl Reconciler {
             text: text.to_owned(),
             before: None,
             desired: None,
+            record: None,
             details: Vec::new(),
         });
     }
@@ -90,6 +78,7 @@ impl Reconciler {
             text: text.to_owned(),
             before: None,
             desired: None,
+            record: None,
             details: Vec::new(),
         });
     }

@@ -30,6 +30,14 @@ impl Decision {
             clamps: Vec::new(),
         }
     }
+
+    /// The wish that counts: the largest, unless it asks for fewer workers than there were and no
+    /// rule may.
+    pub fn winner(&self) -> Option<&Wish> {
+        let largest = self.wishes.iter().max_by_key(|wish| wish.workers)?;
+        let may_shrink = || self.wishes.iter().any(|wish| wish.shrinks);
+        (largest.workers >= self.before.max(1) || may_shrink()).then_some(largest)
+    }
 }
 
 /// Something that kept the desired count from being the largest wish.
@@ -49,6 +57,34 @@ pub enum Clamp {
     DownPace(u32),
     /// `scaling.down.step`: the least that one change may lead to.
     DownStep(u32),
+}
+
+impl Clamp {
+    /// A stable name for the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Minimum(_) => "min",
+            Self::Maximum(_) => "max",
+            Self::ScheduledMinimum(_) => "scheduled_min",
+            Self::ScheduledMaximum(_) => "scheduled_max",
+            Self::UpPace(_) => "up_pace",
+            Self::DownPace(_) => "down_pace",
+            Self::DownStep(_) => "down_step",
+        }
+    }
+
+    /// The count that it allows, at most or at least.
+    pub fn workers(self) -> u32 {
+        match self {
+            Self::Minimum(n)
+            | Self::Maximum(n)
+            | Self::ScheduledMinimum(n)
+            | Self::ScheduledMaximum(n)
+            | Self::UpPace(n)
+            | Self::DownPace(n)
+            | Self::DownStep(n) => n,
+        }
+    }
 }
 
 impl fmt::Display for Clamp {

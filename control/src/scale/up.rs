@@ -64,7 +64,7 @@ pub(super) fn grow(
         decision.reason = Reason::Paced { wish };
     }
     if desired > before
-        && let Some(largest) = decision.wishes.iter().max_by_key(|wish| wish.workers)
+        && let Some(largest) = decision.winner()
     {
         decision.reason = because(largest);
     }

@@ -3,6 +3,8 @@
 use rusqlite::{Connection, Result, params, params_from_iter, types::Value};
 use serde::{Deserialize, Serialize};
 
+use crate::explain::Record;
+
 /// Entries kept per deployment.
 const PER_DEPLOYMENT_MAX: i64 = 1_000;
 
@@ -28,7 +30,10 @@ pub struct JournalEntry {
     /// For decisions: the desired count from then on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
-    /// For decisions: the inputs, what each rule asked for, and what limited it.
+    /// For decisions: the inputs, what each rule asked for, what limited it, and the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<Record>>,
+    /// The same as lines of text, for decisions that an older Penstock wrote down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
 }
@@ -46,9 +51,12 @@ pub struct JournalQuery {
 
 pub(super) fn append(db: &Connection, entry: &JournalEntry) -> Result<()> {
     let sql =
-        "INSERT INTO journal (at_ms, service, deployment, kind, text, before, desired, detail)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        "INSERT INTO journal (at_ms, service, deployment, kind, text, before, desired, detail, record)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let at_ms = i64::try_from(entry.at_ms).unwrap_or(i64::MAX);
+    // It is made of numbers and texts, which can always be written.
+    let record = entry.record.as_ref();
+    let record = record.and_then(|record| serde_json::to_string(record).ok());
     db.prepare_cached(sql)?.execute(params![
         at_ms,
         entry.service,
@@ -58,6 +66,7 @@ pub(super) fn append(db: &Connection, entry: &JournalEntry) -> Result<()> {
         entry.before,
         entry.desired,
         entry.details.join("\n"),
+        record,
     ])?;
     Ok(())
 }
@@ -82,7 +91,7 @@ pub(super) fn prune_all(db: &Connection) -> Result<()> {
 /// Newest first.
 pub(super) fn read(db: &Connection, query: &JournalQuery) -> Result<Vec<JournalEntry>> {
     let mut sql =
-        "SELECT at_ms, service, deployment, kind, text, before, desired, detail FROM journal WHERE 1".to_owned();
+        "SELECT at_ms, service, deployment, kind, text, before, desired, detail, record FROM journal WHERE 1".to_owned();
     let mut values: Vec<Value> = Vec::new();
     if let Some(service) = &query.service {
         sql.push_str(" AND service = ?");
@@ -98,6 +107,7 @@ pub(super) fn read(db: &Connection, query: &JournalQuery) -> Result<Vec<JournalE
     let rows = statement.query_map(params_from_iter(values), |row| {
         let at_ms: i64 = row.get(0)?;
         let details: String = row.get(7)?;
+        let record: Option<String> = row.get(8)?;
         Ok(JournalEntry {
             at_ms: u64::try_from(at_ms).unwrap_or(0),
             service: row.get(1)?,
@@ -106,6 +116,8 @@ pub(super) fn read(db: &Connection, query: &JournalQuery) -> Result<Vec<JournalE
             text: row.get(4)?,
             before: row.get(5)?,
             desired: row.get(6)?,
+            // One that cannot be read has lost its details, not its place.
+            record: record.and_then(|record| serde_json::from_str(&record).ok()),
             details: details.lines().map(str::to_owned).collect(),
         })
     })?;

@@ -14,7 +14,12 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 3] = [TABLES, TRAFFIC, STARTS];
+pub(super) const STEPS: [&str; 4] = [TABLES, TRAFFIC, STARTS, RECORDS];
+
+/// Decisions with all that they were made from, as JSON; before, there were only lines of text.
+const RECORDS: &str = "
+    ALTER TABLE journal ADD COLUMN record TEXT;
+";
 
 /// How long starts took.
 const STARTS: &str = "

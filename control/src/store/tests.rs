@@ -1,4 +1,5 @@
 use super::*;
+use crate::explain::{Inputs, Record, Step};
 
 fn entry(n: u32, deployment: &str) -> JournalEntry {
     JournalEntry {
@@ -9,7 +10,25 @@ fn entry(n: u32, deployment: &str) -> JournalEntry {
         text: format!("entry {n}"),
         before: Some(n),
         desired: Some(n + 1),
+        record: Some(Box::new(record(n))),
         details: vec!["one".to_owned(), "two".to_owned()],
+    }
+}
+
+fn record(n: u32) -> Record {
+    Record {
+        reason: "woken".to_owned(),
+        inputs: Inputs {
+            in_flight: n,
+            mean_concurrency: Some(0.5),
+            ..Inputs::default()
+        },
+        plan: vec![Step {
+            action: "start".into(),
+            worker: Some(n),
+            words: "it is started".to_owned(),
+        }],
+        ..Record::default()
     }
 }
 
@@ -142,9 +161,18 @@ async fn a_file_of_an_older_penstock_is_brought_up_to_date_with_all_that_is_in_i
     let make = format!("{tables} PRAGMA application_id = {id}; PRAGMA user_version = 1;");
     db.execute_batch(&make).expect("it can be written");
     rows::put_worker(&db, &worker("a", "found")).expect("it can be written");
+    let old =
+        "INSERT INTO journal VALUES (1, 7, 'chat', 'stable', 'wake', 'entry 7', 7, 8, 'one\ntwo')";
+    db.execute_batch(old).expect("it can be written");
     drop(db);
     let (store, remembered) = folder.open();
     assert_eq!(remembered.workers, [worker("a", "found")]);
+    let journal = store.journal(query(None, 9)).await;
+    let old = JournalEntry {
+        record: None,
+        ..entry(7, "stable")
+    };
+    assert_eq!(journal.expect("it can be read"), [old]);
     drop(store.put_traffic(traffic("chat", Some("{}"))));
     store.close().await;
     assert_eq!(folder.open().1.traffic.len(), 1);
@@ -169,7 +197,7 @@ async fn a_file_of_a_newer_penstock_is_refused() {
     drop(db);
     let message = folder.error().to_string();
     assert!(
-        message.ends_with("written by a newer penstock (format 99, this one knows 3)"),
+        message.ends_with("written by a newer penstock (format 99, this one knows 4)"),
         "{message}"
     );
 }

@@ -1,0 +1,27 @@
+//! Why workers drain and stop, for people.
+
+use std::fmt;
+
+use super::{DrainCause, StopCause};
+
+impl fmt::Display for DrainCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Surplus => "not needed any more",
+            Self::Outdated => "replaced by a newer revision",
+            Self::Broken => "it fails its liveness probe",
+        })
+    }
+}
+
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drained => "nothing is left to do",
+            Self::DrainDeadline => "it did not finish within drain_timeout",
+            Self::StartTimeout => "not ready within start_timeout",
+            Self::Unwanted => "not needed any more",
+            Self::Broken => "it fails its liveness probe",
+        })
+    }
+}
