@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod check;
+mod explain;
 mod key;
 mod logs;
 mod output;
@@ -42,6 +43,7 @@ enum Command {
     Schema(check::SchemaArgs),
     Key(key::KeyArgs),
     Status(status::StatusArgs),
+    Explain(explain::ExplainArgs),
     Logs(logs::LogsArgs),
     Weights(weights::WeightsArgs),
     Promote(promote::PromoteArgs),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Schema(args) => check::schema(&args),
         Command::Key(args) => key::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Weights(args) => weights::run(&args),
         Command::Promote(args) => promote::run(&args),

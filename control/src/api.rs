@@ -2,6 +2,7 @@
 //!
 //! Made for operators and machines, never for browsers: see `guard`.
 
+mod explain;
 mod guard;
 mod problem;
 mod traffic;
@@ -100,6 +101,7 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/services/{service}", get(service))
         .merge(traffic::routes())
+        .merge(explain::routes())
         .route("/api/v1/journal", get(journal))
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such page") })
@@ -220,6 +222,7 @@ impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let status = match &error {
             ControlError::Ended => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::Unknown(_) => StatusCode::NOT_FOUND,
             ControlError::Refused(refused) if refused.is_unknown() => StatusCode::NOT_FOUND,
             ControlError::Refused(refused) if refused.is_conflict() => StatusCode::CONFLICT,
             ControlError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,

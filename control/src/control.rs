@@ -17,9 +17,10 @@ use crate::{
         fixed::StaticDriver,
         process::{ProcessDriver, ProcessSettings},
     },
+    explain::{Explanation, Unknown},
     reconcile::{Command, Drivers, Ends, Reconciler, TrafficAsk, TrafficRequest},
     status::{Status, WeightsStatus},
-    store::{JournalEntry, JournalQuery, Store, StoreError},
+    store::{ChangesQuery, JournalEntry, JournalQuery, Store, StoreError},
     weights::Refused,
 };
 
@@ -42,6 +43,9 @@ pub enum ControlError {
     /// What was asked for makes no sense, or not now.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// What was asked about does not exist.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
     /// The loop has ended.
     #[error("control has been shut down")]
     Ended,
@@ -164,6 +168,43 @@ impl Control {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Traffic(request, reply)).await;
         Ok(answer.await.map_err(|_| ControlError::Ended)??)
+    }
+
+    /// Why the deployments of a service, or one of them, have as many workers as they have: the
+    /// decisions now, and the last `changes` since `since_ms` (milliseconds since 1970).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such service or deployment, control has been shut down, or the state file
+    /// cannot be read.
+    pub async fn explain(
+        &self,
+        service: String,
+        deployment: Option<String>,
+        changes: u32,
+        since_ms: u64,
+    ) -> Result<Vec<Explanation>, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Explain(service.clone(), deployment, reply))
+            .await;
+        let decided = answer.await.map_err(|_| ControlError::Ended)??;
+        let mut explained = Vec::with_capacity(decided.len());
+        for (deployment, present) in decided {
+            let query = ChangesQuery {
+                service: service.clone(),
+                deployment: deployment.clone(),
+                changes,
+                since_ms,
+            };
+            let journal = self.store.changes(query).await?;
+            explained.push(Explanation {
+                service: service.clone(),
+                deployment,
+                present,
+                journal,
+            });
+        }
+        Ok(explained)
     }
 
     /// What was decided and what happened, newest first.

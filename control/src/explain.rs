@@ -5,8 +5,15 @@
 //! reason); here they are only put together. A new rule therefore explains itself.
 
 mod means;
+mod present;
 mod record;
 mod steps;
+mod unknown;
+mod waits;
 
-pub use self::record::{ClampRecord, Inputs, Record, Step, WishRecord};
-pub(crate) use self::{means::Means, steps::steps};
+pub(crate) use self::{means::Means, present::Rules, steps::steps, waits::Waits};
+pub use self::{
+    present::{Explanation, Present},
+    record::{ClampRecord, Inputs, Record, Step, WishRecord},
+    unknown::Unknown,
+};

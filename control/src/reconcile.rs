@@ -11,6 +11,7 @@ mod carry_out;
 mod deployment;
 mod describe;
 mod executor;
+mod explain;
 mod happen;
 mod journal;
 mod publish;
@@ -40,6 +41,7 @@ pub use self::executor::Drivers;
 use self::{
     deployment::{DeploymentState, Key, Turn},
     executor::{Executor, Fact},
+    explain::Explained,
     rollouts::Rolling,
     traffic::Traffic,
 };
@@ -50,6 +52,7 @@ pub(crate) use self::{
 use crate::{
     clock::Clock,
     driver::WorkerExit,
+    explain::Unknown,
     probe::ProbeEvent,
     reports::Gateways,
     status::{ConfigStatus, Status},
@@ -70,6 +73,12 @@ pub(crate) enum Command {
     Rejected(String),
     /// Say how things are.
     Status(oneshot::Sender<Status>),
+    /// Say why a service's deployments, or one of them, have as many workers as they have.
+    Explain(
+        String,
+        Option<String>,
+        oneshot::Sender<Result<Explained, Unknown>>,
+    ),
     /// Change how a service's traffic is shared, or tell.
     Traffic(TrafficRequest, TrafficReply),
     /// Stop every worker; say when all are gone.
@@ -209,6 +218,9 @@ impl Reconciler {
             Command::Rejected(error) => self.config.last_error = Some(error),
             Command::Status(reply) => {
                 let _ = reply.send(self.status());
+            }
+            Command::Explain(service, deployment, reply) => {
+                let _ = reply.send(self.explain(&service, deployment.as_deref()));
             }
             Command::Traffic(request, reply) => self.on_traffic(request, reply),
             Command::Shutdown(done) => {

@@ -20,6 +20,7 @@ mod demand;
 mod down;
 mod history;
 mod observation;
+mod outlook;
 mod pace;
 mod queue_wait;
 mod recent;
@@ -39,11 +40,13 @@ use std::time::Duration;
 
 use penstock_config::{Rule, Scaling};
 
+pub(crate) use self::words::Seconds;
 pub use self::{
     bounds::Bounds,
     decision::{Clamp, Decision, Reason},
     history::History,
     observation::{Hold, HoldCause, Load, Observation},
+    outlook::Outlook,
     wish::{Basis, Pause, Wish},
 };
 use self::{

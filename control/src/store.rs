@@ -4,6 +4,7 @@
 //! A thread of its own does the work, in batches: one transaction for all that has come in
 //! meanwhile. The loop of control never waits for it.
 
+mod changes;
 mod journal;
 mod lock;
 mod open;
@@ -23,6 +24,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    changes::ChangesQuery,
     journal::{JournalEntry, JournalQuery},
     rows::{DesiredRow, TrafficRow, WorkerRow},
     starts::StartRow,
@@ -160,6 +162,20 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(Job::Journal(query, reply))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Reads the last changes of a deployment's count and what happened after each, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub async fn changes(&self, query: ChangesQuery) -> Result<Vec<JournalEntry>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs
+            .send(Job::Changes(query, reply))
             .await
             .map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?

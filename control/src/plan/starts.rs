@@ -56,6 +56,11 @@ impl StartRecord {
         &self.facts
     }
 
+    /// Starts that failed since the last one that proved good.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether starting failed for good and must not be tried at `now`.
     pub fn failed(&self, now: Duration) -> Option<&Failed> {
         self.failed.as_ref().filter(|failed| now < failed.until)

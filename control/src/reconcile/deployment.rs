@@ -45,7 +45,8 @@ pub(super) struct DeploymentState {
     pub(super) workers_min: u32,
     pub(super) workers: Vec<Worker>,
     pub(super) measured: Measured,
-    pub(super) means: Means,
+    /// Averages for people, from the first request on.
+    pub(super) means: Option<Box<Means>>,
     pub(super) decision: Decision,
     pub(super) phase: Phase,
     /// Whether the gateways must be told something.
@@ -81,7 +82,7 @@ impl DeploymentState {
             workers_min: 0,
             workers: Vec::new(),
             measured: Measured::default(),
-            means: Means::default(),
+            means: None,
             decision: Decision::fixed(desired, desired, Reason::Asleep),
             phase: Phase::Cold,
             changed: true,
@@ -118,7 +119,7 @@ impl DeploymentState {
                 .any(|worker| worker.id() == id && worker.is_draining())
         };
         self.measured = self.tracker.measure(turn.gateways, is_draining, turn.now);
-        self.means.record(&self.measured.load, turn.now);
+        self.note_means(turn.now);
         self.note_proven(turn.now);
         self.decision = self.decide(turn);
         let facts = self.facts(turn);
@@ -190,6 +191,16 @@ impl DeploymentState {
         self.starts
             .failed(now)
             .filter(|_| !self.workers.iter().any(hope))
+    }
+
+    fn note_means(&mut self, now: Duration) {
+        let load = &self.measured.load;
+        if load.request_seconds > 0.0 || load.arrivals > 0 {
+            self.means.get_or_insert_default();
+        }
+        if let Some(means) = &mut self.means {
+            means.record(load, now);
+        }
     }
 
     /// A worker that has been ready for a while was a good start.

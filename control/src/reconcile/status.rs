@@ -5,7 +5,8 @@ use std::time::Duration;
 use penstock_config::fleet::Phase;
 
 use super::{
-    Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
+    Reconciler, ServiceState, deployment::DeploymentState, describe::phase_name,
+    revision::is_current, worker::Worker,
 };
 use crate::{
     scale::Bounds,
@@ -53,12 +54,9 @@ fn describe_deployment(
     wall_ms: u64,
     now: Duration,
 ) -> DeploymentStatus {
-    let (phase, phase_reason) = match &deployment.phase {
-        Phase::Cold => ("cold", None),
-        Phase::Starting => ("starting", None),
-        Phase::Warm => ("warm", None),
-        Phase::Failed { reason, .. } => ("failed", Some(reason.to_string())),
-        Phase::Paused { reason } => ("paused", Some(reason.to_string())),
+    let phase_reason = match &deployment.phase {
+        Phase::Cold | Phase::Starting | Phase::Warm => None,
+        Phase::Failed { reason, .. } | Phase::Paused { reason } => Some(reason.to_string()),
     };
     let decision = &deployment.decision;
     let bounds = Bounds::at(&deployment.spec.scaling, wall_ms);
@@ -75,7 +73,7 @@ fn describe_deployment(
         file_weight: deployment.spec.weight,
         rollout: None,
         removed: deployment.removed,
-        phase: phase.into(),
+        phase: phase_name(&deployment.phase).into(),
         phase_reason,
         no_room: deployment
             .starts

@@ -188,6 +188,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether neither rules nor bounds have a part in the count.
+    pub fn is_given(&self) -> bool {
+        matches!(self, Self::Given | Self::Removed | Self::Shutdown)
+    }
+
     /// A stable name for metrics and the API.
     pub fn label(&self) -> &'static str {
         match self {

@@ -112,10 +112,14 @@ fn to_zero(
 
 /// A hold lasts one window: the longest over which anything is averaged or has to be stable.
 fn is_held(hold: &Hold, scaling: &Scaling, state: &ScaleState, now: Duration) -> bool {
+    now.saturating_sub(hold.since) < hold_window(scaling, state)
+}
+
+/// How long a hold lasts.
+pub(super) fn hold_window(scaling: &Scaling, state: &ScaleState) -> Duration {
     let windows = state.rules.iter().map(RuleState::window);
-    let window = windows
+    windows
         .max()
         .unwrap_or_default()
-        .max(scaling.down.stable_for);
-    now.saturating_sub(hold.since) < window
+        .max(scaling.down.stable_for)
 }

@@ -52,6 +52,25 @@ impl History {
         self.within(period, now).map(|entry| entry.highest).max()
     }
 
+    /// When the lowest count of the last `period` will have left it, if none comes that is as low.
+    pub fn lowest_until(&self, period: Duration, now: Duration) -> Option<Duration> {
+        let lowest = self.lowest(period, now)?;
+        self.until(|entry| entry.lowest == lowest, period)
+    }
+
+    /// When the highest count of the last `period` will have left it, if none comes that is as high.
+    pub fn highest_until(&self, period: Duration, now: Duration) -> Option<Duration> {
+        let highest = self.highest(period, now)?;
+        self.until(|entry| entry.highest == highest, period)
+    }
+
+    /// `None` while such a count is in force.
+    fn until(&self, is: impl Fn(&Entry) -> bool, period: Duration) -> Option<Duration> {
+        let last = self.entries.iter().rposition(is)?;
+        let next = self.entries.get(last + 1)?;
+        Some(next.at + period)
+    }
+
     fn push(&mut self, desired: u32, at: Duration) {
         self.entries.push_back(Entry {
             at,

@@ -34,6 +34,12 @@ impl Recent {
         (watched >= length).then_some(*largest)
     }
 
+    /// The largest of the wishes since all have been below `count`.
+    pub(super) fn largest_below(&self, count: u32) -> Option<u32> {
+        let mut wishes = self.wishes.iter().map(|(_, wish)| *wish);
+        wishes.find(|wish| *wish < count)
+    }
+
     /// For how long at least all wishes have been below `count`.
     pub(super) fn below(&self, count: u32, now: Duration) -> Duration {
         let above = self.wishes.iter().rev().find(|(_, wish)| *wish >= count);

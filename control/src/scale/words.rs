@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 /// A duration: whole seconds from ten on, tenths below.
-pub(super) struct Seconds(pub(super) Duration);
+pub(crate) struct Seconds(pub(crate) Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! The journal: what was decided and what happened, and why.
 
-use rusqlite::{Connection, Result, params, params_from_iter, types::Value};
+use rusqlite::{Connection, Result, Row, params, params_from_iter, types::Value};
 use serde::{Deserialize, Serialize};
 
 use crate::explain::Record;
@@ -49,6 +49,10 @@ pub struct JournalQuery {
     pub limit: u32,
 }
 
+/// What [`entry`] reads, in its order.
+pub(super) const COLUMNS: &str =
+    "at_ms, service, deployment, kind, text, before, desired, detail, record";
+
 pub(super) fn append(db: &Connection, entry: &JournalEntry) -> Result<()> {
     let sql =
         "INSERT INTO journal (at_ms, service, deployment, kind, text, before, desired, detail, record)
@@ -90,8 +94,7 @@ pub(super) fn prune_all(db: &Connection) -> Result<()> {
 
 /// Newest first.
 pub(super) fn read(db: &Connection, query: &JournalQuery) -> Result<Vec<JournalEntry>> {
-    let mut sql =
-        "SELECT at_ms, service, deployment, kind, text, before, desired, detail, record FROM journal WHERE 1".to_owned();
+    let mut sql = format!("SELECT {COLUMNS} FROM journal WHERE 1");
     let mut values: Vec<Value> = Vec::new();
     if let Some(service) = &query.service {
         sql.push_str(" AND service = ?");
@@ -104,22 +107,25 @@ pub(super) fn read(db: &Connection, query: &JournalQuery) -> Result<Vec<JournalE
     sql.push_str(" ORDER BY id DESC LIMIT ?");
     values.push(i64::from(query.limit).into());
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row| {
-        let at_ms: i64 = row.get(0)?;
-        let details: String = row.get(7)?;
-        let record: Option<String> = row.get(8)?;
-        Ok(JournalEntry {
-            at_ms: u64::try_from(at_ms).unwrap_or(0),
-            service: row.get(1)?,
-            deployment: row.get(2)?,
-            kind: row.get(3)?,
-            text: row.get(4)?,
-            before: row.get(5)?,
-            desired: row.get(6)?,
-            // One that cannot be read has lost its details, not its place.
-            record: record.and_then(|record| serde_json::from_str(&record).ok()),
-            details: details.lines().map(str::to_owned).collect(),
-        })
-    })?;
+    let rows = statement.query_map(params_from_iter(values), entry)?;
     rows.collect()
+}
+
+/// One row.
+pub(super) fn entry(row: &Row<'_>) -> Result<JournalEntry> {
+    let at_ms: i64 = row.get(0)?;
+    let details: String = row.get(7)?;
+    let record: Option<String> = row.get(8)?;
+    Ok(JournalEntry {
+        at_ms: u64::try_from(at_ms).unwrap_or(0),
+        service: row.get(1)?,
+        deployment: row.get(2)?,
+        kind: row.get(3)?,
+        text: row.get(4)?,
+        before: row.get(5)?,
+        desired: row.get(6)?,
+        // One that cannot be read has lost its details, not its place.
+        record: record.and_then(|record| serde_json::from_str(&record).ok()),
+        details: details.lines().map(str::to_owned).collect(),
+    })
 }

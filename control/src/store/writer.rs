@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     StoreError,
+    changes::{self, ChangesQuery},
     journal::{self, JournalEntry, JournalQuery},
     rows::{self, DesiredRow, TrafficRow, WorkerRow},
     starts::{self, StartRow},
@@ -19,6 +20,9 @@ const BATCH_MAX: usize = 512;
 /// the work.
 const PRUNE_EVERY: u32 = 100;
 
+/// Where entries of the journal are sent that somebody asked for.
+type Entries = oneshot::Sender<Result<Vec<JournalEntry>, StoreError>>;
+
 /// What there is to do. The senders are told when it is written.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -28,10 +32,8 @@ pub(super) enum Job {
     PutWorker(WorkerRow, oneshot::Sender<()>),
     ForgetWorker(String, oneshot::Sender<()>),
     PutTraffic(TrafficRow, oneshot::Sender<()>),
-    Journal(
-        JournalQuery,
-        oneshot::Sender<Result<Vec<JournalEntry>, StoreError>>,
-    ),
+    Journal(JournalQuery, Entries),
+    Changes(ChangesQuery, Entries),
     Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
@@ -90,7 +92,7 @@ impl Writer {
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
                 Job::PutTraffic(row, _) => rows::put_traffic(&transaction, row)?,
-                Job::Journal(..) | Job::Flush(_) | Job::Close(_) => {}
+                Job::Journal(..) | Job::Changes(..) | Job::Flush(_) | Job::Close(_) => {}
             }
         }
         transaction.commit()
@@ -127,11 +129,19 @@ fn reply(db: &Connection, job: Job) {
             let _ = done.send(());
         }
         Job::Journal(query, reply) => {
-            let entries = journal::read(db, &query).map_err(|error| StoreError::Damaged {
-                path: db.path().unwrap_or_default().into(),
-                reason: error.to_string(),
-            });
-            let _ = reply.send(entries);
+            let entries = journal::read(db, &query);
+            let _ = reply.send(entries.map_err(|error| damaged(db, &error)));
         }
+        Job::Changes(query, reply) => {
+            let entries = changes::read(db, &query);
+            let _ = reply.send(entries.map_err(|error| damaged(db, &error)));
+        }
+    }
+}
+
+fn damaged(db: &Connection, error: &rusqlite::Error) -> StoreError {
+    StoreError::Damaged {
+        path: db.path().unwrap_or_default().into(),
+        reason: error.to_string(),
     }
 }

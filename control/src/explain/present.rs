@@ -1,0 +1,70 @@
+//! What `penstock explain` shows.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{ClampRecord, Inputs, Step, WishRecord, wishes};
+use crate::{
+    scale::{Decision, Outlook},
+    store::JournalEntry,
+};
+
+/// One deployment: its decision now, and the changes that led there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The service.
+    pub service: String,
+    /// The deployment.
+    pub deployment: String,
+    /// How it is decided now.
+    pub present: Present,
+    /// The last changes, and what happened after each, newest first.
+    pub journal: Vec<JournalEntry>,
+}
+
+/// The decision in force, which is made anew every second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Present {
+    /// When this was asked for: milliseconds since 1970.
+    pub at_ms: u64,
+    /// Workers there should be.
+    pub desired: u32,
+    /// Bounds of `desired`.
+    pub min: u32,
+    /// Bounds of `desired`.
+    pub max: u32,
+    /// `cold`, `starting`, `warm`, `failed` or `paused`.
+    pub phase: Cow<'static, str>,
+    /// Label of the reason.
+    pub reason: Cow<'static, str>,
+    /// The reason in words.
+    pub reason_text: String,
+    /// What it is made from.
+    pub inputs: Inputs,
+    /// What each rule asks for, in the order of the rules.
+    pub wishes: Vec<WishRecord>,
+    /// What keeps the count from being the largest wish, in the order it is applied.
+    pub clamps: Vec<ClampRecord>,
+    /// What is being done and waited for.
+    pub plan: Vec<Step>,
+    /// What would change the count next, in words.
+    pub next: Vec<String>,
+}
+
+/// How the rules decided, in the form of a [`Present`].
+pub(crate) struct Rules {
+    pub(crate) wishes: Vec<WishRecord>,
+    pub(crate) clamps: Vec<ClampRecord>,
+    pub(crate) next: Vec<String>,
+}
+
+impl Rules {
+    pub(crate) fn new(decision: &Decision, outlook: &[Outlook]) -> Self {
+        Self {
+            wishes: wishes(decision),
+            clamps: decision.clamps.iter().map(ClampRecord::new).collect(),
+            next: outlook.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
