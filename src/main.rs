@@ -6,14 +6,17 @@ mod explain;
 mod key;
 mod logs;
 mod output;
+mod pause;
 mod promote;
 mod reload;
+mod resume;
 mod rollback;
 mod rollout;
 mod run;
 mod signals;
 mod simulate;
 mod status;
+mod target;
 mod telemetry;
 mod weights;
 mod who;
@@ -49,6 +52,8 @@ enum Command {
     Promote(promote::PromoteArgs),
     Rollback(rollback::RollbackArgs),
     Rollout(rollout::RolloutArgs),
+    Pause(pause::PauseArgs),
+    Resume(resume::ResumeArgs),
     // Boxed: it has many options.
     Simulate(Box<simulate::SimulateArgs>),
     Worker(worker::WorkerArgs),
@@ -73,6 +78,8 @@ fn main() -> ExitCode {
         Command::Promote(args) => promote::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Rollout(args) => rollout::run(&args),
+        Command::Pause(args) => pause::run(&args),
+        Command::Resume(args) => resume::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Worker(args) => worker::run(args),
     };

@@ -11,7 +11,7 @@ use penstock_config::ServiceName;
 use penstock_control::status::{ServiceDetail, Status};
 use serde::Serialize;
 
-pub(crate) use self::table::{about_by_hand, about_rollout, printable};
+pub(crate) use self::table::{about_by_hand, about_rollout, at, printable};
 use crate::admin_client::{AdminArgs, AdminClient, block_on};
 
 /// Services named when one is asked for that is not there.

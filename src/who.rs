@@ -10,6 +10,9 @@ pub(crate) struct WhyArgs {
     /// Why; shown by `penstock status` and kept in the journal.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Who wants it [default: the user who runs the command].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
 }
 
 /// What every change says of itself.
@@ -20,11 +23,11 @@ pub(crate) struct Who {
 }
 
 impl Who {
-    /// The user who runs this command.
+    /// The user who runs this command, unless somebody else is named.
     pub(crate) fn new(args: &WhyArgs) -> Self {
-        let user = User::from_uid(Uid::current()).ok().flatten();
+        let user = || User::from_uid(Uid::current()).ok().flatten();
         Self {
-            by: user.map(|user| user.name),
+            by: args.by.clone().or_else(|| user().map(|user| user.name)),
             reason: args.reason.clone(),
         }
     }

@@ -4,7 +4,11 @@
 //! increasing generation, and the numbers of a report only ever grow, so that control takes
 //! differences between whichever two it has seen.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 pub use self::latency::LatencyHistogram;
 use crate::{Deployment, DeploymentName, Service, ServiceName};
@@ -62,10 +66,14 @@ pub enum Phase {
         /// How long until control would try again.
         retry_after: Duration,
     },
-    /// Stopped by the operator.
+    /// Stopped by the operator. Requests are refused, and the split passes it over while a sibling
+    /// is left.
     Paused {
         /// Why, in the operator's words.
         reason: Arc<str>,
+        /// When it ends by itself; by the wall clock, so that an old snapshot tells it as well as a
+        /// new one. `None`: when the operator says so.
+        until: Option<SystemTime>,
     },
 }
 

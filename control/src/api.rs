@@ -2,8 +2,10 @@
 //!
 //! Made for operators and machines, never for browsers: see `guard`.
 
+mod body;
 mod explain;
 mod guard;
+mod pause;
 mod problem;
 mod traffic;
 
@@ -102,6 +104,7 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .route("/api/v1/services/{service}", get(service))
         .merge(traffic::routes())
         .merge(explain::routes())
+        .merge(pause::routes())
         .route("/api/v1/journal", get(journal))
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such page") })

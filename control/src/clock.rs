@@ -18,14 +18,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        #[allow(clippy::disallowed_methods, reason = "the one clock of control")]
-        let wall = SystemTime::now();
-        let since_1970 = wall
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             origin: Instant::now(),
-            wall_ms: millis(since_1970),
+            wall_ms: wall_clock_ms(),
         }
     }
 
@@ -43,12 +38,24 @@ impl Clock {
         (self.wall_ms + millis(at)).saturating_sub(millis(BEGINNING))
     }
 
+    /// Milliseconds since 1970 now. Unlike [`Self::wall_ms`] it follows a wall clock that is set, and
+    /// goes on while the machine sleeps.
+    pub(crate) fn today_ms(&self) -> u64 {
+        wall_clock_ms()
+    }
+
     /// The time that was at `wall_ms`; what lies before the beginning is moved there.
     pub(crate) fn at_wall_ms(&self, wall_ms: u64) -> Duration {
         let beginning = self.wall_ms.saturating_sub(millis(BEGINNING));
         // A wall clock that was set back in between must not put the past into the future.
         Duration::from_millis(wall_ms.saturating_sub(beginning)).min(BEGINNING)
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one clock of control")]
+fn wall_clock_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    millis(since_1970.unwrap_or_default())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -18,8 +18,8 @@ use crate::{
         process::{ProcessDriver, ProcessSettings},
     },
     explain::{Explanation, Unknown},
-    reconcile::{Command, Drivers, Ends, Reconciler, TrafficAsk, TrafficRequest},
-    status::{Status, WeightsStatus},
+    reconcile::{Command, Drivers, Ends, PauseRequest, Reconciler, TrafficAsk, TrafficRequest},
+    status::{PauseStatus, Status, WeightsStatus},
     store::{ChangesQuery, JournalEntry, JournalQuery, Store, StoreError},
     weights::Refused,
 };
@@ -167,6 +167,14 @@ impl Control {
         };
         let (reply, answer) = oneshot::channel();
         self.command(Command::Traffic(request, reply)).await;
+        Ok(answer.await.map_err(|_| ControlError::Ended)??)
+    }
+
+    /// Pauses or resumes a service or a deployment, or only tells. When this returns the change is in
+    /// the state file and the gateways are being told.
+    pub(crate) async fn pause(&self, request: PauseRequest) -> Result<PauseStatus, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Pause(request, reply)).await;
         Ok(answer.await.map_err(|_| ControlError::Ended)??)
     }
 

@@ -21,10 +21,10 @@
 //!    stopped only when every gateway obeys the generation that drains it and has nothing in
 //!    flight on it, so no request falls between. The shares of traffic go out with it: those of
 //!    the file, those that an operator set ([`weights`]), or those that a canary has earned
-//!    ([`rollout`]).
+//!    ([`rollout`]); and what an operator has stopped ([`pause`]).
 //! 7. **Remember.** [`explain`] puts decisions into words. [`store`] keeps the journal of them, the desired counts
-//!    (the pace must not forget them), and the workers that run: the next run of control takes
-//!    them over. [`status`] and [`api`] show it all.
+//!    (the pace must not forget them), what operators did, and the workers that run: the next run of
+//!    control takes them over. [`status`] and [`api`] show it all.
 //!
 //! # Invariants
 //!
@@ -44,6 +44,7 @@ pub mod plan;
 
 mod clock;
 pub mod driver;
+pub mod pause;
 pub mod probe;
 mod reconcile;
 pub mod rollout;

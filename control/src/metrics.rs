@@ -16,6 +16,8 @@ pub(crate) struct DeploymentMetrics {
     counts: [u32; STATES.len()],
     desired: Gauge,
     desired_value: Option<u32>,
+    paused: Gauge,
+    paused_value: Option<bool>,
     decisions: Vec<(&'static str, Counter)>,
     starts_ready: Counter,
     starts_failed: Counter,
@@ -26,6 +28,10 @@ pub(crate) struct DeploymentMetrics {
 pub fn describe() {
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
+    metrics::describe_gauge!(
+        "penstock_paused",
+        "1 while an operator has stopped the deployment."
+    );
     metrics::describe_counter!(
         "penstock_scale_decisions_total",
         "Changes of the desired count, by reason."
@@ -66,6 +72,8 @@ impl DeploymentMetrics {
             counts: [0; STATES.len()],
             desired: gauge!("penstock_desired_workers", &labels),
             desired_value: None,
+            paused: gauge!("penstock_paused", &labels),
+            paused_value: None,
             decisions: Vec::new(),
             starts_ready: starts("ready"),
             starts_failed: starts("failed"),
@@ -95,6 +103,13 @@ impl DeploymentMetrics {
         if self.desired_value != Some(desired) {
             self.desired.set(desired);
             self.desired_value = Some(desired);
+        }
+    }
+
+    pub(crate) fn paused(&mut self, paused: bool) {
+        if self.paused_value != Some(paused) {
+            self.paused.set(u8::from(paused));
+            self.paused_value = Some(paused);
         }
     }
 
@@ -131,5 +146,6 @@ impl Drop for DeploymentMetrics {
             gauge.set(0);
         }
         self.desired.set(0);
+        self.paused.set(0);
     }
 }

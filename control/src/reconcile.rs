@@ -14,6 +14,7 @@ mod executor;
 mod explain;
 mod happen;
 mod journal;
+mod pauses;
 mod publish;
 mod revision;
 mod rollouts;
@@ -42,10 +43,12 @@ use self::{
     deployment::{DeploymentState, Key, Turn},
     executor::{Executor, Fact},
     explain::Explained,
+    pauses::Stopped,
     rollouts::Rolling,
     traffic::Traffic,
 };
 pub(crate) use self::{
+    pauses::{PauseAsk, PauseReply, PauseRequest},
     rollouts::RolloutAsk,
     traffic::{TrafficAsk, TrafficReply, TrafficRequest},
 };
@@ -57,6 +60,7 @@ use crate::{
     reports::Gateways,
     status::{ConfigStatus, Status},
     store::Store,
+    weights::Refused,
 };
 
 /// Every deployment gets a turn this often even if nothing happens.
@@ -81,6 +85,8 @@ pub(crate) enum Command {
     ),
     /// Change how a service's traffic is shared, or tell.
     Traffic(TrafficRequest, TrafficReply),
+    /// Pause or resume a service or a deployment, or tell.
+    Pause(PauseRequest, PauseReply),
     /// Stop every worker; say when all are gone.
     Shutdown(oneshot::Sender<()>),
     /// Wait for no request any more while shutting down.
@@ -105,6 +111,8 @@ struct ServiceState {
     traffic: Traffic,
     /// What the state file has of it.
     saved: Traffic,
+    /// What an operator has stopped.
+    stopped: Stopped,
     /// Whether the file's weights differ from those that an override was made over.
     file_changed: bool,
     /// The deployment whose share is being raised step by step.
@@ -223,6 +231,7 @@ impl Reconciler {
                 let _ = reply.send(self.explain(&service, deployment.as_deref()));
             }
             Command::Traffic(request, reply) => self.on_traffic(request, reply),
+            Command::Pause(request, reply) => self.on_pause(request, reply),
             Command::Shutdown(done) => {
                 self.shutting_down.get_or_insert_default().push(done);
                 self.next_tick = self.clock.now();
@@ -251,6 +260,7 @@ impl Reconciler {
         let now = self.clock.now();
         self.next_tick = now + TICK;
         self.gateways.expire(now);
+        self.end_pauses(now);
         self.touched.clear();
         self.due.clear();
         let keys: Vec<Key> = self.keys().cloned().collect();
@@ -259,6 +269,7 @@ impl Reconciler {
         }
         self.turn_rollouts(now);
         self.save_all_traffic();
+        self.save_all_pauses();
         self.forget_removed();
     }
 
@@ -289,6 +300,7 @@ impl Reconciler {
         };
         deployment.update_phase(now);
         deployment.metrics.desired(deployment.decision.desired);
+        deployment.metrics.paused(deployment.paused.is_some());
         deployment
             .metrics
             .workers(deployment.workers.iter().map(worker::Worker::state));
@@ -309,6 +321,18 @@ impl Reconciler {
                 .values()
                 .map(|deployment| &deployment.key)
         })
+    }
+
+    /// The name of a service that somebody asks about.
+    fn known(&self, wanted: &str) -> Result<ServiceName, Refused> {
+        let here = || self.services.iter().filter(|(_, service)| !service.removed);
+        let found = here().find(|(name, _)| name.as_str() == wanted);
+        found
+            .map(|(name, _)| name.clone())
+            .ok_or_else(|| Refused::NoService {
+                service: wanted.to_owned(),
+                there_are: here().map(|(name, _)| name.to_string()).collect(),
+            })
     }
 
     fn deployment_mut(&mut self, key: &Key) -> Option<&mut DeploymentState> {

@@ -102,6 +102,14 @@ impl ScaleState {
         }
     }
 
+    /// No worker may run for now, whatever the load. What comes afterwards begins from zero.
+    pub fn rest(&mut self, now: Duration) {
+        self.correct(0, now);
+        self.rules.iter_mut().for_each(RuleState::clear);
+        (self.paced, self.waking) = (false, false);
+        self.busy_at = now;
+    }
+
     /// The count decided last.
     pub fn desired(&self) -> u32 {
         self.desired

@@ -8,10 +8,12 @@ use std::{
 use penstock_config::Config;
 use serde::{Deserialize, Serialize};
 
+pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
 pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{ByHandStatus, DeploymentWeight, RolloutStatus, WeightsStatus};
 use crate::store::JournalEntry;
 
+mod pause;
 mod settings;
 mod traffic;
 
@@ -67,6 +69,9 @@ pub struct ServiceStatus {
     pub settings: Vec<String>,
     /// Weights that were set by hand and override the file.
     pub by_hand: Option<ByHandStatus>,
+    /// The pause of all of it.
+    #[serde(default)]
+    pub paused: Option<PausedStatus>,
     /// Its deployments by name.
     pub deployments: Vec<DeploymentStatus>,
 }
@@ -90,6 +95,9 @@ pub struct DeploymentStatus {
     pub phase: Cow<'static, str>,
     /// Why it failed or is paused.
     pub phase_reason: Option<String>,
+    /// Its own pause; that of its service stands with the service.
+    #[serde(default)]
+    pub paused: Option<PausedStatus>,
     /// Why no worker can be started now although one is wanted.
     pub no_room: Option<String>,
     /// Workers there should be.

@@ -1,5 +1,6 @@
 //! What control remembers across restarts, in one SQLite file: the journal of decisions, the
-//! desired counts of the recent past, the workers that run, and weights that were set by hand.
+//! desired counts of the recent past, the workers that run, weights that were set by hand, and what
+//! is paused.
 //!
 //! A thread of its own does the work, in batches: one transaction for all that has come in
 //! meanwhile. The loop of control never waits for it.
@@ -26,10 +27,10 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     changes::ChangesQuery,
     journal::{JournalEntry, JournalQuery},
-    rows::{DesiredRow, TrafficRow, WorkerRow},
+    rows::{DesiredRow, ServiceRow, WorkerRow},
     starts::StartRow,
 };
-use self::{lock::Lock, writer::Job};
+use self::{lock::Lock, rows::Table, writer::Job};
 
 /// Jobs waiting for the thread; what does not fit must wait or, if it is only a note, is dropped.
 const JOBS_MAX: usize = 8192;
@@ -79,7 +80,9 @@ pub struct Remembered {
     /// Changes of desired counts, oldest first.
     pub desired: Vec<DesiredRow>,
     /// What was done to the traffic of services.
-    pub traffic: Vec<TrafficRow>,
+    pub traffic: Vec<ServiceRow>,
+    /// What is paused of services.
+    pub pauses: Vec<ServiceRow>,
     /// How long starts took, oldest first.
     pub starts: Vec<StartRow>,
 }
@@ -147,9 +150,18 @@ impl Store {
 
     /// Remembers what was done to the traffic of a service, in the order of the calls. The receiver
     /// tells when it is written; `None` when the disk cannot keep up, and it must be tried again.
-    pub fn put_traffic(&self, row: TrafficRow) -> Option<oneshot::Receiver<()>> {
+    pub fn put_traffic(&self, row: ServiceRow) -> Option<oneshot::Receiver<()>> {
+        self.put_service(Table::Traffic, row)
+    }
+
+    /// The same for what is paused of a service.
+    pub fn put_pauses(&self, row: ServiceRow) -> Option<oneshot::Receiver<()>> {
+        self.put_service(Table::Pauses, row)
+    }
+
+    fn put_service(&self, table: Table, row: ServiceRow) -> Option<oneshot::Receiver<()>> {
         let (done, written) = oneshot::channel();
-        let queued = self.jobs.try_send(Job::PutTraffic(row, done));
+        let queued = self.jobs.try_send(Job::PutService(table, row, done));
         queued.is_ok().then_some(written)
     }
 

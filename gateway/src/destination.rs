@@ -6,7 +6,7 @@ use http::{HeaderValue, request::Parts};
 
 use crate::{
     connection::Connection, deployment::DeploymentState, exchange::Exchange, reason::Reason,
-    refusal::Refusal, request_key::RequestHead, table::ServiceState,
+    refusal::Refusal, request_key::RequestHead, split::Choice, table::ServiceState,
 };
 
 /// The service that a request is for.
@@ -50,14 +50,35 @@ impl Destination {
         exchange: &mut Exchange,
     ) -> Result<Arc<DeploymentState>, Refusal> {
         let chosen = match self.direct {
-            Some(direct) => Some(direct),
-            None => self.service.choose(head, exchange.started()).map(|choice| {
-                exchange.cookie = choice.cookie;
-                choice.deployment
-            }),
+            Some(direct) => self.service.deployments.get(direct).cloned(),
+            None => {
+                let choice = self.service.choose(head, exchange.started());
+                self.go_by(choice, exchange)
+            }
         };
-        chosen
-            .and_then(|chosen| self.service.deployments.get(chosen).cloned())
-            .ok_or_else(|| Refusal::new(Reason::NoWorkers, "no deployment takes requests"))
+        chosen.ok_or_else(|| Refusal::new(Reason::NoWorkers, "no deployment takes requests"))
+    }
+
+    /// Chooses anew after the deployment was paused. `None` when nothing but that one will do.
+    pub(crate) fn choose_another(
+        &self,
+        head: &RequestHead<'_>,
+        exchange: &mut Exchange,
+    ) -> Option<Arc<DeploymentState>> {
+        if self.is_direct() {
+            return None;
+        }
+        let choice = self.service.choose_another(head, exchange.clock().now());
+        self.go_by(choice, exchange)
+    }
+
+    fn go_by(
+        &self,
+        choice: Option<Choice>,
+        exchange: &mut Exchange,
+    ) -> Option<Arc<DeploymentState>> {
+        let choice = choice?;
+        exchange.cookie = choice.cookie;
+        self.service.deployments.get(choice.deployment).cloned()
     }
 }

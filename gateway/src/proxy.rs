@@ -214,8 +214,8 @@ fn let_in(
     destination.choose(&head, exchange)
 }
 
-/// Gets a worker for the request. When its deployment is removed before there is one, which nothing
-/// but the service's choice had led to, the service chooses anew.
+/// Gets a worker for the request. When its deployment is removed or paused before there is one, which
+/// nothing but the service's choice had led to, the service chooses anew.
 async fn find_worker(
     exchange: &mut Exchange,
     connection: &Connection,
@@ -235,18 +235,22 @@ async fn find_worker(
         let Err(Failure::Refused(refusal)) = leased else {
             return leased.map(|()| to);
         };
-        if refusal.reason != Reason::NoRoute {
+        if !matches!(refusal.reason, Reason::NoRoute | Reason::Paused) {
             return Err(refusal.into());
         }
         let now = Destination::find(connection, host, parts)?;
         if now.service.spec.name != service.spec.name {
             return Err(refusal.into());
         }
-        exchange.placement = Placement::of(&head, &now.service.spec);
-        let chosen = now.choose(&head, exchange)?;
-        if Arc::ptr_eq(&chosen, deployment) {
+        let chosen = match refusal.reason {
+            Reason::Paused => now.choose_another(&head, exchange),
+            _ => Some(now.choose(&head, exchange)?),
+        };
+        let chosen = chosen.filter(|chosen| !Arc::ptr_eq(chosen, deployment));
+        let Some(chosen) = chosen else {
             return Err(refusal.into());
-        }
+        };
+        exchange.placement = Placement::of(&head, &now.service.spec);
         exchange.move_to(&chosen);
         to = (now, chosen);
     }

@@ -9,13 +9,13 @@ use http::HeaderValue;
 use penstock_balancer::{Share, SplitPolicy, SplitQuery, Splitter, key};
 use penstock_config::{
     Service, Split, WhenCold,
-    fleet::{DeploymentFleet, ServiceFleet, WorkerState},
+    fleet::{DeploymentFleet, Phase, ServiceFleet, WorkerState},
 };
 
 use crate::{deployment::DeploymentState, request_key::RequestHead};
 
 /// How the requests of one service are split between its deployments. Immutable: another one takes
-/// over when settings, weights in force or, where they count, numbers of workers change.
+/// over when settings, weights in force, pauses or, where they count, numbers of workers change.
 pub(crate) struct ServiceSplit {
     splitter: Splitter,
     shares: Vec<Share>,
@@ -88,22 +88,64 @@ impl ServiceSplit {
         head: &RequestHead<'_>,
         now: Duration,
     ) -> Option<Choice> {
-        let mut rules = spec.matches.iter().zip(&self.rule_targets);
-        if let Some((_, target)) = rules.find(|(rule, _)| rule::fits(rule, head)) {
+        if let Some(deployment) = self.choose_by_rule(spec, head) {
             return Some(Choice {
-                deployment: *target,
+                deployment,
                 cookie: None,
             });
         }
-        let (hash, cookie) = match &spec.sticky {
-            Some(sticky) => sticky::binding(sticky, head),
-            None => (self.hash(spec, head), None),
-        };
+        let (hash, cookie) = self.binding(spec, head);
         let deployment = match self.only {
             Some(only) => only,
             None => self.choose_by(hash, deployments, now)?,
         };
         Some(Choice { deployment, cookie })
+    }
+
+    /// Chooses anew for a request whose deployment was paused before it had a worker, maybe so short a
+    /// time ago that this split does not know yet. `None` when there is no other.
+    pub(crate) fn choose_another(
+        &self,
+        spec: &Service,
+        deployments: &[Arc<DeploymentState>],
+        head: &RequestHead<'_>,
+        now: Duration,
+    ) -> Option<Choice> {
+        if self.choose_by_rule(spec, head).is_some() {
+            return None;
+        }
+        let (hash, cookie) = self.binding(spec, head);
+        let cost = |index: usize| deployments[index].cost(now);
+        let may_take = |index: usize| !deployments[index].view().is_paused();
+        let deployment = self.splitter.choose(&self.query(hash), cost, may_take)?;
+        Some(Choice { deployment, cookie })
+    }
+
+    /// The deployment that a rule of the service leads to.
+    fn choose_by_rule(&self, spec: &Service, head: &RequestHead<'_>) -> Option<usize> {
+        let mut rules = spec.matches.iter().zip(&self.rule_targets);
+        let (_, target) = rules.find(|(rule, _)| rule::fits(rule, head))?;
+        Some(*target)
+    }
+
+    /// What binds the request to a deployment, and a cookie to be set for that.
+    fn binding(
+        &self,
+        spec: &Service,
+        head: &RequestHead<'_>,
+    ) -> (Option<u64>, Option<HeaderValue>) {
+        match &spec.sticky {
+            Some(sticky) => sticky::binding(sticky, head),
+            None => (self.hash(spec, head), None),
+        }
+    }
+
+    fn query(&self, hash: Option<u64>) -> SplitQuery {
+        SplitQuery {
+            // Turns need no luck.
+            seed: if self.draws { rand::random() } else { 0 },
+            hash,
+        }
     }
 
     /// The hash that a split by hash goes by.
@@ -119,11 +161,7 @@ impl ServiceSplit {
         deployments: &[Arc<DeploymentState>],
         now: Duration,
     ) -> Option<usize> {
-        let query = SplitQuery {
-            // Turns need no luck.
-            seed: if self.draws { rand::random() } else { 0 },
-            hash,
-        };
+        let query = self.query(hash);
         let cost = |index: usize| deployments[index].cost(now);
         let chosen = self.splitter.choose(&query, cost, |_| true)?;
         let is_away = |index: usize| {
@@ -146,10 +184,16 @@ impl ServiceSplit {
 }
 
 /// What each deployment gets, in the order of names.
+///
+/// A paused one gets nothing: unlike one that is cold it will have no worker however long its share
+/// waits. Only when all are paused, requests are refused where the weights say.
 fn shares(fleet: &ServiceFleet) -> Vec<Share> {
+    let parts = || fleet.deployments.iter();
+    let all_paused = !parts().any(|part| takes(part) && !is_paused(part));
+    let takes = |part: &DeploymentFleet| takes(part) && (all_paused || !is_paused(part));
     let by_workers = fleet.spec.split == Split::Workers
         // While nobody has a worker, requests wait where the weights say.
-        && fleet.deployments.iter().any(|part| takes(part) && ready(part) > 0);
+        && parts().any(|part| takes(part) && ready(part) > 0);
     let weight = |part: &DeploymentFleet| match fleet.spec.split {
         _ if !takes(part) => 0,
         Split::RoundRobin => 1,
@@ -174,6 +218,10 @@ fn only(shares: &[Share]) -> Option<usize> {
 
 fn takes(part: &DeploymentFleet) -> bool {
     part.spec.takes_traffic && part.weight > 0
+}
+
+fn is_paused(part: &DeploymentFleet) -> bool {
+    matches!(part.phase, Phase::Paused { .. })
 }
 
 fn ready(part: &DeploymentFleet) -> u32 {

@@ -125,6 +125,12 @@ impl ServiceState {
     pub(crate) fn choose(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
         self.split.choose(&self.spec, &self.deployments, head, now)
     }
+
+    /// Chooses anew for a request whose deployment was paused.
+    pub(crate) fn choose_another(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
+        let split = &self.split;
+        split.choose_another(&self.spec, &self.deployments, head, now)
+    }
 }
 
 /// The budget of a service; one with the same rules goes on as it is, any other with the balance.

@@ -119,6 +119,7 @@ fn metrics_and_pages_of_a_running_program_are_those_that_are_listed() {
         // What stands there as JSON is an example of a body.
         let example = readme::code(row[1]).find(|code| code.starts_with('{'));
         let path = path.replace("{service}", "chat");
+        let path = path.replace("{deployment}", "stable");
         let (head, body) = penstock.ask_with(method, &path, example.unwrap_or_default());
         assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}\n{body}");
     }

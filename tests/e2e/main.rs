@@ -24,6 +24,7 @@ mod grpc;
 mod limits;
 mod long_request;
 mod mirror;
+mod pause;
 mod proxy_protocol;
 mod queue;
 mod reload;

@@ -5,22 +5,20 @@
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{FromRequest, Request, State},
-    http::StatusCode,
+    extract::State,
     routing::{get, post},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
-use super::{Named, Problem, Shared};
+use super::{
+    Named, Problem, Shared,
+    body::{Body, OptionalBody, said},
+};
 use crate::{
     reconcile::{RolloutAsk, TrafficAsk},
     status::WeightsStatus,
     weights::WeightMap,
 };
-
-/// Longest name of a person, and longest reason, in bytes.
-const WORDS_MAX: usize = 500;
 
 pub(super) fn routes() -> Router<Shared> {
     let weights = get(show).put(set).delete(reset);
@@ -128,51 +126,7 @@ async fn ask(
     by: Option<String>,
     reason: Option<String>,
 ) -> Answer {
-    for words in [&by, &reason].into_iter().flatten() {
-        if words.len() > WORDS_MAX {
-            let rule = format!("`by` and `reason` may have at most {WORDS_MAX} bytes");
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, rule));
-        }
-    }
-    let said = |words: Option<String>| words.filter(|words| !words.trim().is_empty());
-    let control = &shared.control;
-    let status = control.traffic(service, wanted, said(by), said(reason));
+    let (by, reason) = (said(by)?, said(reason)?);
+    let status = shared.control.traffic(service, wanted, by, reason);
     Ok(Json(status.await?))
-}
-
-/// A body of JSON whose errors are problems too. Whatever the content type says: nobody sends
-/// anything else here.
-struct Body<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        read(&bytes(request, state).await?).map(Self)
-    }
-}
-
-/// The same, of which nothing need be said.
-struct OptionalBody<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = bytes(request, state).await?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        read(&bytes).map(Self)
-    }
-}
-
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let bytes = Bytes::from_request(request, state).await;
-    bytes.map_err(|error| Problem::new(error.status(), error.body_text()))
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }

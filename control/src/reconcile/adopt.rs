@@ -86,6 +86,7 @@ impl Reconciler {
         let now = self.clock.now();
         let wall_ms = self.clock.wall_ms(now);
         self.restore_traffic(remembered.traffic);
+        self.restore_pauses(remembered.pauses, now);
         let mut kept = Vec::new();
         for row in remembered.workers {
             match self.adopt(&row) {
@@ -162,7 +163,11 @@ impl Reconciler {
 impl DeploymentState {
     /// As many workers are desired as there are, within the bounds.
     fn begin_with(&mut self, history: History, wall_ms: u64, now: Duration) {
-        let desired = self.running_within_bounds(wall_ms);
+        let desired = match &self.paused {
+            None => self.running_within_bounds(wall_ms),
+            // The first decision lets them go.
+            Some(_) => u32::try_from(self.workers.len()).unwrap_or(u32::MAX),
+        };
         self.scale = ScaleState::new(desired, history, now);
         self.decision = Decision::fixed(desired, desired, Reason::Asleep);
     }

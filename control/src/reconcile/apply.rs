@@ -7,6 +7,7 @@ use penstock_config::{Config, Service};
 use super::{
     Reconciler, ServiceState,
     deployment::{DeploymentState, Key},
+    pauses::Stopped,
     traffic::Traffic,
     worker::Life,
 };
@@ -29,6 +30,7 @@ impl Reconciler {
         }
         for name in removed {
             self.forget_traffic(&name, now);
+            self.forget_pauses(&name, now);
         }
         for (name, spec) in &config.services {
             let unchanged = self
@@ -38,6 +40,7 @@ impl Reconciler {
             if !unchanged {
                 self.follow(spec);
                 self.follow_traffic(&spec.name);
+                self.follow_pauses(&spec.name, now);
                 self.stale.insert(name.clone());
             }
         }
@@ -56,6 +59,7 @@ impl Reconciler {
                 deployments: BTreeMap::new(),
                 traffic: Traffic::default(),
                 saved: Traffic::default(),
+                stopped: Stopped::default(),
                 file_changed: false,
                 rolling: None,
                 published: None,
@@ -82,7 +86,10 @@ impl Reconciler {
                     service: spec.name.clone(),
                     deployment: name.clone(),
                 };
-                let scale = ScaleState::new(wanted.scaling.min, Default::default(), now);
+                // Of a paused service none is desired from the start.
+                let is_paused = service.stopped.pauses.of(name.as_str()).is_some();
+                let desired = if is_paused { 0 } else { wanted.scaling.min };
+                let scale = ScaleState::new(desired, Default::default(), now);
                 service.deployments.insert(
                     name.clone(),
                     DeploymentState::new(key, Arc::clone(wanted), scale),

@@ -9,6 +9,7 @@ use penstock_config::{
 
 use super::{
     describe::News,
+    pauses::Paused,
     revision::{is_current, revision, wanted_addresses},
     worker::{Life, Worker},
 };
@@ -43,6 +44,8 @@ pub(super) struct DeploymentState {
     pub(super) outcomes: Option<Box<OutcomeSums>>,
     /// Workers that a rollout asks for, whatever the load.
     pub(super) workers_min: u32,
+    /// What an operator has stopped it for.
+    pub(super) paused: Option<Arc<Paused>>,
     pub(super) workers: Vec<Worker>,
     pub(super) measured: Measured,
     /// Averages for people, from the first request on.
@@ -80,6 +83,7 @@ impl DeploymentState {
             tracker: Tracker::default(),
             outcomes: None,
             workers_min: 0,
+            paused: None,
             workers: Vec::new(),
             measured: Measured::default(),
             means: None,
@@ -160,6 +164,10 @@ impl DeploymentState {
         if self.removed {
             return Decision::fixed(before, 0, Reason::Removed);
         }
+        if let Some(paused) = &self.paused {
+            self.scale.rest(turn.now);
+            return Decision::fixed(before, 0, Reason::Paused(Arc::clone(&paused.about)));
+        }
         if let Some(wanted) = wanted_addresses(&self.spec) {
             let desired = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
             return Decision::fixed(before, desired, Reason::Given);
@@ -231,6 +239,9 @@ impl DeploymentState {
     }
 
     fn phase_at(&self, now: Duration) -> Phase {
+        if let Some(paused) = &self.paused {
+            return paused.phase.clone();
+        }
         if self.ready() > 0 {
             return Phase::Warm;
         }

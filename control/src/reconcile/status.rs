@@ -38,11 +38,13 @@ fn describe_service(service: &ServiceState, wall_ms: u64, now: Duration) -> Serv
         removed: service.removed,
         settings: describe_settings(&service.spec),
         by_hand: service.describe_by_hand(),
+        paused: service.describe_pause(None),
         deployments: service
             .deployments
             .values()
             .map(|deployment| DeploymentStatus {
                 rollout: service.describe_rollout(&deployment.spec.name),
+                paused: service.describe_pause(Some(deployment.spec.name.as_str())),
                 ..describe_deployment(deployment, wall_ms, now)
             })
             .collect(),
@@ -56,7 +58,7 @@ fn describe_deployment(
 ) -> DeploymentStatus {
     let phase_reason = match &deployment.phase {
         Phase::Cold | Phase::Starting | Phase::Warm => None,
-        Phase::Failed { reason, .. } | Phase::Paused { reason } => Some(reason.to_string()),
+        Phase::Failed { reason, .. } | Phase::Paused { reason, .. } => Some(reason.to_string()),
     };
     let decision = &deployment.decision;
     let bounds = Bounds::at(&deployment.spec.scaling, wall_ms);
@@ -75,6 +77,7 @@ fn describe_deployment(
         removed: deployment.removed,
         phase: phase_name(&deployment.phase).into(),
         phase_reason,
+        paused: None,
         no_room: deployment
             .starts
             .facts()

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     status::WeightsStatus,
-    store::TrafficRow,
+    store::ServiceRow,
     weights::{self, Change, Followed, Refused, WeightMap, Weights},
 };
 
@@ -60,20 +60,14 @@ pub(super) struct Traffic {
 impl Reconciler {
     /// Does what is asked for; the answer comes when it is written down.
     pub(super) fn on_traffic(&mut self, request: TrafficRequest, reply: TrafficReply) {
-        let result = self.do_with_traffic(request);
-        let Ok((name, status)) = result else {
-            // Whoever does not wait any more needs no answer.
-            let _ = reply.send(result.map(|(_, status)| status));
-            return;
-        };
-        let written = self.save_traffic(&name);
-        tokio::spawn(async move {
-            if let Some(written) = written {
-                // An error means that the state file was closed, and that was said.
-                let _ = written.await;
+        match self.do_with_traffic(request) {
+            Ok((name, status)) => {
+                let written = self.save_traffic(&name);
+                reply_when_written(written, reply, status);
             }
-            let _ = reply.send(Ok(status));
-        });
+            // Whoever does not wait any more needs no answer.
+            Err(refused) => drop(reply.send(Err(refused))),
+        }
     }
 
     fn do_with_traffic(
@@ -86,11 +80,8 @@ impl Reconciler {
             by: request.by,
             reason: request.reason,
         };
-        let service = self.services.get_mut(request.service.as_str());
-        let Some(service) = service.filter(|service| !service.removed) else {
-            return Err(Refused::NoService(request.service));
-        };
-        let name = service.spec.name.clone();
+        let name = self.known(&request.service)?;
+        let service = self.services.get_mut(&name).expect("it is known");
         let before = service.in_force();
         if let Some(done) = service.obey(request.ask, &change)? {
             let changed = service.reweigh();
@@ -121,7 +112,7 @@ impl Reconciler {
         let nothing = service.removed || service.traffic == Traffic::default();
         let state = (!nothing)
             .then(|| serde_json::to_string(&service.traffic).expect("names and numbers are JSON"));
-        let row = TrafficRow {
+        let row = ServiceRow {
             service: name.to_string(),
             state,
         };
@@ -131,14 +122,14 @@ impl Reconciler {
     }
 
     /// Takes up what an earlier run remembered.
-    pub(super) fn restore_traffic(&mut self, rows: Vec<TrafficRow>) {
+    pub(super) fn restore_traffic(&mut self, rows: Vec<ServiceRow>) {
         for row in rows {
             let name = row.service.as_str();
             let state = row.state.as_deref().unwrap_or_default();
             let service = self.services.get_mut(name);
             let Some(service) = service.filter(|service| !service.removed) else {
                 tracing::info!(service = name, "its weights are forgotten with it");
-                self.store.put_traffic(TrafficRow { state: None, ..row });
+                self.store.put_traffic(ServiceRow { state: None, ..row });
                 continue;
             };
             match serde_json::from_str::<Traffic>(state) {
@@ -283,6 +274,22 @@ impl ServiceState {
         }
         changed
     }
+}
+
+/// Answers as soon as what was done is in the state file.
+pub(super) fn reply_when_written<T: Send + 'static>(
+    written: Option<oneshot::Receiver<()>>,
+    reply: oneshot::Sender<Result<T, Refused>>,
+    answer: T,
+) {
+    tokio::spawn(async move {
+        if let Some(written) = written {
+            // An error means that the state file was closed, and that was said.
+            let _ = written.await;
+        }
+        // Whoever does not wait any more needs no answer.
+        let _ = reply.send(Ok(answer));
+    });
 }
 
 /// Weights for people.

@@ -29,6 +29,8 @@ pub enum Hold {
     Outdated(u32),
     /// No worker can be started.
     StartFailed(String),
+    /// A deployment that has a part in it is paused.
+    Stopped(String),
     /// Weights set by hand are in force.
     ByHand,
     /// The operator wants it so.
@@ -63,6 +65,7 @@ impl fmt::Display for Hold {
                 )
             }
             Self::StartFailed(why) => write!(f, "no worker can be started: {why}"),
+            Self::Stopped(name) => write!(f, "{name} is paused"),
             Self::ByHand => f.write_str("weights are set by hand"),
             Self::Paused => f.write_str("paused"),
         }

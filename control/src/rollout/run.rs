@@ -55,6 +55,8 @@ pub struct Facts {
     pub workers_max: u32,
     /// Whether weights set by hand are in force.
     pub by_hand: bool,
+    /// A deployment that has a part in it and is paused, if there is one.
+    pub stopped: Option<String>,
 }
 
 /// Something that happened to a rollout.
@@ -153,6 +155,11 @@ impl Run {
             // Nobody knows what share the canary has got meanwhile.
             self.rest();
             return self.held(Hold::ByHand);
+        }
+        if let Some(name) = &facts.stopped {
+            // Its share is with others meanwhile.
+            self.rest();
+            return self.held(Hold::Stopped(name.clone()));
         }
         let event = if self.memory.taken == 0 {
             self.begin(facts, now)

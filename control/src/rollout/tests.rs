@@ -193,6 +193,28 @@ fn weights_set_by_hand_stop_it_and_it_goes_on_with_fresh_eyes() {
 }
 
 #[test]
+fn it_rests_while_a_deployment_is_stopped_and_no_worker_of_the_canary_is_no_fault() {
+    let mut world = World::new(GOOD, GOOD, 7);
+    world.play(Duration::from_secs(70));
+    let share = world.run.memory.share();
+    world.facts.stopped = Some("next".to_owned());
+    world.facts.down = Some("nothing answers".to_owned());
+    let held = Hold::Stopped("next".to_owned());
+    assert_eq!(world.second(), Some(Event::Held(held)));
+    assert_eq!(world.run.workers_min(), 0);
+    world.facts.totals.canary.failed += 5_000;
+    assert_eq!(world.second(), None);
+    (world.facts.stopped, world.facts.down) = (None, None);
+    let events = world.play(HOUR);
+    assert_eq!(
+        events[0],
+        Event::Held(Hold::Interval),
+        "{share} % begins again"
+    );
+    assert_eq!(events.last(), Some(&Event::Done(100)));
+}
+
+#[test]
 fn a_paused_one_does_not_go_on_but_back_if_it_must() {
     let mut world = World::new(GOOD, GOOD, 8);
     world.second();

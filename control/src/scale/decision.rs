@@ -1,6 +1,6 @@
 //! A decision, and why it was made.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{observation::HoldCause, wish::Wish, words::Seconds};
 
@@ -181,6 +181,8 @@ pub enum Reason {
     StartFailed,
     /// The workers are given by address.
     Given,
+    /// An operator has stopped the deployment; until when, by whom and why, in words.
+    Paused(Arc<str>),
     /// The deployment is no longer configured.
     Removed,
     /// Control shuts down.
@@ -214,6 +216,7 @@ impl Reason {
             Self::Scheduled => "schedule",
             Self::StartFailed => "start_failed",
             Self::Given => "given",
+            Self::Paused(_) => "paused",
             Self::Removed => "removed",
             Self::Shutdown => "shutdown",
         }
@@ -277,6 +280,7 @@ impl fmt::Display for Reason {
             Self::Scheduled => f.write_str("a schedule asks for it"),
             Self::StartFailed => f.write_str("starting failed, next try later"),
             Self::Given => f.write_str("addresses are given"),
+            Self::Paused(about) => write!(f, "paused{about}"),
             Self::Removed => f.write_str("no longer configured"),
             Self::Shutdown => f.write_str("shutting down"),
         }

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Remembered, StoreError, rows, starts};
+use super::{
+    Remembered, StoreError,
+    rows::{self, Table},
+    starts,
+};
 
 /// Format of the file: how many of the [`STEPS`] it has gone through.
 const FORMAT: u32 = STEPS.len() as u32;
@@ -14,11 +18,19 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 4] = [TABLES, TRAFFIC, STARTS, RECORDS];
+pub(super) const STEPS: [&str; 5] = [TABLES, TRAFFIC, STARTS, RECORDS, PAUSES];
 
 /// Decisions with all that they were made from, as JSON; before, there were only lines of text.
 const RECORDS: &str = "
     ALTER TABLE journal ADD COLUMN record TEXT;
+";
+
+/// What operators have stopped.
+const PAUSES: &str = "
+    CREATE TABLE pauses (
+        service TEXT PRIMARY KEY,
+        state TEXT NOT NULL
+    ) WITHOUT ROWID;
 ";
 
 /// How long starts took.
@@ -137,7 +149,8 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
     Ok(Remembered {
         workers: rows::workers(connection)?,
         desired: rows::desired(connection)?,
-        traffic: rows::traffic(connection)?,
+        traffic: rows::services(connection, Table::Traffic)?,
+        pauses: rows::services(connection, Table::Pauses)?,
         starts: starts::read(connection)?,
     })
 }

@@ -36,9 +36,9 @@ pub struct DesiredRow {
     pub desired: u32,
 }
 
-/// What was done to the traffic of a service.
+/// What operators did to a service: to its traffic, or to stop it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrafficRow {
+pub struct ServiceRow {
     /// The service.
     pub service: String,
     /// As JSON; `None`: nothing to remember any more.
@@ -113,22 +113,40 @@ pub(super) fn desired(db: &Connection) -> Result<Vec<DesiredRow>> {
     rows.collect()
 }
 
-pub(super) fn put_traffic(db: &Connection, row: &TrafficRow) -> Result<()> {
+/// Which of the tables of service rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Table {
+    Traffic,
+    Pauses,
+}
+
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traffic => "traffic",
+            Self::Pauses => "pauses",
+        }
+    }
+}
+
+pub(super) fn put_service(db: &Connection, table: Table, row: &ServiceRow) -> Result<()> {
+    let table = table.name();
+    let put = format!("INSERT OR REPLACE INTO {table} (service, state) VALUES (?, ?)");
+    let forget = format!("DELETE FROM {table} WHERE service = ?");
     match &row.state {
-        Some(state) => db
-            .prepare_cached("INSERT OR REPLACE INTO traffic (service, state) VALUES (?, ?)")?
-            .execute([&row.service, state])?,
-        None => db
-            .prepare_cached("DELETE FROM traffic WHERE service = ?")?
-            .execute([&row.service])?,
+        Some(state) => db.prepare_cached(&put)?.execute([&row.service, state])?,
+        None => db.prepare_cached(&forget)?.execute([&row.service])?,
     };
     Ok(())
 }
 
-pub(super) fn traffic(db: &Connection) -> Result<Vec<TrafficRow>> {
-    let mut statement = db.prepare("SELECT service, state FROM traffic ORDER BY service")?;
+pub(super) fn services(db: &Connection, table: Table) -> Result<Vec<ServiceRow>> {
+    let table = table.name();
+    let mut statement = db.prepare(&format!(
+        "SELECT service, state FROM {table} ORDER BY service"
+    ))?;
     let rows = statement.query_map([], |row| {
-        Ok(TrafficRow {
+        Ok(ServiceRow {
             service: row.get(0)?,
             state: Some(row.get(1)?),
         })

@@ -127,8 +127,8 @@ async fn the_journal_gives_the_newest_first_and_keeps_a_thousand_per_deployment(
     store.close().await;
 }
 
-fn traffic(service: &str, state: Option<&str>) -> TrafficRow {
-    TrafficRow {
+fn traffic(service: &str, state: Option<&str>) -> ServiceRow {
+    ServiceRow {
         service: service.to_owned(),
         state: state.map(str::to_owned),
     }
@@ -150,6 +150,25 @@ async fn what_was_done_to_traffic_survives_in_the_order_it_was_done() {
     store.close().await;
     let (store, remembered) = folder.open();
     assert_eq!(remembered.traffic, [traffic("chat", Some("{\"a\":1}"))]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_paused_survives_beside_what_was_done_to_traffic() {
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    for (service, state) in [("chat", Some("{}")), ("other", Some("{}")), ("other", None)] {
+        let written = store.put_pauses(traffic(service, state));
+        written
+            .expect("there is room")
+            .await
+            .expect("it is written");
+    }
+    drop(store.put_traffic(traffic("chat", None)));
+    store.close().await;
+    let (store, remembered) = folder.open();
+    assert_eq!(remembered.pauses, [traffic("chat", Some("{}"))]);
+    assert!(remembered.traffic.is_empty());
     store.close().await;
 }
 
@@ -196,8 +215,11 @@ async fn a_file_of_a_newer_penstock_is_refused() {
         .expect("it can be written");
     drop(db);
     let message = folder.error().to_string();
+    let known = open::STEPS.len();
     assert!(
-        message.ends_with("written by a newer penstock (format 99, this one knows 4)"),
+        message.ends_with(&format!(
+            "written by a newer penstock (format 99, this one knows {known})"
+        )),
         "{message}"
     );
 }

@@ -9,7 +9,7 @@ use super::{
     StoreError,
     changes::{self, ChangesQuery},
     journal::{self, JournalEntry, JournalQuery},
-    rows::{self, DesiredRow, TrafficRow, WorkerRow},
+    rows::{self, DesiredRow, ServiceRow, Table, WorkerRow},
     starts::{self, StartRow},
 };
 
@@ -31,7 +31,7 @@ pub(super) enum Job {
     Started(StartRow),
     PutWorker(WorkerRow, oneshot::Sender<()>),
     ForgetWorker(String, oneshot::Sender<()>),
-    PutTraffic(TrafficRow, oneshot::Sender<()>),
+    PutService(Table, ServiceRow, oneshot::Sender<()>),
     Journal(JournalQuery, Entries),
     Changes(ChangesQuery, Entries),
     Flush(oneshot::Sender<()>),
@@ -91,7 +91,7 @@ impl Writer {
                 Job::Started(row) => starts::put(&transaction, row)?,
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
-                Job::PutTraffic(row, _) => rows::put_traffic(&transaction, row)?,
+                Job::PutService(table, row, _) => rows::put_service(&transaction, *table, row)?,
                 Job::Journal(..) | Job::Changes(..) | Job::Flush(_) | Job::Close(_) => {}
             }
         }
@@ -123,7 +123,7 @@ fn reply(db: &Connection, job: Job) {
         Job::Note(_) | Job::Desired(_) | Job::Started(_) => {}
         Job::PutWorker(_, done)
         | Job::ForgetWorker(_, done)
-        | Job::PutTraffic(_, done)
+        | Job::PutService(_, _, done)
         | Job::Flush(done)
         | Job::Close(done) => {
             let _ = done.send(());

@@ -1,11 +1,19 @@
 //! Why weights stay as they are.
 
-/// Why a change of weights, or of a rollout, was not made. Nothing has changed then.
+/// Services named when one is asked for that is not there.
+const NAMED_MAX: usize = 20;
+
+/// Why a change of weights, of a rollout or of a pause was not made. Nothing has changed then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No such service.
-    #[error("there is no service {0}")]
-    NoService(String),
+    #[error("there is no service {service}; {}", named(there_are))]
+    NoService {
+        /// What was asked for.
+        service: String,
+        /// The services.
+        there_are: Vec<String>,
+    },
     /// No deployment is named, so that nothing would change but who decides.
     #[error("no deployment is named: which of {service} is to have which weight?")]
     NothingWanted {
@@ -82,6 +90,9 @@ pub enum Refused {
         /// Where it is.
         state: &'static str,
     },
+    /// A pause would end at no good time.
+    #[error("expires: {0}")]
+    Expires(String),
     /// Weights set by hand stand above the rollout.
     #[error(
         "the weights of {service} are set by hand, and the rollout rests until they are given back: penstock weights {service} --reset"
@@ -95,7 +106,7 @@ pub enum Refused {
 impl Refused {
     /// Whether something that was named does not exist.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::NoService(_) | Self::NoRollout { .. })
+        matches!(self, Self::NoService { .. } | Self::NoRollout { .. })
     }
 
     /// Whether the same could be done at another time; otherwise it must be asked differently.
@@ -107,5 +118,13 @@ impl Refused {
                 | Self::WrongStage { .. }
                 | Self::SetByHand { .. }
         )
+    }
+}
+
+fn named(names: &[String]) -> String {
+    match names.len() {
+        0 => "there are none".to_owned(),
+        count if count > NAMED_MAX => format!("there are {count} others"),
+        _ => format!("there are: {}", names.join(", ")),
     }
 }

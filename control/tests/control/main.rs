@@ -6,6 +6,7 @@ mod fake_driver;
 mod harness;
 mod lifecycle;
 mod many;
+mod pause;
 mod reload;
 mod restart;
 mod rollout;

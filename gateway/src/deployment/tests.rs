@@ -201,6 +201,37 @@ async fn a_start_that_failed_for_good_answers_everybody_now_and_later() {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "pauses end by the wall clock")]
+async fn a_pause_answers_everybody_in_the_operators_words_and_wakes_nobody() {
+    let fixture = Fixture::new(1);
+    let deployment = fixture.deployment(Phase::Warm, &READY);
+    let held = leased(admit(&deployment, 10));
+    let mut waiter = queued(admit(&deployment, 10));
+    let apply = |until| {
+        let reason = "new GPUs".into();
+        let phase = Phase::Paused { reason, until };
+        let fleet = fixture.fleet(phase, &[(0, State::Draining)]);
+        deployment.apply(&fleet, Policy::LeastConnections, EjectRules::default());
+    };
+    apply(None);
+    let refusal = waiter.granted().await.unwrap_err();
+    assert_eq!(refusal.reason, Reason::Paused);
+    assert_eq!((&*refusal.detail, refusal.retry_after), ("new GPUs", None));
+    drop(held);
+    assert_eq!(refused(admit(&deployment, 10)), Reason::Paused);
+    assert_eq!(deployment.queue.len(), 0);
+
+    let now = std::time::SystemTime::now();
+    let left = |until| {
+        apply(Some(until));
+        deployment.hopeless().unwrap().retry_after.unwrap()
+    };
+    let hour = left(now + Duration::from_secs(3600));
+    assert!((3500..=3600).contains(&hour.as_secs()), "{hour:?}");
+    assert_eq!(left(now - Duration::from_secs(1)), Duration::ZERO);
+}
+
+#[tokio::test]
 async fn the_queue_holds_no_more_than_its_bound() {
     let deployment = Fixture::new(1).deployment(Phase::Starting, &[]);
     let waiters: Vec<_> = (0..2).map(|_| queued(admit(&deployment, 2))).collect();

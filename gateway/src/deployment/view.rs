@@ -1,6 +1,10 @@
 //! What a snapshot says of a deployment: immutable, and replaced by the next one.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use penstock_balancer::{Picker, Policy};
 use penstock_config::{
@@ -63,6 +67,11 @@ impl View {
         }
     }
 
+    /// Whether the operator has stopped it.
+    pub(crate) fn is_paused(&self) -> bool {
+        matches!(self.phase, Phase::Paused { .. })
+    }
+
     /// Whether any worker takes requests.
     pub(crate) fn has_ready(&self) -> bool {
         self.ready() > 0
@@ -93,7 +102,10 @@ impl View {
             } => Some(
                 Refusal::new(Reason::StartFailed, reason.to_string()).retry_after(*retry_after),
             ),
-            Phase::Paused { reason } => Some(Refusal::new(Reason::Paused, reason.to_string())),
+            Phase::Paused { reason, until } => Some(Refusal {
+                retry_after: until.map(time_left),
+                ..Refusal::new(Reason::Paused, reason.to_string())
+            }),
             Phase::Starting => None,
             Phase::Cold | Phase::Warm => match self.spec.source {
                 // Nobody can start one, so waiting would only delay the bad news.
@@ -116,4 +128,13 @@ impl View {
         let detail = format!("{max} requests are waiting already");
         Refusal::new(Reason::QueueFull, detail).retry_after(predicted.max(LEAST))
     }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an operator's times are those of the wall clock"
+)]
+fn time_left(until: SystemTime) -> Duration {
+    let left = until.duration_since(SystemTime::now());
+    left.unwrap_or_default()
 }

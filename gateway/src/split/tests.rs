@@ -1,3 +1,5 @@
+mod paused;
+
 use std::{net::SocketAddr, path::Path};
 
 use arc_swap::ArcSwap;
@@ -74,6 +76,12 @@ impl Fixture {
     /// Other numbers of workers are ready.
     fn ready(&mut self, ready: &[u32]) {
         self.fleet = fleet(&self.fleet.spec, ready);
+        self.apply();
+        self.follow();
+    }
+
+    /// The deployments obey the fleet; the split does not know yet.
+    fn apply(&self) {
         for (state, part) in self.state.deployments.iter().zip(&self.fleet.deployments) {
             let spec = &self.fleet.spec;
             state.apply(
@@ -82,7 +90,6 @@ impl Fixture {
                 ejection::rules(&spec.ejection),
             );
         }
-        self.follow();
     }
 
     fn follow(&mut self) {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anstyle::Style;
 use penstock_control::status::{
-    ByHandStatus, DeploymentStatus, RolloutStatus, ServiceStatus, WorkerStatus,
+    ByHandStatus, DeploymentStatus, PausedStatus, RolloutStatus, ServiceStatus, WorkerStatus,
 };
 
 use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
+use crate::pause;
 
 /// From one column to the next.
 const GAP: usize = 2;
@@ -60,12 +61,24 @@ impl Rows {
         if let Some(by_hand) = &service.by_hand {
             self.note(&about_by_hand(&service.name, by_hand), CHANGING);
         }
+        self.note_pause(&service.name, service.paused.as_ref());
         for deployment in &service.deployments {
-            self.add_deployment(deployment, detailed);
+            self.add_deployment(&service.name, deployment, detailed);
         }
     }
 
-    fn add_deployment(&mut self, deployment: &DeploymentStatus, detailed: bool) {
+    /// Says that something is paused, and how to resume it.
+    fn note_pause(&mut self, target: &str, paused: Option<&PausedStatus>) {
+        if let Some(paused) = paused {
+            let about = pause::about(paused);
+            self.note(
+                &format!("paused{about} (penstock resume {target})"),
+                CHANGING,
+            );
+        }
+    }
+
+    fn add_deployment(&mut self, service: &str, deployment: &DeploymentStatus, detailed: bool) {
         let DeploymentStatus {
             name,
             phase,
@@ -85,7 +98,10 @@ impl Rows {
             cells,
             style: style_of(phase),
         });
-        if let Some(reason) = &deployment.phase_reason {
+        // Of a pause more is known than its reason.
+        let is_paused = *phase == "paused";
+        self.note_pause(&format!("{service}/{name}"), deployment.paused.as_ref());
+        if let Some(reason) = deployment.phase_reason.as_ref().filter(|_| !is_paused) {
             self.note(reason, style_of(phase));
         }
         if let Some(reason) = &deployment.no_room {
@@ -95,7 +111,9 @@ impl Rows {
             let (text, style) = about_rollout(rollout);
             self.note(&text, style);
         }
-        self.note(&deployment.reason_text, DIM);
+        if !is_paused {
+            self.note(&deployment.reason_text, DIM);
+        }
         if detailed {
             deployment
                 .wishes

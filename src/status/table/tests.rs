@@ -121,3 +121,28 @@ configuration of 1970-01-01T00:00:01Z, generation 7, no gateway reports
 fn a_time_beyond_all_calendars_is_no_reason_to_fail() {
     assert_eq!(at(u64::MAX), "?");
 }
+
+#[test]
+fn what_is_paused_says_since_when_why_and_how_to_resume_it() {
+    let paused = |reason: Value| json!({"since_ms": 1_000, "until_ms": 9_000, "by": "ann", "reason": reason});
+    let mut service = service();
+    service["paused"] = paused(json!("new\u{7}GPUs"));
+    let stable = &mut service["deployments"][0];
+    stable["paused"] = paused(Value::Null);
+    stable["phase"] = json!("paused");
+    stable["phase_reason"] = json!("not told twice");
+    stable["reason_text"] = json!("nor this");
+    (stable["no_room"], stable["workers"]) = (Value::Null, json!([]));
+    let mut status = status(None, Some(7));
+    status.services = vec![serde_json::from_value(service).unwrap()];
+    let expected = "\
+configuration of 1970-01-01T00:00:01Z, generation 7
+
+NAME      STATE   IN-FLIGHT  QUEUED  DETAILS
+chat                     57     100  chat.local.localhost
+      paused since 1970-01-01T00:00:01Z until 1970-01-01T00:00:09Z by ann: new\u{fffd}GPUs (penstock resume chat)
+  stable  paused         57     100  0 ready, 3 desired (0–4)
+      paused since 1970-01-01T00:00:01Z until 1970-01-01T00:00:09Z by ann (penstock resume chat/stable)
+";
+    assert_eq!(plain(&overview(&status)), expected);
+}

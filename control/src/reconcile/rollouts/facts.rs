@@ -1,6 +1,6 @@
 //! What a rollout is judged by.
 
-use penstock_config::{Deployment, Rule, fleet::Phase};
+use penstock_config::{Deployment, DeploymentName, Rule, fleet::Phase};
 
 use super::ServiceState;
 use crate::{
@@ -42,7 +42,19 @@ impl ServiceState {
             target: target(&canary.spec),
             workers_max: canary.spec.scaling.max,
             by_hand: self.traffic.weights.by_hand().is_some(),
+            stopped: self.stopped_part(&rolling.deployment),
         })
+    }
+
+    /// A deployment that is paused, of those that share the traffic.
+    fn stopped_part(&self, canary: &DeploymentName) -> Option<String> {
+        let has_part = |deployment: &&DeploymentState| {
+            let shares = deployment.spec.takes_traffic && deployment.weight > 0;
+            !deployment.removed && (shares || deployment.key.deployment == *canary)
+        };
+        let mut parts = self.deployments.values().filter(has_part);
+        let stopped = parts.find(|deployment| deployment.paused.is_some())?;
+        Some(stopped.key.deployment.to_string())
     }
 }
 

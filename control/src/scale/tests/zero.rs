@@ -177,3 +177,24 @@ fn burst_from_zero_starts_what_the_queue_asks_for() {
         50
     );
 }
+
+#[test]
+fn after_a_rest_min_is_back_at_once_whatever_the_pace_and_the_load_begins_from_there() {
+    let mut story = Story::begin(scaling(), 1);
+    story.scaling.min = 5;
+    story.scaling.up.percent = 100;
+    story.seconds(60, 100);
+    assert!(story.state.desired() >= 5);
+    story.state.rest(story.now);
+    story.state.rest(story.now + seconds(1));
+    assert_eq!(story.state.desired(), 0);
+    let back = story.second(0, 0);
+    assert_eq!((back.before, back.desired), (0, 5));
+    assert_eq!(back.clamps, [Clamp::Minimum(5)]);
+    assert_eq!(story.second(100, 10).desired, 5, "the pace counts from zero");
+
+    story.scaling.min = 0;
+    story.state.rest(story.now);
+    assert_eq!(story.second(0, 0).reason, Reason::Asleep);
+    assert_eq!(story.second(1, 1).desired, 1);
+}

@@ -1,0 +1,60 @@
+//! What requests of the API bring along.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::StatusCode,
+};
+use serde::de::DeserializeOwned;
+
+use super::Problem;
+
+/// Longest name of a person, and longest reason, in bytes.
+const WORDS_MAX: usize = 500;
+
+/// What somebody said of a change, if it is neither too long nor nothing.
+pub(super) fn said(words: Option<String>) -> Result<Option<String>, Problem> {
+    let words = words.filter(|words| !words.trim().is_empty());
+    if words.as_ref().is_some_and(|words| words.len() > WORDS_MAX) {
+        let rule = format!("`by` and `reason` may have at most {WORDS_MAX} bytes");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, rule));
+    }
+    Ok(words)
+}
+
+/// A body of JSON whose errors are problems too. Whatever the content type says: nobody sends
+/// anything else here.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        read(&bytes(request, state).await?).map(Self)
+    }
+}
+
+/// The same, of which nothing need be said.
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = bytes(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        read(&bytes).map(Self)
+    }
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let bytes = Bytes::from_request(request, state).await;
+    bytes.map_err(|error| Problem::new(error.status(), error.body_text()))
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
+}

@@ -1,0 +1,117 @@
+//! The pages that pause and resume services and deployments.
+//!
+//! As with weights, every change may say who makes it (`by`) and why (`reason`). The answer is always
+//! what is paused now, and what became of the request.
+
+use axum::{
+    Json, Router,
+    extract::{FromRequestParts, Path, State},
+    http::{StatusCode, request::Parts},
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    Problem, Shared,
+    body::{OptionalBody, said},
+};
+use crate::{
+    ControlError,
+    pause::Expiry,
+    reconcile::{PauseAsk, PauseRequest},
+    status::PauseStatus,
+    weights::Refused,
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    let page = || get(show).post(pause).delete(resume);
+    Router::new()
+        .route("/api/v1/services/{service}/pause", page())
+        .route(
+            "/api/v1/services/{service}/deployments/{deployment}/pause",
+            page(),
+        )
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Pausing {
+    /// Seconds from now, or a time of RFC 3339.
+    expires: Option<Value>,
+    by: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Resuming {
+    by: Option<String>,
+    reason: Option<String>,
+}
+
+async fn show(State(shared): State<Shared>, place: Place) -> Answer {
+    ask(&shared, place, PauseAsk::Show, None, None).await
+}
+
+async fn pause(
+    State(shared): State<Shared>,
+    place: Place,
+    OptionalBody(body): OptionalBody<Pausing>,
+) -> Answer {
+    let expires = body.expires.as_ref().map(Expiry::from_json).transpose();
+    let expires = expires.map_err(Refused::Expires);
+    let wanted = PauseAsk::Pause(expires.map_err(ControlError::Refused)?);
+    ask(&shared, place, wanted, body.by, body.reason).await
+}
+
+async fn resume(
+    State(shared): State<Shared>,
+    place: Place,
+    OptionalBody(body): OptionalBody<Resuming>,
+) -> Answer {
+    ask(&shared, place, PauseAsk::Resume, body.by, body.reason).await
+}
+
+type Answer = Result<Json<PauseStatus>, Problem>;
+
+async fn ask(
+    shared: &Shared,
+    place: Place,
+    ask: PauseAsk,
+    by: Option<String>,
+    reason: Option<String>,
+) -> Answer {
+    let request = PauseRequest {
+        service: place.service,
+        deployment: place.deployment,
+        ask,
+        by: said(by)?,
+        reason: said(reason)?,
+    };
+    match shared.control.pause(request).await {
+        Ok(status) => Ok(Json(status)),
+        // Here it is a part of the address.
+        Err(ControlError::Refused(refused @ Refused::NoDeployment { .. })) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, refused.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the page is about.
+#[derive(Debug, Deserialize)]
+struct Place {
+    service: String,
+    deployment: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Place {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<Self>::from_request_parts(parts, state).await;
+        let Path(place) = path.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        Ok(place)
+    }
+}

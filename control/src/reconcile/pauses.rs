@@ -1,0 +1,310 @@
+//! Puts pauses into force: of the operator's making, until they end, are taken back, or their service
+//! is no longer configured.
+
+mod describe;
+
+use std::{sync::Arc, time::Duration};
+
+use penstock_config::{ServiceName, fleet::Phase};
+use tokio::sync::oneshot;
+
+use super::{
+    Reconciler, ServiceState,
+    deployment::Key,
+    traffic::{by_whom, reply_when_written},
+};
+use crate::{
+    pause::{self, Expiry, Pause, Pauses},
+    status::PauseStatus,
+    store::ServiceRow,
+    weights::{Change, Refused},
+};
+
+/// What an operator asks for.
+#[derive(Debug)]
+pub(crate) struct PauseRequest {
+    pub(crate) service: String,
+    /// Of the service the deployment; `None`: all of it.
+    pub(crate) deployment: Option<String>,
+    pub(crate) ask: PauseAsk,
+    /// Who asks, as far as they say.
+    pub(crate) by: Option<String>,
+    /// Why, as far as they say.
+    pub(crate) reason: Option<String>,
+}
+
+/// What may be asked for.
+#[derive(Debug)]
+pub(crate) enum PauseAsk {
+    /// Only to be told how things are.
+    Show,
+    /// To stop, until then or until further notice.
+    Pause(Option<Expiry>),
+    /// To go on.
+    Resume,
+}
+
+/// Where whoever asked waits.
+pub(crate) type PauseReply = oneshot::Sender<Result<PauseStatus, Refused>>;
+
+/// What an operator has stopped of a service.
+#[derive(Debug, Default)]
+pub(super) struct Stopped {
+    pub(super) pauses: Pauses,
+    /// What the state file has of it.
+    saved: Pauses,
+}
+
+/// A pause as a deployment sees it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Paused {
+    /// Until when, by whom and why, for operators.
+    pub(super) about: Arc<str>,
+    /// What the gateways are told.
+    pub(super) phase: Phase,
+}
+
+/// What became of a request.
+enum Done {
+    Paused(Option<Pause>),
+    Resumed(Option<Pause>),
+}
+
+impl Reconciler {
+    /// Does what is asked for; the answer comes when it is written down.
+    pub(super) fn on_pause(&mut self, request: PauseRequest, reply: PauseReply) {
+        match self.do_with_pauses(request) {
+            Ok((name, status)) => {
+                let written = self.save_pauses(&name);
+                reply_when_written(written, reply, status);
+            }
+            // Whoever does not wait any more needs no answer.
+            Err(refused) => drop(reply.send(Err(refused))),
+        }
+    }
+
+    fn do_with_pauses(
+        &mut self,
+        request: PauseRequest,
+    ) -> Result<(ServiceName, PauseStatus), Refused> {
+        let name = self.known(&request.service)?;
+        let service = self.services.get_mut(&name).expect("it is known");
+        let today_ms = self.clock.today_ms();
+        let of = request.deployment.as_deref();
+        let change = Change {
+            at_ms: today_ms,
+            by: request.by,
+            reason: request.reason,
+        };
+        let pauses = &mut service.stopped.pauses;
+        let (done, said) = match request.ask {
+            PauseAsk::Show => (None, None),
+            PauseAsk::Pause(expiry) => {
+                let until_ms = expiry.map(|expiry| expiry.until_ms(today_ms));
+                let until_ms = until_ms.transpose().map_err(Refused::Expires)?;
+                let before = pauses.pause(&service.spec, of, until_ms, change)?;
+                let text = paused_anew(pauses.own(of), before.as_ref());
+                (Some(Done::Paused(before)), Some(("pause", text)))
+            }
+            PauseAsk::Resume => {
+                let before = pauses.resume(&service.spec, of)?;
+                let text = before.as_ref().map(|_| {
+                    let left = service.still_paused(of);
+                    ("resume", format!("resumed{}{left}", by_whom(&change)))
+                });
+                (Some(Done::Resumed(before)), text)
+            }
+        };
+        if let Some((kind, text)) = said {
+            self.note_pause(&name, of, kind, &text);
+            self.obey_pauses(&name);
+        }
+        let status = self.services[&name].describe_pauses(done);
+        Ok((name, status))
+    }
+
+    /// Stops and wakes what the pauses of a service ask for.
+    fn obey_pauses(&mut self, name: &ServiceName) {
+        if let Some(service) = self.services.get_mut(name) {
+            self.touched.extend(service.obey_pauses());
+        }
+        if let Some(end) = self.next_end_of_a_pause() {
+            self.next_tick = self.next_tick.min(end);
+        }
+    }
+
+    /// What has ended is forgotten.
+    pub(super) fn end_pauses(&mut self, now: Duration) {
+        let today_ms = self.clock.today_ms();
+        let mut ended = Vec::new();
+        for (name, service) in &mut self.services {
+            let of_service = service.stopped.pauses.take_ended(today_ms);
+            ended.extend(of_service.into_iter().map(|ended| (name.clone(), ended)));
+        }
+        for (name, (of, pause)) in ended {
+            let text = format!("no longer paused: it was{}", pause.about());
+            self.note_pause(&name, of.as_deref(), "pause_ended", &text);
+            self.obey_pauses(&name);
+        }
+        if let Some(end) = self.next_end_of_a_pause() {
+            self.next_tick = self.next_tick.min(end.max(now));
+        }
+    }
+
+    fn next_end_of_a_pause(&self) -> Option<Duration> {
+        let services = self.services.values();
+        let ends = services.filter_map(|service| service.stopped.pauses.next_end_ms());
+        let left = ends.min()?.saturating_sub(self.clock.today_ms());
+        Some(self.clock.now() + Duration::from_millis(left))
+    }
+
+    /// Writes down what is to be remembered of a service's pauses. The receiver tells when it is
+    /// written.
+    fn save_pauses(&mut self, name: &ServiceName) -> Option<oneshot::Receiver<()>> {
+        let Stopped { pauses, saved } = &mut self.services.get_mut(name)?.stopped;
+        if pauses == saved {
+            return None;
+        }
+        let state = (!pauses.is_empty())
+            .then(|| serde_json::to_string(pauses).expect("names and numbers are JSON"));
+        let row = ServiceRow {
+            service: name.to_string(),
+            state,
+        };
+        let written = self.store.put_pauses(row)?;
+        saved.clone_from(pauses);
+        Some(written)
+    }
+
+    /// What could not be written down at once is tried again.
+    pub(super) fn save_all_pauses(&mut self) {
+        let unsaved = |service: &&ServiceState| service.stopped.pauses != service.stopped.saved;
+        let services = self.services.values().filter(unsaved);
+        let names: Vec<ServiceName> = services.map(|service| service.spec.name.clone()).collect();
+        for name in names {
+            drop(self.save_pauses(&name));
+        }
+    }
+
+    /// Takes up what an earlier run remembered.
+    pub(super) fn restore_pauses(&mut self, rows: Vec<ServiceRow>, now: Duration) {
+        for row in rows {
+            let state = row.state.as_deref().unwrap_or_default();
+            let name = row.service.as_str();
+            match (self.known(name), serde_json::from_str::<Pauses>(state)) {
+                (Ok(name), Ok(pauses)) => {
+                    let service = self.services.get_mut(&name).expect("it is known");
+                    service.stopped.saved = pauses.clone();
+                    service.stopped.pauses = pauses;
+                    self.follow_pauses(&name, now);
+                }
+                (Ok(_), Err(error)) => {
+                    tracing::error!(service = name, %error, "what was remembered of its pauses cannot be read; it is not paused");
+                }
+                (Err(_), _) => {
+                    if let Ok(gone) = ServiceName::try_from(name) {
+                        self.note_forgotten(&gone, now);
+                    }
+                    self.store.put_pauses(ServiceRow { state: None, ..row });
+                }
+            }
+        }
+        self.end_pauses(now);
+        self.save_all_pauses();
+    }
+
+    /// Brings pauses up to date after the settings of a service have changed.
+    pub(super) fn follow_pauses(&mut self, name: &ServiceName, now: Duration) {
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        for gone in service.stopped.pauses.follow(&service.spec) {
+            let text = format!("{gone} is not configured any more; its pause is forgotten");
+            self.note_service(name, "pause_forgotten", &text, now);
+        }
+        self.obey_pauses(name);
+        drop(self.save_pauses(name));
+    }
+
+    /// Forgets the pauses of a service that is removed.
+    pub(super) fn forget_pauses(&mut self, name: &ServiceName, now: Duration) {
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        let forgotten = std::mem::take(&mut service.stopped.pauses);
+        if forgotten.is_empty() {
+            return;
+        }
+        self.note_forgotten(name, now);
+        self.obey_pauses(name);
+        drop(self.save_pauses(name));
+    }
+
+    fn note_forgotten(&self, name: &ServiceName, now: Duration) {
+        let text = "what was paused is forgotten with the service";
+        self.note_service(name, "pause_forgotten", text, now);
+    }
+
+    fn note_pause(&self, service: &ServiceName, of: Option<&str>, kind: &str, text: &str) {
+        let now = self.clock.now();
+        let deployment = of.and_then(|of| self.services.get(service)?.deployments.get(of));
+        match deployment {
+            Some(deployment) => self.note(&deployment.key, kind, text, now),
+            None => self.note_service(service, kind, text, now),
+        }
+    }
+}
+
+impl ServiceState {
+    /// Tells the deployments what the pauses say; those for which that is news.
+    fn obey_pauses(&mut self) -> Vec<Key> {
+        let mut news = Vec::new();
+        for (name, deployment) in &mut self.deployments {
+            let paused = self.stopped.pauses.of(name.as_str()).map(Paused::new);
+            if deployment.paused.as_deref() == paused.as_ref() {
+                continue;
+            }
+            if paused.is_none() {
+                // Whoever resumes it wants it tried at once, whatever failed before.
+                deployment.starts.reset();
+            }
+            deployment.paused = paused.map(Arc::new);
+            news.push(deployment.key.clone());
+        }
+        news
+    }
+
+    /// What keeps paused that was resumed, or a part of it; nothing when nothing does.
+    fn still_paused(&self, of: Option<&str>) -> String {
+        let pauses = &self.stopped.pauses;
+        let whole = pauses.own(None).filter(|_| of.is_some());
+        if let Some(whole) = whole {
+            return format!(" (its service is still paused{})", whole.about());
+        }
+        let names = self.deployments.keys().map(|name| name.as_str());
+        let own: Vec<&str> = names.filter(|name| pauses.of(name).is_some()).collect();
+        if of.is_some() || own.is_empty() {
+            return String::new();
+        }
+        format!(" (still paused by itself: {})", own.join(", "))
+    }
+}
+
+impl Paused {
+    fn new(pause: &Pause) -> Self {
+        Self {
+            about: pause.about().into(),
+            phase: Phase::Paused {
+                reason: pause.reason().into(),
+                until: pause.until_ms.map(pause::at),
+            },
+        }
+    }
+}
+
+/// What the journal says of a pause that is new, or replaces another one.
+fn paused_anew(now: Option<&Pause>, before: Option<&Pause>) -> String {
+    let about = now.map(Pause::about).unwrap_or_default();
+    let before = before.map(|before| format!(" (before: paused{})", before.about()));
+    format!("paused{about}{}", before.unwrap_or_default())
+}
