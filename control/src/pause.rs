@@ -169,7 +169,8 @@ impl Pause {
     }
 }
 
-fn check(service: &Service, of: Option<&str>) -> Result<(), Refused> {
+/// Whether there is what is asked about.
+pub(crate) fn check(service: &Service, of: Option<&str>) -> Result<(), Refused> {
     let names = || service.deployments.keys().map(DeploymentName::as_str);
     match of {
         Some(wanted) if !names().any(|name| name == wanted) => Err(Refused::NoDeployment {

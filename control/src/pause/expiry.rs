@@ -133,7 +133,7 @@ mod tests {
             ),
             (json!("1912-06-23T00:00:00Z"), "must be in the future"),
             (
-                json!("9999-12-31T00:00:00Z"),
+                json!("9998-12-31T00:00:00Z"),
                 "must be at most 365d from now",
             ),
             (json!("2h"), "must be a number of seconds, or a time"),

@@ -40,6 +40,7 @@ names! { reason of Reason, all in REASONS:
     Reason::Scheduled => "Scheduled",
     Reason::StartFailed => "StartFailed",
     Reason::Given => "Given",
+    Reason::Paused(_) => "Paused by an operator",
     Reason::Removed => "Removed",
     Reason::Shutdown => "Shutdown",
 }

@@ -15,6 +15,7 @@
 //! at 9s starts fail             no worker can be started; until `starts succeed`
 //! at 9s restart gateway         or control
 //! at 9s min 3                   or max: other settings from then on
+//! at 9s pause                   an operator stops the deployment; until `resume`
 //! at 9s remove                  the deployment is not configured any more
 //! at 9s shutdown                control ends
 //! until 10m
@@ -56,6 +57,8 @@ pub(crate) enum Outside {
     StartsFail(bool),
     Min(u32),
     Max(u32),
+    Pause,
+    Resume,
     Remove,
     Shutdown,
 }
@@ -181,6 +184,8 @@ fn outside(words: &[&str]) -> Outside {
         ["starts", "succeed"] => Outside::StartsFail(false),
         ["min", value] => Outside::Min(number(value)),
         ["max", value] => Outside::Max(number(value)),
+        ["pause"] => Outside::Pause,
+        ["resume"] => Outside::Resume,
         ["remove"] => Outside::Remove,
         ["shutdown"] => Outside::Shutdown,
         _ => panic!("not understood: {}", words.join(" ")),
@@ -207,6 +212,8 @@ impl fmt::Display for Outside {
             Self::StartsFail(false) => f.write_str("workers can be started again"),
             Self::Min(min) => write!(f, "min is {min} from now on"),
             Self::Max(max) => write!(f, "max is {max} from now on"),
+            Self::Pause => f.write_str("the deployment was paused"),
+            Self::Resume => f.write_str("the deployment was resumed"),
             Self::Remove => f.write_str("the deployment was removed"),
             Self::Shutdown => f.write_str("control shuts down"),
         }

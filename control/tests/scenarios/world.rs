@@ -175,6 +175,8 @@ impl World {
             Outside::StartsFail(fail) => self.setup.starts_fail = fail,
             Outside::Min(min) => scaling.min = min,
             Outside::Max(max) => scaling.max = max,
+            Outside::Pause => self.control.end = Some(Reason::Paused(": new GPUs".into())),
+            Outside::Resume => self.control.end = None,
             Outside::Remove => self.control.end = Some(Reason::Removed),
             Outside::Shutdown => self.control.end = Some(Reason::Shutdown),
         }

@@ -20,7 +20,7 @@ const STOP: Duration = Duration::from_millis(500);
 pub(crate) struct Published {
     pub(crate) generation: u64,
     pub(crate) workers: Vec<(WorkerId, WorkerState)>,
-    /// Whether starting failed for good: nobody needs to wait.
+    /// Whether starting failed for good, or an operator stopped all: nobody needs to wait.
     pub(crate) refused: bool,
 }
 
@@ -211,6 +211,9 @@ impl Control {
     ) -> Decision {
         let before = self.decision.desired;
         if let Some(end) = &self.end {
+            if matches!(end, Reason::Paused(_)) {
+                self.scale.rest(now);
+            }
             return Decision::fixed(before, 0, end.clone());
         }
         if let Some(given) = setup.given {
@@ -320,7 +323,8 @@ impl Control {
     }
 
     fn publish(&mut self, now: Duration) {
-        let refused = self.failed(now);
+        let paused = matches!(self.end, Some(Reason::Paused(_)));
+        let refused = paused || self.failed(now);
         let state = |worker: &Worker| match worker.life {
             Life::Starting { .. } => None,
             Life::Ready => Some((worker.id.clone(), WorkerState::Ready)),
