@@ -7,18 +7,18 @@ mod time;
 
 use std::{
     io::{IsTerminal, Write},
-    str::FromStr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use clap::Args;
-use penstock_config::{DeploymentName, ServiceName, units};
+use penstock_config::units;
 use penstock_control::explain::Explanation;
 
 use self::{layout::Page, time::Times};
 use crate::{
     admin_client::{AdminArgs, AdminClient, block_on},
     output::print_json,
+    target::Target,
 };
 
 /// Changes shown when nobody says how many, nor since when.
@@ -51,30 +51,6 @@ pub(crate) struct ExplainArgs {
     follow: bool,
     #[command(flatten)]
     admin: AdminArgs,
-}
-
-/// What to explain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
-    service: ServiceName,
-    deployment: Option<DeploymentName>,
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (service, deployment) = match text.split_once('/') {
-            Some((service, deployment)) => (service, Some(deployment)),
-            None => (text, None),
-        };
-        let service = ServiceName::try_from(service).map_err(|error| error.to_string())?;
-        let deployment = deployment.map(DeploymentName::try_from).transpose();
-        Ok(Self {
-            service,
-            deployment: deployment.map_err(|error| error.to_string())?,
-        })
-    }
 }
 
 /// Prints the decisions, once or as they come.

@@ -60,7 +60,6 @@ use crate::{
     reports::Gateways,
     status::{ConfigStatus, Status},
     store::Store,
-    weights::Refused,
 };
 
 /// Every deployment gets a turn this often even if nothing happens.
@@ -324,13 +323,13 @@ impl Reconciler {
     }
 
     /// The name of a service that somebody asks about.
-    fn known(&self, wanted: &str) -> Result<ServiceName, Refused> {
+    fn known(&self, wanted: &str) -> Result<ServiceName, Unknown> {
         let here = || self.services.iter().filter(|(_, service)| !service.removed);
         let found = here().find(|(name, _)| name.as_str() == wanted);
         found
             .map(|(name, _)| name.clone())
-            .ok_or_else(|| Refused::NoService {
-                service: wanted.to_owned(),
+            .ok_or_else(|| Unknown::Service {
+                name: wanted.to_owned(),
                 there_are: here().map(|(name, _)| name.to_string()).collect(),
             })
     }

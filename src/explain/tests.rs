@@ -3,7 +3,6 @@ use penstock_control::explain::Explanation;
 use serde_json::{Value, json};
 
 use super::{
-    Target,
     layout::Page,
     time::{Times, ago},
 };
@@ -138,21 +137,4 @@ fn times_are_those_of_the_place_and_words_of_workers_move_no_cursor() {
     let mut nasty = crowded();
     nasty["present"]["reason_text"] = json!("\u{1b}[2J");
     assert!(text(nasty, None).contains("why       \u{fffd}[2J"));
-}
-
-#[test]
-fn a_target_is_a_service_or_a_deployment_of_it() {
-    assert!(
-        "chat"
-            .parse::<Target>()
-            .is_ok_and(|target| target.deployment.is_none())
-    );
-    assert!(
-        "chat/stable"
-            .parse::<Target>()
-            .is_ok_and(|target| target.deployment.is_some())
-    );
-    for text in ["", "chat/", "/stable", "a/b/c", "Chat!"] {
-        assert!(text.parse::<Target>().is_err(), "{text}");
-    }
 }

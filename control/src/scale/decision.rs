@@ -192,7 +192,10 @@ pub enum Reason {
 impl Reason {
     /// Whether neither rules nor bounds have a part in the count.
     pub fn is_given(&self) -> bool {
-        matches!(self, Self::Given | Self::Removed | Self::Shutdown)
+        matches!(
+            self,
+            Self::Given | Self::Paused(_) | Self::Removed | Self::Shutdown
+        )
     }
 
     /// A stable name for metrics and the API.

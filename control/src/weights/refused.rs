@@ -1,19 +1,13 @@
 //! Why weights stay as they are.
 
-/// Services named when one is asked for that is not there.
-const NAMED_MAX: usize = 20;
+use crate::explain::Unknown;
 
 /// Why a change of weights, of a rollout or of a pause was not made. Nothing has changed then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No such service.
-    #[error("there is no service {service}; {}", named(there_are))]
-    NoService {
-        /// What was asked for.
-        service: String,
-        /// The services.
-        there_are: Vec<String>,
-    },
+    #[error(transparent)]
+    NoService(#[from] Unknown),
     /// No deployment is named, so that nothing would change but who decides.
     #[error("no deployment is named: which of {service} is to have which weight?")]
     NothingWanted {
@@ -106,7 +100,7 @@ pub enum Refused {
 impl Refused {
     /// Whether something that was named does not exist.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::NoService { .. } | Self::NoRollout { .. })
+        matches!(self, Self::NoService(_) | Self::NoRollout { .. })
     }
 
     /// Whether the same could be done at another time; otherwise it must be asked differently.
@@ -118,13 +112,5 @@ impl Refused {
                 | Self::WrongStage { .. }
                 | Self::SetByHand { .. }
         )
-    }
-}
-
-fn named(names: &[String]) -> String {
-    match names.len() {
-        0 => "there are none".to_owned(),
-        count if count > NAMED_MAX => format!("there are {count} others"),
-        _ => format!("there are: {}", names.join(", ")),
     }
 }
