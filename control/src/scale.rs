@@ -102,9 +102,11 @@ impl ScaleState {
         }
     }
 
-    /// No worker may run for now, whatever the load. What comes afterwards begins from zero.
+    /// No worker may run for now, whatever the load. What comes afterwards begins as new: the pace
+    /// does not count from the zero, which no load asked for.
     pub fn rest(&mut self, now: Duration) {
-        self.correct(0, now);
+        self.desired = 0;
+        self.recent.clear();
         self.rules.iter_mut().for_each(RuleState::clear);
         (self.paced, self.waking) = (false, false);
         self.busy_at = now;

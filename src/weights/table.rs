@@ -42,7 +42,9 @@ pub(super) fn weights(status: &WeightsStatus) -> String {
 }
 
 fn row(deployment: &DeploymentWeight, total: u64) -> [String; 4] {
-    let share = if deployment.takes_traffic && total > 0 {
+    let share = if deployment.paused {
+        "paused".to_owned()
+    } else if deployment.takes_traffic && total > 0 {
         let percent = 100.0 * f64::from(deployment.weight) / total as f64;
         // Two digits tell a canary of a hundredth of a percent from none.
         format!("{} %", (percent * 100.0).round() / 100.0)
@@ -58,7 +60,7 @@ fn row(deployment: &DeploymentWeight, total: u64) -> [String; 4] {
 }
 
 fn in_the_split(deployment: &DeploymentWeight) -> u64 {
-    if deployment.takes_traffic {
+    if deployment.takes_traffic && !deployment.paused {
         u64::from(deployment.weight)
     } else {
         0
@@ -83,6 +85,7 @@ mod tests {
             weight,
             file_weight: 50,
             takes_traffic,
+            paused: false,
             rollout: None,
         }
     }
@@ -113,6 +116,25 @@ mod tests {
              canary           1  33.33 %    50\n\
              shadow           7     none    50\n\
              stable           2  66.67 %    50\n"
+        );
+    }
+
+    #[test]
+    fn the_share_of_a_paused_deployment_is_with_the_others() {
+        let mut canary = deployment("canary", 10, true);
+        canary.paused = true;
+        let status = WeightsStatus {
+            service: "chat".to_owned(),
+            by_hand: None,
+            deployments: vec![canary, deployment("stable", 90, true)],
+            can_roll_back: false,
+        };
+        let text = anstream::adapter::strip_str(&weights(&status)).to_string();
+        assert_eq!(
+            text,
+            "DEPLOYMENT  WEIGHT   SHARE  FILE\n\
+             canary          10  paused    50\n\
+             stable          90   100 %    50\n"
         );
     }
 

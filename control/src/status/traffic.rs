@@ -41,6 +41,9 @@ pub struct DeploymentWeight {
     pub file_weight: u32,
     /// Whether the split sends requests here at all.
     pub takes_traffic: bool,
+    /// Whether it is paused: its share goes to those that are not.
+    #[serde(default)]
+    pub paused: bool,
     /// How far its rollout has come, if it has one.
     pub rollout: Option<RolloutStatus>,
 }

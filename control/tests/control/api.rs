@@ -223,7 +223,8 @@ async fn web_pages_are_kept_away() {
     let origin = "Host: localhost\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n";
     scene.ask("POST /api/v1/reload", origin).await.problem(403);
     let weights = "/api/v1/services/chat/weights";
-    for change in [format!("PUT {weights}"), format!("DELETE {weights}")] {
+    let pause = "POST /api/v1/services/chat/pause".to_owned();
+    for change in [format!("PUT {weights}"), format!("DELETE {weights}"), pause] {
         scene.ask(&change, origin).await.problem(403);
     }
 }

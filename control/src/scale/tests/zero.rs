@@ -191,11 +191,8 @@ fn after_a_rest_min_is_back_at_once_whatever_the_pace_and_the_load_begins_from_t
     let back = story.second(0, 0);
     assert_eq!((back.before, back.desired), (0, 5));
     assert_eq!(back.clamps, [Clamp::Minimum(5)]);
-    assert_eq!(
-        story.second(100, 10).desired,
-        5,
-        "the pace counts from zero"
-    );
+    let grown = story.seconds(20, 100);
+    assert_eq!(grown.desired, 10, "the pace counts from min");
 
     story.scaling.min = 0;
     story.state.rest(story.now);
