@@ -34,6 +34,9 @@ pub(super) fn outcome(status: &PauseStatus, target: &Target) -> String {
             format!("{target} was paused{before}; now it is paused{now} (penstock resume {target})")
         }
         Some("resumed") => format!("{target} is resumed; it was paused{before}"),
+        _ if has_others && target.deployment.is_none() => {
+            format!("{target} is not paused as a whole; nothing has changed")
+        }
         _ if has_others => format!("{target} has no pause of its own; nothing has changed"),
         _ => format!("{target} is not paused; nothing has changed"),
     };
@@ -154,6 +157,8 @@ mod tests {
              chat/canary is paused with its service since 1970-01-01T00:00:00Z by ann: old \
              (penstock resume chat)\n"
         );
+        let canary = said("chat", "not_paused", None, None, Some(pause("bad", None)));
+        assert!(canary.starts_with("chat is not paused as a whole; nothing has changed\n"));
         assert_eq!(
             said("chat/canary", "not_paused", None, None, None),
             "chat/canary is not paused; nothing has changed\n"

@@ -245,7 +245,8 @@ async fn a_paused_deployment_leaves_its_requests_to_its_siblings_also_those_that
     assert_eq!(held.await.unwrap().text(), "released");
     let said = penstock.command(&["resume", "chat"]).await;
     assert!(
-        said.contains("chat is not paused") && said.contains("chat/blue has a pause of its own")
+        said.contains("chat is not paused as a whole")
+            && said.contains("chat/blue has a pause of its own")
     );
 
     obeyed(&penstock, &["resume", "chat/blue"]).await;
