@@ -5,6 +5,7 @@ mod access;
 mod balance;
 mod deployment;
 mod health;
+mod metrics_page;
 mod mirror;
 mod probes;
 mod queue;

@@ -30,6 +30,8 @@ pub struct Deployment {
     pub source: Source,
     /// How workers are probed.
     pub probes: Probes,
+    /// Where workers tell the metrics that rules of `scaling` ask them for.
+    pub metrics: MetricsPage,
     /// Longest time from the start of a worker until it is ready.
     pub start_timeout: Duration,
     /// Longest time a worker may take to finish what it has before it is stopped.
@@ -131,4 +133,15 @@ pub enum ProbeKind {
     Exec(Vec<String>),
     /// `grpc.health.v1.Health/Check` of this service name answering SERVING passes.
     Grpc(String),
+}
+
+/// The Prometheus page of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsPage {
+    /// Path with query, beginning with `/`.
+    pub path: String,
+    /// From one reading to the next; 1 s to 5 min.
+    pub interval: Duration,
+    /// Longest time of one reading; at most `interval`.
+    pub timeout: Duration,
 }

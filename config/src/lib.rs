@@ -48,7 +48,8 @@ pub mod units;
 pub use access::{Access, ApiKey, Limit, LimitKind};
 pub use balance::{Balance, Hash, Overflow};
 pub use deployment::{
-    Deployment, Probe, ProbeKind, Probes, ProcessCommand, ProcessSpec, Source, StaticAddress,
+    Deployment, MetricsPage, Probe, ProbeKind, Probes, ProcessCommand, ProcessSpec, Source,
+    StaticAddress,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use health::{Ejection, Retries};
@@ -59,7 +60,7 @@ pub use request_key::KeySource;
 pub use rollout::Rollout;
 pub use scaling::{
     Activity, Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule,
-    Scaling, ScheduleRule, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
+    Scaling, ScheduleRule, Statistic, Step, StepRule, TargetTrackingRule, UpPace, WorkerMetric,
 };
 pub use schema::schema;
 pub use service::{Protocol, Queue, Service, Timeouts};

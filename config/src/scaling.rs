@@ -4,14 +4,16 @@ mod metric;
 mod rule;
 pub(crate) mod schedule;
 mod step;
+mod worker_metric;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use self::{
     metric::Metric,
     rule::{BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, TargetTrackingRule},
     schedule::{Activity, ScheduleRule},
     step::{Adjustment, Statistic, Step, StepRule},
+    worker_metric::WorkerMetric,
 };
 
 /// Checked scaling settings of one deployment.
@@ -29,6 +31,19 @@ pub struct Scaling {
     pub up: UpPace,
     /// When and how fast the desired count may shrink.
     pub down: DownPace,
+}
+
+impl Scaling {
+    /// What the rules ask of the workers' own pages, each once.
+    pub fn worker_metrics(&self) -> Vec<Arc<WorkerMetric>> {
+        let mut metrics: Vec<Arc<WorkerMetric>> = Vec::new();
+        for metric in self.rules.iter().filter_map(Rule::worker_metric) {
+            if !metrics.contains(metric) {
+                metrics.push(Arc::clone(metric));
+            }
+        }
+        metrics
+    }
 }
 
 /// In any rolling `period` the desired count may grow by at most `percent` of what it was at the

@@ -119,6 +119,33 @@ fn a_shorter_window_shortens_the_default_burst_window() {
 }
 
 #[test]
+fn rules_on_what_workers_say_stand_beside_one_on_what_the_gateway_counts() {
+    let rules = |rules: &str| {
+        let keys = format!("{PROCESS}, max_concurrency = 8, scaling.rules = [{rules}]");
+        stable(&keys).scaling.rules
+    };
+    let worker = "{ type = \"target_tracking\", metric = \"worker:waiting\", target = 5 }";
+    let alone = rules(worker);
+    assert_eq!(alone.len(), 2);
+    assert!(alone[0].worker_metric().is_some());
+    assert!(matches!(&alone[1], Rule::Concurrency(rule) if rule.target == 8.0));
+    let beside = rules(&format!("{worker}, {{ type = \"backlog\", target = 1 }}"));
+    assert_eq!(beside.len(), 2);
+}
+
+#[test]
+fn a_page_is_not_waited_for_longer_than_until_the_next_time() {
+    let page = |keys: &str| stable(&format!("{PROCESS}, metrics = {{ {keys} }}")).metrics;
+    let (usual, often) = (page(""), page("interval = \"1s\""));
+    assert_eq!(
+        (usual.path.as_str(), usual.interval),
+        ("/metrics", Duration::from_secs(5))
+    );
+    assert_eq!(usual.timeout, Duration::from_secs(2));
+    assert_eq!(often.timeout, Duration::from_secs(1));
+}
+
+#[test]
 fn processes_are_probed_by_tcp_and_addresses_count_as_ready() {
     let probes = stable(PROCESS).probes;
     let ready = probes.ready.unwrap();

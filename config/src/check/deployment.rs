@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf};
 
-use super::{Check, probes, rollout, scaling, service, split};
+use super::{Check, metrics_page, probes, rollout, scaling, service, split};
 use crate::{
     Deployment, DeploymentName, Gpus, ProcessCommand, ProcessSpec, Protocol, Source, StaticAddress,
     key_path::KeyPath, raw,
@@ -68,6 +68,12 @@ pub(super) fn deployment(
         ramp: raw.ramp,
         protocol: raw.protocol.map_or(context.protocol, service::protocol),
         probes: probes::probes(check, &path.key("probes"), raw.probes, &source),
+        metrics: metrics_page::metrics_page(
+            check,
+            &path.key("metrics"),
+            raw.metrics,
+            source.is_fixed(),
+        ),
         source,
         start_timeout: raw.start_timeout.0,
         drain_timeout: raw.drain_timeout.0,

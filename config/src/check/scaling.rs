@@ -57,8 +57,7 @@ pub(super) fn scaling(
                 .collect()
         }
     };
-    if rules.iter().all(|rule| matches!(rule, Rule::Schedule(_))) {
-        // Bounds alone say nothing about how many there should be between them.
+    if rules.iter().all(needs_another) {
         rules.push(rule::default(target));
     }
     let (up_path, down_path) = (path.key("up"), path.key("down"));
@@ -83,6 +82,12 @@ pub(super) fn scaling(
         up: up(&raw.up),
         down: down(&raw.down),
     }
+}
+
+/// Bounds alone say nothing about how many there should be between them. What workers say is late
+/// and may be missing: it corrects what the gateway counts.
+fn needs_another(rule: &Rule) -> bool {
+    matches!(rule, Rule::Schedule(_)) || rule.worker_metric().is_some()
 }
 
 fn up(raw: &raw::UpPace) -> UpPace {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Protocol, Rollout, Scaling, WhenCold,
+    MetricsPage, Protocol, Rollout, Scaling, WhenCold,
     text::{Authority, HumanDuration, PositiveDuration, UrlPath},
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Deployment {
     pub(crate) process: Option<Process>,
     /// How workers are probed.
     pub(crate) probes: Probes,
+    /// The workers' own Prometheus pages, read only when a rule of `scaling` has a metric of them.
+    pub(crate) metrics: MetricsPage,
     /// Longest time from the start of a worker until it is ready.
     pub(crate) start_timeout: PositiveDuration,
     /// Longest time a worker may take to finish its requests before it is stopped.
@@ -60,6 +62,7 @@ impl Default for Deployment {
             fixed: None,
             process: None,
             probes: Probes::default(),
+            metrics: MetricsPage::default(),
             start_timeout: PositiveDuration(Duration::from_secs(600)),
             drain_timeout: HumanDuration(Duration::from_secs(30)),
             scaling: None,

@@ -127,7 +127,7 @@ text_types! {
         r"^[A-Za-z0-9_+/-]+$", schedule::parse_time_zone, schedule::show_time_zone;
     /// Name of a scaling metric.
     MetricName(Metric): "penstock-metric",
-        r"^[a-z0-9_]+$", Metric::parse, ToString::to_string;
+        r"^[a-z0-9_]+$|^worker:[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?$", Metric::parse, ToString::to_string;
     /// Path of a URL.
     UrlPath(String): "penstock-url-path",
         r"^/[^\s#]*$", host::parse_path, Clone::clone;

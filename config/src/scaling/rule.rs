@@ -1,8 +1,8 @@
 //! The scaling rules.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{Metric, ScheduleRule, StepRule};
+use super::{Metric, ScheduleRule, StepRule, WorkerMetric};
 
 /// One scaling rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,17 @@ pub enum Rule {
     QueueWait(QueueWaitRule),
     /// Workers in proportion to the requests there are now.
     Backlog(BacklogRule),
+}
+
+impl Rule {
+    /// What it asks of the workers' own pages, if it does.
+    pub fn worker_metric(&self) -> Option<&Arc<WorkerMetric>> {
+        match self {
+            Self::TargetTracking(rule) => rule.metric.of_worker(),
+            Self::Step(rule) => rule.metric.of_worker(),
+            _ => None,
+        }
+    }
 }
 
 /// `wish = ceil((concurrency + headroom × deviation) / target)`.
