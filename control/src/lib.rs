@@ -14,7 +14,8 @@
 //!    each. Pure.
 //! 5. **Execute.** `reconcile` carries the plan out. It alone reads the clock and calls a
 //!    [`driver`]; what comes of a call returns as a fact and shows in the next plan. [`probe`]
-//!    tells when a worker is ready and whether it is alive.
+//!    tells when a worker is ready and whether it is alive. Where a rule asks for what workers know of
+//!    themselves, `scrape` reads their Prometheus pages: a correction of what the gateways count.
 //! 6. **Publish.** Whatever the gateways must know goes out as a new
 //!    [`FleetSnapshot`](penstock_config::fleet::FleetSnapshot) with a higher generation. A gateway
 //!    says in its reports which generation it obeys. That closes the circle: a drained worker is
@@ -48,6 +49,7 @@ pub mod pause;
 pub mod probe;
 mod reconcile;
 pub mod rollout;
+mod scrape;
 pub mod weights;
 
 pub mod explain;
@@ -59,6 +61,7 @@ pub mod api;
 mod control;
 mod metrics;
 pub mod status;
+mod worker_http;
 
 pub use self::{
     control::{Control, ControlError},

@@ -22,6 +22,8 @@ pub(crate) struct DeploymentMetrics {
     starts_ready: Counter,
     starts_failed: Counter,
     start_seconds: Histogram,
+    /// Readings of workers' pages that went well and that did not, once there was one.
+    scrapes: Option<[Counter; 2]>,
 }
 
 /// Says what the metrics mean; to be called once a recorder is there.
@@ -39,6 +41,10 @@ pub fn describe() {
     metrics::describe_counter!(
         "penstock_worker_starts_total",
         "Starts of workers, by result."
+    );
+    metrics::describe_counter!(
+        "penstock_worker_scrapes_total",
+        "Readings of workers' own metrics, by result."
     );
     metrics::describe_histogram!(
         "penstock_start_seconds",
@@ -78,6 +84,7 @@ impl DeploymentMetrics {
             starts_ready: starts("ready"),
             starts_failed: starts("failed"),
             start_seconds: histogram!("penstock_start_seconds", &labels),
+            scrapes: None,
             service,
             deployment,
         }
@@ -133,6 +140,22 @@ impl DeploymentMetrics {
     pub(crate) fn started(&self, seconds: f64) {
         self.starts_ready.increment(1);
         self.start_seconds.record(seconds);
+    }
+
+    /// A worker's own metrics were read, or not all of them.
+    pub(crate) fn scraped(&mut self, well: bool) {
+        let (service, deployment) = (&self.service, &self.deployment);
+        let counters = self.scrapes.get_or_insert_with(|| {
+            ["ok", "failed"].map(|result| {
+                counter!(
+                    "penstock_worker_scrapes_total",
+                    "service" => service.clone(),
+                    "deployment" => deployment.clone(),
+                    "result" => result,
+                )
+            })
+        });
+        counters[usize::from(!well)].increment(1);
     }
 
     pub(crate) fn start_failed(&self) {

@@ -18,6 +18,7 @@ mod pauses;
 mod publish;
 mod revision;
 mod rollouts;
+mod scrapes;
 mod status;
 mod traffic;
 mod worker;
@@ -58,6 +59,7 @@ use crate::{
     explain::Unknown,
     probe::ProbeEvent,
     reports::Gateways,
+    scrape::ScrapeEvent,
     status::{ConfigStatus, Status},
     store::Store,
 };
@@ -99,6 +101,7 @@ pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<Command>,
     facts: mpsc::UnboundedReceiver<Fact>,
     probes: mpsc::UnboundedReceiver<ProbeEvent>,
+    scrapes: mpsc::UnboundedReceiver<ScrapeEvent>,
 }
 
 /// One service and its deployments.
@@ -129,6 +132,7 @@ pub(crate) struct Reconciler {
     owners: HashMap<WorkerId, Key>,
     executor: Executor,
     probe_events: mpsc::UnboundedSender<ProbeEvent>,
+    scrape_events: mpsc::UnboundedSender<ScrapeEvent>,
     store: Store,
     snapshots: watch::Sender<Arc<FleetSnapshot>>,
     generation: u64,
@@ -186,6 +190,7 @@ impl Reconciler {
             Some(exit) = inbox.exits.recv() => self.on_exit(exit),
             Some(event) = inbox.probes.recv() => self.on_probe(event),
             Some(fact) = inbox.facts.recv() => self.on_fact(fact),
+            Some(event) = inbox.scrapes.recv() => self.on_scrape(event),
             command = inbox.commands.recv() => match command {
                 Some(command) => self.on_command(command),
                 None => return false,
@@ -205,6 +210,8 @@ impl Reconciler {
                 self.on_probe(event);
             } else if let Ok(exit) = inbox.exits.try_recv() {
                 self.on_exit(exit);
+            } else if let Ok(event) = inbox.scrapes.try_recv() {
+                self.on_scrape(event);
             } else if let Ok(report) = inbox.reports.try_recv() {
                 self.on_report(&report);
             } else {
@@ -294,10 +301,12 @@ impl Reconciler {
         for action in plan.actions {
             self.carry_out(key, action, now);
         }
+        let scrape_events = &self.scrape_events;
         let Some(deployment) = deployment_mut(&mut self.services, key) else {
             return;
         };
         deployment.update_phase(now);
+        deployment.follow_scrapes(scrape_events);
         deployment.metrics.desired(deployment.decision.desired);
         deployment.metrics.paused(deployment.paused.is_some());
         deployment

@@ -10,6 +10,9 @@
 //! - **to zero** only from one, with `min = 0`, and when nothing was in flight, queued or open and
 //!   nothing came for `idle_timeout`;
 //! - **from zero** with the first request, whether it is still there or not.
+//!
+//! What the gateways count comes first. What workers tell of themselves ([`Told`]) may ask for more,
+//! and for fewer only together with the rest.
 
 mod backlog;
 mod bounds;
@@ -30,6 +33,7 @@ mod step;
 mod target_tracking;
 #[cfg(test)]
 mod tests;
+mod told;
 mod total;
 mod up;
 mod waits;
@@ -47,6 +51,7 @@ pub use self::{
     history::History,
     observation::{Hold, HoldCause, Load, Observation},
     outlook::Outlook,
+    told::{Tellers, Told},
     wish::{Basis, Pause, Wish},
 };
 use self::{
@@ -72,6 +77,8 @@ pub struct ScaleState {
     busy_at: Duration,
     /// Whether no worker has been ready since the wake from zero.
     waking: bool,
+    /// What a rule did not see at the last look, if so.
+    unseen: Option<HoldCause>,
 }
 
 impl ScaleState {
@@ -88,6 +95,7 @@ impl ScaleState {
             stepped_at: None,
             busy_at: now,
             waking: false,
+            unseen: None,
         };
         state.history.record(desired, Duration::MAX, now);
         state
@@ -228,7 +236,13 @@ fn from_some(
         .filter_map(|rule| rule.wish(view))
         .collect();
     let wish = largest(&wishes, state.desired);
-    state.recent.record(wish, scaling.down.stable_for, now);
+    state.unseen = state.unseen(scaling, seen, now);
+    // What fewer workers would have done for all that can be seen is not known to fit.
+    let fits = match state.unseen {
+        Some(_) => wish.max(state.desired),
+        None => wish,
+    };
+    state.recent.record(fits, scaling.down.stable_for, now);
     let mut decision = Decision {
         wishes,
         ..Decision::fixed(state.desired, state.desired, Reason::Steady)

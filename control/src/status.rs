@@ -146,6 +146,9 @@ pub struct WorkerStatus {
     pub ejected: bool,
     /// What its probes last complained of.
     pub probe_failure: Option<String>,
+    /// Why its own metrics could not be read the last time, where a rule asks for them.
+    #[serde(default)]
+    pub metrics_failure: Option<String>,
 }
 
 /// One service with its last journal entries.

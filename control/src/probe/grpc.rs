@@ -6,13 +6,14 @@ use tonic_health::pb::{
 };
 
 use super::target::Target;
+use crate::worker_http::connect;
 
 /// Passes when the worker says SERVING for `service`; the empty name means all of it.
 pub(super) async fn ask(target: &Target, service: &str) -> Result<(), String> {
     let url = format!("http://{}", target.address);
     let endpoint = Endpoint::from_shared(url).map_err(|error| error.to_string())?;
     // Connecting by ourselves gives a plain reason.
-    drop(target.connect().await?);
+    drop(connect(target.address).await?);
     let channel = endpoint
         .connect()
         .await

@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use penstock_config::{ProbeKind, Protocol, Source, fleet::WorkerId};
-use tokio::net::TcpStream;
 
 use super::{exec, grpc, http};
-use crate::driver::NewWorker;
+use crate::{driver::NewWorker, worker_http};
 
 /// All that a probe needs to know of a worker.
 #[derive(Debug)]
@@ -39,15 +38,9 @@ impl Target {
     pub(super) async fn ask(&self, kind: &ProbeKind) -> Result<(), String> {
         match kind {
             ProbeKind::Http { path, headers } => http::ask(self, path, headers).await,
-            ProbeKind::Tcp => self.connect().await.map(drop),
+            ProbeKind::Tcp => worker_http::connect(self.address).await.map(drop),
             ProbeKind::Exec(command) => exec::ask(self, command).await,
             ProbeKind::Grpc(service) => grpc::ask(self, service).await,
         }
-    }
-
-    /// A fresh connection.
-    pub(super) async fn connect(&self) -> Result<TcpStream, String> {
-        let connected = TcpStream::connect(self.address).await;
-        connected.map_err(|error| format!("connecting to {}: {error}", self.address))
     }
 }

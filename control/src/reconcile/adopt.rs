@@ -48,6 +48,7 @@ impl Reconciler {
         let now = clock.now();
         let (facts, facts_end) = mpsc::unbounded_channel();
         let (probe_events, probes_end) = mpsc::unbounded_channel();
+        let (scrape_events, scrapes_end) = mpsc::unbounded_channel();
         let workers_ran = !remembered.workers.is_empty();
         let mut this = Self {
             clock,
@@ -57,6 +58,7 @@ impl Reconciler {
             owners: HashMap::new(),
             executor: Executor::new(drivers, store.clone(), facts),
             probe_events,
+            scrape_events,
             store,
             snapshots: ends.snapshots,
             generation: 0,
@@ -78,6 +80,7 @@ impl Reconciler {
             commands: ends.commands,
             facts: facts_end,
             probes: probes_end,
+            scrapes: scrapes_end,
         };
         (this, inbox)
     }

@@ -19,6 +19,7 @@ use crate::{
     plan::{Failed, Plan, Situation, StartRecord, WorkerFacts, plan},
     reports::{Gateways, Measured, OutcomeSums, Tracker},
     scale::{Decision, Observation, Reason, ScaleState, decide},
+    scrape::ScrapeSpec,
 };
 
 /// Which deployment.
@@ -55,6 +56,8 @@ pub(super) struct DeploymentState {
     /// Whether the gateways must be told something.
     pub(super) changed: bool,
     pub(super) metrics: DeploymentMetrics,
+    /// What rules ask of the workers' own pages, if they do.
+    pub(super) scrape: Option<Arc<ScrapeSpec>>,
 }
 
 /// What holds for all deployments in one turn.
@@ -74,6 +77,7 @@ impl DeploymentState {
         Self {
             metrics: DeploymentMetrics::new(key.service.as_str(), key.deployment.as_str()),
             revision: revision(&spec),
+            scrape: ScrapeSpec::of(&spec),
             key,
             weight: spec.weight,
             spec,
@@ -100,6 +104,7 @@ impl DeploymentState {
         }
         self.spec = Arc::clone(spec);
         self.revision = revision(spec);
+        self.follow_scrape_spec();
         self.removed = false;
         self.changed = true;
         // Whatever failed may be what was mended.
@@ -187,6 +192,7 @@ impl DeploymentState {
             start_time: self.starts.times().map(|times| times.p90),
             hold: turn.gateways.hold(turn.now),
             start_failed: self.failed(turn.now).is_some(),
+            told: self.told(turn.now),
         };
         let scaling = with_min(&self.spec.scaling, self.workers_min);
         decide(&scaling, &seen, &mut self.scale, turn.now)

@@ -116,5 +116,6 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
             .as_ref()
             .or(worker.probe_failure.as_ref())
             .map(ToString::to_string),
+        metrics_failure: worker.metrics_failure().map(str::to_owned),
     }
 }

@@ -14,6 +14,7 @@ use penstock_config::{
     fleet::{WorkerEntry, WorkerId, WorkerState},
 };
 
+use super::scrapes::Scraping;
 use crate::{
     driver::NewWorker,
     plan::{DrainCause, Stage, WorkerFacts},
@@ -41,6 +42,8 @@ pub(super) struct Worker {
     pub(super) adopted: bool,
     /// Probes it until dropped.
     pub(super) probing: Option<ProbeGuard>,
+    /// Reads its own metrics, while it is ready and a rule asks for them.
+    pub(super) scraping: Option<Scraping>,
     /// Tells a start that still waits for its turn not to begin.
     pub(super) cancelled: Cancelled,
 }
@@ -91,6 +94,7 @@ impl Worker {
             broken: None,
             adopted,
             probing: None,
+            scraping: None,
             cancelled: Cancelled::default(),
         }
     }

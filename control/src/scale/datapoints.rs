@@ -9,9 +9,18 @@ use super::{rules::View, waits::Waits};
 /// The newest values of a metric, one for each whole period.
 #[derive(Debug, Clone)]
 pub(super) struct Datapoints {
-    values: VecDeque<f64>,
+    values: VecDeque<Point>,
     kept: usize,
     period: Period,
+}
+
+/// What is made of a period.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Point {
+    pub(super) value: f64,
+    /// Whether all workers that matter told what they have. Those that did not, and those on their
+    /// way, count with nothing.
+    pub(super) whole: bool,
 }
 
 /// The period that is not over yet.
@@ -21,9 +30,11 @@ struct Period {
     /// Value × seconds, or the sum of a count.
     amount: f64,
     seconds: f64,
-    largest: f64,
+    largest: Option<f64>,
     smallest: Option<f64>,
     waits: Waits,
+    /// Whether something was missing.
+    gaps: bool,
 }
 
 impl Datapoints {
@@ -46,8 +57,14 @@ impl Datapoints {
         if self.values.len() == self.kept {
             self.values.pop_front();
         }
-        self.values
-            .push_back(self.period.value(&rule.metric, rule.statistic));
+        match self.period.value(&rule.metric, rule.statistic) {
+            Some(value) => self.values.push_back(Point {
+                value,
+                whole: !self.period.gaps,
+            }),
+            // Values in a row are looked at.
+            None => self.values.clear(),
+        }
         let mut waits = self.period.waits;
         waits.restart();
         self.period = Period {
@@ -59,13 +76,13 @@ impl Datapoints {
     }
 
     /// All values that the rule looks at, oldest first; `None` while there are too few.
-    pub(super) fn values(&self) -> Option<impl Iterator<Item = f64>> {
+    pub(super) fn values(&self) -> Option<impl Iterator<Item = Point>> {
         (self.values.len() == self.kept).then(|| self.values.iter().copied())
     }
 
     /// The newest value.
     pub(super) fn newest(&self) -> Option<f64> {
-        self.values.back().copied()
+        self.values.back().map(|point| point.value)
     }
 
     pub(super) fn clear(&mut self) {
@@ -97,23 +114,33 @@ impl Period {
                 self.waits.record(seen);
                 (0.0, 0.0)
             }
+            Metric::Worker(metric) => {
+                let Some(told) = seen.told(metric) else {
+                    self.gaps = true;
+                    return;
+                };
+                self.gaps |= told.fresh < seen.ready || seen.starting > 0;
+                let mean = told.sum / f64::from(seen.ready.saturating_add(seen.starting).max(1));
+                (mean, mean * over)
+            }
         };
         self.amount += amount;
         self.seconds += over;
-        self.largest = self.largest.max(now);
+        self.largest = Some(self.largest.map_or(now, |largest| largest.max(now)));
         self.smallest = Some(self.smallest.map_or(now, |smallest| smallest.min(now)));
     }
 
-    fn value(&self, metric: &Metric, statistic: Statistic) -> f64 {
+    /// `None` when nothing was measured.
+    fn value(&self, metric: &Metric, statistic: Statistic) -> Option<f64> {
         if *metric == Metric::QueueWaitP95 {
-            return self.waits.p95();
+            return Some(self.waits.p95());
         }
-        match statistic {
+        let (largest, smallest) = (self.largest?, self.smallest?);
+        Some(match statistic {
             Statistic::Average if self.seconds > 0.0 => self.amount / self.seconds,
-            Statistic::Average => 0.0,
-            Statistic::Maximum => self.largest,
-            Statistic::Minimum => self.smallest.unwrap_or(0.0),
+            Statistic::Average | Statistic::Maximum => largest,
+            Statistic::Minimum => smallest,
             Statistic::Sum => self.amount,
-        }
+        })
     }
 }

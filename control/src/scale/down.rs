@@ -7,7 +7,7 @@ use penstock_config::Scaling;
 use super::{
     ScaleState,
     decision::{Clamp, Decision, Reason},
-    observation::{Hold, Observation},
+    observation::{Hold, HoldCause, Observation},
     pace,
     rules::RuleState,
 };
@@ -26,7 +26,10 @@ pub(super) fn shrink(
 ) {
     let before = decision.before;
     let stable_for = scaling.down.stable_for;
-    let held = seen.hold.filter(|hold| is_held(hold, scaling, state, now));
+    let held = seen
+        .hold
+        .filter(|hold| is_held(hold, scaling, state, now))
+        .map(|hold| hold.cause);
     if before <= 1 {
         return to_zero(decision, scaling, seen, state, held, now);
     }
@@ -36,8 +39,8 @@ pub(super) fn shrink(
     let fits = state.recent.largest(stable_for, now);
     if before <= state.bounds().min {
         decision.reason = Reason::AtMinimum;
-    } else if let Some(hold) = held {
-        decision.reason = Reason::Held(hold.cause);
+    } else if let Some(cause) = held.or(state.unseen) {
+        decision.reason = Reason::Held(cause);
     } else if let Some(fits) = fits.filter(|fits| *fits < before) {
         step(decision, fits, scaling, state, now);
     } else {
@@ -88,7 +91,7 @@ fn to_zero(
     scaling: &Scaling,
     seen: &Observation,
     state: &ScaleState,
-    held: Option<Hold>,
+    held: Option<HoldCause>,
     now: Duration,
 ) {
     let idle = now.saturating_sub(state.busy_at);
@@ -97,8 +100,8 @@ fn to_zero(
     }
     decision.reason = if state.bounds().min > 0 {
         Reason::AtMinimum
-    } else if let Some(hold) = held {
-        Reason::Held(hold.cause)
+    } else if let Some(cause) = held {
+        Reason::Held(cause)
     } else if idle < scaling.idle_timeout {
         Reason::Idling {
             idle,

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use penstock_config::fleet::TimeHistogram;
 
+use super::told::Told;
+
 /// What is known of one deployment at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
@@ -26,6 +28,8 @@ pub struct Observation {
     pub hold: Option<Hold>,
     /// Whether starting failed for good and is not tried again yet.
     pub start_failed: bool,
+    /// What workers tell of themselves, for each metric that rules ask them for.
+    pub told: Vec<Told>,
 }
 
 /// What happened over a stretch of time.
@@ -81,11 +85,22 @@ pub enum HoldCause {
     GatewaySilent,
     /// No gateway reports at all.
     NoGateway,
+    /// Not all ready workers have told what a rule asks them for; how many have.
+    Untold {
+        /// Ready workers of which there is a fresh value.
+        fresh: u32,
+        /// Ready workers.
+        ready: u32,
+    },
 }
 
 impl fmt::Display for HoldCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Untold { fresh, ready } => {
+                let text = "workers have lately told what a rule asks them for";
+                return write!(f, "only {fresh} of {ready} {text}");
+            }
             Self::ControlStarted => "control has just started",
             Self::GatewayStarted => "a gateway has just started",
             Self::GatewaySilent => "a gateway fell silent",

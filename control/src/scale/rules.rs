@@ -1,12 +1,17 @@
 //! The rules' memories, and how each is asked.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use penstock_config::Rule;
+use penstock_config::{Metric, Rule};
 
 use super::{
-    backlog, concurrency::ConcurrencyState, observation::Observation, queue_wait::QueueWaitState,
-    step::StepState, target_tracking::TrackingState, wish::Wish,
+    backlog,
+    concurrency::ConcurrencyState,
+    observation::Observation,
+    queue_wait::QueueWaitState,
+    step::StepState,
+    target_tracking::TrackingState,
+    wish::{Basis, Wish},
 };
 
 /// One rule and what it remembers.
@@ -68,6 +73,12 @@ impl RuleState {
 
     /// What the rule asks for; `None` when it has nothing to say.
     pub(super) fn wish(&mut self, view: View<'_>) -> Option<Wish> {
+        if let Some(metric) = self.rule.worker_metric()
+            && view.seen.told(metric).is_none()
+        {
+            let metric = Metric::Worker(Arc::clone(metric));
+            return self.nothing_told(metric, view.seen.ready);
+        }
         match (&self.rule, &mut self.memory) {
             (Rule::Concurrency(rule), Memory::Concurrency(state)) => Some(state.wish(rule)),
             (Rule::TargetTracking(rule), Memory::TargetTracking(state)) => state.wish(rule, view),
@@ -76,6 +87,20 @@ impl RuleState {
             (Rule::Backlog(rule), Memory::Backlog) => Some(backlog::wish(rule, view)),
             _ => None,
         }
+    }
+
+    /// As long as a worker is ready it should tell something.
+    fn nothing_told(&self, metric: Metric, ready: u32) -> Option<Wish> {
+        let rule = match &self.rule {
+            Rule::Step(_) => "step",
+            _ => "target_tracking",
+        };
+        (ready > 0).then_some(Wish {
+            rule,
+            workers: 0,
+            shrinks: false,
+            basis: Basis::NothingTold { metric, ready },
+        })
     }
 
     /// The count changed from `before` to `after`, after the rule was asked.

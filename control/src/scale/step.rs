@@ -10,7 +10,7 @@ use std::time::Duration;
 use penstock_config::{Adjustment, StepRule};
 
 use super::{
-    datapoints::Datapoints,
+    datapoints::{Datapoints, Point},
     rules::View,
     wish::{Basis, Pause, Wish},
 };
@@ -76,6 +76,7 @@ impl StepState {
                 threshold: rule.threshold,
                 goal: self.goal,
                 held,
+                tellers: view.seen.tellers(&rule.metric),
             },
         })
     }
@@ -83,8 +84,10 @@ impl StepState {
     /// Looks at the values of the last periods; the count that follows.
     fn look(&self, rule: &StepRule, view: View<'_>) -> Option<u32> {
         let newest = rule.step(self.points.newest()?)?;
-        let same_side = |value: f64| {
-            let step = rule.step(value);
+        let mut whole = true;
+        let same_side = |point: Point| {
+            whole &= point.whole;
+            let step = rule.step(point.value);
             step.is_some_and(|step| step.is_above() == newest.is_above())
         };
         if !self.points.values()?.all(same_side) {
@@ -96,7 +99,9 @@ impl StepState {
         };
         let goal = adjusted(rule, base, newest.by);
         let grows = newest.by > 0 && rule.adjustment != Adjustment::Exact;
-        Some(if grows { goal.max(view.desired) } else { goal })
+        let goal = if grows { goal.max(view.desired) } else { goal };
+        // What is missing makes values small: where they are large all the same, more is right.
+        (whole || (newest.is_above() && goal > view.desired)).then_some(goal)
     }
 
     /// The cooldown that lasts, if one does.

@@ -59,14 +59,18 @@ impl TrackingState {
     /// `None` before anything was measured.
     pub(super) fn wish(&mut self, rule: &TargetTrackingRule, view: View<'_>) -> Option<Wish> {
         let total = self.total.value()?;
+        // What workers do not tell counts as nothing for more of them, and in full for fewer.
+        let most = total + self.total.missing(rule.target);
         let need = workers_for(total, rule.target);
+        let enough = workers_for(most, rule.target);
         let (workers, pause) = if need > view.desired {
             self.out(rule, need, view)
-        } else if need < view.desired && !rule.disable_scale_in {
-            self.inward(rule, total, need, view)
+        } else if enough < view.desired && !rule.disable_scale_in {
+            self.inward(rule, most, enough, view)
         } else {
-            (need, None)
+            (enough.min(view.desired).max(need), None)
         };
+        let asked = if need > view.desired { need } else { enough };
         self.wished = workers;
         Some(Wish {
             rule: "target_tracking",
@@ -76,7 +80,8 @@ impl TrackingState {
                 metric: rule.metric.clone(),
                 total,
                 target: rule.target,
-                held: pause.map(|pause| (need, pause)),
+                held: pause.map(|pause| (asked, pause)),
+                tellers: view.seen.tellers(&rule.metric),
             },
         })
     }

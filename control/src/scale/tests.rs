@@ -5,6 +5,7 @@ use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
 use super::*;
 
 mod rules;
+mod told;
 mod zero;
 
 fn seconds(seconds: u64) -> Duration {
@@ -46,6 +47,7 @@ struct Story {
     now: Duration,
     hold: Option<HoldCause>,
     queued: u32,
+    told: Vec<Told>,
 }
 
 impl Story {
@@ -58,6 +60,7 @@ impl Story {
             now,
             hold: None,
             queued: 0,
+            told: Vec::new(),
         }
     }
 
@@ -82,6 +85,7 @@ impl Story {
                 since: self.now,
                 cause,
             }),
+            told: self.told.clone(),
             ..Observation::default()
         };
         decide(&self.scaling, &seen, &mut self.state, self.now)

@@ -1,8 +1,8 @@
 //! A metric of all workers together.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use penstock_config::{ConcurrencyRule, Metric, TargetTrackingRule};
+use penstock_config::{ConcurrencyRule, Metric, TargetTrackingRule, WorkerMetric};
 
 use super::{concurrency::ConcurrencyState, rules::View};
 use crate::window::Window;
@@ -24,6 +24,13 @@ pub(super) enum Total {
         unit: f64,
     },
     Queued(Window),
+    /// What workers tell.
+    Told {
+        metric: Arc<WorkerMetric>,
+        sum: Window,
+        /// Ready workers that tell nothing.
+        missing: Window,
+    },
 }
 
 impl Total {
@@ -44,6 +51,11 @@ impl Total {
             }
             Metric::RequestsPerSecond | Metric::RequestsPerSecondPerWorker => requests(1.0),
             Metric::RequestsPerMinutePerWorker => requests(60.0),
+            Metric::Worker(metric) => Self::Told {
+                metric: Arc::clone(metric),
+                sum: Window::new(WINDOW),
+                missing: Window::new(WINDOW),
+            },
             // The others are not shared by the workers, which the configuration has checked.
             Metric::Queued | Metric::NoCapacityRequests | Metric::QueueWaitP95 => {
                 Self::Queued(Window::new(WINDOW))
@@ -62,6 +74,20 @@ impl Total {
                 let queued = f64::from(view.seen.queued) * load.over.as_secs_f64();
                 window.record(queued, load.over, view.now);
             }
+            Self::Told {
+                metric,
+                sum,
+                missing,
+            } => match view.seen.told(metric) {
+                Some(told) => {
+                    let over = load.over.as_secs_f64();
+                    let silent = f64::from(view.seen.ready.saturating_sub(told.fresh));
+                    sum.record(told.sum * over, load.over, view.now);
+                    missing.record(silent * over, load.over, view.now);
+                }
+                // A time of which nothing is known must not count as one of nothing.
+                None => self.clear(),
+            },
         }
     }
 
@@ -71,6 +97,15 @@ impl Total {
             Self::Concurrency(state) => state.long(),
             Self::Requests { window, unit } => Some(window.average()? * unit),
             Self::Queued(window) => window.average(),
+            Self::Told { sum, .. } => sum.average(),
+        }
+    }
+
+    /// What is added to the value if workers that tell nothing have what one worker should have.
+    pub(super) fn missing(&self, target: f64) -> f64 {
+        match self {
+            Self::Told { missing, .. } => missing.average().unwrap_or(0.0) * target,
+            _ => 0.0,
         }
     }
 
@@ -78,6 +113,10 @@ impl Total {
         match self {
             Self::Concurrency(state) => state.clear(),
             Self::Requests { window, .. } | Self::Queued(window) => window.clear(),
+            Self::Told { sum, missing, .. } => {
+                sum.clear();
+                missing.clear();
+            }
         }
     }
 }

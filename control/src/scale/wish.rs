@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use penstock_config::Metric;
 
-use super::words::Seconds;
+use super::{told::Tellers, words::Seconds};
 
 /// A wish is rounded up only when it passes a whole number by this share of a worker; without it
 /// the last digit of a floating-point sum could cost a GPU.
@@ -48,6 +48,8 @@ pub enum Basis {
         target: f64,
         /// What the measure alone would ask for, and what holds it back.
         held: Option<(u32, Pause)>,
+        /// Who told, when the workers did.
+        tellers: Option<Tellers>,
     },
     /// `step`.
     Step {
@@ -61,6 +63,15 @@ pub enum Basis {
         goal: Option<u32>,
         /// What holds it back.
         held: Option<Pause>,
+        /// Who told, when the workers did.
+        tellers: Option<Tellers>,
+    },
+    /// A rule on what workers tell, and none of them does.
+    NothingTold {
+        /// What they should tell.
+        metric: Metric,
+        /// Workers that should.
+        ready: u32,
     },
     /// `queue_wait`.
     QueueWait {
@@ -145,6 +156,7 @@ impl fmt::Display for Basis {
                 total,
                 target,
                 held,
+                tellers,
             } => {
                 let of_all = if metric.is_per_worker() {
                     " of all workers"
@@ -155,6 +167,7 @@ impl fmt::Display for Basis {
                     f,
                     "for {metric} {total:.1}{of_all} at {target} for each worker"
                 )?;
+                told_by(f, *tellers)?;
                 match held {
                     Some((need, pause)) => write!(f, ", which asks for {need}: {pause}"),
                     None => Ok(()),
@@ -166,8 +179,10 @@ impl fmt::Display for Basis {
                 threshold,
                 goal,
                 held,
+                tellers,
             } => {
                 write!(f, "for {metric} {value:.1}, threshold {threshold}")?;
+                told_by(f, *tellers)?;
                 if let Some(goal) = goal {
                     write!(f, ", which leads to {goal}")?;
                 }
@@ -176,6 +191,10 @@ impl fmt::Display for Basis {
                     None => Ok(()),
                 }
             }
+            Self::NothingTold { metric, ready } => write!(
+                f,
+                "for {metric}: none of {ready} workers has told it lately"
+            ),
             Self::QueueWait {
                 p95,
                 target,
@@ -195,6 +214,13 @@ impl fmt::Display for Basis {
                 "for {current} requests in flight or queued at {target} per worker"
             ),
         }
+    }
+}
+
+fn told_by(f: &mut fmt::Formatter<'_>, tellers: Option<Tellers>) -> fmt::Result {
+    match tellers {
+        Some(tellers) => write!(f, " ({tellers})"),
+        None => Ok(()),
     }
 }
 

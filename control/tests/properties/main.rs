@@ -82,6 +82,7 @@ fn run(
             start_time: Some(Duration::from_secs(30)).filter(|_| !moment.queued.is_multiple_of(3)),
             hold: moment.holds.map(|cause| Hold { since: now, cause }),
             start_failed: moment.start_failed,
+            told: Vec::new(),
         };
         let decision = decide(scaling, &seen, &mut state, now);
         assert_eq!(decision.desired, state.desired());

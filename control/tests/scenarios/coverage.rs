@@ -60,6 +60,7 @@ names! { hold of HoldCause, all in HOLDS:
     HoldCause::GatewayStarted => "GatewayStarted",
     HoldCause::GatewaySilent => "GatewaySilent",
     HoldCause::NoGateway => "NoGateway",
+    HoldCause::Untold { .. } => "Untold",
 }
 
 names! { pause of Pause, all in PAUSES:
@@ -72,6 +73,7 @@ names! { rule of Basis, all in RULES:
     Basis::Concurrency { .. } => "concurrency",
     Basis::TargetTracking { .. } => "target_tracking",
     Basis::Step { .. } => "step",
+    Basis::NothingTold { .. } => "nothing told",
     Basis::QueueWait { .. } => "queue_wait",
     Basis::Backlog { .. } => "backlog",
 }

@@ -6,6 +6,7 @@
 //! rule { type = "backlog", … }  as in the configuration; in place of the default one
 //! up 200 60s                    pace: percent in a period; `down` likewise
 //! given 3                       so many workers given by address
+//! batch 4                       more requests wait in their workers, which tell it on their pages
 //! at 0s rate 5 service 2s       requests per second from then on, each so long on a worker
 //! at 0s clients 40 service 2s   so many clients, each asking again when answered
 //! at 9s request 600s            one request
@@ -13,6 +14,7 @@
 //! at 9s copies 3                mirrored copies that are no load and may wake
 //! at 9s gateway silent          its reports get lost; until `gateway heard`
 //! at 9s starts fail             no worker can be started; until `starts succeed`
+//! at 9s pages 2                 of no more workers the pages can be read; until `pages all`
 //! at 9s restart gateway         or control
 //! at 9s min 3                   or max: other settings from then on
 //! at 9s pause                   an operator stops the deployment; until `resume`
@@ -55,6 +57,7 @@ pub(crate) enum Outside {
     RestartControl,
     GatewayIsSilent(bool),
     StartsFail(bool),
+    Pages(usize),
     Min(u32),
     Max(u32),
     Pause,
@@ -88,6 +91,7 @@ impl Script {
             start,
             drain_timeout,
             given,
+            batch,
             wall_ms,
             ..
         } = &mut self.setup;
@@ -111,6 +115,7 @@ impl Script {
                 scaling.down.period = duration(period);
             }
             ["down_step", value] => scaling.down.step = number(value),
+            ["batch", value] => *batch = Some(number(value)),
             ["given", value] => *given = Some(number(value)),
             ["max_concurrency", value] => *max_concurrency = number(value),
             ["start", value] => *start = duration(value),
@@ -182,6 +187,8 @@ fn outside(words: &[&str]) -> Outside {
         ["gateway", "heard"] => Outside::GatewayIsSilent(false),
         ["starts", "fail"] => Outside::StartsFail(true),
         ["starts", "succeed"] => Outside::StartsFail(false),
+        ["pages", "all"] => Outside::Pages(usize::MAX),
+        ["pages", count] => Outside::Pages(number(count)),
         ["min", value] => Outside::Min(number(value)),
         ["max", value] => Outside::Max(number(value)),
         ["pause"] => Outside::Pause,
@@ -210,6 +217,8 @@ impl fmt::Display for Outside {
             Self::GatewayIsSilent(false) => f.write_str("the gateway is heard again"),
             Self::StartsFail(true) => f.write_str("no worker can be started from now on"),
             Self::StartsFail(false) => f.write_str("workers can be started again"),
+            Self::Pages(usize::MAX) => f.write_str("all workers' pages can be read again"),
+            Self::Pages(count) => write!(f, "the pages of {count} workers can be read"),
             Self::Min(min) => write!(f, "min is {min} from now on"),
             Self::Max(max) => write!(f, "max is {max} from now on"),
             Self::Pause => f.write_str("the deployment was paused"),

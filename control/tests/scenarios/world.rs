@@ -27,6 +27,10 @@ pub(crate) struct Setup {
     /// Workers given by address, in place of all scaling.
     pub(crate) given: Option<u32>,
     pub(crate) starts_fail: bool,
+    /// Requests that a worker works on at once; more wait in it, which is what its page tells.
+    pub(crate) batch: Option<u32>,
+    /// How many workers' pages can be read.
+    pub(crate) pages: usize,
     /// What wall clocks show at the beginning, in milliseconds since 1970.
     pub(crate) wall_ms: u64,
     /// From a change in control to the gateway, and from a report to control.
@@ -68,6 +72,8 @@ impl Default for Setup {
             drain_timeout: Duration::from_secs(30),
             given: None,
             starts_fail: false,
+            batch: None,
+            pages: usize::MAX,
             wall_ms: 0,
             delay: Duration::from_millis(20),
         }
@@ -173,6 +179,7 @@ impl World {
             Outside::RestartControl => self.control.restart(&self.setup, self.now),
             Outside::GatewayIsSilent(silent) => self.gateway.silent = silent,
             Outside::StartsFail(fail) => self.setup.starts_fail = fail,
+            Outside::Pages(count) => self.setup.pages = count,
             Outside::Min(min) => scaling.min = min,
             Outside::Max(max) => scaling.max = max,
             Outside::Pause => self.control.end = Some(Reason::Paused(": new GPUs".into())),

@@ -6,7 +6,7 @@ use penstock_config::fleet::{LoadReport, WorkerId, WorkerState};
 use penstock_control::{
     plan::{Action, DrainCause, Situation, Stage, StartRecord, StopCause, WorkerFacts, plan},
     reports::{Gateways, Measured, Tracker},
-    scale::{Decision, History, Observation, Reason, ScaleState, decide},
+    scale::{Decision, History, Observation, Reason, ScaleState, Told, decide},
 };
 
 use super::Setup;
@@ -230,8 +230,30 @@ impl Control {
             start_time: self.starts.times().map(|times| times.p90),
             hold: self.gateways.hold(now),
             start_failed: self.failed(now),
+            told: self.told(setup),
         };
         decide(&setup.scaling, &seen, &mut self.scale, now)
+    }
+
+    /// What workers tell of requests that wait in them.
+    fn told(&self, setup: &Setup) -> Vec<Told> {
+        let Some(batch) = setup.batch else {
+            return Vec::new();
+        };
+        let ready = self.workers.iter().filter(|w| w.life == Life::Ready);
+        let waiting: Vec<u32> = ready
+            .take(setup.pages)
+            .map(|worker| self.tracker.in_flight(&worker.id).saturating_sub(batch))
+            .collect();
+        let metrics = setup.scaling.worker_metrics().into_iter();
+        metrics
+            .map(|metric| Told {
+                metric,
+                sum: waiting.iter().sum::<u32>().into(),
+                fresh: waiting.len() as u32,
+                oldest: Duration::from_secs(2),
+            })
+            .collect()
     }
 
     /// Whether no request can hope for a worker.

@@ -1,0 +1,101 @@
+//! One GET to a worker, on a connection of its own: for probes and for scrapes.
+
+use std::net::SocketAddr;
+
+use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use http_body_util::Empty;
+use hyper::{
+    body::{Bytes, Incoming},
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use penstock_config::Protocol;
+use tokio::{net::TcpStream, task::JoinSet};
+
+/// What is asked, and of whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Get<'g> {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocol: Protocol,
+    pub(crate) path: &'g str,
+    /// `Host` among them replaces the address.
+    pub(crate) headers: &'g [(String, String)],
+    /// Who asks.
+    pub(crate) agent: &'static str,
+}
+
+/// A worker's answer. Its connection ends with it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    _connection: JoinSet<()>,
+}
+
+/// A fresh connection.
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+    let connected = TcpStream::connect(address).await;
+    connected.map_err(|error| format!("connecting to {address}: {error}"))
+}
+
+impl Get<'_> {
+    /// Asks, without a limit of time; an error says why there is no answer.
+    pub(crate) async fn send(self) -> Result<Answer, String> {
+        let request = self.request()?;
+        let io = TokioIo::new(connect(self.address).await?);
+        let mut connection = JoinSet::new();
+        let response = match self.protocol {
+            Protocol::Http1 => {
+                let (mut sender, driver) = http1::handshake(io).await.map_err(shown)?;
+                connection.spawn(async { drop(driver.await) });
+                sender.send_request(request).await
+            }
+            Protocol::H2 => {
+                let executor = TokioExecutor::new();
+                let (mut sender, driver) = http2::handshake(executor, io).await.map_err(shown)?;
+                connection.spawn(async { drop(driver.await) });
+                sender.send_request(request).await
+            }
+        };
+        Ok(Answer {
+            response: response.map_err(shown)?,
+            _connection: connection,
+        })
+    }
+
+    fn request(self) -> Result<Request<Empty<Bytes>>, String> {
+        let Self { path, headers, .. } = self;
+        let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+        let host = headers.iter().find(|(name, _)| is_host(name));
+        let host = host.map_or_else(|| self.address.to_string(), |(_, host)| host.clone());
+        let uri = match self.protocol {
+            Protocol::Http1 => path.parse::<Uri>(),
+            Protocol::H2 => format!("http://{host}{path}").parse(),
+        };
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri.map_err(|error| format!("path {path}: {error}"))?;
+        let agent = HeaderValue::from_static(self.agent);
+        request.headers_mut().insert(header::USER_AGENT, agent);
+        if self.protocol == Protocol::Http1 {
+            let host = HeaderValue::try_from(host).map_err(|error| format!("host: {error}"))?;
+            request.headers_mut().insert(header::HOST, host);
+        }
+        for (name, value) in headers.iter().filter(|(name, _)| !is_host(name)) {
+            let wrong = |error: &dyn std::fmt::Display| format!("header {name}: {error}");
+            let key = HeaderName::try_from(name).map_err(|error| wrong(&error))?;
+            let value = HeaderValue::try_from(value).map_err(|error| wrong(&error))?;
+            request.headers_mut().insert(key, value);
+        }
+        Ok(request)
+    }
+}
+
+/// An error with its causes: hyper's own text names only the stage.
+pub(crate) fn shown(error: hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
