@@ -83,6 +83,12 @@ pub(crate) struct SimulateArgs {
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     check(args)?;
     let trace = read(&args.trace)?;
+    for left_out in candidates::all(args)?
+        .iter()
+        .filter_map(|c| c.left_out.as_ref())
+    {
+        writeln!(anstream::stderr(), "{left_out}")?;
+    }
     let mut runs = Vec::new();
     for &speed in &args.speed {
         let trace = trace.faster(speed);

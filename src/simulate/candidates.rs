@@ -14,6 +14,8 @@ use super::SimulateArgs;
 /// Something that scales, with the settings around it.
 pub(super) struct Candidate {
     kind: Kind,
+    /// What is not simulated of it.
+    pub(super) left_out: Option<String>,
     pub(super) max_concurrency: u32,
     pub(super) ramp: bool,
     pub(super) max_requests: usize,
@@ -41,8 +43,18 @@ impl Candidate {
         deployment: &Deployment,
         args: &SimulateArgs,
     ) -> Self {
+        let mut scaling = deployment.scaling.clone();
+        // There is always another rule beside them.
+        scaling.rules.retain(|rule| rule.worker_metric().is_none());
+        let metrics = deployment.scaling.worker_metrics();
+        let metrics: Vec<_> = metrics.iter().map(|m| format!("worker:{m}")).collect();
+        let left_out = (!metrics.is_empty()).then(|| {
+            let metrics = metrics.join(", ");
+            format!("{name}: simulated workers have no metrics, rules on {metrics} are left out")
+        });
         Self {
-            kind: Kind::Penstock(name, deployment.scaling.clone()),
+            kind: Kind::Penstock(name, scaling),
+            left_out,
             max_concurrency: deployment.max_concurrency.unwrap_or(args.max_concurrency),
             ramp: deployment.ramp,
             max_requests: service.queue.max_requests,

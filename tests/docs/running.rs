@@ -88,7 +88,8 @@ impl Running {
             let (_, page) = self.ask("GET", "/metrics");
             let served = page.contains("penstock_request_duration_seconds_count{");
             let started = page.contains("penstock_start_seconds_count{");
-            (served && started).then(|| parse(&page))
+            let scraped = page.contains("penstock_worker_scrapes_total{");
+            (served && started && scraped).then(|| parse(&page))
         })
     }
 
@@ -127,7 +128,7 @@ fn write_config(dir: &Path, display_name: &str) {
         [services.chat.deployments.stable]
         process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
         probes.ready = {{ http = "/health" }}
-        scaling = {{ min = 0 }}
+        scaling = {{ min = 0, rules = [{{ type = "target_tracking", metric = "worker:vllm:num_requests_waiting", target = 5 }}] }}
         [services.chat.deployments.canary]
         static = {{ addresses = ["127.0.0.1:1"] }}
         probes.ready = {{ http = "/health" }}

@@ -56,6 +56,26 @@ fn a_trace_is_replayed_with_references_as_table_json_and_report() {
 }
 
 #[test]
+fn rules_on_what_workers_know_are_left_out_with_a_word_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("trace.csv"), TRACE).unwrap();
+    let config = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        [services.chat.deployments.stable]
+        process.shell = "true"
+        scaling.rules = [{ type = "target_tracking", metric = "worker:queue", target = 1 }]
+        "#;
+    fs::write(folder.path().join("chat.toml"), config).unwrap();
+    let arguments = ["trace.csv", "--compare", "chat.toml", "--speed", "1,2"];
+    let (good, table, words) = simulate(folder.path(), &arguments);
+    assert!(good, "{words}");
+    assert!(table.contains("Penstock, chat"), "{table}");
+    let word =
+        "Penstock, chat: simulated workers have no metrics, rules on worker:queue are left out";
+    assert_eq!(words.trim(), word);
+}
+
+#[test]
 fn what_cannot_be_simulated_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("trace.csv"), TRACE).unwrap();

@@ -154,6 +154,9 @@ impl Rows {
         if let Some(failure) = &worker.probe_failure {
             self.note(failure, BAD);
         }
+        if let Some(failure) = &worker.metrics_failure {
+            self.note(&format!("its metrics cannot be read: {failure}"), BAD);
+        }
     }
 
     fn note(&mut self, text: &str, style: Style) {
