@@ -40,3 +40,4 @@ mod start_failure;
 mod websocket;
 mod weights;
 mod worker;
+mod worker_metrics;

@@ -44,7 +44,6 @@ fn a_value_counts_for_three_intervals_and_for_ten_seconds_at_least() {
         assert_eq!(known.fresh(1, last), Some((4.0, fresh_for)), "{page}");
         assert_eq!(known.fresh(0, last + seconds(1)), None, "{page}");
         // A failure takes nothing away before that.
-        let mut known = known;
         known.take(Err("x".to_owned()), last);
         assert_eq!(known.fresh(0, last), Some((3.0, fresh_for)));
         assert_eq!(known.fresh(2, last), None, "there are two metrics");

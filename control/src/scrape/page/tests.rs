@@ -198,7 +198,7 @@ mod any {
             }
             pieces.push(rest);
             let whole = read(&[&page]);
-            prop_assert_eq!(read(&pieces), whole.clone());
+            prop_assert_eq!(&read(&pieces), &whole);
             for sample in whole.into_iter().flatten().flatten() {
                 prop_assert!(sample.value.is_finite());
             }
