@@ -8,7 +8,7 @@ use super::{
     ScaleState,
     decision::{Clamp, Decision, Reason},
     down,
-    observation::Hold,
+    observation::{Hold, HoldCause},
     pace,
     wish::{Basis, Wish},
     words::Seconds,
@@ -45,6 +45,8 @@ pub enum Outlook {
     DownPace(Duration),
     /// Not fewer for so long at least, because the measurement is not trusted.
     Held(Duration),
+    /// Fewer so long after all ready workers have told what a rule asks them for.
+    Told(Duration),
     /// None after this time, if no request comes.
     Zero(Duration),
     /// No fewer, whatever the load.
@@ -105,6 +107,7 @@ impl ScaleState {
                 to: self.after_settling(scaling, now)?,
                 left: needed.saturating_sub(stable),
             }),
+            Reason::Held(HoldCause::Untold { .. }) => Some(Outlook::Told(scaling.down.stable_for)),
             Reason::Held(_) => {
                 let until = hold?.since + down::hold_window(scaling, self);
                 Some(Outlook::Held(until.saturating_sub(now)))
@@ -179,6 +182,11 @@ impl fmt::Display for Outlook {
                 )
             }
             Self::Held(left) => write!(f, "no fewer for at least {} more", Seconds(*left)),
+            Self::Told(after) => write!(
+                f,
+                "no fewer before {} have passed in which all ready workers tell their metrics",
+                Seconds(*after)
+            ),
             Self::Zero(left) => write!(f, "to 0 in {}, if no request comes", Seconds(*left)),
             Self::NoFewer(clamp) => write!(f, "no fewer: {clamp}"),
         }
