@@ -98,7 +98,7 @@ fn the_end_of_idleness_and_of_a_hold_are_foretold() {
     );
     let hold = Hold {
         since: course.now,
-        cause: crate::scale::HoldCause::GatewayStarted,
+        cause: HoldCause::GatewayStarted,
     };
     let next = course.pass(0, 20, Some(hold));
     assert!(
