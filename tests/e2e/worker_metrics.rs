@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::support::{
     client::{Client, empty, full},
     eventually,
-    fake::{Behaviour, FakeWorker},
+    fake::Behaviour,
     launches::Launches,
     penstock::{Penstock, simulated},
 };
