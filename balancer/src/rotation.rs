@@ -109,7 +109,9 @@ impl Rotation {
                 return Some(index);
             }
         }
-        let asked_all = reach == self.cycle.len() as u64;
+        // Before the cycle some may have a turn late, and others several.
+        let in_cycle = first >= self.prelude.len() as u64;
+        let asked_all = in_cycle && reach == self.cycle.len() as u64;
         let mut rest = if asked_all {
             0..0
         } else {

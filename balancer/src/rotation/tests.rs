@@ -79,6 +79,21 @@ fn everybody_is_asked_before_the_answer_is_none() {
 }
 
 #[test]
+fn everybody_is_asked_also_while_old_debts_are_settled() {
+    for taken in 0..20 {
+        let old = Rotation::new(entries(&[60, 30, 10]), None);
+        take(&old, taken);
+        for wanted in [1, 2] {
+            let new = Rotation::new(entries(&[0, 30, 10]), Some(&old));
+            for _ in 0..10 {
+                let next = new.next(|index| index == wanted);
+                assert_eq!(next, Some(wanted), "after {taken} turns");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_unchanged_list_goes_on_with_the_same_counter() {
     let old = Rotation::new(entries(&[2, 1]), None);
     take(&old, 1);

@@ -49,8 +49,7 @@ fn no_way_to_split_leads_to_a_paused_deployment() {
     for split in ["workers", "round-robin", "least-connections", "random"] {
         let mut service = Fixture::new(&format!("split = \"{split}\""), &WEIGHTS);
         service.pause(&[true, false, false]);
-        let had = service.shares(200);
-        assert!(had[0] == 0 && had[1] > 0 && had[2] > 0, "{split}: {had:?}");
+        assert_eq!(service.shares(200)[0], 0, "{split}");
     }
 }
 
@@ -98,7 +97,8 @@ fn a_request_whose_deployment_was_paused_just_now_finds_another_before_the_split
     service.set_phases(&[true, false, false]);
     service.apply();
     for _ in 0..10 {
-        assert_ne!(service.choose_another(&get(&[])), Some(0));
+        let another = service.choose_another(&get(&[]));
+        assert!(matches!(another, Some(1 | 2)), "{another:?}");
     }
     // And so does one when the split knows of one and not yet of the next.
     service.follow();
