@@ -53,9 +53,9 @@ fn workers() -> Vec<WorkerFacts> {
         .collect()
 }
 
-/// A busy second: about seven requests on each worker.
+/// A busy second: nearly as many requests on each worker as it should have.
 fn second(number: u64, state: &ScaleState) -> Observation {
-    let current = 7 * WORKERS + (number % 100) as u32;
+    let current = 8 * WORKERS - 100 + (number % 50) as u32;
     Observation {
         wall_ms: 1_790_000_000_000 + number * 1000,
         current,
@@ -89,8 +89,10 @@ fn bench(c: &mut Criterion) {
                 let now = Duration::from_secs(100_000 + number);
                 let seen = second(number, &state);
                 let decision = decide(&scaling, &seen, &mut state, now);
+                // Those that are not desired any more are gone a moment later.
+                let there = facts.len().min(decision.desired as usize);
                 let situation = Situation {
-                    workers: &facts,
+                    workers: &facts[..there],
                     starts: &starts,
                     start_timeout: Some(Duration::from_secs(600)),
                     starts_wait: false,

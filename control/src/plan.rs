@@ -135,22 +135,19 @@ fn serves(worker: &WorkerFacts) -> bool {
 
 /// Ends what has drained, and what took too long.
 fn finish(plan: &mut Plan, situation: &Situation<'_>, now: Duration) {
+    let stop = |worker: &WorkerFacts, why| Action::Stop {
+        id: worker.id.clone(),
+        why,
+    };
     for worker in situation.workers {
-        let id = worker.id.clone();
         match worker.stage {
             Stage::Draining {
                 gates_closed: true, ..
             } if worker.in_flight == 0 => {
-                plan.actions.push(Action::Stop {
-                    id,
-                    why: StopCause::Drained,
-                });
+                plan.actions.push(stop(worker, StopCause::Drained));
             }
             Stage::Draining { deadline, .. } if now >= deadline => {
-                plan.actions.push(Action::Stop {
-                    id,
-                    why: StopCause::DrainDeadline,
-                });
+                plan.actions.push(stop(worker, StopCause::DrainDeadline));
             }
             Stage::Draining { deadline, .. } => plan.look_again(deadline),
             Stage::Starting => {
@@ -159,10 +156,7 @@ fn finish(plan: &mut Plan, situation: &Situation<'_>, now: Duration) {
                     .map(|limit| worker.started_at + limit);
                 match deadline {
                     Some(deadline) if now >= deadline => {
-                        plan.actions.push(Action::Stop {
-                            id,
-                            why: StopCause::StartTimeout,
-                        });
+                        plan.actions.push(stop(worker, StopCause::StartTimeout));
                     }
                     Some(deadline) => plan.look_again(deadline),
                     None => {}
@@ -174,10 +168,10 @@ fn finish(plan: &mut Plan, situation: &Situation<'_>, now: Duration) {
 }
 
 fn drain_broken(plan: &mut Plan, situation: &Situation<'_>) {
-    for worker in situation.workers {
+    let broken = situation.workers.iter();
+    for worker in broken.filter(|worker| worker.broken.is_some()) {
         let id = worker.id.clone();
         match worker.stage {
-            _ if worker.broken.is_none() => {}
             Stage::Starting => plan.stop(id, StopCause::Broken),
             Stage::Ready | Stage::NotReady => {
                 plan.actions.push(Action::Drain {
@@ -194,7 +188,7 @@ fn drain_broken(plan: &mut Plan, situation: &Situation<'_>) {
 fn undrain(plan: &mut Plan, situation: &Situation<'_>, desired: usize, count: &Count) -> usize {
     let missing = desired.saturating_sub(count.current + count.outdated);
     let chosen = victims::to_take_back(situation.workers, missing);
-    for id in &chosen {
+    for WorkerFacts { id, .. } in &chosen {
         // It may just have been found drained.
         plan.actions
             .retain(|action| !matches!(action, Action::Stop { id: stopped, .. } if stopped == id));
@@ -277,9 +271,9 @@ fn retire_outdated(
         let giving_way = situation.workers.iter().any(|w| w.outdated && !w.is_kept());
         surplus = usize::from(!giving_way);
     }
-    for id in victims::to_drain(situation.workers, surplus, true) {
+    for worker in victims::to_drain(situation.workers, surplus, true) {
         plan.actions.push(Action::Drain {
-            id,
+            id: worker.id.clone(),
             why: DrainCause::Outdated,
         });
     }
@@ -287,12 +281,9 @@ fn retire_outdated(
 
 fn drain_surplus(plan: &mut Plan, situation: &Situation<'_>, desired: usize, count: &Count) {
     let surplus = count.current.saturating_sub(desired);
-    for id in victims::to_drain(situation.workers, surplus, false) {
-        let starting = situation
-            .workers
-            .iter()
-            .any(|w| w.id == id && w.stage == Stage::Starting);
-        if starting {
+    for worker in victims::to_drain(situation.workers, surplus, false) {
+        let id = worker.id.clone();
+        if worker.stage == Stage::Starting {
             plan.stop(id, StopCause::Unwanted);
         } else {
             plan.actions.push(Action::Drain {

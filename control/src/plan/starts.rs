@@ -25,8 +25,11 @@ pub(crate) const TIMES_MAX: u32 = 19;
 /// The record of starts of one deployment.
 #[derive(Debug, Clone, Default)]
 pub struct StartRecord {
-    /// Failures since the last start that proved good.
+    /// Failures since the last start that proved good. Starts that were under way at the same time
+    /// and fail too are one: the pause must not depend on how many workers are missing.
     failures: u32,
+    /// When the last of these failures became known.
+    failed_at: Option<Duration>,
     facts: StartFacts,
     failed: Option<Failed>,
     times: VecDeque<Duration>,
@@ -98,14 +101,19 @@ impl StartRecord {
         }
     }
 
-    /// A start failed in a way that may go away: the worker ended before it proved good.
-    pub fn crashed(&mut self, reason: Arc<str>, now: Duration) {
-        self.fail(reason, self.failures + 1 >= FAILURES_UNTIL_REFUSAL, now);
+    /// A start that began at `began` failed in a way that may go away: the worker ended before it
+    /// proved good.
+    pub fn crashed(&mut self, reason: Arc<str>, began: Duration, now: Duration) {
+        let pause = self.fail(began, now);
+        if self.failures >= FAILURES_UNTIL_REFUSAL {
+            self.refuse(reason, now + pause);
+        }
     }
 
-    /// A start failed in a way that is not likely to go away.
-    pub fn failed_for_good(&mut self, reason: Arc<str>, now: Duration) {
-        self.fail(reason, true, now);
+    /// A start that began at `began` failed in a way that is not likely to go away.
+    pub fn failed_for_good(&mut self, reason: Arc<str>, began: Duration, now: Duration) {
+        let pause = self.fail(began, now);
+        self.refuse(reason, now + pause);
     }
 
     /// There was no room for a worker.
@@ -119,9 +127,10 @@ impl StartRecord {
         self.facts.no_room = None;
     }
 
-    /// A start failed for a reason outside of the worker: try again after a pause, refuse nobody.
-    pub fn pause(&mut self, now: Duration) {
-        self.fail(Arc::from(""), false, now);
+    /// A start that began at `began` failed for a reason outside of the worker: try again after a
+    /// pause, refuse nobody.
+    pub fn pause(&mut self, began: Duration, now: Duration) {
+        self.fail(began, now);
     }
 
     /// There may be room again.
@@ -134,22 +143,29 @@ impl StartRecord {
     /// The deployment changed: what failed before says nothing.
     pub fn reset(&mut self) {
         self.failures = 0;
+        self.failed_at = None;
         self.failed = None;
         self.facts = StartFacts::default();
     }
 
-    fn fail(&mut self, reason: Arc<str>, refuse: bool, now: Duration) {
-        let doublings = self.failures.min(16);
+    /// Counts a failure; how long to pause because of it.
+    fn fail(&mut self, began: Duration, now: Duration) -> Duration {
+        let known = self.failed_at.is_some_and(|at| began <= at);
+        if !known || self.failures == 0 {
+            self.failures = self.failures.saturating_add(1);
+            self.failed_at = Some(now);
+        }
+        let doublings = self.failures.saturating_sub(1).min(16);
         let pause = BACK_OFF_FIRST
             .saturating_mul(1 << doublings)
             .min(BACK_OFF_MAX);
-        self.failures = self.failures.saturating_add(1);
-        let until = now + pause;
-        self.facts.not_before = self.facts.not_before.max(Some(until));
+        self.facts.not_before = self.facts.not_before.max(Some(now + pause));
         self.facts.no_room = None;
-        if refuse {
-            self.failed = Some(Failed { reason, until });
-        }
+        pause
+    }
+
+    fn refuse(&mut self, reason: Arc<str>, until: Duration) {
+        self.failed = Some(Failed { reason, until });
     }
 }
 
@@ -169,7 +185,7 @@ mod tests {
             .into_iter()
             .enumerate()
         {
-            record.crashed("exit status 1".into(), now);
+            record.crashed("exit status 1".into(), now, now);
             assert_eq!(record.facts().not_before, Some(now + at(pause)));
             assert_eq!(record.failed(now).is_some(), failure >= 2);
             now += at(pause);
@@ -182,18 +198,32 @@ mod tests {
     }
 
     #[test]
+    fn workers_that_were_started_together_and_fail_together_are_one_failure() {
+        let mut record = StartRecord::default();
+        for millis in 0..8 {
+            let now = at(20) + Duration::from_millis(millis);
+            record.crashed("no such device".into(), at(10), now);
+        }
+        assert_eq!(record.failed(at(21)), None, "it happened once");
+        let last = at(21) + Duration::from_millis(7);
+        assert_eq!(record.facts().not_before, Some(last));
+        record.crashed("no such device".into(), at(22), at(30));
+        assert_eq!(record.facts().not_before, Some(at(32)));
+    }
+
+    #[test]
     fn a_start_that_proved_good_clears_the_record_and_one_that_did_not_does_not() {
         let mut record = StartRecord::default();
-        for _ in 0..2 {
-            record.crashed("crash".into(), at(1));
+        for second in 0..2 {
+            record.crashed("crash".into(), at(second), at(second));
         }
         record.ready(at(3));
         record.up_for(at(1));
-        record.crashed("crash".into(), at(9));
+        record.crashed("crash".into(), at(6), at(9));
         assert!(record.failed(at(9)).is_some(), "three in a row");
         record.ready(at(3));
         record.up_for(at(10));
-        record.crashed("crash".into(), at(30));
+        record.crashed("crash".into(), at(12), at(30));
         assert!(record.failed(at(30)).is_none());
         assert_eq!(record.facts().not_before, Some(at(31)));
     }
@@ -201,7 +231,7 @@ mod tests {
     #[test]
     fn a_reload_forgets_failures_at_once() {
         let mut record = StartRecord::default();
-        record.failed_for_good("no such program".into(), at(5));
+        record.failed_for_good("no such program".into(), at(5), at(5));
         assert!(record.failed(at(5)).is_some());
         record.reset();
         assert_eq!(

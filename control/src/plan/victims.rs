@@ -2,13 +2,11 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use penstock_config::fleet::WorkerId;
-
 use super::facts::{Stage, WorkerFacts};
 
 /// The `count` workers to let go, of the outdated or of the current revision: the least busy, among
 /// equals those that are not ready, then the youngest (its caches are the coldest).
-pub(super) fn to_drain(workers: &[WorkerFacts], count: usize, outdated: bool) -> Vec<WorkerId> {
+pub(super) fn to_drain(workers: &[WorkerFacts], count: usize, outdated: bool) -> Vec<&WorkerFacts> {
     if count == 0 {
         return Vec::new();
     }
@@ -34,7 +32,7 @@ pub(super) fn to_drain(workers: &[WorkerFacts], count: usize, outdated: bool) ->
 }
 
 /// Up to `count` draining workers to take back: the busiest, then the oldest.
-pub(super) fn to_take_back(workers: &[WorkerFacts], count: usize) -> Vec<WorkerId> {
+pub(super) fn to_take_back(workers: &[WorkerFacts], count: usize) -> Vec<&WorkerFacts> {
     if count == 0 {
         return Vec::new();
     }
@@ -63,12 +61,12 @@ fn chosen<K: Ord>(
     count: usize,
     eligible: impl Fn(&&WorkerFacts) -> bool,
     order: impl Fn(&&WorkerFacts) -> K,
-) -> Vec<WorkerId> {
+) -> Vec<&WorkerFacts> {
     let mut candidates: Vec<&WorkerFacts> = workers.iter().filter(eligible).collect();
-    candidates.sort_by_key(order);
+    if count < candidates.len() {
+        candidates.select_nth_unstable_by_key(count, &order);
+        candidates.truncate(count);
+    }
+    candidates.sort_unstable_by_key(order);
     candidates
-        .into_iter()
-        .take(count)
-        .map(|worker| worker.id.clone())
-        .collect()
 }

@@ -120,10 +120,11 @@ impl Reconciler {
         );
         if matches!(why, StopCause::StartTimeout | StopCause::Broken) {
             let reason = failure(worker, why, &deployment.spec);
+            let began = worker.started_at;
             deployment.metrics.start_failed();
             match why {
-                StopCause::StartTimeout => deployment.starts.failed_for_good(reason, now),
-                _ => deployment.starts.crashed(reason, now),
+                StopCause::StartTimeout => deployment.starts.failed_for_good(reason, began, now),
+                _ => deployment.starts.crashed(reason, began, now),
             }
         }
         deployment.changed = true;

@@ -1,6 +1,6 @@
 //! One deployment: its settings, workers and memory, and one turn of observe → decide → plan.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 use penstock_config::{
     Deployment, DeploymentName, Scaling, ServiceName,
@@ -121,12 +121,10 @@ impl DeploymentState {
 
     /// Observes, decides and plans. Nothing but the memory of this deployment changes.
     pub(super) fn turn(&mut self, turn: Turn<'_>) -> (Plan, Vec<News>) {
-        let workers = &self.workers;
-        let is_draining = |id: &_| {
-            workers
-                .iter()
-                .any(|worker| worker.id() == id && worker.is_draining())
-        };
+        // Looked up for every worker of a report, so not by going through all workers each time.
+        let draining = self.workers.iter().filter(|worker| worker.is_draining());
+        let draining: HashSet<_> = draining.map(Worker::id).collect();
+        let is_draining = |id: &_| draining.contains(id);
         self.measured = self.tracker.measure(turn.gateways, is_draining, turn.now);
         self.note_means(turn.now);
         self.note_proven(turn.now);

@@ -1,6 +1,6 @@
 //! Takes in what happened: load reports, exits, probes, results of driver calls.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use penstock_config::fleet::{DeploymentLoad, LoadReport, WorkerId};
 
@@ -81,7 +81,8 @@ impl Reconciler {
         }
         let proven = up.is_some_and(|up| up >= crate::plan::PROVEN_AFTER);
         if !proven && worker.life != (Life::Stopping) && !worker.is_draining() {
-            deployment.starts.crashed(Arc::clone(&reason), now);
+            let began = worker.started_at;
+            deployment.starts.crashed(Arc::clone(&reason), began, now);
             deployment.metrics.start_failed();
         }
         self.owners.remove(&exit.id);
@@ -230,6 +231,7 @@ impl Reconciler {
             return;
         };
         let worker = deployment.workers.swap_remove(place);
+        let began = worker.started_at;
         let reason: Arc<str> = error.to_string().into();
         let called_off = worker.life == Life::Stopping;
         let fixed = deployment.is_static();
@@ -243,9 +245,11 @@ impl Reconciler {
                 deployment.starts.no_room(Arc::clone(&reason), now);
             }
             // A name that cannot be looked up now may be found later.
-            StartError::Failed(_) if fixed => deployment.starts.pause(now),
+            StartError::Failed(_) if fixed => deployment.starts.pause(began, now),
             StartError::Failed(_) => {
-                deployment.starts.failed_for_good(Arc::clone(&reason), now);
+                deployment
+                    .starts
+                    .failed_for_good(Arc::clone(&reason), began, now);
                 deployment.metrics.start_failed();
             }
         }
@@ -323,9 +327,11 @@ fn note_answers(deployment: &DeploymentState, gateway: u64, load: &DeploymentLoa
     if deployment.spec.probes.live.is_none() {
         return;
     }
-    for id in deployment.tracker.answering(gateway, load) {
-        let worker = deployment.workers.iter().find(|worker| worker.id() == id);
-        if let Some(probing) = worker.and_then(|worker| worker.probing.as_ref()) {
+    let answering: HashSet<_> = deployment.tracker.answering(gateway, load).collect();
+    for worker in &deployment.workers {
+        if let Some(probing) = &worker.probing
+            && answering.contains(worker.id())
+        {
             probing.note_traffic();
         }
     }

@@ -14,7 +14,10 @@ use penstock_control::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::fake_driver::FakeDriver;
+use crate::{
+    fake_driver::FakeDriver,
+    loads::{busy, idle},
+};
 
 /// Long enough for everything that is meant to happen soon.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -262,6 +265,51 @@ impl Harness {
         self.reports.send(report).await.expect("control listens");
     }
 
+    /// Waits until so many workers of all services are ready.
+    pub(crate) async fn until_all_ready(&mut self, count: usize) {
+        let all = |fleet: &FleetSnapshot| {
+            let services = fleet.services.iter();
+            let deployments = services.flat_map(|service| &service.deployments);
+            deployments.map(|found| ready(found).len()).sum::<usize>()
+        };
+        let found = self.fleet.wait_for(|fleet| all(fleet) == count);
+        let found = tokio::time::timeout(PATIENCE * 6, found).await;
+        assert!(
+            found.is_ok_and(|fleet| fleet.is_ok()),
+            "not {count} workers"
+        );
+    }
+
+    /// What a gateway says of every deployment of the snapshot in this second, with load on every
+    /// worker.
+    pub(crate) fn busy_report(&mut self, second: u64) -> LoadReport {
+        self.sequence += 1;
+        let fleet = self.fleet.borrow().clone();
+        let of_service = |service: &Arc<ServiceFleet>| {
+            let name = service.spec.name.clone();
+            let load = move |found: &DeploymentFleet| {
+                let idle = idle(&name, &found.spec.name);
+                if found.workers.is_empty() {
+                    idle
+                } else {
+                    busy(idle, found, second)
+                }
+            };
+            service.deployments.iter().map(load).collect::<Vec<_>>()
+        };
+        LoadReport {
+            gateway: 1,
+            sequence: self.sequence,
+            generation: fleet.generation,
+            at: self.began.elapsed(),
+            deployments: fleet.services.iter().flat_map(of_service).collect(),
+        }
+    }
+
+    pub(crate) async fn send(&self, report: LoadReport) {
+        self.reports.send(report).await.expect("control listens");
+    }
+
     /// As a gateway without load that obeys the newest snapshot.
     pub(crate) async fn report_nothing(&mut self) {
         let generation = self.generation();
@@ -283,24 +331,6 @@ impl Harness {
 
     pub(crate) fn generation(&self) -> u64 {
         self.fleet.borrow().generation
-    }
-}
-
-fn idle(service: &ServiceName, deployment: &DeploymentName) -> DeploymentLoad {
-    DeploymentLoad {
-        service: service.clone(),
-        deployment: deployment.clone(),
-        current: 0,
-        queued: 0,
-        integral: 0.0,
-        arrivals: 0,
-        completions: 0,
-        no_capacity: 0,
-        wait: TimeHistogram::default(),
-        service_time: TimeHistogram::default(),
-        outcomes: Outcomes::default(),
-        woken: 0,
-        workers: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod api;
 mod fake_driver;
 mod harness;
 mod lifecycle;
+mod loads;
 mod many;
 mod pause;
 mod reload;

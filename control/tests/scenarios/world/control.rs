@@ -292,7 +292,8 @@ impl Control {
     fn carry_out(&mut self, action: Action, setup: &Setup, notes: &mut Vec<String>, now: Duration) {
         match action {
             Action::Start { slot } if setup.starts_fail => {
-                self.starts.failed_for_good("no such program".into(), now);
+                self.starts
+                    .failed_for_good("no such program".into(), now, now);
                 notes.push(format!("worker {slot} cannot be started"));
             }
             Action::Start { slot } => {
