@@ -99,36 +99,6 @@ proptest! {
         scaling in scaling(),
         moments in prop::collection::vec(moment(), 1..200),
     ) {
-        for (_, decision, _) in run(&scaling, &moments) {
-            prop_assert!((scaling.min..=scaling.max).contains(&decision.desired), "{decision:?}");
-        }
-    }
-
-    #[test]
-    fn with_schedules_the_count_is_always_within_the_bounds_of_the_moment(
-        scaling in scaling(),
-        windows in prop::collection::vec((0..60_u32, 1..7000_u64, 0..50_u32, 0..50_u32), 1..4),
-        moments in prop::collection::vec(moment(), 1..200),
-    ) {
-        let rules: Vec<String> = windows
-            .iter()
-            .map(|(minute, lasts, min, more)| format!(
-                "{{ type = \"schedule\", cron = \"{minute} * * * *\", duration = \"{lasts}s\", \
-                 min = {min}, max = {} }}",
-                (min + more).max(1)
-            ))
-            .collect();
-        let text = format!(
-            "listeners = [{{ address = \"127.0.0.1:0\" }}]
-             [services.s.deployments.d]
-             process = {{ command = [\"worker\"] }}
-             scaling.rules = [{}]",
-            rules.join(", ")
-        );
-        let config = penstock_config::parse(&text, "p.toml".as_ref()).expect("good rules");
-        let schedules = config.services["s"].deployments["d"].scaling.rules.clone();
-        let rules = schedules.into_iter().chain(scaling.rules.clone()).collect();
-        let scaling = Scaling { rules, ..scaling };
         for (at, decision, seen) in run(&scaling, &moments) {
             let bounds = Bounds::at(&scaling, seen.wall_ms);
             prop_assert!(
@@ -140,17 +110,22 @@ proptest! {
 
     #[test]
     fn in_no_rolling_period_does_the_count_grow_by_more_than_the_up_pace(
-        scaling in scaling(),
+        mut scaling in scaling(),
         moments in prop::collection::vec(moment(), 1..200),
     ) {
-        let counts: Vec<(Duration, u32)> =
-            run(&scaling, &moments).iter().map(|(at, decision, _)| (*at, decision.desired)).collect();
-        for (place, (from, before)) in counts.iter().enumerate() {
+        scaling.up.burst_from_zero = false;
+        let counts: Vec<(Duration, u32, u32)> = run(&scaling, &moments)
+            .iter()
+            .map(|(at, decision, seen)| {
+                (*at, decision.desired, Bounds::at(&scaling, seen.wall_ms).min)
+            })
+            .collect();
+        for (place, (from, before, _)) in counts.iter().enumerate() {
             let base = u64::from((*before).max(1));
-            let most = (base * u64::from(100 + scaling.up.percent)).div_ceil(100);
-            // `min` always runs, also after a failed start.
-            let most = most.max(scaling.min.into());
-            for (at, after) in &counts[place..] {
+            let mut most = (base * (100 + u64::from(scaling.up.percent))).div_ceil(100);
+            for (at, after, min) in &counts[place..] {
+                // `min` always runs, also after a failed start, and what it brought may stay.
+                most = most.max((*min).into());
                 if *at <= *from + scaling.up.period {
                     prop_assert!(u64::from(*after) <= most, "{before} at {from:?}, {after} at {at:?}");
                 }
@@ -169,13 +144,15 @@ proptest! {
             let largest = decision.wishes.iter().map(|wish| wish.workers).max();
             wished.extend(largest.map(|largest| (at, largest)));
             let fell = decision.before.saturating_sub(decision.desired);
-            if fell == 0 || decision.reason == Reason::StartFailed {
+            let by_bounds = matches!(decision.reason, Reason::Bounds | Reason::Scheduled);
+            if fell == 0 || by_bounds || decision.reason == Reason::StartFailed {
                 continue;
             }
             prop_assert!(seen.hold.is_none(), "{decision:?}");
             prop_assert!(fell <= scaling.down.step, "{decision:?}");
             if decision.desired == 0 {
-                prop_assert!(seen.current == 0 && scaling.min == 0, "{decision:?}");
+                let min = Bounds::at(&scaling, seen.wall_ms).min;
+                prop_assert!(seen.current == 0 && min == 0, "{decision:?}");
                 continue;
             }
             let looked_back = at - scaling.down.stable_for;
@@ -252,7 +229,8 @@ proptest! {
             let scaling = &settings[place % settings.len()];
             let seen = Observation { current: moment.current, load: moment.load, ..Observation::default() };
             let decision = decide(scaling, &seen, &mut state, now);
-            prop_assert!((scaling.min..=scaling.max).contains(&decision.desired), "{decision:?}");
+            let bounds = Bounds::at(scaling, seen.wall_ms);
+            prop_assert!((bounds.min..=bounds.max).contains(&decision.desired), "{decision:?}");
         }
     }
 }

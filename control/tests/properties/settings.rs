@@ -1,6 +1,6 @@
 //! Settings made up at random.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use penstock_config::{
     Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
@@ -13,15 +13,19 @@ fn seconds(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
 }
 
 prop_compose! {
-    fn up_pace()(percent in 1..400_u32, period in seconds(1..120)) -> UpPace {
-        UpPace { percent, period, burst_from_zero: false }
+    fn up_pace()(
+        percent in prop_oneof![9 => 1..400_u32, 1 => Just(UpPace::NO_LIMIT)],
+        period in seconds(1..120),
+        burst_from_zero in prop::bool::weighted(0.2),
+    ) -> UpPace {
+        UpPace { percent, period, burst_from_zero }
     }
 }
 
 prop_compose! {
     fn down_pace()(
         stable_for in seconds(0..90),
-        step in 1..6_u32,
+        step in prop_oneof![9 => 1..6_u32, 1 => Just(DownPace::NO_LIMIT)],
         percent in 1..=100_u32,
         period in seconds(1..120),
     ) -> DownPace {
@@ -104,21 +108,61 @@ pub(crate) fn constant() -> Scaling {
     }
 }
 
-/// Not `step`: its steps may well lead up and down again, if they are set so.
+/// Not `step`: its steps may well lead up and down again, if they are set so. Nor `schedule`.
 pub(crate) fn steady_rule() -> impl Strategy<Value = Rule> {
-    rule().prop_filter("steps may go to and fro", |rule| {
-        !matches!(rule, Rule::Step(_))
+    rule().prop_filter("it may go to and fro", |rule| {
+        !matches!(rule, Rule::Step(_) | Rule::Schedule(_))
     })
 }
 
+/// Schedules that come and go within some minutes, overlap, and contradict each other.
+fn schedule() -> impl Strategy<Value = Rule> {
+    static ALL: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+        let some = [0, 7, 20, 41, 59]
+            .into_iter()
+            .zip([30, 90, 600, 3000, 7000]);
+        let bounds = [
+            "min = 0",
+            "min = 3",
+            "min = 40",
+            "max = 1",
+            "max = 30",
+            "min = 2, max = 9",
+        ];
+        let rules = some.flat_map(|(minute, lasts)| {
+            bounds.map(|bounds| format!(
+                "{{ type = \"schedule\", cron = \"{minute} * * * *\", duration = \"{lasts}s\", {bounds} }}"
+            ))
+        });
+        let text = format!(
+            "listeners = [{{ address = \"127.0.0.1:0\" }}]
+             [services.s.deployments.d]
+             process = {{ command = [\"worker\"] }}
+             scaling.max = 100
+             scaling.rules = [{}]",
+            rules.collect::<Vec<_>>().join(", ")
+        );
+        let config = penstock_config::parse(&text, "p.toml".as_ref());
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        config.services["s"].deployments["d"].scaling.rules.clone()
+    });
+    prop::sample::select(ALL.as_slice())
+}
+
 fn rule() -> impl Strategy<Value = Rule> {
-    let concurrency = (0.5..200.0_f64, seconds(1..120)).prop_map(|(target, window)| {
+    let concurrency = (
+        0.5..200.0_f64,
+        seconds(1..120),
+        prop::option::of(seconds(1..600)),
+        0.0..4.0_f64,
+    );
+    let concurrency = concurrency.prop_map(|(target, window, clear_within, headroom)| {
         Rule::Concurrency(ConcurrencyRule {
             target,
             window,
             burst_window: window / 10,
-            clear_within: None,
-            headroom: 1.0,
+            clear_within,
+            headroom,
         })
     });
     let shared = vec![
@@ -152,7 +196,9 @@ fn rule() -> impl Strategy<Value = Rule> {
             concurrency,
         })
     });
-    prop_oneof![3 => concurrency, 1 => tracking, 2 => step(), 1 => queue_wait, 1 => backlog]
+    prop_oneof![
+        3 => concurrency, 1 => tracking, 2 => step(), 1 => queue_wait, 1 => backlog, 1 => schedule(),
+    ]
 }
 
 prop_compose! {
@@ -160,7 +206,7 @@ prop_compose! {
         min in 0..5_u32,
         above in 0..200_u32,
         idle_timeout in seconds(0..120),
-        rules in prop::collection::vec(rule(), 1..4),
+        rules in prop::collection::vec(rule(), 1..6),
         up in up_pace(),
         down in down_pace(),
     ) -> Scaling {
