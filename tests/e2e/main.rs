@@ -32,6 +32,7 @@ mod retries;
 mod rollout;
 mod routing;
 mod scale_to_zero;
+mod scaling_rules;
 mod shutdown;
 mod simulate;
 mod split;
