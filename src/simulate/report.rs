@@ -1,5 +1,6 @@
 //! The HTML report: one file, no scripts, nothing loaded from elsewhere.
 
+mod labels;
 mod page;
 mod plot;
 
@@ -33,24 +34,58 @@ pub(super) fn html(origin: &Origin<'_>, runs: &[Run], slo: Duration) -> String {
         "<p class=\"origin\"><code>{}</code></p>",
         escape(origin.command)
     );
-    for group in runs.chunk_by(|a, b| a.speed == b.speed && a.start == b.start) {
-        let Some(first) = group.first() else { continue };
-        let _ = write!(
-            page.body,
-            "<h2>Rate ×{}, workers start in {}</h2>",
-            first.speed,
-            units::format_duration(first.start)
-        );
-        page.body.push_str(&summary(group, slo));
-        page.body.push_str("<div class=\"wide\">");
-        page.body.push_str(&frontier(group, slo));
-        page.body.push_str(&arrivals(&first.outcome));
-        page.body.push_str("</div>");
-        for run in group {
-            page.body.push_str(&course(&run.outcome));
-        }
+    let groups: Vec<&[Run]> = runs
+        .chunk_by(|a, b| a.speed == b.speed && a.start == b.start)
+        .collect();
+    if groups.len() > 1 {
+        page.body.push_str(&overview(&groups, slo));
+    }
+    for (number, group) in groups.iter().enumerate() {
+        page.body
+            .push_str(&case(number, group, groups.len() == 1, slo));
     }
     page.finish()
+}
+
+/// What is different about a case.
+fn name(group: &[Run]) -> String {
+    group.first().map_or_else(String::new, |run| {
+        let start = units::format_duration(run.start);
+        format!("Rate ×{}, workers start in {start}", run.speed)
+    })
+}
+
+/// All cases side by side, each leading to its own part of the page.
+fn overview(groups: &[&[Run]], slo: Duration) -> String {
+    let over = units::format_duration(slo);
+    let mut text =
+        format!("<h2>Cost against requests that waited over {over}</h2><nav class=\"wide\">");
+    for (number, group) in groups.iter().enumerate() {
+        let title = name(group);
+        let plot = frontier(title, group, slo);
+        let _ = write!(text, "<a href=\"#case{number}\">{plot}</a>");
+    }
+    text.push_str("</nav>");
+    text
+}
+
+/// Everything about one case. `open`: whether the courses of its runs are to be seen at once.
+fn case(number: usize, group: &[Run], open: bool, slo: Duration) -> String {
+    let title = escape(&name(group));
+    let mut text = format!("<h2 id=\"case{number}\">{title}</h2>");
+    text.push_str(&summary(group, slo));
+    text.push_str("<div class=\"wide\">");
+    let over = units::format_duration(slo);
+    let title = format!("Cost against requests that waited over {over}");
+    text.push_str(&frontier(title, group, slo));
+    if let Some(first) = group.first() {
+        text.push_str(&arrivals(&first.outcome));
+    }
+    text.push_str("</div>");
+    for run in group {
+        text.push_str(&course(&run.outcome, open));
+    }
+    text
 }
 
 fn summary(group: &[Run], slo: Duration) -> String {
@@ -71,7 +106,7 @@ fn summary(group: &[Run], slo: Duration) -> String {
 }
 
 /// What each scaler cost, against whom it let wait: down and to the left is better.
-fn frontier(group: &[Run], slo: Duration) -> String {
+fn frontier(title: String, group: &[Run], slo: Duration) -> String {
     let points = group.iter().enumerate().map(|(index, run)| Series {
         label: run.outcome.scaler.clone(),
         colour: index,
@@ -82,10 +117,8 @@ fn frontier(group: &[Run], slo: Duration) -> String {
         )],
     });
     Plot {
-        title: format!(
-            "Cost against requests that waited over {}",
-            units::format_duration(slo)
-        ),
+        title,
+        height: 320.0,
         x: "GPU-hours".to_owned(),
         y: "%".to_owned(),
         series: points.collect(),
@@ -104,6 +137,7 @@ fn arrivals(outcome: &Outcome) -> String {
 fn over_time(title: &str, unit: &str, series: Vec<Series>) -> String {
     Plot {
         title: title.to_owned(),
+        height: 240.0,
         x: "minutes".to_owned(),
         y: unit.to_owned(),
         series,
@@ -111,8 +145,8 @@ fn over_time(title: &str, unit: &str, series: Vec<Series>) -> String {
     .svg()
 }
 
-/// The course of one run.
-fn course(outcome: &Outcome) -> String {
+/// The course of one run; `open`: whether it is to be seen at once.
+fn course(outcome: &Outcome, open: bool) -> String {
     let workers = vec![
         curve(outcome, "ready and starting", 3, Kind::Area, |instant| {
             f64::from(instant.ready) + f64::from(instant.starting)
@@ -135,8 +169,9 @@ fn course(outcome: &Outcome) -> String {
     let waits = vec![curve(outcome, "longest wait", 4, Kind::Step, |instant| {
         instant.longest_wait.as_secs_f64()
     })];
+    let open = if open { " open" } else { "" };
     format!(
-        "<section><h3>{}</h3><div class=\"row\">{}{}{}</div></section>",
+        "<details{open}><summary>{}</summary><div class=\"row\">{}{}{}</div></details>",
         escape(&outcome.scaler),
         over_time("Workers", "", workers),
         over_time("Requests in flight and queued", "", requests),

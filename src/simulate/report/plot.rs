@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
-use super::page::escape;
+use super::{
+    labels::{self, Area, Named},
+    page::escape,
+};
 
 const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 44.0;
@@ -24,7 +26,7 @@ pub(super) enum Kind {
     Area,
     /// A line that keeps each value until the next.
     Step,
-    /// Single points, with their label beside them.
+    /// Single points, with their label beside them. Their axes begin where the points do.
     Dot,
 }
 
@@ -36,9 +38,11 @@ pub(super) struct Series {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// Series with common axes, which begin at zero.
+/// Series with common axes, which begin at zero unless all are [`Kind::Dot`].
 pub(super) struct Plot {
     pub(super) title: String,
+    /// In units of a width of [`WIDTH`].
+    pub(super) height: f64,
     /// Unit of the horizontal axis.
     pub(super) x: String,
     /// Unit of the vertical axis.
@@ -46,9 +50,10 @@ pub(super) struct Plot {
     pub(super) series: Vec<Series>,
 }
 
-/// One axis: its end, and the distance of its marks.
+/// One axis: its ends, and the distance of its marks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Axis {
+    begin: f64,
     end: f64,
     step: f64,
 }
@@ -56,20 +61,33 @@ struct Axis {
 impl Axis {
     /// An axis from 0 to a little more than `largest`, with about five marks.
     fn to(largest: f64) -> Self {
-        let largest = if largest > 0.0 { largest } else { 1.0 };
-        let rough = largest / 5.0;
+        Self::over(0.0, if largest > 0.0 { largest } else { 1.0 })
+    }
+
+    /// An axis over all values from `smallest` on, neither below zero.
+    fn over(smallest: f64, largest: f64) -> Self {
+        // Values that are all the same are in the middle of an axis.
+        let spread = (largest - smallest).max(largest * 0.02);
+        let rough = if spread > 0.0 { spread / 5.0 } else { 0.2 };
         let decade = 10_f64.powf(rough.log10().floor());
         let nice = NICE.into_iter().find(|nice| nice * decade >= rough);
         let step = nice.unwrap_or(10.0) * decade;
+        let begin = (smallest / step).floor() * step;
         Self {
-            end: (largest / step).ceil() * step,
+            begin,
+            end: ((largest / step).ceil() * step).max(begin + step),
             step,
         }
     }
 
+    /// Where a value is, from 0 at the beginning to 1 at the end.
+    fn place(self, value: f64) -> f64 {
+        (value - self.begin) / (self.end - self.begin)
+    }
+
     fn marks(self) -> impl Iterator<Item = f64> {
-        let count = (self.end / self.step).round() as u32;
-        (0..=count).map(move |mark| f64::from(mark) * self.step)
+        let count = ((self.end - self.begin) / self.step).round() as u32;
+        (0..=count).map(move |mark| self.begin + f64::from(mark) * self.step)
     }
 
     fn label(self, mark: f64) -> String {
@@ -85,30 +103,61 @@ impl Axis {
 impl Plot {
     /// The plot as an SVG element.
     pub(super) fn svg(&self) -> String {
-        let points = || self.series.iter().flat_map(|series| &series.points);
-        let x = Axis::to(points().map(|point| point.0).fold(0.0, f64::max));
-        let y = Axis::to(points().map(|point| point.1).fold(0.0, f64::max));
+        let scale = self.scale();
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{title}</title>\
+            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\"><title>{title}</title>\
              <text class=\"title\" x=\"{LEFT}\" y=\"16\">{title}</text>",
+            height = self.height,
             title = escape(&self.title)
         );
-        self.draw_axes(&mut svg, x, y);
+        self.draw_axes(&mut svg, scale);
         let mut legend = LEFT;
         for series in &self.series {
-            series.draw(&mut svg, x, y);
+            series.draw(&mut svg, scale);
             if series.kind != Kind::Dot && self.series.len() > 1 {
                 legend = series.draw_legend(&mut svg, legend);
             }
         }
+        labels::draw(&mut svg, &self.names(scale), scale.frame());
         svg.push_str("</svg>");
         svg
     }
 
-    fn draw_axes(&self, svg: &mut String, x: Axis, y: Axis) {
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    fn scale(&self) -> Scale {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let dots = self.series.iter().all(|series| series.kind == Kind::Dot);
+        let axis = |of: fn(&(f64, f64)) -> f64| {
+            let largest = points().map(of).fold(0.0, f64::max);
+            let smallest = points().map(of).fold(largest, f64::min);
+            if dots {
+                Axis::over(smallest, largest)
+            } else {
+                Axis::to(largest)
+            }
+        };
+        Scale {
+            x: axis(|point| point.0),
+            y: axis(|point| point.1),
+            bottom: self.height - BOTTOM,
+        }
+    }
+
+    /// The points that have a name of their own.
+    fn names(&self, scale: Scale) -> Vec<Named<'_>> {
+        let dots = self.series.iter().filter(|series| series.kind == Kind::Dot);
+        dots.flat_map(|series| {
+            let name = &*series.label;
+            let named = move |(x, y)| Named { x, y, name };
+            series.places(scale).map(named)
+        })
+        .collect()
+    }
+
+    fn draw_axes(&self, svg: &mut String, scale: Scale) {
+        let Scale { x, y, bottom } = scale;
+        let right = WIDTH - RIGHT;
         for mark in y.marks() {
-            let at = vertical(mark, y);
+            let at = scale.vertical(mark);
             let _ = write!(
                 svg,
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
@@ -119,7 +168,7 @@ impl Plot {
             );
         }
         for mark in x.marks() {
-            let at = horizontal(mark, x);
+            let at = scale.horizontal(mark);
             let _ = write!(
                 svg,
                 "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
@@ -131,7 +180,7 @@ impl Plot {
             svg,
             "<text x=\"{right}\" y=\"{}\" text-anchor=\"end\">{}</text>\
              <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
-            HEIGHT - 4.0,
+            self.height - 4.0,
             escape(&self.x),
             LEFT - 6.0,
             TOP - 12.0,
@@ -145,27 +194,21 @@ impl Series {
         self.colour % COLOURS
     }
 
-    fn draw(&self, svg: &mut String, x: Axis, y: Axis) {
-        let places = || {
-            let place = |point: &(f64, f64)| (horizontal(point.0, x), vertical(point.1, y));
-            self.points.iter().map(place)
-        };
+    /// Its points in the plot.
+    fn places(&self, scale: Scale) -> impl DoubleEndedIterator<Item = (f64, f64)> {
+        let points = self.points.iter();
+        points.map(move |point| (scale.horizontal(point.0), scale.vertical(point.1)))
+    }
+
+    fn draw(&self, svg: &mut String, scale: Scale) {
+        let places = || self.places(scale);
         let class = self.class();
         match self.kind {
             Kind::Dot => {
                 for (px, py) in places() {
-                    // Near the right edge the label stands on the left.
-                    let (tx, anchor) = if px > WIDTH * 0.6 {
-                        (px - 8.0, "end")
-                    } else {
-                        (px + 8.0, "start")
-                    };
                     let _ = write!(
                         svg,
-                        "<circle class=\"k{class}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"4\"/>\
-                         <text x=\"{tx:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-                        py + 4.0,
-                        escape(&self.label)
+                        "<circle class=\"k{class}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"4\"/>"
                     );
                 }
             }
@@ -178,7 +221,7 @@ impl Series {
                 else {
                     return;
                 };
-                let bottom = HEIGHT - BOTTOM;
+                let bottom = scale.bottom;
                 let path = steps(places());
                 let _ = write!(
                     svg,
@@ -216,13 +259,33 @@ fn steps(places: impl Iterator<Item = (f64, f64)>) -> String {
     path
 }
 
-fn horizontal(value: f64, axis: Axis) -> f64 {
-    LEFT + (WIDTH - LEFT - RIGHT) * value / axis.end
+/// Where values are in the plot.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    x: Axis,
+    y: Axis,
+    /// Where the vertical axis begins.
+    bottom: f64,
 }
 
-fn vertical(value: f64, axis: Axis) -> f64 {
-    let bottom = HEIGHT - BOTTOM;
-    bottom - (bottom - TOP) * value / axis.end
+impl Scale {
+    fn horizontal(self, value: f64) -> f64 {
+        LEFT + (WIDTH - LEFT - RIGHT) * self.x.place(value)
+    }
+
+    fn vertical(self, value: f64) -> f64 {
+        self.bottom - (self.bottom - TOP) * self.y.place(value)
+    }
+
+    /// Where names may stand: a little beyond the axes, but over none of their marks.
+    fn frame(self) -> Area {
+        Area {
+            left: LEFT,
+            top: TOP - 14.0,
+            right: WIDTH,
+            bottom: self.bottom,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -252,9 +315,25 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_of_points_begins_at_a_round_number_not_above_the_smallest() {
+        let axis = Axis::over(147.0, 189.0);
+        assert_eq!((axis.begin, axis.end, axis.step), (140.0, 190.0, 10.0));
+        assert_eq!(axis.marks().count(), 6);
+        for (smallest, largest) in [(0.0, 0.0), (5.0, 5.0), (0.0, 1e-9), (1e6, 1e6)] {
+            let axis = Axis::over(smallest, largest);
+            assert!(axis.begin <= smallest && axis.end >= largest, "{axis:?}");
+            assert!(
+                axis.end > axis.begin && axis.marks().count() < 20,
+                "{axis:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_comes_from_outside_cannot_become_markup() {
         let plot = Plot {
             title: "<script>".to_owned(),
+            height: 240.0,
             x: String::new(),
             y: String::new(),
             series: vec![Series {
