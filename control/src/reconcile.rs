@@ -266,7 +266,7 @@ impl Reconciler {
         let now = self.clock.now();
         self.next_tick = now + TICK;
         self.gateways.expire(now);
-        self.end_pauses(now);
+        self.end_pauses();
         self.touched.clear();
         self.due.clear();
         let keys: Vec<Key> = self.keys().cloned().collect();
@@ -333,13 +333,14 @@ impl Reconciler {
 
     /// The name of a service that somebody asks about.
     fn known(&self, wanted: &str) -> Result<ServiceName, Unknown> {
-        let here = || self.services.iter().filter(|(_, service)| !service.removed);
-        let found = here().find(|(name, _)| name.as_str() == wanted);
+        let is_here = |(_, service): &(&ServiceName, &ServiceState)| !service.removed;
+        let found = self.services.get_key_value(wanted).filter(is_here);
+        let names = || self.services.iter().filter(is_here);
         found
             .map(|(name, _)| name.clone())
             .ok_or_else(|| Unknown::Service {
                 name: wanted.to_owned(),
-                there_are: here().map(|(name, _)| name.to_string()).collect(),
+                there_are: names().map(|(name, _)| name.to_string()).collect(),
             })
     }
 

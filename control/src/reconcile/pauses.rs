@@ -128,16 +128,16 @@ impl Reconciler {
 
     /// Stops and wakes what the pauses of a service ask for.
     fn obey_pauses(&mut self, name: &ServiceName) {
-        if let Some(service) = self.services.get_mut(name) {
-            self.touched.extend(service.obey_pauses());
-        }
-        if let Some(end) = self.next_end_of_a_pause() {
-            self.next_tick = self.next_tick.min(end);
-        }
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        self.touched.extend(service.obey_pauses());
+        let end_ms = service.stopped.pauses.next_end_ms();
+        self.tick_at_end(end_ms);
     }
 
     /// What has ended is forgotten.
-    pub(super) fn end_pauses(&mut self, now: Duration) {
+    pub(super) fn end_pauses(&mut self) {
         let today_ms = self.clock.today_ms();
         let mut ended = Vec::new();
         for (name, service) in &mut self.services {
@@ -149,16 +149,18 @@ impl Reconciler {
             self.note_pause(&name, of.as_deref(), "pause_ended", &text);
             self.obey_pauses(&name);
         }
-        if let Some(end) = self.next_end_of_a_pause() {
-            self.next_tick = self.next_tick.min(end.max(now));
-        }
-    }
-
-    fn next_end_of_a_pause(&self) -> Option<Duration> {
         let services = self.services.values();
         let ends = services.filter_map(|service| service.stopped.pauses.next_end_ms());
-        let left = ends.min()?.saturating_sub(self.clock.today_ms());
-        Some(self.clock.now() + Duration::from_millis(left))
+        let end_ms = ends.min();
+        self.tick_at_end(end_ms);
+    }
+
+    /// A pause ends then: not later than at the next tick.
+    fn tick_at_end(&mut self, end_ms: Option<u64>) {
+        if let Some(end_ms) = end_ms {
+            let left = Duration::from_millis(end_ms.saturating_sub(self.clock.today_ms()));
+            self.next_tick = self.next_tick.min(self.clock.now() + left);
+        }
     }
 
     fn note_pause(&self, service: &ServiceName, of: Option<&str>, kind: &str, text: &str) {

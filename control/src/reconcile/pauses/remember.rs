@@ -60,7 +60,7 @@ impl Reconciler {
                 }
             }
         }
-        self.end_pauses(now);
+        self.end_pauses();
         self.save_all_pauses();
     }
 
