@@ -13,6 +13,7 @@
 //! | May it pass, and how many are in flight? | [`Gate`] | |
 //! | How much may a fresh worker get? | [`Ramp`] | |
 //! | Who of those that wait is next? | [`Line`] | `line::lane` (turns of keys) |
+//! | How long will that take, and how long at least? | [`likely_wait`], [`least_wait`] | `line::ahead` |
 //! | May this client have more, in time and at once? | [`RateLimit`], [`ConcurrencyLimit`] | |
 //! | May it be tried again elsewhere? | [`RetryBudget`] | |
 //! | Does a worker fail too often? | [`Ejector`] | |
@@ -60,6 +61,7 @@ mod budget;
 mod darts;
 mod draw;
 mod eject;
+mod eta;
 mod gate;
 mod key;
 mod latency;
@@ -78,10 +80,11 @@ mod vitals;
 
 pub use budget::{BudgetRules, RetryBudget};
 pub use eject::{EjectRules, Ejector};
+pub use eta::{Crew, Work, least_wait, likely_wait};
 pub use gate::Gate;
 pub use key::key;
 pub use limit::{ConcurrencyLimit, RateLimit, RateRule};
-pub use line::{Home, Line, Turn};
+pub use line::{Ahead, Home, Line, Turn};
 pub use pick::{Candidate, EXACT_SCAN_MAX, Overflow, Picker, Policy, Query};
 pub use ramp::Ramp;
 pub use sample::Sample;

@@ -10,9 +10,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use self::latency::LatencyHistogram;
+pub use self::{coming::Coming, latency::LatencyHistogram};
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 
+mod coming;
 mod latency;
 
 /// Everything the gateway needs to know, under a generation that increases with every change.
@@ -45,8 +46,8 @@ pub struct DeploymentFleet {
     pub phase: Phase,
     /// Workers that take requests or still finish some: ready and draining ones.
     pub workers: Vec<WorkerEntry>,
-    /// How long a cold start takes by experience; for `Retry-After`. `None`: not known yet.
-    pub start_estimate: Option<Duration>,
+    /// What is known of workers that are not ready yet.
+    pub coming: Coming,
 }
 
 /// Where a deployment stands between nothing and serving.
@@ -209,5 +210,13 @@ impl TimeHistogram {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let bits = (u64::BITS - millis.leading_zeros()) as usize;
         bits.min(Self::BUCKETS - 1)
+    }
+
+    /// The shortest duration of every bucket, and how many it holds.
+    pub fn at_least(&self) -> [(Duration, u64); Self::BUCKETS] {
+        std::array::from_fn(|bucket| {
+            let millis = if bucket == 0 { 0 } else { 1 << (bucket - 1) };
+            (Duration::from_millis(millis), self.counts[bucket])
+        })
     }
 }

@@ -66,6 +66,10 @@ pub struct Queue {
     pub max_requests: usize,
     /// Longest wait for a worker.
     pub max_wait: Duration,
+    /// Whether a request is refused at once that cannot get a worker before its wait would be over.
+    pub shed_early: bool,
+    /// Whether clients that had to wait are told about it.
+    pub headers: bool,
     /// Classes of requests: one of a class counts as if it had come so much later. Requests of no
     /// class are not delayed.
     pub classes: BTreeMap<String, Duration>,

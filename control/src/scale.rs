@@ -163,7 +163,9 @@ impl ScaleState {
                 rule.record(view);
             }
         }
-        if seen.current > 0 || seen.load.wanted() > 0 || seen.load.woken {
+        // Whoever was refused because a start takes longer than it can wait comes back after it.
+        let awaited = self.waking && seen.starting + seen.ready > 0;
+        if seen.current > 0 || seen.load.wanted() > 0 || seen.load.woken || awaited {
             self.busy_at = now;
         }
         self.waking &= seen.ready == 0;

@@ -12,7 +12,7 @@ use crate::{
     exchange::Exchange,
     lease::Lease,
     proxy::Failure,
-    queue::Waiter,
+    queue::{Patience, Waiter},
     reason::Reason,
     refusal::Refusal,
     request_key::RequestHead,
@@ -49,10 +49,23 @@ pub(crate) async fn lease(
         now,
         max_queued: service.spec.queue.max_requests,
     };
-    let (lease, at) = match deployment.admit(wanted, || turn(exchange, service, number)) {
+    let waits = || {
+        let (until, _) = time_is_over(exchange, service, now);
+        let sheds = service.spec.queue.shed_early;
+        let patience = Patience { until, sheds };
+        (turn(exchange, service, number), patience)
+    };
+    let tells = service.spec.queue.headers;
+    let (lease, at) = match deployment.admit(wanted, waits) {
         Admission::Leased(lease) => (lease, now),
-        Admission::Refused(refusal) => return Err(Failure::Refused(refusal)),
+        Admission::Refused(mut refusal) => {
+            refusal.outlook = refusal.outlook.filter(|_| tells);
+            return Err(Failure::Refused(refusal));
+        }
         Admission::Queued(waiter) => {
+            // What it was told first is what it will compare with.
+            let outlook = waiter.outlook.filter(|_| tells);
+            exchange.outlook = exchange.outlook.or(outlook);
             let watched = (body_unread && !connection.h2).then_some(connection);
             // Boxed, so that requests which find a worker at once do not carry this along.
             let lease = Box::pin(wait(exchange, watched, service, deployment, waiter)).await?;
@@ -78,6 +91,18 @@ fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
     }
 }
 
+/// When a request that waits from `begun` on must have a worker, and what to call it when it has not.
+fn time_is_over(
+    exchange: &Exchange,
+    service: &ServiceState,
+    begun: Duration,
+) -> (Duration, Reason) {
+    // What it waited before a worker failed it counts as well.
+    let waited = exchange.queue_wait.unwrap_or_default();
+    let left = service.spec.queue.max_wait.saturating_sub(waited);
+    exchange.sooner(begun + left, Reason::QueueTimeout)
+}
+
 async fn wait(
     exchange: &mut Exchange,
     watched: Option<&Connection>,
@@ -89,9 +114,7 @@ async fn wait(
     let begun = clock.now();
     let in_class = exchange.class.as_ref().map(|class| class.waits());
     let max_wait = service.spec.queue.max_wait;
-    // What it waited before a worker failed it counts as well.
-    let left = max_wait.saturating_sub(exchange.queue_wait.unwrap_or_default());
-    let (until, reason) = exchange.sooner(begun + left, Reason::QueueTimeout);
+    let (until, reason) = time_is_over(exchange, service, begun);
     let gone = async {
         match watched {
             Some(connection) => client_gone(connection.fd).await,
@@ -104,7 +127,10 @@ async fn wait(
         () = gone => return Err(Failure::ClientGone),
         () = sleep_until(clock.instant(until)) => waiter
             .give_up()
-            .unwrap_or_else(|| Err(too_long(reason, max_wait))),
+            .unwrap_or_else(|| {
+                let after = deployment.retry_after(clock.now());
+                Err(too_long(reason, max_wait).predicted(after))
+            }),
     };
     let waited = clock.now().saturating_sub(begun);
     exchange.queue_wait = Some(exchange.queue_wait.unwrap_or_default() + waited);

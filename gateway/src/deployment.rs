@@ -2,6 +2,8 @@
 
 mod admit;
 mod copies;
+mod eta;
+mod pace;
 mod view;
 
 use std::{
@@ -33,6 +35,7 @@ use crate::{
     worker::WorkerState,
 };
 
+use self::pace::Pace;
 pub(crate) use self::{
     admit::{Admission, Wanted},
     copies::{Copies, CopyLease, Load, Waking},
@@ -67,6 +70,7 @@ pub(crate) struct DeploymentState {
     queue: Arc<Queue>,
     places: Arc<Places>,
     no_capacity: AtomicU64,
+    pace: Pace,
     poke: Poke,
     clock: Clock,
 }
@@ -113,6 +117,7 @@ impl DeploymentState {
             queue: Arc::default(),
             places: around.places,
             no_capacity: AtomicU64::new(0),
+            pace: Pace::default(),
             poke: around.poke,
             clock: around.clock,
         }
@@ -139,6 +144,7 @@ impl DeploymentState {
         let ready = ready.picker.candidates();
         self.ejections.apply(eject, ready, self.clock.now());
         self.refuse_if_hopeless();
+        self.refuse_late();
         self.serve_queue();
     }
 
@@ -229,7 +235,7 @@ impl DeploymentState {
             let detail = "the deployment was removed while the request waited";
             return Some(Refusal::new(Reason::NoRoute, detail));
         }
-        self.view.load().hopeless()
+        self.view.load().hopeless(self.clock.now())
     }
 
     /// What a report says of it.

@@ -31,6 +31,7 @@ use crate::{
     limits::Held,
     metrics::Settled,
     mirror::Mirrored,
+    outlook::Outlook,
     placement::Placement,
     problem::problem,
     reason::Reason,
@@ -82,6 +83,8 @@ pub(crate) struct Exchange {
     pub(crate) class: Option<Arc<Class>>,
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
+    /// What it had to expect of the queue, where the client is to know.
+    pub(crate) outlook: Option<Outlook>,
     /// Time spent in the queue, if it was.
     pub(crate) queue_wait: Option<Duration>,
     /// Time spent on opening a connection to the worker, if one was opened.
@@ -125,6 +128,7 @@ impl Exchange {
             cookie: None,
             class: None,
             upload: None,
+            outlook: None,
             queue_wait: None,
             connect_time: None,
             mirrored: None,
@@ -256,18 +260,18 @@ impl Exchange {
         self.lease = None;
         self.reason = Some(refusal.reason);
         self.complete = true;
-        let answer = problem(
-            refusal.reason,
-            &refusal.detail,
-            refusal.retry_after,
-            self.is_grpc,
-        );
+        self.outlook = self.outlook.or(refusal.outlook);
+        let after = refusal.told_retry_after(rand::random());
+        let answer = problem(refusal.reason, &refusal.detail, after, self.is_grpc);
         self.status = answer.status().as_u16();
         self.own_answer(answer)
     }
 
-    /// Adds what the client is to keep.
-    pub(crate) fn write_cookie(&self, headers: &mut HeaderMap) {
+    /// Adds what the client is to keep, and what it is to know of its wait.
+    pub(crate) fn write_own(&self, headers: &mut HeaderMap) {
+        if let Some(outlook) = &self.outlook {
+            outlook.write(headers, self.queue_wait);
+        }
         if let Some(cookie) = &self.cookie {
             headers.append(SET_COOKIE, cookie.clone());
         }
@@ -283,7 +287,7 @@ impl Exchange {
         if let Some(id) = &self.request_id {
             parts.headers.insert(X_REQUEST_ID, id.clone());
         }
-        self.write_cookie(&mut parts.headers);
+        self.write_own(&mut parts.headers);
         let unread = self.connection.sends_body.load(Ordering::Relaxed);
         if !self.connection.h2 && (unread || self.reason == Some(Reason::BadRequest)) {
             // Where the next request would begin is no longer certain; or there is a body before it

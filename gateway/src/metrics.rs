@@ -99,6 +99,15 @@ impl DeploymentMetrics {
         }
     }
 
+    /// Microseconds that all requests took together, without their time in the queue.
+    pub(crate) fn micros_at_workers(&self) -> u64 {
+        let micros = |counts: &Counts| {
+            let (whole, queued) = (counts.duration.micros(), counts.queue_wait.micros());
+            whole.saturating_sub(queued)
+        };
+        self.shards.iter().map(micros).sum()
+    }
+
     /// Counts a retry, or one that the budget did not allow.
     pub(crate) fn retry(&self, cause: Option<Cause>) {
         match cause {

@@ -38,6 +38,9 @@ pub(crate) fn problem(
     }
     if let Some(wait) = retry_after {
         headers.insert(RETRY_AFTER, whole_seconds(wait).into());
+        if is_grpc {
+            headers.insert(grpc::GRPC_RETRY_PUSHBACK, whole_millis(wait).into());
+        }
     }
     response
 }
@@ -84,6 +87,11 @@ fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
+/// A negative number would forbid to try again, and so would one of more than 32 bits.
+fn whole_millis(wait: Duration) -> i32 {
+    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +127,20 @@ mod tests {
         assert_eq!(headers["grpc-status"], "14");
         assert_eq!(headers["grpc-message"], "exit status 1%0A");
         assert_eq!(headers[X_PENSTOCK_REASON], "start_failed");
+    }
+
+    #[test]
+    fn a_grpc_client_that_retries_by_itself_is_told_when() {
+        let wait = Some(Duration::from_millis(1500));
+        let response = problem(Reason::TooLate, "", wait, true);
+        assert_eq!(response.headers()["grpc-retry-pushback-ms"], "1500");
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        let response = problem(Reason::TooLate, "", Some(Duration::MAX), true);
+        let header = i32::MAX.to_string();
+        assert_eq!(response.headers()["grpc-retry-pushback-ms"], header);
+        let response = problem(Reason::TooLate, "", wait, false);
+        let told = response.headers().contains_key("grpc-retry-pushback-ms");
+        assert!(!told);
     }
 
     #[test]

@@ -311,7 +311,7 @@ fn pass_on(
     if let Some(id) = &exchange.request_id {
         headers::prepare_response(&mut parts.headers, id, switched.is_some() && !connection.h2);
     }
-    exchange.write_cookie(&mut parts.headers);
+    exchange.write_own(&mut parts.headers);
     if let Some((downstream, upstream, status)) = switched {
         parts.status = status;
         tunnel::start(

@@ -9,20 +9,22 @@
 //! Whose places a waiter may have is found out under the queue's lock, from the newest view and the
 //! gates, and asked anew under the lock after these have changed. So nobody goes on waiting for a
 //! worker that went a moment earlier.
+//!
+//! What a waiter has to expect is said once, when it joins; it cannot be told later anyway.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use penstock_balancer::{Home, Line, Turn};
+use penstock_balancer::{Ahead, Home, Line, Turn};
 use tokio::sync::oneshot;
 
-use crate::{lease::Lease, reason::Reason, refusal::Refusal};
+use crate::{lease::Lease, outlook::Outlook, reason::Reason, refusal::Refusal};
 
 /// What a waiter gets in the end.
 pub(crate) type Grant = Result<Lease, Refusal>;
@@ -31,6 +33,8 @@ pub(crate) type Grant = Result<Lease, Refusal>;
 #[derive(Default)]
 pub(crate) struct Queue {
     waiting: AtomicUsize,
+    /// Requests that left before their turn.
+    left: AtomicU64,
     line: Mutex<Line<Waiting>>,
 }
 
@@ -43,8 +47,18 @@ pub(crate) struct Wish {
     pub(crate) avoid: Box<[u64]>,
 }
 
+/// How long a request waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// When its wait is over at the latest.
+    pub(crate) until: Duration,
+    /// Whether it had better be refused at once than wait until then in vain.
+    pub(crate) sheds: bool,
+}
+
 struct Waiting {
     wish: Wish,
+    patience: Patience,
     grant: oneshot::Sender<Grant>,
 }
 
@@ -52,6 +66,16 @@ impl Queue {
     /// Requests waiting now.
     pub(crate) fn len(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Requests so far that left before their turn.
+    pub(crate) fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Who goes before a request that would join now.
+    pub(crate) fn ahead(&self, turn: &Turn, home: Home) -> Ahead {
+        self.line.lock().ahead(turn, home)
     }
 
     /// Whether somebody waits who may have a place at the worker with this key.
@@ -69,7 +93,7 @@ impl Queue {
     pub(crate) fn join(
         self: &Arc<Self>,
         place: Place,
-        turn: Turn,
+        (turn, patience): (Turn, Patience),
         wish: Wish,
         home: impl FnOnce(&Wish) -> Home,
     ) -> Waiter {
@@ -78,6 +102,7 @@ impl Queue {
         let home = home(&wish);
         let waiting = Waiting {
             wish,
+            patience,
             grant: sender,
         };
         let ticket = line.join(turn, home, waiting);
@@ -87,6 +112,7 @@ impl Queue {
             queue: Arc::clone(self),
             ticket,
             grant,
+            outlook: None,
             _place: place,
         }
     }
@@ -111,6 +137,7 @@ impl Queue {
         };
         // One that has gone left a place too.
         let _ = waiting.grant.send(Err(refusal.clone()));
+        self.left.fetch_add(1, Ordering::Relaxed);
         true
     }
 
@@ -176,10 +203,28 @@ impl Queue {
         }
     }
 
+    /// Answers every waiter whose time is over before `ready_at`, and who had better know at once.
+    pub(crate) fn refuse_before(&self, ready_at: Duration, refusal: &Refusal) {
+        let in_vain = |waiting: &Waiting| {
+            let patience = waiting.patience;
+            patience.sheds && patience.until < ready_at
+        };
+        let waiters = {
+            let mut line = self.line.lock();
+            let waiters = line.take(in_vain);
+            self.waiting.fetch_sub(waiters.len(), Ordering::SeqCst);
+            waiters
+        };
+        for waiting in waiters {
+            let _ = waiting.grant.send(Err(refusal.clone()));
+        }
+    }
+
     fn leave(&self, ticket: u64) {
         let mut line = self.line.lock();
         if line.leave(ticket).is_some() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.left.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -189,6 +234,8 @@ pub(crate) struct Waiter {
     queue: Arc<Queue>,
     ticket: u64,
     grant: oneshot::Receiver<Grant>,
+    /// What it had to expect when it joined.
+    pub(crate) outlook: Option<Outlook>,
     _place: Place,
 }
 

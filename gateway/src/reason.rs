@@ -18,6 +18,8 @@ pub(crate) enum Reason {
     QueueFull,
     /// Waited for a worker as long as the service allows.
     QueueTimeout,
+    /// Could not have got a worker in time.
+    TooLate,
     /// Stopped by the operator.
     Paused,
     /// Starting a worker failed for good.
@@ -67,13 +69,14 @@ mod grpc {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::NoRoute,
         Self::Forbidden,
         Self::Unauthenticated,
         Self::RateLimited,
         Self::QueueFull,
         Self::QueueTimeout,
+        Self::TooLate,
         Self::Paused,
         Self::StartFailed,
         Self::NoWorkers,
@@ -107,6 +110,7 @@ impl Reason {
             Self::RateLimited => "rate_limited",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::TooLate => "too_late",
             Self::Paused => "paused",
             Self::StartFailed => "start_failed",
             Self::NoWorkers => "no_workers",
@@ -139,9 +143,11 @@ impl Reason {
             | Self::IdleTimeout
             | Self::TotalTimeout
             | Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Self::Paused | Self::StartFailed | Self::NoWorkers | Self::ShuttingDown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TooLate
+            | Self::Paused
+            | Self::StartFailed
+            | Self::NoWorkers
+            | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed | Self::UpstreamReset | Self::BadUpstreamResponse => {
                 StatusCode::BAD_GATEWAY
             }
@@ -170,7 +176,8 @@ impl Reason {
             | Self::TotalTimeout
             | Self::Deadline
             | Self::RequestTimeout => grpc::DEADLINE_EXCEEDED,
-            Self::Paused
+            Self::TooLate
+            | Self::Paused
             | Self::StartFailed
             | Self::NoWorkers
             | Self::ShuttingDown
@@ -190,6 +197,7 @@ impl Reason {
             Self::RateLimited => "A limit is used up",
             Self::QueueFull => "Too many requests are waiting",
             Self::QueueTimeout => "No worker became free in time",
+            Self::TooLate => "No worker can be free in time",
             Self::Paused => "The service is paused",
             Self::StartFailed => "No worker could be started",
             Self::NoWorkers => "The service has no worker",

@@ -18,6 +18,7 @@ mod cold_start;
 mod commands;
 mod crash;
 mod ejection;
+mod eta;
 mod exact_counts;
 mod forwarding;
 mod grpc;

@@ -22,7 +22,7 @@ const BEFORE_ALL: u64 = 0;
 pub(super) struct Lane {
     /// The round that is being served.
     round: u64,
-    flows: BTreeMap<Flow, Waiting>,
+    pub(super) flows: BTreeMap<Flow, Waiting>,
     /// Round, ticket and flow of the first of every flow.
     heads: BTreeSet<(u64, u64, Flow)>,
     /// Arrival and ticket of all.
@@ -33,7 +33,7 @@ pub(super) struct Lane {
 
 /// Those of one flow.
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     /// The round that the first of them belongs to.
     round: u64,
     tickets: BTreeSet<u64>,
@@ -99,6 +99,11 @@ impl Lane {
         self.flows
             .get(&flow)
             .map_or(0, |waiting| waiting.tickets.len())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ages.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

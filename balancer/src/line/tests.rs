@@ -166,6 +166,16 @@ fn who_loses_its_home_keeps_its_place() {
 }
 
 #[test]
+fn those_who_are_taken_out_leave_the_others_in_their_order() {
+    let mut line = Line::new();
+    for what in 0..6 {
+        line.join(of(what % 2), Home::Anywhere, what);
+    }
+    assert_eq!(line.take(|what| what % 3 == 0), [0, 3]);
+    assert_eq!(order(&mut line, WORKER), [1, 2, 5, 4]);
+}
+
+#[test]
 fn clearing_takes_everybody() {
     let mut line = Line::new();
     line.join(at(0), Home::At(7), 0);

@@ -5,6 +5,7 @@ mod allocation;
 mod black_hole;
 mod budget;
 mod eject;
+mod eta;
 mod gates;
 mod hand_over;
 mod limits;

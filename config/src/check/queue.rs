@@ -33,6 +33,8 @@ pub(super) fn queue(
     Queue {
         max_requests: raw.max_requests as usize,
         max_wait: raw.max_wait.0,
+        shed_early: raw.shed_early,
+        headers: raw.headers,
         classes: raw
             .classes
             .into_iter()

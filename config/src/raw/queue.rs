@@ -19,6 +19,10 @@ pub(crate) struct Queue {
     pub(crate) max_requests: u32,
     /// Longest wait for a worker.
     pub(crate) max_wait: PositiveDuration,
+    /// Refuses a request at once that cannot get a worker before its wait would be over anyway.
+    pub(crate) shed_early: bool,
+    /// Tells clients that had to wait about it: position, predicted wait, and the wait itself.
+    pub(crate) headers: bool,
     /// Classes of requests by name: one of a class counts as if it had come so much later. Requests
     /// of no class are not delayed.
     #[schemars(extend("propertyNames" = text::name_schema()))]
@@ -36,6 +40,8 @@ impl Default for Queue {
         Self {
             max_requests: 10_000,
             max_wait: PositiveDuration(Duration::from_secs(300)),
+            shed_early: true,
+            headers: true,
             classes: BTreeMap::new(),
             class_header: None,
             fair_by: None,

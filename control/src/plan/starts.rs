@@ -22,6 +22,12 @@ const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 /// Start times remembered: enough for a ninth decile, few enough to follow a change.
 pub(crate) const TIMES_MAX: u32 = 19;
 
+/// From fewer starts nothing is concluded of how quick one can be.
+const STARTS_FEW: usize = 3;
+
+/// So many starts show how much they differ.
+const STARTS_MANY: usize = 10;
+
 /// The record of starts of one deployment.
 #[derive(Debug, Clone, Default)]
 pub struct StartRecord {
@@ -32,7 +38,15 @@ pub struct StartRecord {
     failed_at: Option<Duration>,
     facts: StartFacts,
     failed: Option<Failed>,
-    times: VecDeque<Duration>,
+    times: VecDeque<Took>,
+}
+
+/// How long one start took.
+#[derive(Debug, Clone, Copy)]
+struct Took {
+    time: Duration,
+    /// Whether what started is what would be started now.
+    current: bool,
 }
 
 /// Starting failed for good: requests are refused until the time `until`.
@@ -71,7 +85,7 @@ impl StartRecord {
 
     /// How long a start takes by experience; `None` before the first.
     pub fn times(&self) -> Option<StartTimes> {
-        let mut times: Vec<Duration> = self.times.iter().copied().collect();
+        let mut times: Vec<Duration> = self.times.iter().map(|took| took.time).collect();
         times.sort_unstable();
         Some(StartTimes {
             p50: *times.get(times.len() / 2)?,
@@ -79,19 +93,50 @@ impl StartRecord {
         })
     }
 
+    /// Less than any start of what would be started now has to be expected to take: requests that
+    /// cannot wait even for that are refused at once. `None` while there is too little experience.
+    ///
+    /// It is as far below the quickest start as the slowest is above it, less a tenth for clocks and
+    /// messages; at least half of the quickest, and no more than that half after few starts. Nine of
+    /// ten can be alike by chance, while the first ones often are the slow ones, before
+    /// files are cached.
+    pub fn least(&self) -> Option<Duration> {
+        let times = || {
+            let current = self.times.iter().filter(|took| took.current);
+            current.map(|took| took.time)
+        };
+        let (quickest, slowest) = (times().min()?, times().max()?);
+        let half = quickest / 2;
+        match times().count() {
+            ..STARTS_FEW => None,
+            STARTS_FEW..STARTS_MANY => Some(half),
+            _ => {
+                let below = quickest.saturating_sub(slowest - quickest);
+                Some(half.max(below * 9 / 10))
+            }
+        }
+    }
+
     /// A worker became ready `took` after its start.
     pub fn ready(&mut self, took: Duration) {
         self.failed = None;
         self.facts = StartFacts::default();
-        self.remember(took);
+        self.remember(took, true);
     }
 
-    /// A worker became ready `took` after its start, maybe in an earlier run.
-    pub fn remember(&mut self, took: Duration) {
-        self.times.push_back(took);
+    /// A worker became ready `took` after its start, maybe in an earlier run. `current`: it ran what
+    /// would be started now.
+    pub fn remember(&mut self, took: Duration, current: bool) {
+        let time = took;
+        self.times.push_back(Took { time, current });
         if self.times.len() > TIMES_MAX as usize {
             self.times.pop_front();
         }
+    }
+
+    /// From now on something else is started, which may be quicker.
+    pub fn revised(&mut self) {
+        self.times.iter_mut().for_each(|took| took.current = false);
     }
 
     /// A worker has been ready for `up` so far, and may have ended just now.
@@ -250,6 +295,37 @@ mod tests {
         }
         let (p50, p90) = (at(3), at(50));
         assert_eq!(record.times(), Some(StartTimes { p50, p90 }));
+    }
+
+    #[test]
+    fn the_least_time_is_below_all_that_was_seen() {
+        let least = |seconds: &[u64]| {
+            let mut record = StartRecord::default();
+            seconds.iter().for_each(|took| record.ready(at(*took)));
+            record.least().map(|least| least.as_secs_f64())
+        };
+        assert_eq!((least(&[]), least(&[100, 100])), (None, None));
+        assert_eq!(least(&[90, 20, 30]), Some(10.0));
+        assert_eq!(least(&[100; 9]), Some(50.0));
+        let mut many = [100; 10];
+        assert_eq!(least(&many), Some(90.0));
+        many[3] = 110;
+        assert_eq!(least(&many), Some(81.0));
+        many[5] = 300;
+        assert_eq!(least(&many), Some(50.0), "never less than half");
+    }
+
+    #[test]
+    fn what_another_revision_took_is_no_lower_bound_for_this_one() {
+        let mut record = StartRecord::default();
+        (0..3).for_each(|_| record.remember(at(90), true));
+        assert_eq!(record.least(), Some(at(45)));
+        record.revised();
+        assert_eq!(record.least(), None);
+        assert_eq!(record.times().map(|times| times.p50), Some(at(90)));
+        record.remember(at(80), false);
+        (0..3).for_each(|_| record.ready(at(10)));
+        assert_eq!(record.least(), Some(at(5)));
     }
 
     #[test]

@@ -123,7 +123,8 @@ impl Reconciler {
                 service.and_then(|service| service.deployments.get_mut(row.deployment.as_str()));
             if let Some(deployment) = deployment {
                 let took = Duration::from_millis(row.took_ms);
-                deployment.starts.remember(took);
+                let current = *row.revision == *deployment.revision;
+                deployment.starts.remember(took, current);
             }
         }
         // What is running and not in the state file, or not wanted any more.

@@ -41,6 +41,8 @@ impl Reconciler {
         };
         let worker = Worker::new(new, revision, false, now);
         deployment.workers.push(worker);
+        // Who waits can expect it.
+        deployment.changed = true;
         if let Some(worker) = deployment_worker(&self.services, key) {
             self.executor.start(worker);
         }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 use penstock_config::{
     Deployment, DeploymentName, Scaling, ServiceName,
-    fleet::{DeploymentFleet, Phase},
+    fleet::{Coming, DeploymentFleet, Phase},
 };
 
 use super::{
@@ -103,7 +103,11 @@ impl DeploymentState {
             return;
         }
         self.spec = Arc::clone(spec);
-        self.revision = revision(spec);
+        let revision = revision(spec);
+        if revision != self.revision {
+            self.starts.revised();
+        }
+        self.revision = revision;
         self.follow_scrape_spec();
         self.removed = false;
         self.changed = true;
@@ -283,8 +287,8 @@ impl DeploymentState {
         }
     }
 
-    /// How the gateways see it.
-    pub(super) fn fleet(&self) -> DeploymentFleet {
+    /// How the gateways see it at `now`.
+    pub(super) fn fleet(&self, now: Duration) -> DeploymentFleet {
         let mut workers: Vec<_> = self
             .workers
             .iter()
@@ -296,7 +300,30 @@ impl DeploymentState {
             weight: self.weight,
             phase: self.phase.clone(),
             workers,
-            start_estimate: self.starts.times().map(|times| times.p50),
+            coming: self.coming(now),
+        }
+    }
+
+    /// What is known of workers that are not ready yet. Given addresses may answer at any moment.
+    fn coming(&self, now: Duration) -> Coming {
+        let times = self.starts.times();
+        let learned = Coming {
+            start_p50: times.map(|times| times.p50),
+            start_p90: times.map(|times| times.p90),
+            ..Coming::default()
+        };
+        if self.is_static() {
+            return learned;
+        }
+        let starting = || self.workers.iter().filter(|w| w.life == Life::Starting);
+        let oldest = starting().map(|worker| worker.started_at).min();
+        Coming {
+            start_least: self.starts.least(),
+            starting: count(starting()),
+            oldest: oldest
+                .filter(|_| starting().all(|worker| !worker.adopted))
+                .map(|oldest| now.saturating_sub(oldest)),
+            ..learned
         }
     }
 

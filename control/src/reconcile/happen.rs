@@ -124,20 +124,22 @@ impl Reconciler {
                 text = format!("worker {slot} of an earlier run is ready");
             } else {
                 text = format!("worker {slot} is ready after {:.1} s", took.as_secs_f64());
+                let revision = Arc::clone(&worker.revision);
                 deployment.starts.ready(took);
                 deployment.metrics.started(took.as_secs_f64());
-                self.remember_start(&key, took, now);
+                self.remember_start(&key, &revision, took, now);
             }
         }
         self.note(&key, "worker_ready", &text, now);
         self.touched.insert(key);
     }
 
-    fn remember_start(&self, key: &Key, took: Duration, now: Duration) {
+    fn remember_start(&self, key: &Key, revision: &str, took: Duration, now: Duration) {
         self.store.started(StartRow {
             at_ms: self.clock.wall_ms(now),
             service: key.service.to_string(),
             deployment: key.deployment.to_string(),
+            revision: revision.to_owned(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
     }
@@ -232,6 +234,7 @@ impl Reconciler {
         };
         let worker = deployment.workers.swap_remove(place);
         let began = worker.started_at;
+        deployment.changed = true;
         let reason: Arc<str> = error.to_string().into();
         let called_off = worker.life == Life::Stopping;
         let fixed = deployment.is_static();

@@ -1,6 +1,6 @@
 //! Tells the gateways how things are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use penstock_config::fleet::{FleetSnapshot, ServiceFleet};
 
@@ -15,9 +15,10 @@ impl Reconciler {
             return;
         }
         self.generation += 1;
+        let now = self.clock.now();
         for name in &stale {
             if let Some(service) = self.services.get_mut(name) {
-                service.build(self.generation);
+                service.build(self.generation, now);
             }
         }
         let services = self.services.values().filter(|service| !service.removed);
@@ -44,7 +45,7 @@ impl Reconciler {
 
 impl ServiceState {
     /// Builds what the gateways see of this service.
-    fn build(&mut self, generation: u64) {
+    fn build(&mut self, generation: u64, now: Duration) {
         for deployment in self.deployments.values_mut() {
             deployment.changed = false;
             for worker in &mut deployment.workers {
@@ -63,7 +64,9 @@ impl ServiceState {
             .filter(|deployment| !deployment.removed);
         self.published = Some(Arc::new(ServiceFleet {
             spec: Arc::clone(&self.spec),
-            deployments: deployments.map(|deployment| deployment.fleet()).collect(),
+            deployments: deployments
+                .map(|deployment| deployment.fleet(now))
+                .collect(),
         }));
     }
 }

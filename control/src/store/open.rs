@@ -18,7 +18,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 5] = [TABLES, TRAFFIC, STARTS, RECORDS, PAUSES];
+pub(super) const STEPS: [&str; 6] = [TABLES, TRAFFIC, STARTS, RECORDS, PAUSES, STARTS_OF_WHAT];
 
 /// Decisions with all that they were made from, as JSON; before, there were only lines of text.
 const RECORDS: &str = "
@@ -42,6 +42,11 @@ const STARTS: &str = "
         took_ms INTEGER NOT NULL
     );
     CREATE INDEX starts_by_deployment ON starts (service, deployment);
+";
+
+/// What the workers were that took so long to start. Of those that are known it is not.
+const STARTS_OF_WHAT: &str = "
+    ALTER TABLE starts ADD COLUMN revision TEXT NOT NULL DEFAULT '';
 ";
 
 /// Weights set by hand, and how far rollouts have come.

@@ -18,6 +18,8 @@ pub struct StartRow {
     pub service: String,
     /// Its deployment.
     pub deployment: String,
+    /// What it ran.
+    pub revision: String,
     /// How long that took, in milliseconds.
     pub took_ms: u64,
 }
@@ -25,11 +27,13 @@ pub struct StartRow {
 /// Adds one, and forgets the deployment's oldest, and whatever is too old.
 pub(super) fn put(db: &Connection, row: &StartRow) -> Result<()> {
     let at_ms = integer(row.at_ms);
-    let sql = "INSERT INTO starts (at_ms, service, deployment, took_ms) VALUES (?, ?, ?, ?)";
+    let sql =
+        "INSERT INTO starts (at_ms, service, deployment, revision, took_ms) VALUES (?, ?, ?, ?, ?)";
     db.prepare_cached(sql)?.execute(params![
         at_ms,
         row.service,
         row.deployment,
+        row.revision,
         integer(row.took_ms)
     ])?;
     let sql = "DELETE FROM starts WHERE service = ?1 AND deployment = ?2 AND rowid <=
@@ -45,14 +49,15 @@ pub(super) fn put(db: &Connection, row: &StartRow) -> Result<()> {
 
 /// All of them, oldest first.
 pub(super) fn read(db: &Connection) -> Result<Vec<StartRow>> {
-    let sql = "SELECT at_ms, service, deployment, took_ms FROM starts ORDER BY rowid";
+    let sql = "SELECT at_ms, service, deployment, revision, took_ms FROM starts ORDER BY rowid";
     let mut statement = db.prepare(sql)?;
     let rows = statement.query_map([], |row| {
-        let (at_ms, took_ms): (i64, i64) = (row.get(0)?, row.get(3)?);
+        let (at_ms, took_ms): (i64, i64) = (row.get(0)?, row.get(4)?);
         Ok(StartRow {
             at_ms: u64::try_from(at_ms).unwrap_or(0),
             service: row.get(1)?,
             deployment: row.get(2)?,
+            revision: row.get(3)?,
             took_ms: u64::try_from(took_ms).unwrap_or(0),
         })
     })?;

@@ -289,6 +289,7 @@ async fn the_newest_start_times_of_every_deployment_survive() {
         at_ms,
         service: "chat".to_owned(),
         deployment: deployment.to_owned(),
+        revision: format!("{at_ms}"),
         took_ms: at_ms + 1,
     };
     let (store, remembered) = folder.open();

@@ -31,7 +31,7 @@ async fn min_workers_are_started_and_published_when_they_are_ready() {
         [0, 1]
     );
     assert!(found.workers.iter().all(|worker| worker.ramp));
-    assert!(found.start_estimate.is_some());
+    assert!(found.coming.start_p50.is_some());
 }
 
 #[tokio::test]

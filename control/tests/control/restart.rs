@@ -31,19 +31,27 @@ async fn workers_of_an_earlier_run_are_taken_over() {
 
 #[tokio::test]
 async fn how_long_a_start_takes_is_known_in_the_next_run_too() {
-    let mut harness = Harness::start(&chat("quick", "scaling = { min = 1, max = 4 }")).await;
-    harness.until_ready(1).await;
-    let mut known = harness.until(|found| found.start_estimate.is_some()).await;
-    // The state file keeps whole milliseconds.
-    known.start_estimate = known.start_estimate.map(|took| {
-        std::time::Duration::from_millis(u64::try_from(took.as_millis()).expect("a short time"))
-    });
-    // With other workers, so that none of this run can have been measured.
+    let mut harness = Harness::start(&chat("quick", "scaling = { min = 3, max = 4 }")).await;
+    harness.until_ready(3).await;
+    let known = harness
+        .until(|found| found.coming.start_least.is_some())
+        .await;
+    assert!(known.coming.start_least < known.coming.start_p50);
+    // With other workers, so that none of this run can have been measured. They may be quicker.
     let mut harness = harness
         .again(&chat("never", "scaling = { min = 0, max = 4 }"))
         .await;
-    let found = harness.until(|_| true).await;
-    assert_eq!(found.start_estimate, known.start_estimate);
+    let found = harness.until(|_| true).await.coming;
+    // The state file keeps whole milliseconds.
+    let millis = |took: std::time::Duration| took.as_millis();
+    let p50 = known.coming.start_p50.map(millis);
+    assert_eq!(found.start_p50.map(millis), p50);
+    assert_eq!(found.start_least, None);
+    let mut harness = harness
+        .again(&chat("quick", "scaling = { min = 0, max = 4 }"))
+        .await;
+    let found = harness.until(|_| true).await.coming;
+    assert!(found.start_least.is_some());
 }
 
 #[tokio::test]

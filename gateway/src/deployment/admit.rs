@@ -11,7 +11,8 @@ use super::{DeploymentState, View};
 use crate::{
     lease::Lease,
     placement::Placement,
-    queue::{Waiter, Wish},
+    queue::{Patience, Waiter, Wish},
+    reason::Reason,
     refusal::Refusal,
     worker::WorkerState,
 };
@@ -44,11 +45,12 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl DeploymentState {
-    /// A lease, a place in the queue, or a refusal. `turn` is asked only if the request must wait.
+    /// A lease, a place in the queue, or a refusal. `waits` is asked only if the request must wait:
+    /// where in the queue it belongs, and for how long.
     pub(crate) fn admit(
         self: &Arc<Self>,
         wanted: Wanted<'_>,
-        turn: impl FnOnce() -> Turn,
+        waits: impl FnOnce() -> (Turn, Patience),
     ) -> Admission {
         // Whoever waits was here first.
         let lease = if self.queue.len() == 0 {
@@ -63,14 +65,16 @@ impl DeploymentState {
         if let Some(refusal) = self.hopeless() {
             return Admission::Refused(refusal);
         }
-        let (waiter, home) = match self.queue_up(&wanted, turn()) {
+        let queued = self.queue_up(&wanted, waits());
+        let view = self.view.load();
+        if !view.has_ready() {
+            // Also for one that is refused: it comes too early, not for nothing.
+            self.poke.now();
+        }
+        let (waiter, home) = match queued {
             Ok(queued) => queued,
             Err(refusal) => return Admission::Refused(refusal),
         };
-        let view = self.view.load();
-        if !view.has_ready() {
-            self.poke.now();
-        }
         // A place may have become free, or all hope lost, just before the request joined.
         self.refuse_if_hopeless();
         match home {
@@ -83,15 +87,20 @@ impl DeploymentState {
         Admission::Queued(waiter)
     }
 
-    /// Lets a request wait, if there is a place or somebody gives one up.
-    fn queue_up(&self, wanted: &Wanted<'_>, turn: Turn) -> Result<(Waiter, Home), Refusal> {
+    /// Lets a request wait, if it may be served in time, and if there is a place or somebody gives one
+    /// up.
+    fn queue_up(
+        &self,
+        wanted: &Wanted<'_>,
+        (turn, patience): (Turn, Patience),
+    ) -> Result<(Waiter, Home), Refusal> {
         let wish = wanted.wish();
+        let home = self.view.load().home(&wish, wanted.now);
+        let outlook = self.expect(&turn, &patience, home, wanted.now)?;
         let place = self.places.take(wanted.max_queued).map_or_else(
             || {
-                let home = || self.view.load().home(&wish, wanted.now);
-                let longest = self.queue.longest_wait(wanted.now);
-                let refusal = self.view.load().queue_full(wanted.max_queued, longest);
-                if self.queue.displace(&turn, home, &refusal) {
+                let refusal = self.queue_full(wanted);
+                if self.queue.displace(&turn, || home, &refusal) {
                     Ok(self.places.take_over())
                 } else {
                     Err(refusal)
@@ -99,12 +108,22 @@ impl DeploymentState {
             },
             Ok,
         )?;
-        let mut home = Home::Anywhere;
-        let waiter = self.queue.join(place, turn, wish, |wish| {
+        let mut home = home;
+        let mut waiter = self.queue.join(place, (turn, patience), wish, |wish| {
             home = self.view.load().home(wish, wanted.now);
             home
         });
+        waiter.outlook = Some(outlook);
         Ok((waiter, home))
+    }
+
+    /// The refusal of a request for which there is no place. While nothing better is known: a full
+    /// queue takes about as long to be served as the first in it has waited.
+    fn queue_full(&self, wanted: &Wanted<'_>) -> Refusal {
+        let longest = || self.queue.longest_wait(wanted.now).unwrap_or_default();
+        let predicted = self.retry_after(wanted.now).unwrap_or_else(longest);
+        let detail = format!("{} requests are waiting already", wanted.max_queued);
+        Refusal::new(Reason::QueueFull, detail).predicted(Some(predicted))
     }
 
     /// A lease for whoever has to stand back behind all requests that wait.

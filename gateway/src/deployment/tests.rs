@@ -1,5 +1,6 @@
 mod copies;
 mod ejection;
+mod eta;
 mod turns;
 
 use std::{
@@ -10,13 +11,17 @@ use std::{
 
 use penstock_config::{
     Config,
-    fleet::{Phase, WorkerEntry, WorkerId, WorkerState as State},
+    fleet::{Coming, Phase, WorkerEntry, WorkerId, WorkerState as State},
 };
 
 use penstock_balancer::{Overflow, Turn};
 
 use super::*;
-use crate::{lease::Lease, placement::Placement, queue::Waiter};
+use crate::{
+    lease::Lease,
+    placement::Placement,
+    queue::{Patience, Waiter},
+};
 
 /// A deployment of processes, of which those in `ready` are ready.
 struct Fixture {
@@ -27,10 +32,15 @@ struct Fixture {
 
 impl Fixture {
     fn new(max_concurrency: u32) -> Self {
+        Self::with(&format!("max_concurrency = {max_concurrency}"))
+    }
+
+    /// One whose deployment has these settings.
+    fn with(settings: &str) -> Self {
         let text = format!(
             "listeners = [{{ address = \"127.0.0.1:0\" }}]
             [services.chat.deployments.main]
-            max_concurrency = {max_concurrency}
+            {settings}
             process = {{ command = [\"true\"] }}"
         );
         let config = penstock_config::parse(&text, Path::new("/test.toml"));
@@ -56,7 +66,7 @@ impl Fixture {
             weight: 1,
             phase,
             workers: entries.collect(),
-            start_estimate: None,
+            coming: Coming::default(),
         }
     }
 
@@ -97,6 +107,12 @@ fn failed() -> Phase {
     }
 }
 
+/// The turn of somebody who waits for as long as it takes.
+fn patiently(turn: Turn) -> (Turn, Patience) {
+    let until = Duration::MAX;
+    (turn, Patience { until, sheds: true })
+}
+
 fn admit(deployment: &Arc<DeploymentState>, max_queued: usize) -> Admission {
     let wanted = Wanted {
         placement: &Placement::default(),
@@ -104,7 +120,7 @@ fn admit(deployment: &Arc<DeploymentState>, max_queued: usize) -> Admission {
         now: Duration::ZERO,
         max_queued,
     };
-    deployment.admit(wanted, Turn::default)
+    deployment.admit(wanted, || patiently(Turn::default()))
 }
 
 fn leased(admission: Admission) -> Lease {
@@ -194,7 +210,8 @@ async fn a_start_that_failed_for_good_answers_everybody_now_and_later() {
     for waiter in &mut waiters {
         let refusal = waiter.granted().await.unwrap_err();
         assert_eq!(refusal.reason, Reason::StartFailed);
-        assert_eq!(refusal.retry_after, Some(Duration::from_secs(4)));
+        let after = refusal.retry_after.unwrap().as_secs_f64();
+        assert!((3.0..=4.0).contains(&after), "{after}");
     }
     assert_eq!(refused(admit(&deployment, 10)), Reason::StartFailed);
     assert_eq!(deployment.queue.len(), 0);
@@ -250,7 +267,7 @@ async fn a_full_queue_tells_when_to_come_again() {
             now: Duration::from_secs(now),
             max_queued: 1,
         };
-        match deployment.admit(wanted, Turn::default) {
+        match deployment.admit(wanted, || patiently(Turn::default())) {
             Admission::Refused(refusal) => refusal.retry_after.unwrap().as_secs(),
             _ => panic!("the queue is full"),
         }
@@ -262,11 +279,19 @@ async fn a_full_queue_tells_when_to_come_again() {
     drop((waits, held));
 
     let mut fleet = fixture.fleet(Phase::Starting, &[]);
-    fleet.start_estimate = Some(Duration::from_secs(30));
+    let start = Some(Duration::from_secs(30));
+    fleet.coming = Coming {
+        start_p50: start,
+        start_p90: start,
+        starting: 1,
+        oldest: Some(Duration::ZERO),
+        ..Coming::default()
+    };
     let cold = fixture.deployment(Phase::Cold, &[]);
     cold.apply(&fleet, Policy::LeastConnections, EjectRules::default());
     let _waits = queued(admit(&cold, 1));
-    assert_eq!([0, 10, 60].map(|now| retry_after(&cold, now)), [30, 20, 1]);
+    // A start that takes longer than any other did takes a tenth of that again.
+    assert_eq!([0, 10, 60].map(|now| retry_after(&cold, now)), [30, 20, 6]);
 }
 
 #[tokio::test]
@@ -354,7 +379,7 @@ fn of_very_many_workers_none_gets_more_of_a_hot_key_than_the_bound() {
     let leases: Vec<Lease> = (0..400)
         .map(|_| {
             deployment.load.start(0, Duration::ZERO);
-            leased(deployment.admit(wanted, Turn::default))
+            leased(deployment.admit(wanted, || patiently(Turn::default())))
         })
         .collect();
     assert_eq!(leases.len(), 400);

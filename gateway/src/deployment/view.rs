@@ -9,7 +9,7 @@ use std::{
 use penstock_balancer::{Picker, Policy};
 use penstock_config::{
     Deployment, Source,
-    fleet::{DeploymentFleet, Phase, WorkerState as State},
+    fleet::{Coming, DeploymentFleet, Phase, WorkerState as State},
 };
 
 use crate::{clock::Clock, reason::Reason, refusal::Refusal, worker::WorkerState};
@@ -19,7 +19,9 @@ pub(crate) struct View {
     /// What the user set.
     pub(crate) spec: Arc<Deployment>,
     phase: Phase,
-    start_estimate: Option<Duration>,
+    pub(super) coming: Coming,
+    /// When it came into force.
+    pub(super) at: Duration,
     /// Every worker listed; those that are ready come first, in the order of the picker.
     pub(super) workers: Vec<Arc<WorkerState>>,
     pub(super) picker: Picker,
@@ -61,7 +63,8 @@ impl View {
         Self {
             spec: Arc::clone(&fleet.spec),
             phase: fleet.phase.clone(),
-            start_estimate: fleet.start_estimate,
+            coming: fleet.coming,
+            at: clock.now(),
             workers,
             picker: Picker::new(policy, candidates, old.map(|old| &old.picker)),
         }
@@ -91,7 +94,7 @@ impl View {
     }
 
     /// Why no request can hope for a worker, if that is so.
-    pub(super) fn hopeless(&self) -> Option<Refusal> {
+    pub(super) fn hopeless(&self, now: Duration) -> Option<Refusal> {
         if self.has_ready() {
             return None;
         }
@@ -99,13 +102,18 @@ impl View {
             Phase::Failed {
                 reason,
                 retry_after,
-            } => Some(
-                Refusal::new(Reason::StartFailed, reason.to_string()).retry_after(*retry_after),
-            ),
-            Phase::Paused { reason, until } => Some(Refusal {
-                retry_after: until.map(time_left),
-                ..Refusal::new(Reason::Paused, reason.to_string())
-            }),
+            } => {
+                let left = retry_after.saturating_sub(now.saturating_sub(self.at));
+                let refusal = Refusal::new(Reason::StartFailed, reason.to_string());
+                Some(refusal.predicted(Some(left)))
+            }
+            Phase::Paused { reason, until } => {
+                let refusal = Refusal::new(Reason::Paused, reason.to_string());
+                Some(match until {
+                    Some(until) => refusal.retry_after(time_left(*until)),
+                    None => refusal,
+                })
+            }
             Phase::Starting => None,
             Phase::Cold | Phase::Warm => match self.spec.source {
                 // Nobody can start one, so waiting would only delay the bad news.
@@ -113,20 +121,6 @@ impl View {
                 Source::Process(_) => None,
             },
         }
-    }
-
-    /// The refusal of a request while one has waited `longest`. A full queue takes about that long to
-    /// be served once; without workers the wait ends with a start.
-    pub(super) fn queue_full(&self, max: usize, longest: Option<Duration>) -> Refusal {
-        /// Told while nothing better is known.
-        const LEAST: Duration = Duration::from_secs(1);
-        let waited = longest.unwrap_or_default();
-        let predicted = match self.start_estimate {
-            Some(start) if !self.has_ready() => start.saturating_sub(waited),
-            _ => waited,
-        };
-        let detail = format!("{max} requests are waiting already");
-        Refusal::new(Reason::QueueFull, detail).retry_after(predicted.max(LEAST))
     }
 }
 

@@ -41,6 +41,11 @@ impl Histogram {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Sum of the durations in microseconds.
+    pub(super) fn micros(&self) -> u64 {
+        self.micros.load(Ordering::Relaxed)
+    }
+
     /// Adds its counts to a sum.
     pub(super) fn add_to(&self, sum: &mut HistogramSnapshot) {
         for (total, count) in sum.counts.iter_mut().zip(&self.counts) {

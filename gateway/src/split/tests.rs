@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use arc_swap::ArcSwap;
 use http::{Request, request::Parts};
-use penstock_config::fleet::{Phase, WorkerEntry, WorkerId};
+use penstock_config::fleet::{Coming, Phase, WorkerEntry, WorkerId};
 
 use super::*;
 use crate::{
@@ -139,7 +139,7 @@ fn fleet(spec: &Arc<Service>, ready: &[u32]) -> ServiceFleet {
         weight: spec.weight,
         phase: Phase::Warm,
         workers: (0..*ready).map(worker).collect(),
-        start_estimate: None,
+        coming: Coming::default(),
     };
     ServiceFleet {
         spec: Arc::clone(spec),

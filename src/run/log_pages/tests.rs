@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr};
 
-use penstock_config::fleet::{DeploymentFleet, Phase, ServiceFleet};
+use penstock_config::fleet::{Coming, DeploymentFleet, Phase, ServiceFleet};
 use penstock_control::api::Api;
 use tempfile::TempDir;
 use tokio::{
@@ -37,7 +37,7 @@ impl Pages {
                 weight: 1,
                 phase: Phase::Cold,
                 workers: Vec::new(),
-                start_estimate: None,
+                coming: Coming::default(),
             });
             Arc::new(ServiceFleet {
                 spec: Arc::clone(spec),

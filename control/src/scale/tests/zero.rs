@@ -62,6 +62,46 @@ fn requests_that_go_to_a_sibling_wake_and_keep_awake() {
     assert_eq!(decide_at(11, 1, 0).desired, 0);
 }
 
+/// Desired counts from the second of a request that was refused at once, with an idle time of two
+/// seconds; `starting` and `ready` workers in each second after it.
+fn after_a_refusal(seconds_after: &[(u32, u32)]) -> Vec<u32> {
+    let mut scaling = scaling();
+    scaling.idle_timeout = seconds(2);
+    let mut state = ScaleState::new(0, History::default(), seconds(0));
+    let first = std::iter::once((0, 0));
+    let all = first.chain(seconds_after.iter().copied()).enumerate();
+    let desired = all.map(|(second, (starting, ready))| {
+        let wanted = u64::from(second == 0);
+        let seen = Observation {
+            starting,
+            ready,
+            load: Load {
+                over: seconds(1),
+                arrivals: wanted,
+                no_capacity: wanted,
+                ..Load::default()
+            },
+            ..Observation::default()
+        };
+        let now = seconds(second as u64 + 1);
+        decide(&scaling, &seen, &mut state, now).desired
+    });
+    desired.collect()
+}
+
+#[test]
+fn a_start_that_nobody_waits_for_any_more_is_not_called_off() {
+    let start = [(1, 0); 60];
+    assert_eq!(after_a_refusal(&start), [1; 61]);
+    let ready = [(1, 0), (1, 0), (1, 0), (0, 1), (0, 1), (0, 1)];
+    assert_eq!(after_a_refusal(&ready), [1, 1, 1, 1, 1, 1, 0]);
+}
+
+#[test]
+fn a_start_that_finds_no_room_is_given_up_when_nobody_wants_it() {
+    assert_eq!(after_a_refusal(&[(0, 0); 3]), [1, 1, 0, 0]);
+}
+
 #[test]
 fn from_zero_at_most_three_run_within_the_first_minute() {
     let mut story = Story::begin(scaling(), 0);

@@ -34,7 +34,7 @@ fn ask(deployment: &Arc<DeploymentState>, asks: Asks<'_>, max_queued: usize) -> 
         now: Duration::ZERO,
         max_queued,
     };
-    deployment.admit(wanted, || asks.turn)
+    deployment.admit(wanted, || patiently(asks.turn))
 }
 
 /// A request that belongs to the worker in `slot`, one of the first `slots`.

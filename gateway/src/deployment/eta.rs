@@ -1,0 +1,202 @@
+//! What a request that has to wait may expect, and whether it waits in vain.
+//!
+//! Two answers to "how long", from the same facts. The likely one is told to clients. The least one
+//! decides whether a request is refused at once: only when even the best that can happen would come
+//! after its time is over. Whatever is not known counts as the best: a start that was never seen may take no
+//! time, a worker that is listed may take requests at any moment whatever its state, as many
+//! workers may come as the settings allow, and those ahead may be quick or leave. What is not
+//! reckoned with: that the operator raises `max`, and that a request which waits for one worker
+//! only loses that home.
+
+use std::time::Duration;
+
+use penstock_balancer::{Ahead, Crew, Home, Turn, least_wait, likely_wait};
+use penstock_config::{Rule, Scaling, Source};
+
+use super::{DeploymentState, View, pace::Served};
+use crate::{outlook::Outlook, queue::Patience, reason::Reason, refusal::Refusal};
+
+impl DeploymentState {
+    /// What a request with this turn has to expect if it waits now, or why it had better not.
+    pub(super) fn expect(
+        &self,
+        turn: &Turn,
+        patience: &Patience,
+        home: Home,
+        now: Duration,
+    ) -> Result<Outlook, Refusal> {
+        let ahead = self.queue.ahead(turn, home);
+        let outlook = self.outlook(ahead, home, now);
+        let least = if patience.sheds {
+            self.least_wait(ahead.least, home, now)
+        } else {
+            Duration::ZERO
+        };
+        let left = patience.until.saturating_sub(now);
+        if least <= left {
+            return Ok(outlook);
+        }
+        let detail =
+            format!("no worker can be free within {left:.1?}, nor in less than {least:.1?}");
+        let predicted = Some(outlook.eta.unwrap_or(least));
+        let mut refusal = Refusal::new(Reason::TooLate, detail).predicted(predicted);
+        refusal.outlook = Some(outlook);
+        Err(refusal)
+    }
+
+    /// When a client that is refused now had better come again: when all who wait will have been
+    /// served, by what is known of it; or when a worker will be there.
+    pub(crate) fn retry_after(&self, now: Duration) -> Option<Duration> {
+        let all = self.queue.len();
+        let view = self.view.load();
+        let served = likely_wait(all, &view.likely_crew(now), self.mean_service(now));
+        let finite = served.filter(|_| view.spec.max_concurrency.is_some() || !view.has_ready());
+        finite.or_else(|| {
+            let start = view.likely_start(now);
+            start.filter(|_| !view.has_ready())
+        })
+    }
+
+    /// Refuses those who wait in vain by the newest snapshot: no worker is there, and the next one
+    /// cannot be there in time.
+    pub(super) fn refuse_late(&self) {
+        let view = self.view.load();
+        if self.queue.len() == 0 || !view.workers.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let soonest = view.soonest_start(now);
+        let detail = format!("no worker can be ready in less than {soonest:.1?}");
+        let refusal = Refusal::new(Reason::TooLate, detail).predicted(view.likely_start(now));
+        self.queue.refuse_before(now + soonest, &refusal);
+    }
+
+    fn outlook(&self, ahead: Ahead, home: Home, now: Duration) -> Outlook {
+        let view = self.view.load();
+        let mut crew = view.likely_crew(now);
+        let mut before = ahead.likely;
+        match home {
+            Home::At(_) => {
+                // Those who take any worker's places take this one's in its turn.
+                before += ahead.others / view.ready().max(1);
+                crew.now = view.places(1);
+                crew.later = None;
+            }
+            Home::Anywhere | Home::NotAt(_) => before += ahead.others,
+        }
+        let eta = crew
+            .now
+            .is_finite()
+            .then(|| likely_wait(before, &crew, self.mean_service(now)));
+        Outlook {
+            position: before + 1,
+            eta: eta.flatten(),
+        }
+    }
+
+    fn least_wait(&self, ahead: usize, home: Home, now: Duration) -> Duration {
+        let view = self.view.load();
+        let mut crew = view.best_crew(now);
+        if let Home::At(_) = home {
+            crew.now = view.places(1);
+            // A new worker may become its home, and nobody else's.
+            crew.later = crew.later.map(|(at, _)| (at, f64::INFINITY));
+        }
+        let has_work_ahead = ahead as f64 >= crew.now;
+        let work = (has_work_ahead && crew.now > 0.0).then(|| {
+            let served = || self.service_time.snapshot();
+            self.pace.work(served, self.queue.left(), now)
+        });
+        least_wait(ahead, &crew, work.flatten().as_ref())
+    }
+
+    fn mean_service(&self, now: Duration) -> Option<Duration> {
+        let served = Served {
+            count: self.service_time.snapshot().counts.iter().sum(),
+            micros: self.metrics.micros_at_workers(),
+        };
+        self.pace.mean(served, now)
+    }
+}
+
+impl View {
+    /// Places at so many workers.
+    fn places(&self, workers: usize) -> f64 {
+        let each = self.spec.max_concurrency.map_or(f64::INFINITY, f64::from);
+        if workers == 0 {
+            0.0
+        } else {
+            workers as f64 * each
+        }
+    }
+
+    /// The places that there most likely are, now and later.
+    fn likely_crew(&self, now: Duration) -> Crew {
+        let starting = self.coming.starting as usize;
+        let coming = starting.max(usize::from(!self.has_ready()));
+        let start = self.likely_start(now).filter(|_| coming > 0);
+        Crew {
+            now: self.places(self.ready()),
+            later: start.map(|start| (start, self.places(self.ready() + coming))),
+        }
+    }
+
+    /// The most places there can be, now and later. Workers that are not ready may be at any moment.
+    fn best_crew(&self, now: Duration) -> Crew {
+        let there = self.workers.len();
+        let most = (there + self.coming.starting as usize).max(self.workers_max());
+        Crew {
+            now: self.places(there),
+            later: (most > there).then(|| (self.soonest_start(now), self.places(most))),
+        }
+    }
+
+    /// How long it most likely takes until the next worker is ready. A start that takes longer than
+    /// nine of ten did is expected to take a tenth of that again.
+    fn likely_start(&self, now: Duration) -> Option<Duration> {
+        let (p50, p90) = (self.coming.start_p50?, self.coming.start_p90?);
+        if self.coming.starting == 0 {
+            return Some(p50);
+        }
+        let age = self.start_age(now)?;
+        Some(if age < p50 {
+            p50 - age
+        } else if age < p90 {
+            p90 - age
+        } else {
+            age / 10
+        })
+    }
+
+    /// How long it takes at least until another worker is ready.
+    fn soonest_start(&self, now: Duration) -> Duration {
+        let least = self.coming.start_least.unwrap_or_default();
+        if self.coming.starting == 0 {
+            return least;
+        }
+        let age = self.start_age(now);
+        age.map_or(Duration::ZERO, |age| least.saturating_sub(age))
+    }
+
+    /// How long the oldest start has been under way.
+    fn start_age(&self, now: Duration) -> Option<Duration> {
+        Some(self.coming.oldest? + now.saturating_sub(self.at))
+    }
+
+    /// Most workers that the settings allow at any time.
+    fn workers_max(&self) -> usize {
+        let max = match &self.spec.source {
+            Source::Static(addresses) => return addresses.len(),
+            Source::Process(_) => workers_max(&self.spec.scaling),
+        };
+        usize::try_from(max).unwrap_or(usize::MAX)
+    }
+}
+
+fn workers_max(scaling: &Scaling) -> u32 {
+    let scheduled = scaling.rules.iter().filter_map(|rule| match rule {
+        Rule::Schedule(schedule) => schedule.max,
+        _ => None,
+    });
+    scheduled.fold(scaling.max, u32::max)
+}

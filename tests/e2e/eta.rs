@@ -1,0 +1,136 @@
+//! What the gateway has learned of starts and answers tells clients how long they wait, and spares
+//! those the wait who would wait in vain.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tonic::{Code, Request};
+
+use crate::support::{
+    client::{Client, Reply},
+    grpc::GrpcClient,
+    penstock::{Penstock, simulated},
+};
+
+/// Seconds that a worker takes to start.
+const START: f64 = 2.0;
+
+/// A service whose workers take two seconds to start and answer at once, with these settings of its
+/// queue and of its scaling.
+fn service(queue: &str, scaling: &str) -> String {
+    let command = simulated("--load-time 2s --time-to-first-token 0s");
+    format!(
+        r#"
+        [services.chat]
+        queue = {{ {queue} }}
+        [services.chat.deployments.main]
+        max_concurrency = 8
+        process = {{ {command} }}
+        probes.ready = {{ http = "/health" }}
+        [services.chat.deployments.main.scaling]
+        {scaling}
+        idle_timeout = "200ms"
+        "#
+    )
+}
+
+/// One that has seen three starts in an earlier run, and is at zero with at most one worker.
+async fn learned(queue: &str) -> Penstock {
+    let mut penstock = Penstock::start(&service(queue, "min = 3\nmax = 3")).await;
+    penstock.until_ready("chat", 3).await;
+    penstock.stop().await;
+    let down = r#"down = { stable_for = "100ms", period = "100ms" }"#;
+    penstock.write_config(&service(queue, &format!("min = 0\nmax = 1\n{down}")));
+    penstock.start_again().await;
+    penstock
+}
+
+async fn timed(client: &Client) -> (Reply, Duration) {
+    let begun = Instant::now();
+    (client.get("/v1/models").await, begun.elapsed())
+}
+
+fn seconds(reply: &Reply, name: &str) -> f64 {
+    let text = reply.header(name);
+    text.parse().unwrap_or_else(|_| panic!("{name}: {text:?}"))
+}
+
+#[tokio::test]
+async fn who_cannot_wait_for_a_start_is_refused_at_once_and_served_when_it_comes_back() {
+    let penstock = learned(r#"max_wait = "500ms""#).await;
+    let client = penstock.client("chat");
+    let (refused, took) = timed(&client).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.reason()),
+        (503, "too_late")
+    );
+    assert!(took < Duration::from_millis(400), "{took:?}");
+    assert_eq!(refused.header("x-penstock-queue-position"), "1");
+    let eta = seconds(&refused, "x-penstock-queue-eta");
+    assert!((START..START + 1.5).contains(&eta), "{eta} s");
+    let after = refused.retry_after().unwrap().as_secs_f64();
+    assert!((eta..eta * 1.2 + 2.0).contains(&after), "{after} s");
+    // It woke a worker, which is there when the client was told to come back.
+    let begun = Instant::now();
+    penstock.until_ready("chat", 1).await;
+    assert!(begun.elapsed().as_secs_f64() < after + 0.5);
+    let refusals = [("reason", "too_late")];
+    let metrics = penstock.metrics().await;
+    assert_eq!(
+        metrics.sum("penstock_gateway_answers_total", &refusals),
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn who_is_not_shed_early_waits_for_as_long_as_it_may() {
+    let penstock = learned(r#"max_wait = "500ms", shed_early = false, headers = false"#).await;
+    let (late, took) = timed(&penstock.client("chat")).await;
+    assert_eq!(
+        (late.status.as_u16(), late.reason()),
+        (504, "queue_timeout")
+    );
+    assert!(took >= Duration::from_millis(500), "{took:?}");
+    assert!(late.retry_after().is_some());
+    assert_eq!(late.header("x-penstock-queue-eta"), "");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_start_was_told_how_long_it_takes() {
+    let penstock = learned(r#"max_wait = "60s""#).await;
+    let client = penstock.client("chat");
+    let answers = join_all((0..8).map(|_| timed(&client))).await;
+    let mut positions = Vec::new();
+    for (answer, took) in &answers {
+        assert_eq!(answer.status, 200);
+        positions.push(seconds(answer, "x-penstock-queue-position") as u32);
+        let eta = seconds(answer, "x-penstock-queue-eta");
+        let waited = seconds(answer, "x-penstock-queue-wait");
+        let honest = eta / 2.0..eta * 2.0;
+        assert!(honest.contains(&waited), "told {eta} s, waited {waited} s");
+        assert!(waited <= took.as_secs_f64());
+    }
+    positions.sort_unstable();
+    assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8]);
+    // Who found a worker at once has nothing to be told.
+    let answer = client.get("/v1/models").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-penstock-queue-position"), "");
+}
+
+#[tokio::test]
+async fn a_grpc_call_that_has_no_time_for_a_start_is_told_when_to_come_back() {
+    let penstock = learned(r#"max_wait = "60s""#).await;
+    let client = GrpcClient::connect(&penstock.client("chat")).await;
+    let mut call = Request::new("hello".to_owned());
+    call.set_timeout(Duration::from_millis(600));
+    let begun = Instant::now();
+    let status = client.unary(call).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_millis(500));
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let told = |name| status.metadata().get(name).unwrap().to_str().unwrap();
+    assert_eq!(told("x-penstock-reason"), "too_late");
+    let millis: f64 = told("grpc-retry-pushback-ms").parse().unwrap();
+    assert!(millis >= START * 1000.0, "{millis} ms");
+    penstock.until_ready("chat", 1).await;
+}
