@@ -61,6 +61,7 @@ fn settings_that_are_left_out_have_their_defaults() {
         (service.queue.max_requests, service.max_body_bytes),
         (10_000, None)
     );
+    assert!(service.queue.shed_early && service.queue.headers);
     let deployment = &service.deployments["stable"];
     assert_eq!(
         (

@@ -50,7 +50,7 @@ pub(crate) async fn lease(
         max_queued: service.spec.queue.max_requests,
     };
     let waits = || {
-        let (until, _) = time_is_over(exchange, service, now);
+        let (until, _) = time_is_over(exchange, service, clock.now());
         let sheds = service.spec.queue.shed_early;
         let patience = Patience { until, sheds };
         (turn(exchange, service, number), patience)

@@ -135,7 +135,8 @@ mod tests {
         let response = problem(Reason::TooLate, "", wait, true);
         assert_eq!(response.headers()["grpc-retry-pushback-ms"], "1500");
         assert_eq!(response.headers()[RETRY_AFTER], "2");
-        let response = problem(Reason::TooLate, "", Some(Duration::MAX), true);
+        let month = Duration::from_secs(30 * 24 * 3600);
+        let response = problem(Reason::TooLate, "", Some(month), true);
         let header = i32::MAX.to_string();
         assert_eq!(response.headers()["grpc-retry-pushback-ms"], header);
         let response = problem(Reason::TooLate, "", wait, false);

@@ -26,10 +26,11 @@ pub struct Ahead {
 impl<T> Line<T> {
     /// Who goes before a request that would join now.
     pub fn ahead(&self, turn: &Turn, home: Home) -> Ahead {
+        let due = Due::of(turn, self.lanes.get(&(home, turn.delay)));
         let mut ahead = Ahead::default();
         let mut same = 0;
         for ((_, delay), lane) in self.lanes_at(home) {
-            let before = lane.before(turn, *delay);
+            let before = lane.before(turn, due, *delay);
             ahead.least += before.least;
             ahead.likely += before.likely;
             same += lane.len();
@@ -38,11 +39,33 @@ impl<T> Line<T> {
             Home::At(_) => self
                 .lanes_at(Home::Anywhere)
                 .chain(self.lanes_not_at())
-                .map(|((_, delay), lane)| lane.before(turn, *delay).likely)
+                .map(|((_, delay), lane)| lane.before(turn, due, *delay).likely)
                 .sum(),
             Home::Anywhere | Home::NotAt(_) => self.len() - same,
         };
         ahead
+    }
+}
+
+/// By when others must be due to go before a request.
+#[derive(Clone, Copy)]
+struct Due {
+    /// To go before it most likely.
+    likely: Duration,
+    /// To go before it in any case. Where requests of its class overtake older ones, the oldest of
+    /// them is what its class competes with.
+    least: Duration,
+}
+
+impl Due {
+    fn of(turn: &Turn, class: Option<&Lane>) -> Self {
+        let due = turn.arrived.saturating_add(turn.delay);
+        let overtakes = class.filter(|class| class.size(flow(turn)) < class.len());
+        let oldest = overtakes.and_then(Lane::oldest);
+        Self {
+            likely: due,
+            least: oldest.map_or(due, |(oldest, _)| due.min(oldest + turn.delay)),
+        }
     }
 }
 
@@ -63,11 +86,11 @@ impl Before {
 
 impl Lane {
     /// Who of this lane, whose class has the delay `delay`, goes before a request with this turn.
-    fn before(&self, turn: &Turn, delay: Duration) -> Before {
+    fn before(&self, turn: &Turn, due: Due, delay: Duration) -> Before {
         if delay == turn.delay {
             self.before_in_class(flow(turn))
         } else {
-            self.before_by(turn.arrived.saturating_add(turn.delay), delay)
+            self.before_by(due, delay)
         }
     }
 
@@ -85,24 +108,21 @@ impl Lane {
         }
     }
 
-    /// Of another class: those that are due by `due`.
-    fn before_by(&self, due: Duration, delay: Duration) -> Before {
+    /// Of another class: those that are due by then.
+    fn before_by(&self, due: Due, delay: Duration) -> Before {
         let (Some((oldest, _)), Some((newest, _))) = (self.oldest(), self.newest()) else {
             return Before::exactly(0);
         };
-        let arrived_by = due.checked_sub(delay);
-        match arrived_by {
-            Some(by) if by >= newest => Before::exactly(self.len()),
-            Some(by) if by >= oldest => {
-                let share = (by - oldest).as_secs_f64() / (newest - oldest).as_secs_f64();
-                let likely = (share * self.len() as f64).ceil() as usize;
-                Before {
-                    least: 1,
-                    likely: likely.clamp(1, self.len()),
-                }
+        let came_by = |due: Duration| due.checked_sub(delay).filter(|by| *by >= oldest);
+        let likely = came_by(due.likely).map_or(0, |by| {
+            if by >= newest {
+                return self.len();
             }
-            _ => Before::exactly(0),
-        }
+            let share = (by - oldest).as_secs_f64() / (newest - oldest).as_secs_f64();
+            ((share * self.len() as f64).ceil() as usize).clamp(1, self.len())
+        });
+        let least = came_by(due.least).map_or(0, |by| if by >= newest { self.len() } else { 1 });
+        Before { least, likely }
     }
 }
 

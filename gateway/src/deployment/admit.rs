@@ -96,7 +96,7 @@ impl DeploymentState {
     ) -> Result<(Waiter, Home), Refusal> {
         let wish = wanted.wish();
         let home = self.view.load().home(&wish, wanted.now);
-        let outlook = self.expect(&turn, &patience, home, wanted.now)?;
+        let outlook = self.expect(&turn, &patience, home)?;
         let place = self.places.take(wanted.max_queued).map_or_else(
             || {
                 let refusal = self.queue_full(wanted);

@@ -23,8 +23,9 @@ impl DeploymentState {
         turn: &Turn,
         patience: &Patience,
         home: Home,
-        now: Duration,
     ) -> Result<Outlook, Refusal> {
+        // The request may have come long ago, and have waited elsewhere.
+        let now = self.clock.now();
         let ahead = self.queue.ahead(turn, home);
         let outlook = self.outlook(ahead, home, now);
         let least = if patience.sheds {

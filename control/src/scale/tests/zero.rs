@@ -59,7 +59,8 @@ fn requests_that_go_to_a_sibling_wake_and_keep_awake() {
         assert_eq!(decide_at(second, 0, 1).desired, 1);
     }
     assert_eq!(decide_at(10, 1, 0).desired, 1);
-    assert_eq!(decide_at(11, 1, 0).desired, 0);
+    assert_eq!(decide_at(11, 1, 0).desired, 1);
+    assert_eq!(decide_at(12, 1, 0).desired, 0);
 }
 
 /// Desired counts from the second of a request that was refused at once, with an idle time of two
