@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use penstock_config::{
-    Config, DeploymentName, ServiceName,
+    Config, ServiceName,
     fleet::{
         DeploymentFleet, DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, Phase, ServiceFleet,
-        TimeHistogram, WorkerId, WorkerLoad, WorkerState,
+        WorkerId, WorkerLoad, WorkerState,
     },
 };
 use penstock_control::{
