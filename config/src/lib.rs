@@ -60,7 +60,8 @@ pub use request_key::KeySource;
 pub use rollout::Rollout;
 pub use scaling::{
     Activity, Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule,
-    Scaling, ScheduleRule, Statistic, Step, StepRule, TargetTrackingRule, UpPace, WorkerMetric,
+    Scaling, ScalingMode, ScheduleRule, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
+    WorkerMetric,
 };
 pub use schema::schema;
 pub use service::{Protocol, Queue, Service, Timeouts};

@@ -19,6 +19,8 @@ pub use self::{
 /// Checked scaling settings of one deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
+    /// Whether decisions are followed.
+    pub mode: ScalingMode,
     /// Fewest workers; 0 allows scale to zero.
     pub min: u32,
     /// Most workers; at least `min` and at least 1.
@@ -44,6 +46,15 @@ impl Scaling {
         }
         metrics
     }
+}
+
+/// Whether decisions of the rules are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScalingMode {
+    /// They are.
+    Act,
+    /// They are only told; the count of workers stays.
+    Advise,
 }
 
 /// In any rolling `period` the desired count may grow by at most `percent` of what it was at the

@@ -4,6 +4,7 @@
 //! The words themselves stand where the thing is that they describe (`Display` of a wish, a clamp, a
 //! reason); here they are only put together. A new rule therefore explains itself.
 
+mod episodes;
 mod means;
 mod present;
 mod record;
@@ -11,7 +12,9 @@ mod steps;
 mod unknown;
 mod waits;
 
-pub(crate) use self::{means::Means, present::Rules, steps::steps, waits::Waits};
+pub(crate) use self::{
+    episodes::Episodes, means::Means, present::Rules, steps::steps, waits::Waits,
+};
 pub use self::{
     present::{Explanation, Present},
     record::{ClampRecord, Inputs, Record, Step, WishRecord},

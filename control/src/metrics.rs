@@ -18,6 +18,8 @@ pub(crate) struct DeploymentMetrics {
     desired_value: Option<u32>,
     paused: Gauge,
     paused_value: Option<bool>,
+    /// Only of deployments whose scaling advises, or did.
+    advised: Option<(Gauge, u32)>,
     decisions: Vec<(&'static str, Counter)>,
     starts_ready: Counter,
     starts_failed: Counter,
@@ -33,6 +35,10 @@ pub fn describe() {
     metrics::describe_gauge!(
         "penstock_paused",
         "1 while an operator has stopped the deployment."
+    );
+    metrics::describe_gauge!(
+        "penstock_advised_workers",
+        "Workers there would be, where scaling only advises."
     );
     metrics::describe_counter!(
         "penstock_scale_decisions_total",
@@ -80,6 +86,7 @@ impl DeploymentMetrics {
             desired_value: None,
             paused: gauge!("penstock_paused", &labels),
             paused_value: None,
+            advised: None,
             decisions: Vec::new(),
             starts_ready: starts("ready"),
             starts_failed: starts("failed"),
@@ -117,6 +124,26 @@ impl DeploymentMetrics {
         if self.paused_value != Some(paused) {
             self.paused.set(u8::from(paused));
             self.paused_value = Some(paused);
+        }
+    }
+
+    /// What is advised; `None` where decisions are followed.
+    pub(crate) fn advised(&mut self, advised: Option<u32>) {
+        if advised.is_none() && self.advised.is_none() {
+            return;
+        }
+        // What is followed is what would be advised.
+        let count = advised.or(self.desired_value).unwrap_or(0);
+        let (gauge, value) = self.advised.get_or_insert_with(|| {
+            let labels = [
+                ("service", self.service.clone()),
+                ("deployment", self.deployment.clone()),
+            ];
+            (gauge!("penstock_advised_workers", &labels), u32::MAX)
+        });
+        if *value != count {
+            gauge.set(count);
+            *value = count;
         }
     }
 
@@ -170,5 +197,8 @@ impl Drop for DeploymentMetrics {
         }
         self.desired.set(0);
         self.paused.set(0);
+        if let Some((advised, _)) = &self.advised {
+            advised.set(0);
+        }
     }
 }

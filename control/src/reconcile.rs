@@ -6,6 +6,7 @@
 //! configuration.
 
 mod adopt;
+mod advice;
 mod apply;
 mod carry_out;
 mod deployment;
@@ -309,6 +310,11 @@ impl Reconciler {
         deployment.follow_scrapes(scrape_events);
         deployment.metrics.desired(deployment.decision.desired);
         deployment.metrics.paused(deployment.paused.is_some());
+        let advised = deployment.advised().map(|advised| advised.desired);
+        deployment.metrics.advised(advised);
+        if let Some(row) = deployment.advice_to_save() {
+            self.store.advice(row);
+        }
         deployment
             .metrics
             .workers(deployment.workers.iter().map(worker::Worker::state));

@@ -22,6 +22,7 @@ mod decision;
 mod demand;
 mod down;
 mod history;
+mod keeper;
 mod observation;
 mod outlook;
 mod pace;
@@ -49,6 +50,7 @@ pub use self::{
     bounds::Bounds,
     decision::{Clamp, Decision, Reason},
     history::History,
+    keeper::Keeper,
     observation::{Hold, HoldCause, Load, Observation},
     outlook::Outlook,
     told::{Tellers, Told},
@@ -118,6 +120,17 @@ impl ScaleState {
         self.rules.iter_mut().for_each(RuleState::clear);
         (self.paced, self.waking) = (false, false);
         self.busy_at = now;
+    }
+
+    /// Decisions begin to be followed that were only advice until now: from this count on, with all
+    /// that is known of the load.
+    pub fn begin_again(&mut self, desired: u32, now: Duration) {
+        self.desired = desired;
+        self.recent.clear();
+        self.paced = false;
+        self.stepped_at = None;
+        self.history = History::default();
+        self.history.record(desired, Duration::MAX, now);
     }
 
     /// The count decided last.

@@ -114,6 +114,9 @@ pub struct DeploymentStatus {
     pub reason: Cow<'static, str>,
     /// The reason in words.
     pub reason_text: String,
+    /// What the rules would do, where `scaling.mode` is `"advise"`.
+    #[serde(default)]
+    pub advice: Option<AdviceStatus>,
     /// What each rule asks for.
     pub wishes: Vec<String>,
     /// What limits it.
@@ -122,6 +125,17 @@ pub struct DeploymentStatus {
     pub start_estimate: Option<f64>,
     /// Its workers by slot.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// What the rules would do if they were followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdviceStatus {
+    /// Workers there would be.
+    pub workers: u32,
+    /// Label of the reason.
+    pub reason: Cow<'static, str>,
+    /// The reason in words.
+    pub reason_text: String,
 }
 
 /// One worker.

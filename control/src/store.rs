@@ -5,6 +5,7 @@
 //! A thread of its own does the work, in batches: one transaction for all that has come in
 //! meanwhile. The loop of control never waits for it.
 
+mod advice;
 mod changes;
 mod journal;
 mod lock;
@@ -25,6 +26,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    advice::AdviceRow,
     changes::ChangesQuery,
     journal::{JournalEntry, JournalQuery},
     rows::{DesiredRow, ServiceRow, WorkerRow},
@@ -85,6 +87,8 @@ pub struct Remembered {
     pub pauses: Vec<ServiceRow>,
     /// How long starts took, oldest first.
     pub starts: Vec<StartRow>,
+    /// Counts of deployments whose scaling only advises.
+    pub advice: Vec<AdviceRow>,
 }
 
 /// The state file. Clones are handles to the same.
@@ -135,6 +139,11 @@ impl Store {
     /// Remembers how long a start took, soon.
     pub fn started(&self, row: StartRow) {
         self.try_send(Job::Started(row));
+    }
+
+    /// Remembers the counts of a deployment whose scaling only advises, soon.
+    pub fn advice(&self, row: AdviceRow) {
+        self.try_send(Job::Advice(row));
     }
 
     /// Remembers a worker; returns when it is written, so that what is started afterwards will be

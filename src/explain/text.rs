@@ -48,6 +48,7 @@ impl Page {
     fn present(&self, present: &Present) -> String {
         let Present {
             reason_text,
+            advice,
             inputs,
             wishes,
             clamps,
@@ -56,6 +57,10 @@ impl Page {
             ..
         } = present;
         let mut text = self.item("why", reason_text, BOLD);
+        if let Some(advice) = advice {
+            let would = format!("{} workers: {}", advice.workers, advice.reason_text);
+            text += &self.item("advice", &would, LIMIT);
+        }
         text += &self.item("inputs", &inputs.to_string(), Style::new());
         text += &self.wishes(wishes);
         text += &self.clamps(clamps);

@@ -129,6 +129,9 @@ fn write_config(dir: &Path, display_name: &str) {
         process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
         probes.ready = {{ http = "/health" }}
         scaling = {{ min = 0, rules = [{{ type = "target_tracking", metric = "worker:vllm:num_requests_waiting", target = 5 }}] }}
+        [services.told.deployments.main]
+        process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
+        scaling = {{ mode = "advise" }}
         [services.chat.deployments.canary]
         static = {{ addresses = ["127.0.0.1:1"] }}
         probes.ready = {{ http = "/health" }}

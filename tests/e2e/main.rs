@@ -20,6 +20,7 @@ mod crash;
 mod ejection;
 mod eta;
 mod exact_counts;
+mod explain;
 mod forwarding;
 mod grpc;
 mod limits;

@@ -6,7 +6,7 @@ mod step;
 use std::time::Duration;
 
 use super::Check;
-use crate::{DownPace, Rule, Scaling, UpPace, key_path::KeyPath, raw, units};
+use crate::{DownPace, Rule, Scaling, ScalingMode, UpPace, key_path::KeyPath, raw, units};
 
 /// Target of the concurrency rule for workers without a small limit of their own; that of Knative.
 const TARGET: f64 = 100.0;
@@ -19,6 +19,7 @@ pub(super) fn fixed(workers: usize) -> Scaling {
     let raw = raw::Scaling::default();
     let workers = u32::try_from(workers).unwrap_or(u32::MAX);
     Scaling {
+        mode: ScalingMode::Act,
         min: workers,
         max: workers,
         idle_timeout: raw.idle_timeout.0,
@@ -75,6 +76,10 @@ pub(super) fn scaling(
         PERIOD_MAX,
     );
     Scaling {
+        mode: match raw.mode {
+            raw::ScalingMode::Act => ScalingMode::Act,
+            raw::ScalingMode::Advise => ScalingMode::Advise,
+        },
         min: raw.min,
         max,
         idle_timeout: raw.idle_timeout.0,

@@ -14,6 +14,8 @@ use super::text::{HumanDuration, PositiveDuration};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Scaling {
+    /// Whether decisions of the rules are followed ("act") or only told ("advise").
+    pub(crate) mode: ScalingMode,
     /// Fewest workers. 0 allows scale to zero.
     #[schemars(range(max = 10_000))]
     pub(crate) min: u32,
@@ -35,6 +37,7 @@ pub(crate) struct Scaling {
 impl Default for Scaling {
     fn default() -> Self {
         Self {
+            mode: ScalingMode::Act,
             min: 1,
             max: None,
             idle_timeout: PositiveDuration(Duration::from_secs(300)),
@@ -43,6 +46,18 @@ impl Default for Scaling {
             down: DownPace::default(),
         }
     }
+}
+
+/// Whether decisions of the rules are followed.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ScalingMode {
+    /// They are.
+    #[default]
+    Act,
+    /// They are only told. The number of workers stays, within `min` and `max`, and never falls to
+    /// zero.
+    Advise,
 }
 
 /// How fast the number of workers may grow.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{ClampRecord, Inputs, Step, WishRecord, wishes};
 use crate::{
     scale::{Decision, Outlook},
+    status::AdviceStatus,
     store::JournalEntry,
 };
 
@@ -40,6 +41,10 @@ pub struct Present {
     pub reason: Cow<'static, str>,
     /// The reason in words.
     pub reason_text: String,
+    /// What the rules would do, where `scaling.mode` is `"advise"`; then wishes, clamps and what
+    /// comes next are about this advice.
+    #[serde(default)]
+    pub advice: Option<AdviceStatus>,
     /// What it is made from.
     pub inputs: Inputs,
     /// What each rule asks for, in the order of the rules.

@@ -13,8 +13,8 @@ use penstock_config::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Command, Drivers, Inbox, Reconciler, carry_out::at_address, deployment::DeploymentState,
-    executor::Executor, worker::Worker,
+    Command, Drivers, Inbox, Reconciler, advice::Advice, carry_out::at_address,
+    deployment::DeploymentState, executor::Executor, worker::Worker,
 };
 use crate::{
     clock::Clock,
@@ -117,6 +117,14 @@ impl Reconciler {
             let history = History::restore(histories.remove(&key).unwrap_or_default());
             deployment.begin_with(history, wall_ms, now);
         }
+        for row in remembered.advice {
+            let service = self.services.get_mut(row.service.as_str());
+            let deployment =
+                service.and_then(|service| service.deployments.get_mut(row.deployment.as_str()));
+            if let Some(deployment) = deployment.filter(|deployment| deployment.advises()) {
+                deployment.keep_on(row.kept, row.advised, now);
+            }
+        }
         for row in remembered.starts {
             let service = self.services.get_mut(row.service.as_str());
             let deployment =
@@ -176,8 +184,17 @@ impl DeploymentState {
         self.decision = Decision::fixed(desired, desired, Reason::Asleep);
     }
 
-    /// Workers that turned out not to be there are not desired either.
+    /// As many workers are desired as were kept, and as many advised as were, by an earlier run.
+    fn keep_on(&mut self, kept: u32, advised: u32, now: Duration) {
+        self.scale.correct(advised, now);
+        self.advice = Some(Box::new(Advice::new(kept)));
+    }
+
+    /// Workers that turned out not to be there are not desired either; but those that are kept are.
     pub(super) fn recount(&mut self, wall_ms: u64, now: Duration) {
+        if self.advises() {
+            return;
+        }
         let desired = self
             .running_within_bounds(wall_ms)
             .min(self.scale.desired());

@@ -76,6 +76,7 @@ impl Reconciler {
                 let probes_changed = deployment.spec.probes != wanted.probes;
                 if deployment.removed {
                     deployment.scale = ScaleState::new(deployment.ready(), Default::default(), now);
+                    deployment.advice = None;
                 }
                 deployment.follow(wanted);
                 if probes_changed {

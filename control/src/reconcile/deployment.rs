@@ -8,13 +8,14 @@ use penstock_config::{
 };
 
 use super::{
+    advice::Advice,
     describe::News,
     pauses::Paused,
     revision::{is_current, revision, wanted_addresses},
     worker::{Life, Worker},
 };
 use crate::{
-    explain::Means,
+    explain::{Episodes, Means, steps},
     metrics::DeploymentMetrics,
     plan::{Failed, Plan, Situation, StartRecord, WorkerFacts, plan},
     reports::{Gateways, Measured, OutcomeSums, Tracker},
@@ -52,6 +53,14 @@ pub(super) struct DeploymentState {
     /// Averages for people, from the first request on.
     pub(super) means: Option<Box<Means>>,
     pub(super) decision: Decision,
+    /// Only where scaling advises.
+    pub(super) advice: Option<Box<Advice>>,
+    /// Whether the rules had a part in the last decision.
+    pub(super) by_rules: bool,
+    /// What limited decisions lately.
+    pub(super) episodes: Episodes,
+    /// Whether one of them is to be told now.
+    pub(super) limited: bool,
     pub(super) phase: Phase,
     /// Whether the gateways must be told something.
     pub(super) changed: bool,
@@ -92,6 +101,10 @@ impl DeploymentState {
             measured: Measured::default(),
             means: None,
             decision: Decision::fixed(desired, desired, Reason::Asleep),
+            advice: None,
+            by_rules: false,
+            episodes: Episodes::default(),
+            limited: false,
             phase: Phase::Cold,
             changed: true,
         }
@@ -133,10 +146,15 @@ impl DeploymentState {
         self.note_means(turn.now);
         self.note_proven(turn.now);
         self.decision = self.decide(turn);
+        let is_new = self.is_new(turn.now);
         let facts = self.facts(turn);
         let situation = self.situation(&facts, turn);
         let plan = plan(&self.decision, &situation, turn.now);
-        let news = self.news(&plan, &situation, turn.gateways, turn.now);
+        if !is_new {
+            return (plan, Vec::new());
+        }
+        let inputs = self.inputs(turn.gateways, turn.now);
+        let news = self.news(&inputs, &steps(&plan, &situation));
         (plan, news)
     }
 
@@ -164,6 +182,10 @@ impl DeploymentState {
     }
 
     fn decide(&mut self, turn: Turn<'_>) -> Decision {
+        self.by_rules = false;
+        if let Some(advice) = &mut self.advice {
+            advice.decision = None;
+        }
         let before = self.decision.desired;
         if turn.shutting_down {
             return Decision::fixed(before, 0, Reason::Shutdown);
@@ -179,6 +201,8 @@ impl DeploymentState {
             let desired = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
             return Decision::fixed(before, desired, Reason::Given);
         }
+        self.by_rules = true;
+        self.follow_mode(turn.now);
         let ready = self.ready();
         let seen = Observation {
             wall_ms: turn.wall_ms,
@@ -197,7 +221,8 @@ impl DeploymentState {
             told: self.told(turn.now),
         };
         let scaling = with_min(&self.spec.scaling, self.workers_min);
-        decide(&scaling, &seen, &mut self.scale, turn.now)
+        let decided = decide(&scaling, &seen, &mut self.scale, turn.now);
+        self.in_force(decided)
     }
 
     /// Why no request can hope for a worker, if so: starting failed for good, none is ready, and

@@ -9,10 +9,10 @@ use super::{
     worker::Life,
 };
 use crate::{
-    explain::{Inputs, Present, Record, Rules, Waits, steps},
-    plan::{Plan, Situation, plan},
+    explain::{Inputs, Present, Record, Rules, Step, Waits, steps},
+    plan::plan,
     reports::Gateways,
-    scale::Bounds,
+    scale::{Bounds, Decision},
 };
 
 /// The word for a phase in the API.
@@ -26,16 +26,46 @@ pub(super) fn phase_name(phase: &Phase) -> &'static str {
     }
 }
 
+/// What is new in a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewsKind {
+    /// The desired count changed, for the reason with this label.
+    Change(&'static str),
+    /// Another count is advised.
+    Advice,
+    /// Something began to hold the count back.
+    Limited,
+}
+
 /// A decision worth a line in the journal.
 #[derive(Debug)]
 pub(super) struct News {
-    /// What kind of thing it is.
-    pub(super) kind: &'static str,
+    pub(super) kind: NewsKind,
     /// In words.
     pub(super) text: String,
     pub(super) before: u32,
     pub(super) desired: u32,
     pub(super) record: Box<Record>,
+}
+
+impl NewsKind {
+    /// What happened, for the log.
+    pub(super) fn happened(self) -> &'static str {
+        match self {
+            Self::Change(_) => "scaled",
+            Self::Advice => "would have scaled",
+            Self::Limited => "cannot scale",
+        }
+    }
+
+    /// The kind of journal entry.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Change(reason) => reason,
+            Self::Advice => "advice",
+            Self::Limited => "limited",
+        }
+    }
 }
 
 impl DeploymentState {
@@ -75,12 +105,14 @@ impl DeploymentState {
             now,
         };
         let hold = turn.gateways.hold(now);
-        let by_rules = !decision.reason.is_given();
-        let outlook = by_rules
-            .then(|| self.scale.outlook(decision, &self.spec.scaling, hold, now))
-            .unwrap_or_default();
+        let ruled = self.ruled();
+        let outlook = if self.by_rules {
+            self.scale.outlook(ruled, &self.spec.scaling, hold, now)
+        } else {
+            Vec::new()
+        };
         let bounds = Bounds::at(&self.spec.scaling, turn.wall_ms);
-        let rules = Rules::new(decision, &outlook);
+        let rules = Rules::new(ruled, &outlook);
         // What is about to be done, and what is waited for.
         let mut plan = steps(&plan(decision, &situation, now), &situation);
         plan.extend(waits.steps());
@@ -92,6 +124,7 @@ impl DeploymentState {
             phase: phase_name(&self.phase).into(),
             reason: decision.reason.label().into(),
             reason_text: decision.reason.to_string(),
+            advice: self.describe_advice(),
             inputs: self.inputs(turn.gateways, now),
             wishes: rules.wishes,
             clamps: rules.clamps,
@@ -100,26 +133,59 @@ impl DeploymentState {
         }
     }
 
-    /// What is new in the last decision.
-    pub(super) fn news(
-        &self,
-        plan: &Plan,
-        situation: &Situation<'_>,
-        gateways: &Gateways,
-        now: Duration,
-    ) -> Vec<News> {
-        let decision = &self.decision;
-        let (before, desired) = (decision.before, decision.desired);
-        if desired == before {
-            return Vec::new();
-        }
-        let inputs = self.inputs(gateways, now);
-        vec![News {
-            kind: decision.reason.label(),
-            text: format!("{before} → {desired} workers: {}", decision.reason),
+    /// Whether there is something new in the last decision.
+    pub(super) fn is_new(&mut self, now: Duration) -> bool {
+        let changes = |decision: &Decision| decision.desired != decision.before;
+        let changed = changes(&self.decision) || self.advised().is_some_and(changes);
+        let ruled = self
+            .advice
+            .as_ref()
+            .and_then(|advice| advice.decision.as_ref());
+        let ruled = ruled.unwrap_or(&self.decision);
+        self.limited = self.episodes.note(ruled, changes(ruled), now);
+        changed || self.limited
+    }
+
+    /// What is new in the last decision, in words.
+    pub(super) fn news(&self, inputs: &Inputs, steps: &[Step]) -> Vec<News> {
+        let news = |kind, text, of: &Decision, steps: &[Step]| News {
+            kind,
+            text,
+            before: of.before,
+            desired: of.desired,
+            record: Box::new(Record::new(of, inputs.clone(), steps.to_vec())),
+        };
+        let mut all = Vec::new();
+        let Decision {
             before,
             desired,
-            record: Box::new(Record::new(decision, inputs, steps(plan, situation))),
-        }]
+            reason,
+            ..
+        } = &self.decision;
+        if desired != before {
+            let text = format!("{before} → {desired} workers: {reason}");
+            all.push(news(
+                NewsKind::Change(reason.label()),
+                text,
+                &self.decision,
+                steps,
+            ));
+        }
+        if let Some(advice) = self.advised()
+            && advice.desired != advice.before
+        {
+            let text = format!(
+                "advice: {} → {} workers: {}; {desired} are kept",
+                advice.before, advice.desired, advice.reason
+            );
+            all.push(news(NewsKind::Advice, text, advice, &[]));
+        }
+        if self.limited {
+            let ruled = self.ruled();
+            let what = self.advised().map_or("", |_| "advice: ");
+            let text = format!("{what}{} workers stay: {}", ruled.desired, ruled.reason);
+            all.push(news(NewsKind::Limited, text, ruled, &[]));
+        }
+        all
     }
 }

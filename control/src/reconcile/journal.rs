@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use penstock_config::ServiceName;
 
-use super::{Reconciler, deployment::Key, deployment_mut, describe::News};
+use super::{
+    Reconciler,
+    deployment::Key,
+    deployment_mut,
+    describe::{News, NewsKind},
+};
 use crate::store::{DesiredRow, JournalEntry};
 
 impl Reconciler {
@@ -17,26 +22,37 @@ impl Reconciler {
             desired,
             record,
         } = news;
-        if let Some(deployment) = deployment_mut(&mut self.services, key) {
+        let Some(deployment) = deployment_mut(&mut self.services, key) else {
+            return;
+        };
+        if let NewsKind::Change(_) = kind {
             deployment.metrics.decided(&deployment.decision.reason);
         }
+        // The pace is that of the rules, be they followed or not.
+        let paces = match kind {
+            NewsKind::Change(_) => !deployment.advises(),
+            NewsKind::Advice => true,
+            NewsKind::Limited => false,
+        };
         tracing::info!(
             service = %key.service, deployment = %key.deployment, before, desired,
-            reason = %record.reason, "scaled"
+            reason = %record.reason, "{}", kind.happened()
         );
         let at_ms = self.clock.wall_ms(now);
         let (service, name) = (key.service.to_string(), key.deployment.to_string());
-        self.store.desired(DesiredRow {
-            at_ms,
-            service: service.clone(),
-            deployment: name.clone(),
-            desired,
-        });
+        if paces {
+            self.store.desired(DesiredRow {
+                at_ms,
+                service: service.clone(),
+                deployment: name.clone(),
+                desired,
+            });
+        }
         self.store.note(JournalEntry {
             at_ms,
             service,
             deployment: name,
-            kind: kind.to_owned(),
+            kind: kind.label().to_owned(),
             text,
             before: Some(before),
             desired: Some(desired),

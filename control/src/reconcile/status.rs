@@ -60,7 +60,7 @@ fn describe_deployment(
         Phase::Cold | Phase::Starting | Phase::Warm => None,
         Phase::Failed { reason, .. } | Phase::Paused { reason, .. } => Some(reason.to_string()),
     };
-    let decision = &deployment.decision;
+    let (decision, ruled) = (&deployment.decision, deployment.ruled());
     let bounds = Bounds::at(&deployment.spec.scaling, wall_ms);
     let mut workers: Vec<WorkerStatus> = deployment
         .workers
@@ -91,8 +91,9 @@ fn describe_deployment(
         queued: deployment.measured.queued,
         reason: decision.reason.label().into(),
         reason_text: decision.reason.to_string(),
-        wishes: decision.wishes.iter().map(ToString::to_string).collect(),
-        clamps: decision.clamps.iter().map(ToString::to_string).collect(),
+        advice: deployment.describe_advice(),
+        wishes: ruled.wishes.iter().map(ToString::to_string).collect(),
+        clamps: ruled.clamps.iter().map(ToString::to_string).collect(),
         start_estimate: deployment
             .starts
             .times()

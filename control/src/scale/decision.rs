@@ -179,6 +179,11 @@ pub enum Reason {
     Scheduled,
     /// Starting failed for good; none is wanted until it is tried again.
     StartFailed,
+    /// What the rules decide is only told.
+    Advising {
+        /// The count that stays.
+        kept: u32,
+    },
     /// The workers are given by address.
     Given,
     /// An operator has stopped the deployment; until when, by whom and why, in words.
@@ -190,14 +195,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether neither rules nor bounds have a part in the count.
-    pub fn is_given(&self) -> bool {
-        matches!(
-            self,
-            Self::Given | Self::Paused(_) | Self::Removed | Self::Shutdown
-        )
-    }
-
     /// A stable name for metrics and the API.
     pub fn label(&self) -> &'static str {
         match self {
@@ -218,6 +215,7 @@ impl Reason {
             Self::Bounds => "bounds",
             Self::Scheduled => "schedule",
             Self::StartFailed => "start_failed",
+            Self::Advising { .. } => "advise",
             Self::Given => "given",
             Self::Paused(_) => "paused",
             Self::Removed => "removed",
@@ -282,6 +280,9 @@ impl fmt::Display for Reason {
             Self::Bounds => f.write_str("min or max asks for it"),
             Self::Scheduled => f.write_str("a schedule asks for it"),
             Self::StartFailed => f.write_str("starting failed, next try later"),
+            Self::Advising { kept } => {
+                write!(f, "mode is advise: the count is kept at {kept}")
+            }
             Self::Given => f.write_str("addresses are given"),
             Self::Paused(about) => write!(f, "paused{about}"),
             Self::Removed => f.write_str("no longer configured"),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace};
+use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, ScalingMode, UpPace};
 
 use super::*;
 
@@ -22,6 +22,7 @@ fn scaling() -> Scaling {
         headroom: 0.0,
     };
     Scaling {
+        mode: ScalingMode::Act,
         min: 0,
         max: 100,
         idle_timeout: seconds(30),

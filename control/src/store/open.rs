@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Remembered, StoreError,
+    Remembered, StoreError, advice,
     rows::{self, Table},
     starts,
 };
@@ -18,7 +18,26 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 6] = [TABLES, TRAFFIC, STARTS, RECORDS, PAUSES, STARTS_OF_WHAT];
+pub(super) const STEPS: [&str; 7] = [
+    TABLES,
+    TRAFFIC,
+    STARTS,
+    RECORDS,
+    PAUSES,
+    STARTS_OF_WHAT,
+    ADVICE,
+];
+
+/// Counts of deployments whose scaling only advises.
+const ADVICE: &str = "
+    CREATE TABLE advice (
+        service TEXT NOT NULL,
+        deployment TEXT NOT NULL,
+        kept INTEGER NOT NULL,
+        advised INTEGER NOT NULL,
+        PRIMARY KEY (service, deployment)
+    );
+";
 
 /// Decisions with all that they were made from, as JSON; before, there were only lines of text.
 const RECORDS: &str = "
@@ -157,6 +176,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
         traffic: rows::services(connection, Table::Traffic)?,
         pauses: rows::services(connection, Table::Pauses)?,
         starts: starts::read(connection)?,
+        advice: advice::read(connection)?,
     })
 }
 

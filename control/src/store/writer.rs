@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     StoreError,
+    advice::{self, AdviceRow},
     changes::{self, ChangesQuery},
     journal::{self, JournalEntry, JournalQuery},
     rows::{self, DesiredRow, ServiceRow, Table, WorkerRow},
@@ -29,6 +30,7 @@ pub(super) enum Job {
     Note(JournalEntry),
     Desired(DesiredRow),
     Started(StartRow),
+    Advice(AdviceRow),
     PutWorker(WorkerRow, oneshot::Sender<()>),
     ForgetWorker(String, oneshot::Sender<()>),
     PutService(Table, ServiceRow, oneshot::Sender<()>),
@@ -89,6 +91,7 @@ impl Writer {
                     rows::prune_desired(&transaction, row.at_ms)?;
                 }
                 Job::Started(row) => starts::put(&transaction, row)?,
+                Job::Advice(row) => advice::put(&transaction, row)?,
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
                 Job::PutService(table, row, _) => rows::put_service(&transaction, *table, row)?,
@@ -120,7 +123,7 @@ impl Writer {
 /// Whoever does not wait any more needs no answer.
 fn reply(db: &Connection, job: Job) {
     match job {
-        Job::Note(_) | Job::Desired(_) | Job::Started(_) => {}
+        Job::Note(_) | Job::Desired(_) | Job::Started(_) | Job::Advice(_) => {}
         Job::PutWorker(_, done)
         | Job::ForgetWorker(_, done)
         | Job::PutService(_, _, done)

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Long enough for everything that is meant to happen soon.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Harness {
     pub(crate) control: Arc<Control>,

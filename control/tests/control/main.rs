@@ -2,6 +2,7 @@
 //! gateway, in real time.
 
 mod api;
+mod explain;
 mod fake_driver;
 mod harness;
 mod lifecycle;

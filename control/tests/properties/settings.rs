@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use penstock_config::{
     Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
-    Statistic, Step, StepRule, TargetTrackingRule, UpPace,
+    ScalingMode, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
 };
 use proptest::prelude::*;
 
@@ -90,6 +90,7 @@ fn step() -> impl Strategy<Value = Rule> {
 /// A pace that lets any count be reached in half an hour.
 pub(crate) fn constant() -> Scaling {
     Scaling {
+        mode: ScalingMode::Act,
         min: 1,
         max: 10_000,
         idle_timeout: Duration::from_secs(60),
@@ -211,6 +212,7 @@ prop_compose! {
         down in down_pace(),
     ) -> Scaling {
         Scaling {
+            mode: ScalingMode::Act,
             min,
             max: (min + above).max(1),
             idle_timeout,

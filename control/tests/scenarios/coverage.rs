@@ -39,6 +39,7 @@ names! { reason of Reason, all in REASONS:
     Reason::Bounds => "Bounds",
     Reason::Scheduled => "Scheduled",
     Reason::StartFailed => "StartFailed",
+    Reason::Advising { .. } => "Advising",
     Reason::Given => "Given",
     Reason::Paused(_) => "Paused by an operator",
     Reason::Removed => "Removed",

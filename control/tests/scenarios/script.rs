@@ -18,6 +18,7 @@
 //! at 9s restart gateway         or control
 //! at 9s min 3                   or max: other settings from then on
 //! at 9s pause                   an operator stops the deployment; until `resume`
+//! at 9s mode advise             decisions are only told; until `mode act`
 //! at 9s remove                  the deployment is not configured any more
 //! at 9s shutdown                control ends
 //! until 10m
@@ -25,7 +26,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use penstock_config::{ConcurrencyRule, Rule, Scaling};
+use penstock_config::{ConcurrencyRule, Rule, Scaling, ScalingMode};
 
 use crate::world::Setup;
 
@@ -62,6 +63,7 @@ pub(crate) enum Outside {
     Max(u32),
     Pause,
     Resume,
+    Mode(ScalingMode),
     Remove,
     Shutdown,
 }
@@ -193,6 +195,8 @@ fn outside(words: &[&str]) -> Outside {
         ["max", value] => Outside::Max(number(value)),
         ["pause"] => Outside::Pause,
         ["resume"] => Outside::Resume,
+        ["mode", "advise"] => Outside::Mode(ScalingMode::Advise),
+        ["mode", "act"] => Outside::Mode(ScalingMode::Act),
         ["remove"] => Outside::Remove,
         ["shutdown"] => Outside::Shutdown,
         _ => panic!("not understood: {}", words.join(" ")),
@@ -223,6 +227,8 @@ impl fmt::Display for Outside {
             Self::Max(max) => write!(f, "max is {max} from now on"),
             Self::Pause => f.write_str("the deployment was paused"),
             Self::Resume => f.write_str("the deployment was resumed"),
+            Self::Mode(ScalingMode::Advise) => f.write_str("mode is advise from now on"),
+            Self::Mode(ScalingMode::Act) => f.write_str("mode is act from now on"),
             Self::Remove => f.write_str("the deployment was removed"),
             Self::Shutdown => f.write_str("control shuts down"),
         }

@@ -8,7 +8,9 @@ mod gateway;
 
 use std::time::Duration;
 
-use penstock_config::{ConcurrencyRule, DownPace, Rule, Scaling, UpPace, fleet::LoadReport};
+use penstock_config::{
+    ConcurrencyRule, DownPace, Rule, Scaling, ScalingMode, UpPace, fleet::LoadReport,
+};
 use penstock_control::scale::Reason;
 
 use self::control::Control;
@@ -50,6 +52,7 @@ impl Default for Setup {
         };
         Self {
             scaling: Scaling {
+                mode: ScalingMode::Act,
                 min: 1,
                 max: 1000,
                 idle_timeout: minute,
@@ -184,6 +187,7 @@ impl World {
             Outside::Max(max) => scaling.max = max,
             Outside::Pause => self.control.end = Some(Reason::Paused(": new GPUs".into())),
             Outside::Resume => self.control.end = None,
+            Outside::Mode(mode) => scaling.mode = mode,
             Outside::Remove => self.control.end = Some(Reason::Removed),
             Outside::Shutdown => self.control.end = Some(Reason::Shutdown),
         }

@@ -114,6 +114,10 @@ impl Rows {
         if !is_paused {
             self.note(&deployment.reason_text, DIM);
         }
+        if let Some(advice) = &deployment.advice {
+            let would = format!("advice: {} workers: {}", advice.workers, advice.reason_text);
+            self.note(&would, CHANGING);
+        }
         if detailed {
             deployment
                 .wishes

@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use penstock_config::fleet::{LoadReport, WorkerId, WorkerState};
+use penstock_config::{
+    ScalingMode,
+    fleet::{LoadReport, WorkerId, WorkerState},
+};
 use penstock_control::{
     plan::{Action, DrainCause, Situation, Stage, StartRecord, StopCause, WorkerFacts, plan},
     reports::{Gateways, Measured, Tracker},
-    scale::{Decision, History, Observation, Reason, ScaleState, Told, decide},
+    scale::{Decision, History, Keeper, Observation, Reason, ScaleState, Told, decide},
 };
 
 use super::Setup;
@@ -28,6 +31,8 @@ pub(crate) struct Published {
 pub(crate) struct Control {
     scale: ScaleState,
     history: Vec<(Duration, u32)>,
+    /// What stays, and what is advised, while decisions are only told.
+    keeper: Option<(Keeper, Decision)>,
     tracker: Tracker,
     gateways: Gateways,
     starts: StartRecord,
@@ -76,6 +81,7 @@ impl Control {
         Self {
             scale: ScaleState::new(desired, History::default(), now),
             history: Vec::new(),
+            keeper: None,
             tracker: Tracker::default(),
             gateways: Gateways::new(false, now),
             starts: StartRecord::default(),
@@ -184,6 +190,9 @@ impl Control {
             self.history.push((now, self.decision.desired));
             notes.push(said(&self.decision));
         }
+        if let Some((_, advice)) = self.keeper.as_ref().filter(|(_, a)| a.desired != a.before) {
+            notes.push(format!("advice: {}", said(advice)));
+        }
         let facts: Vec<WorkerFacts> = self
             .workers
             .iter()
@@ -232,7 +241,19 @@ impl Control {
             start_failed: self.failed(now),
             told: self.told(setup),
         };
-        decide(&setup.scaling, &seen, &mut self.scale, now)
+        if setup.scaling.mode == ScalingMode::Act && self.keeper.take().is_some() {
+            self.scale.begin_again(before, now);
+        }
+        let kept = self.scale.desired();
+        let decided = decide(&setup.scaling, &seen, &mut self.scale, now);
+        if setup.scaling.mode == ScalingMode::Act {
+            return decided;
+        }
+        self.met.take(&decided);
+        let new = || (Keeper::new(kept), decided.clone());
+        let (keeper, advice) = self.keeper.get_or_insert_with(new);
+        *advice = decided;
+        keeper.keep(&setup.scaling, self.scale.bounds(), before)
     }
 
     /// What workers tell of requests that wait in them.

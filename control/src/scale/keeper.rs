@@ -1,0 +1,70 @@
+//! Advisory mode: the count stays, and what the rules decide is only told.
+//!
+//! With `mode = "advise"` decisions are made as ever, and go on from each other as if they were
+//! followed: pace, cooldowns and `stable_for` are measured along the advised counts. What is observed
+//! is real. With fewer workers than advised there is a queue, and it counts as it would if workers
+//! were still starting, so that the advice does not run away; a rule that corrects step by step
+//! goes on correcting, for nothing gets better.
+//!
+//! The operator's own bounds are orders, not advice, and hold at once: `min` and `max` of the file
+//! move the count for good (which is how it is moved by hand), those of schedules and rollouts for
+//! as long as they last. There is always one worker at least, also with `min = 0`: to wake a
+//! deployment is a decision that nobody could take in time, and a request that would have been
+//! served must not fail because of a setting that changes nothing.
+
+use penstock_config::Scaling;
+
+use super::{
+    bounds::Bounds,
+    decision::{Clamp, Decision, Reason},
+};
+
+/// The count that stays while decisions are only advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeper {
+    kept: u32,
+}
+
+impl Keeper {
+    /// Keeps this count from now on.
+    pub fn new(kept: u32) -> Self {
+        Self { kept: kept.max(1) }
+    }
+
+    /// The count that stays, whatever schedules and rollouts make of it meanwhile.
+    pub fn kept(self) -> u32 {
+        self.kept
+    }
+
+    /// The decision in force instead of an advised one. `scaling`: the settings of the file;
+    /// `bounds`: those in force; `before`: the count until now.
+    pub fn keep(&mut self, scaling: &Scaling, bounds: Bounds, before: u32) -> Decision {
+        let moved = self.follow(scaling);
+        let kept = self.kept;
+        let (desired, clamp) = if kept < bounds.min {
+            (bounds.min, Some(bounds.min_clamp()))
+        } else if kept > bounds.max {
+            (bounds.max, Some(bounds.max_clamp()))
+        } else {
+            (kept, moved)
+        };
+        let reason = clamp.map_or(Reason::Advising { kept }, Bounds::reason);
+        Decision {
+            clamps: clamp.into_iter().collect(),
+            ..Decision::fixed(before, desired, reason)
+        }
+    }
+
+    /// Moves the count into the bounds of the file.
+    fn follow(&mut self, scaling: &Scaling) -> Option<Clamp> {
+        if self.kept < scaling.min {
+            self.kept = scaling.min;
+            Some(Clamp::Minimum(scaling.min))
+        } else if self.kept > scaling.max {
+            self.kept = scaling.max;
+            Some(Clamp::Maximum(scaling.max))
+        } else {
+            None
+        }
+    }
+}
