@@ -138,6 +138,11 @@ impl ScaleState {
         self.desired
     }
 
+    /// Whether a hold still forbids fewer workers.
+    pub fn is_held(&self, hold: &Hold, scaling: &Scaling, now: Duration) -> bool {
+        down::is_held(hold, scaling, self, now)
+    }
+
     /// The bounds that the last decision was made with.
     pub fn bounds(&self) -> Bounds {
         self.bounds.bounds()

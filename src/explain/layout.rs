@@ -113,7 +113,7 @@ mod tests {
         let lines = page(Some(40)).item("rules", text, Style::new());
         assert_eq!(
             plain(&lines),
-            "  rules     * 3 for concurrency 5.0 at\n              2 per worker\n"
+            "  rules     * 3 for concurrency 5.0 at 2\n              per worker\n"
         );
         assert!(plain(&lines).lines().all(|line| line.len() <= 40));
         let whole = page(None).item("rules", text, Style::new());

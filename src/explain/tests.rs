@@ -79,8 +79,8 @@ chat/stable: 3 desired (1–3), 2 ready, 1 starting, warm
 CHANGES (the newest last)
 1970-01-01 00:00:05 +00:00 (1m 35s ago)  0 → 2 workers: woken
   details   ready workers: 0
-1970-01-01 00:01:28 +00:00 (12s ago)  2 → 3 workers: concurrency rose to 12.6, 2
-    per worker
+1970-01-01 00:01:28 +00:00 (12s ago)  2 → 3 workers: concurrency rose to
+    12.6, 2 per worker
   inputs    6 in flight, 8 queued (9.5 over the last minute), 4.2 requests per
             second (3.0); 2 ready, 1 starting; starts take 30.0 s, nine of ten
             at most 42.0 s

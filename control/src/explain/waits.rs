@@ -131,3 +131,6 @@ impl Waits<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,8 @@ impl DeploymentState {
     pub(super) fn inputs(&self, gateways: &Gateways, now: Duration) -> Inputs {
         let measured = &self.measured;
         let times = self.starts.times();
+        let (hold, scaling) = (gateways.hold(now), &self.spec.scaling);
+        let hold = hold.filter(|hold| self.scale.is_held(hold, scaling, now));
         let of = |is: fn(Life) -> bool| {
             let workers = self.workers.iter();
             count(workers.filter(|worker| is(worker.life)))
@@ -88,7 +90,7 @@ impl DeploymentState {
             draining: of(|life| matches!(life, Life::Draining { .. })),
             start_p50_seconds: times.map(|times| times.p50.as_secs_f64()),
             start_p90_seconds: times.map(|times| times.p90.as_secs_f64()),
-            hold: gateways.hold(now).map(|hold| hold.cause.to_string()),
+            hold: hold.map(|hold| hold.cause.to_string()),
         }
     }
 

@@ -114,7 +114,7 @@ fn to_zero(
 }
 
 /// A hold lasts one window: the longest over which anything is averaged or has to be stable.
-fn is_held(hold: &Hold, scaling: &Scaling, state: &ScaleState, now: Duration) -> bool {
+pub(super) fn is_held(hold: &Hold, scaling: &Scaling, state: &ScaleState, now: Duration) -> bool {
     now.saturating_sub(hold.since) < hold_window(scaling, state)
 }
 

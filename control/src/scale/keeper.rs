@@ -68,3 +68,69 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn scaling(settings: &str) -> Scaling {
+        let text = format!(
+            "listeners = [{{ address = \"127.0.0.1:0\" }}]
+            [services.chat.deployments.main]
+            process = {{ command = [\"true\"] }}
+            scaling = {{ mode = \"advise\", {settings} }}"
+        );
+        let config = penstock_config::parse(&text, Path::new("/test.toml"));
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        config.services["chat"].deployments["main"].scaling.clone()
+    }
+
+    /// The decision, its reason and limits in words, in January of 1970.
+    fn kept(keeper: &mut Keeper, settings: &str, before: u32) -> (u32, String) {
+        let scaling = scaling(settings);
+        let decision = keeper.keep(&scaling, Bounds::at(&scaling, 0), before);
+        assert_eq!(decision.before, before);
+        (decision.desired, decision.reason.to_string())
+    }
+
+    #[test]
+    fn the_file_moves_the_count_for_good_and_a_schedule_while_it_lasts() {
+        let mut keeper = Keeper::new(4);
+        let stays = |count| {
+            (
+                count,
+                format!("mode is advise: the count is kept at {count}"),
+            )
+        };
+        let moved = |count, who: &str| (count, format!("{who} asks for it"));
+        assert_eq!(kept(&mut keeper, "min = 1, max = 9", 4), stays(4));
+        let schedule = |bounds: &str| {
+            format!(
+                "min = 1, max = 9, rules = [{{ type = \"schedule\", cron = \"0 0 * * *\", duration = \"1h\", {bounds} }}]"
+            )
+        };
+        let (night, day) = (schedule("max = 2"), schedule("min = 7"));
+        assert_eq!(kept(&mut keeper, &night, 4), moved(2, "a schedule"));
+        assert_eq!(kept(&mut keeper, &day, 2), moved(7, "a schedule"));
+        assert_eq!(kept(&mut keeper, "min = 1, max = 9", 7), stays(4));
+        assert_eq!(
+            kept(&mut keeper, "min = 6, max = 9", 4),
+            moved(6, "min or max")
+        );
+        assert_eq!(kept(&mut keeper, "min = 1, max = 9", 6), stays(6));
+        assert_eq!(
+            kept(&mut keeper, "min = 0, max = 3", 6),
+            moved(3, "min or max")
+        );
+        assert_eq!(kept(&mut keeper, "min = 1, max = 9", 3), stays(3));
+    }
+
+    #[test]
+    fn one_worker_stays_even_if_none_must() {
+        let mut keeper = Keeper::new(0);
+        let (count, _) = kept(&mut keeper, "min = 0, max = 9", 0);
+        assert_eq!((count, keeper.kept()), (1, 1));
+    }
+}
