@@ -87,10 +87,13 @@ mod tests {
         config.services["chat"].deployments["main"].scaling.clone()
     }
 
-    /// The decision, its reason and limits in words, in January of 1970.
+    /// Ten minutes past midnight, 2023-11-15.
+    const NIGHT_MS: u64 = 1_700_006_400_000 + 600_000;
+
+    /// The decision, and its reason in words.
     fn kept(keeper: &mut Keeper, settings: &str, before: u32) -> (u32, String) {
         let scaling = scaling(settings);
-        let decision = keeper.keep(&scaling, Bounds::at(&scaling, 0), before);
+        let decision = keeper.keep(&scaling, Bounds::at(&scaling, NIGHT_MS), before);
         assert_eq!(decision.before, before);
         (decision.desired, decision.reason.to_string())
     }

@@ -90,15 +90,22 @@ async fn a_worker_that_drains_says_what_it_waits_for() {
     let one = |found: &Explanation| found.present.desired == 1;
     obeying_until(&mut harness, before, 0, one).await;
     harness.until(|found| draining(found).len() == 1).await;
-    let generation = harness.generation();
-    harness.report(generation, 0, &busy).await;
-    let found = explain(&harness).await;
-    let waits = |step: &Step| step.words.contains("in flight, 30 s at most");
-    let plan = &found.present.plan;
-    assert!(
-        plan.iter().any(|step| waits(step) && step.action == "wait"),
-        "{plan:?}"
-    );
+    let waits = |step: &Step| {
+        step.action == "wait"
+            && step
+                .words
+                .contains("waits for 1 request in flight, 30 s at most")
+    };
+    let began = tokio::time::Instant::now();
+    loop {
+        let generation = harness.generation();
+        harness.report(generation, 0, &busy).await;
+        let plan = explain(&harness).await.present.plan;
+        if plan.iter().any(waits) {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "never: {plan:?}");
+    }
 }
 
 #[tokio::test]
