@@ -109,13 +109,15 @@ fn why_a_worker_is_not_started_is_told_with_the_time_that_is_left() {
     let ready = [worker(0, Stage::Ready, 3)];
     let mut starts = StartRecord::default();
     assert_eq!(waits(3, &ready, &starts), [""; 0]);
-    starts.crashed("exit status 1".into(), NOW, NOW);
+    // Starts that began before the last failure do not count as further ones.
+    let later = NOW + Duration::from_millis(1);
+    starts.crashed("exit status 1".into(), later, NOW);
     let one = "2 more workers are started in 1.0 s: the last start failed";
     assert_eq!(waits(3, &ready, &starts), [one]);
-    starts.crashed("exit status 1".into(), NOW, NOW);
+    starts.crashed("exit status 1".into(), later, NOW);
     let two = "1 more worker is started in 2.0 s: 2 starts in a row failed";
     assert_eq!(waits(2, &ready, &starts), [two]);
-    starts.crashed("exit status 1".into(), NOW, NOW);
+    starts.crashed("exit status 1".into(), later, NOW);
     let refused = "no worker is started for 4.0 s more: exit status 1";
     assert_eq!(waits(2, &ready, &starts), [refused]);
     let mut starts = StartRecord::default();
