@@ -59,9 +59,9 @@ pub use name::{DeploymentName, NameError, ServiceName};
 pub use request_key::KeySource;
 pub use rollout::Rollout;
 pub use scaling::{
-    Activity, Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule,
-    Scaling, ScalingMode, ScheduleRule, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
-    WorkerMetric,
+    Activity, Adjustment, BacklogRule, ClockTime, ConcurrencyRule, DownPace, ForecastRule, Metric,
+    QueueWaitRule, Rule, Scaling, ScalingMode, ScheduleRule, Statistic, Step, StepRule,
+    TargetTrackingRule, UpPace, WorkerMetric,
 };
 pub use schema::schema;
 pub use service::{Protocol, Queue, Service, Timeouts};

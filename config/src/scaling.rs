@@ -1,5 +1,6 @@
 //! How many workers a deployment should have.
 
+mod forecast;
 mod metric;
 mod rule;
 pub(crate) mod schedule;
@@ -9,6 +10,7 @@ mod worker_metric;
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
+    forecast::{ClockTime, ForecastRule},
     metric::Metric,
     rule::{BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, TargetTrackingRule},
     schedule::{Activity, ScheduleRule},

@@ -203,6 +203,7 @@ fn whatever_full_sets_is_the_default_or_required() {
             "target",
             "type",
             "target",
+            "type",
             "addresses",
             "balance",
             "header",

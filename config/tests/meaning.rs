@@ -105,6 +105,30 @@ fn the_concurrency_target_is_100_or_max_concurrency_when_that_is_smaller() {
 }
 
 #[test]
+fn beside_rules_that_only_move_bounds_or_look_ahead_there_is_the_default_one() {
+    let rules = |rules: &str| {
+        stable(&format!("{PROCESS}, scaling.rules = [{rules}]"))
+            .scaling
+            .rules
+    };
+    let schedule = "{ type = \"schedule\", cron = \"0 8 * * *\", duration = \"1h\", min = 1 }";
+    let found = rules(&format!("{{ type = \"forecast\" }}, {schedule}"));
+    let [Rule::Forecast(forecast), Rule::Schedule(_), default] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(*default, stable(PROCESS).scaling.rules[0]);
+    assert_eq!(
+        (forecast.target, forecast.headroom, forecast.ahead),
+        (100.0, 1.0, None)
+    );
+    assert!(forecast.daily && forecast.weekly && forecast.slope);
+    assert_eq!(
+        rules("{ type = \"forecast\" }, { type = \"backlog\", target = 1 }").len(),
+        2
+    );
+}
+
+#[test]
 fn max_follows_min() {
     let scaling = |keys: &str| stable(&format!("{PROCESS}, scaling = {{ {keys} }}")).scaling;
     assert_eq!((scaling("min = 0").min, scaling("min = 0").max), (0, 1));

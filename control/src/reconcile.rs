@@ -9,6 +9,7 @@ mod adopt;
 mod advice;
 mod apply;
 mod carry_out;
+mod demand;
 mod deployment;
 mod describe;
 mod executor;
@@ -277,6 +278,7 @@ impl Reconciler {
         self.turn_rollouts(now);
         self.save_all_traffic();
         self.save_all_pauses();
+        self.save_demand();
         self.forget_removed();
     }
 

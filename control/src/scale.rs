@@ -9,7 +9,8 @@
 //!   workers would have done too, and by no more than `down.step` in a second;
 //! - **to zero** only from one, with `min = 0`, and when nothing was in flight, queued or open and
 //!   nothing came for `idle_timeout`;
-//! - **from zero** with the first request, whether it is still there or not.
+//! - **from zero** with the first request, whether it is still there or not, or a start-time before
+//!   load that a `forecast` rule expects.
 //!
 //! What the gateways count comes first. What workers tell of themselves ([`Told`]) may ask for more,
 //! and for fewer only together with the rest.
@@ -21,6 +22,7 @@ mod datapoints;
 mod decision;
 mod demand;
 mod down;
+mod forecast;
 mod history;
 mod keeper;
 mod observation;
@@ -49,6 +51,7 @@ pub(crate) use self::words::Seconds;
 pub use self::{
     bounds::Bounds,
     decision::{Clamp, Decision, Reason},
+    forecast::{Foresight, Past, PastDay, Pattern, Sign},
     history::History,
     keeper::Keeper,
     observation::{Hold, HoldCause, Load, Observation},
@@ -81,6 +84,8 @@ pub struct ScaleState {
     waking: bool,
     /// What a rule did not see at the last look, if so.
     unseen: Option<HoldCause>,
+    /// The load of the last weeks, where a rule ever asked for it.
+    past: Option<Box<Past>>,
 }
 
 impl ScaleState {
@@ -98,6 +103,7 @@ impl ScaleState {
             busy_at: now,
             waking: false,
             unseen: None,
+            past: None,
         };
         state.history.record(desired, Duration::MAX, now);
         state
@@ -174,13 +180,18 @@ impl ScaleState {
 
     /// Takes in an observation.
     fn record(&mut self, seen: &Observation, now: Duration) {
-        // At zero the averages rest, so that they begin with the request that wakes.
-        if self.desired > 0 {
-            let view = self.view(seen, now);
-            for rule in &mut self.rules {
-                rule.record(view);
-            }
+        if self.rules.iter().any(RuleState::looks_ahead) {
+            self.past.get_or_insert_default().record(seen, now);
         }
+        let past = self.past.take();
+        let view = self.view(seen, past.as_deref(), now);
+        // At zero the averages rest, so that they begin with the request that wakes.
+        let awake = self.desired > 0;
+        let recording = self.rules.iter_mut();
+        for rule in recording.filter(|rule| awake || rule.looks_ahead()) {
+            rule.record(view);
+        }
+        self.past = past;
         // Whoever was refused because a start takes longer than it can wait comes back after it.
         let awaited = self.waking && seen.starting + seen.ready > 0;
         if seen.current > 0 || seen.load.wanted() > 0 || seen.load.woken || awaited {
@@ -189,13 +200,44 @@ impl ScaleState {
         self.waking &= seen.ready == 0;
     }
 
-    fn view<'a>(&self, seen: &'a Observation, now: Duration) -> View<'a> {
+    fn view<'a>(&self, seen: &'a Observation, past: Option<&'a Past>, now: Duration) -> View<'a> {
         View {
             seen,
+            past,
             desired: self.desired,
             missing: self.paced || seen.ready < self.desired,
             now,
         }
+    }
+
+    /// What the rules that are asked wish for.
+    fn wishes(
+        &mut self,
+        seen: &Observation,
+        now: Duration,
+        is_asked: impl Fn(&RuleState) -> bool,
+    ) -> Vec<Wish> {
+        let past = self.past.take();
+        let view = self.view(seen, past.as_deref(), now);
+        let asked = self.rules.iter_mut().filter(|rule| is_asked(rule));
+        let wishes = asked.filter_map(|rule| rule.wish(view)).collect();
+        self.past = past;
+        wishes
+    }
+
+    /// What is wished for at zero, where only load that is expected counts.
+    fn foresee(&mut self, seen: &Observation, now: Duration) -> Vec<Wish> {
+        self.wishes(seen, now, RuleState::looks_ahead)
+    }
+
+    /// Takes up the load of the last weeks where an earlier run left it.
+    pub fn remember(&mut self, past: Past) {
+        self.past = Some(Box::new(past));
+    }
+
+    /// The day of the load's past that has news to be written down, if one has.
+    pub fn unsaved(&mut self) -> Option<PastDay> {
+        self.past.as_mut()?.unsaved()
     }
 
     /// Puts a decision into force.
@@ -213,7 +255,7 @@ impl ScaleState {
             if decision.desired == 0 {
                 self.recent.clear();
                 rule.clear();
-            } else if !decision.wishes.is_empty() {
+            } else if decision.before > 0 && !decision.wishes.is_empty() {
                 rule.settled(decision.before, decision.desired, now);
             }
         }
@@ -235,7 +277,7 @@ pub fn decide(
         state.busy_at = now;
         Decision::fixed(state.desired, state.bounds().min, Reason::StartFailed)
     } else if state.desired == 0 {
-        up::from_zero(scaling, seen, state)
+        up::from_zero(scaling, seen, state, now)
     } else {
         from_some(scaling, seen, state, now)
     };
@@ -249,12 +291,7 @@ fn from_some(
     state: &mut ScaleState,
     now: Duration,
 ) -> Decision {
-    let view = state.view(seen, now);
-    let wishes: Vec<Wish> = state
-        .rules
-        .iter_mut()
-        .filter_map(|rule| rule.wish(view))
-        .collect();
+    let wishes = state.wishes(seen, now, |_| true);
     let wish = largest(&wishes, state.desired);
     state.unseen = state.unseen(scaling, seen, now);
     // What fewer workers would have done for all that can be seen is not known to fit.

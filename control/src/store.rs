@@ -1,12 +1,13 @@
 //! What control remembers across restarts, in one SQLite file: the journal of decisions, the
-//! desired counts of the recent past, the workers that run, weights that were set by hand, and what
-//! is paused.
+//! desired counts of the recent past, the workers that run, how long starts took, the load that
+//! forecasts are made from, weights that were set by hand, and what is paused.
 //!
 //! A thread of its own does the work, in batches: one transaction for all that has come in
 //! meanwhile. The loop of control never waits for it.
 
 mod advice;
 mod changes;
+mod demand;
 mod journal;
 mod lock;
 mod open;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     advice::AdviceRow,
     changes::ChangesQuery,
+    demand::DemandRow,
     journal::{JournalEntry, JournalQuery},
     rows::{DesiredRow, ServiceRow, WorkerRow},
     starts::StartRow,
@@ -89,6 +91,8 @@ pub struct Remembered {
     pub starts: Vec<StartRow>,
     /// Counts of deployments whose scaling only advises.
     pub advice: Vec<AdviceRow>,
+    /// The load of the last weeks, where it is to be foreseen.
+    pub demand: Vec<DemandRow>,
 }
 
 /// The state file. Clones are handles to the same.
@@ -144,6 +148,16 @@ impl Store {
     /// Remembers the counts of a deployment whose scaling only advises, soon.
     pub fn advice(&self, row: AdviceRow) {
         self.try_send(Job::Advice(row));
+    }
+
+    /// Remembers the load of a deployment on one day, soon.
+    pub fn put_demand(&self, row: DemandRow) {
+        self.try_send(Job::PutDemand(row));
+    }
+
+    /// Forgets the load of a deployment, soon.
+    pub fn forget_demand(&self, service: String, deployment: String) {
+        self.try_send(Job::ForgetDemand(service, deployment));
     }
 
     /// Remembers a worker; returns when it is written, so that what is started afterwards will be

@@ -1,5 +1,6 @@
 //! `scaling` of a deployment.
 
+mod forecast;
 mod rule;
 mod step;
 
@@ -58,6 +59,7 @@ pub(super) fn scaling(
                 .collect()
         }
     };
+    forecast::at_most_one(check, path, &rules);
     if rules.iter().all(needs_another) {
         rules.push(rule::default(target));
     }
@@ -90,9 +92,9 @@ pub(super) fn scaling(
 }
 
 /// Bounds alone say nothing about how many there should be between them. What workers say is late
-/// and may be missing: it corrects what the gateway counts.
+/// and may be missing: it corrects what the gateway counts. A forecast only asks for more.
 fn needs_another(rule: &Rule) -> bool {
-    matches!(rule, Rule::Schedule(_)) || rule.worker_metric().is_some()
+    matches!(rule, Rule::Schedule(_) | Rule::Forecast(_)) || rule.worker_metric().is_some()
 }
 
 fn up(raw: &raw::UpPace) -> UpPace {

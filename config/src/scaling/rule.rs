@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Metric, ScheduleRule, StepRule, WorkerMetric};
+use super::{ForecastRule, Metric, ScheduleRule, StepRule, WorkerMetric};
 
 /// One scaling rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Rule {
     QueueWait(QueueWaitRule),
     /// Workers in proportion to the requests there are now.
     Backlog(BacklogRule),
+    /// Workers for the load of the near future.
+    Forecast(ForecastRule),
 }
 
 impl Rule {

@@ -135,6 +135,7 @@ impl Reconciler {
                 deployment.starts.remember(took, current);
             }
         }
+        self.restore_demand(remembered.demand);
         // What is running and not in the state file, or not wanted any more.
         self.adopting += 1;
         self.executor.sweep(kept);

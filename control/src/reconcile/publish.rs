@@ -33,10 +33,18 @@ impl Reconciler {
 
     /// Removed services and deployments go when their workers are gone.
     pub(super) fn forget_removed(&mut self) {
+        let mut gone = Vec::new();
         for service in self.services.values_mut() {
-            service
-                .deployments
-                .retain(|_, deployment| !deployment.removed || !deployment.workers.is_empty());
+            service.deployments.retain(|_, deployment| {
+                let stays = !deployment.removed || !deployment.workers.is_empty();
+                if !stays {
+                    gone.push(deployment.key.clone());
+                }
+                stays
+            });
+        }
+        for key in gone {
+            self.forget_demand(&key);
         }
         self.services
             .retain(|_, service| !service.removed || !service.deployments.is_empty());

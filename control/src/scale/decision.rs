@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use penstock_config::ClockTime;
+
 use super::{observation::HoldCause, wish::Wish, words::Seconds};
 
 /// How many workers there should be, and why.
@@ -131,6 +133,20 @@ pub enum Reason {
         /// What it asks for.
         wish: u32,
     },
+    /// More load is expected soon.
+    LoadExpected {
+        /// The concurrency that is expected.
+        load: f64,
+        /// When, on the clocks of the rule.
+        at: ClockTime,
+    },
+    /// The last worker would go, but load is expected soon.
+    Expecting {
+        /// The concurrency that is expected.
+        load: f64,
+        /// When, on the clocks of the rule.
+        at: ClockTime,
+    },
     /// The load asks for more, but the pace allows no more yet.
     Paced {
         /// What the load asks for.
@@ -203,6 +219,8 @@ impl Reason {
             Self::Steady => "steady",
             Self::LoadRose { .. } => "load_rose",
             Self::RuleAsked { rule, .. } => rule,
+            Self::LoadExpected { .. } => "forecast",
+            Self::Expecting { .. } => "expecting",
             Self::Paced { .. } => "paced",
             Self::AtMaximum { .. } => "at_maximum",
             Self::LoadFell { .. } => "load_fell",
@@ -243,6 +261,15 @@ impl fmt::Display for Reason {
                 )
             }
             Self::RuleAsked { rule, wish } => write!(f, "the {rule} rule asks for {wish}"),
+            Self::LoadExpected { load, at } => {
+                write!(f, "concurrency {load:.1} is expected at {at}")
+            }
+            Self::Expecting { load, at } => {
+                write!(
+                    f,
+                    "nothing to do, but concurrency {load:.1} is expected at {at}"
+                )
+            }
             Self::Paced { wish } => write!(
                 f,
                 "the load asks for {wish}, the up pace allows no more yet"

@@ -10,6 +10,7 @@ use super::{
     observation::{Hold, HoldCause, Observation},
     pace,
     rules::RuleState,
+    wish::Wish,
 };
 
 /// From one step to the next, however often decisions are made.
@@ -107,6 +108,8 @@ fn to_zero(
             idle,
             timeout: scaling.idle_timeout,
         }
+    } else if let Some((load, at)) = decision.wishes.iter().find_map(Wish::expects) {
+        Reason::Expecting { load, at }
     } else {
         decision.desired = 0;
         Reason::Idle { idle }

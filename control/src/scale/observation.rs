@@ -9,7 +9,7 @@ use super::told::Told;
 /// What is known of one deployment at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
-    /// What wall clocks say, in milliseconds since 1970: for schedules only.
+    /// What wall clocks say, in milliseconds since 1970: for schedules and forecasts.
     pub wall_ms: u64,
     /// Requests now in flight or queued. Those on draining workers are left out: they need no
     /// other worker.

@@ -7,6 +7,7 @@ use penstock_config::{Metric, Rule};
 use super::{
     backlog,
     concurrency::ConcurrencyState,
+    forecast::{ForecastState, Past},
     observation::Observation,
     queue_wait::QueueWaitState,
     step::StepState,
@@ -31,12 +32,15 @@ enum Memory {
     Schedule,
     QueueWait(Box<QueueWaitState>),
     Backlog,
+    Forecast(Box<ForecastState>),
 }
 
 /// What a rule looks at when it is asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) seen: &'a Observation,
+    /// The load of the last weeks, where a rule asks for it.
+    pub(super) past: Option<&'a Past>,
     /// The count decided last.
     pub(super) desired: u32,
     /// Whether fewer workers are ready than the load asks for.
@@ -53,6 +57,7 @@ impl RuleState {
             Rule::Schedule(_) => Memory::Schedule,
             Rule::QueueWait(_) => Memory::QueueWait(Box::new(QueueWaitState::new())),
             Rule::Backlog(_) => Memory::Backlog,
+            Rule::Forecast(_) => Memory::Forecast(Box::default()),
         };
         Self {
             rule: rule.clone(),
@@ -67,7 +72,8 @@ impl RuleState {
             (_, Memory::TargetTracking(state)) => state.record(view),
             (Rule::Step(rule), Memory::Step(state)) => state.record(rule, view),
             (_, Memory::QueueWait(state)) => state.record(view),
-            (_, Memory::Step(_) | Memory::Schedule | Memory::Backlog) => {}
+            (Rule::Forecast(rule), Memory::Forecast(state)) => state.record(rule, view),
+            (_, Memory::Step(_) | Memory::Schedule | Memory::Backlog | Memory::Forecast(_)) => {}
         }
     }
 
@@ -85,6 +91,7 @@ impl RuleState {
             (Rule::Step(rule), Memory::Step(state)) => state.wish(rule, view),
             (Rule::QueueWait(rule), Memory::QueueWait(state)) => state.wish(rule, view),
             (Rule::Backlog(rule), Memory::Backlog) => Some(backlog::wish(rule, view)),
+            (Rule::Forecast(rule), Memory::Forecast(state)) => state.wish(rule, view),
             _ => None,
         }
     }
@@ -121,8 +128,14 @@ impl RuleState {
             Memory::TargetTracking(state) => state.clear(),
             Memory::Step(state) => state.clear(),
             Memory::QueueWait(state) => state.clear(),
-            Memory::Schedule | Memory::Backlog => {}
+            // A night without load is part of what it learns.
+            Memory::Schedule | Memory::Backlog | Memory::Forecast(_) => {}
         }
+    }
+
+    /// Whether it looks ahead: it takes in the load, and may ask for workers, also at zero.
+    pub(super) fn looks_ahead(&self) -> bool {
+        matches!(self.rule, Rule::Forecast(_))
     }
 
     /// The longest stretch of time the rule looks back over.
@@ -132,7 +145,7 @@ impl RuleState {
             Rule::Step(rule) => rule.period.saturating_mul(rule.datapoints),
             // Backlog looks at the moment, which may mislead for as long when a gateway is silent.
             Rule::TargetTracking(_) | Rule::QueueWait(_) | Rule::Backlog(_) => super::total::WINDOW,
-            Rule::Schedule(_) => Duration::ZERO,
+            Rule::Schedule(_) | Rule::Forecast(_) => Duration::ZERO,
         }
     }
 
@@ -142,7 +155,7 @@ impl RuleState {
             Rule::Concurrency(rule) => rule.target,
             Rule::Backlog(rule) => rule.target,
             Rule::QueueWait(rule) => rule.concurrency,
-            Rule::Step(_) | Rule::Schedule(_) => return None,
+            Rule::Step(_) | Rule::Schedule(_) | Rule::Forecast(_) => return None,
             Rule::TargetTracking(rule) => super::total::requests_per_worker(rule)?,
         };
         Some(super::wish::workers_for(f64::from(queued), target))

@@ -7,14 +7,21 @@ use penstock_config::Scaling;
 use super::{
     ScaleState, bound,
     decision::{Clamp, Decision, Reason},
+    forecast::Foresight,
     observation::Observation,
     pace,
     wish::{Basis, Wish},
 };
 
 /// What to do with no worker wanted: any request, also one that came and went since the last look or
-/// was spilled to a sibling, wakes the deployment. Mirrored copies that may wake it wake one worker.
-pub(super) fn from_zero(scaling: &Scaling, seen: &Observation, state: &mut ScaleState) -> Decision {
+/// was spilled to a sibling, wakes the deployment. Mirrored copies that may wake it wake one worker, and
+/// so does load that is expected soon.
+pub(super) fn from_zero(
+    scaling: &Scaling,
+    seen: &Observation,
+    state: &mut ScaleState,
+    now: Duration,
+) -> Decision {
     let mut decision = Decision::fixed(0, 0, Reason::Asleep);
     if seen.current > 0 || seen.load.wanted() > 0 {
         state.waking = true;
@@ -31,6 +38,13 @@ pub(super) fn from_zero(scaling: &Scaling, seen: &Observation, state: &mut Scale
     }
     if decision.desired == 0 && seen.load.woken {
         decision.reason = Reason::WokenByCopies;
+        decision.desired = 1.min(state.bounds().max);
+    }
+    decision.wishes = state.foresee(seen, now);
+    let expected = decision.wishes.iter().find(|wish| wish.workers > 0);
+    if let Some(wish) = expected.filter(|_| decision.desired == 0) {
+        decision.reason = because(wish);
+        // One, and the next decision goes on from there, within the pace.
         decision.desired = 1.min(state.bounds().max);
     }
     bound(&mut decision, state.bounds());
@@ -92,6 +106,10 @@ fn because(wish: &Wish) -> Reason {
             concurrency,
             target,
         },
+        Basis::Forecast {
+            foresight: Foresight::More { load, at, .. },
+            ..
+        } => Reason::LoadExpected { load, at },
         _ => Reason::RuleAsked {
             rule: wish.rule,
             wish: wish.workers,

@@ -2,9 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use penstock_config::Metric;
+use penstock_config::{ClockTime, Metric};
 
-use super::{told::Tellers, words::Seconds};
+use super::{forecast::Foresight, told::Tellers, words::Seconds};
 
 /// A wish is rounded up only when it passes a whole number by this share of a worker; without it
 /// the last digit of a floating-point sum could cost a GPU.
@@ -95,6 +95,13 @@ pub enum Basis {
         /// How many one worker should have.
         target: f64,
     },
+    /// `forecast`.
+    Forecast {
+        /// What is expected.
+        foresight: Foresight,
+        /// Concurrency one worker should have.
+        target: f64,
+    },
 }
 
 /// Why a rule does not ask for what its measure asks for.
@@ -106,6 +113,19 @@ pub enum Pause {
     ScaleIn(Duration),
     /// It is too close to the target to ask for fewer.
     Tolerance,
+}
+
+impl Wish {
+    /// The load that it expects beyond that of the moment, and when.
+    pub(super) fn expects(&self) -> Option<(f64, ClockTime)> {
+        match self.basis {
+            Basis::Forecast {
+                foresight: Foresight::More { load, at, .. },
+                ..
+            } => Some((load, at)),
+            _ => None,
+        }
+    }
 }
 
 /// Workers that a load needs: the total divided by what one worker should have; never `current ×
@@ -126,7 +146,8 @@ impl fmt::Display for Wish {
             return write!(f, "nothing {}", self.basis);
         }
         write!(f, "{} {}", self.workers, self.basis)?;
-        if !self.shrinks {
+        // That a forecast is no reason for fewer goes without saying.
+        if !self.shrinks && !matches!(self.basis, Basis::Forecast { .. }) {
             f.write_str(", but no fewer than there are")?;
         }
         Ok(())
@@ -213,6 +234,7 @@ impl fmt::Display for Basis {
                 f,
                 "for {current} requests in flight or queued at {target} per worker"
             ),
+            Self::Forecast { foresight, target } => foresight.write(f, *target),
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::{
     scale::{Load, Observation},
 };
 
+mod forecast;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// `per_second` requests of `took` each for `seconds`, evenly.
@@ -40,9 +42,14 @@ fn setup(start: Duration, max_concurrency: u32) -> Setup {
 }
 
 fn scaling(min: u32, max: u32) -> Scaling {
+    scaling_with(min, max, "")
+}
+
+fn scaling_with(min: u32, max: u32, more: &str) -> Scaling {
     let text = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n[services.s.deployments.d]\n\
-         process.shell = \"true\"\nmax_concurrency = 8\nscaling = {{ min = {min}, max = {max} }}"
+         process.shell = \"true\"\nmax_concurrency = 8\n\
+         [services.s.deployments.d.scaling]\nmin = {min}\nmax = {max}\n{more}"
     );
     let config = penstock_config::parse(&text, Path::new("test.toml")).expect("it is right");
     let service = config.services.values().next().expect("there is one");

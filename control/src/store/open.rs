@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Remembered, StoreError, advice,
+    Remembered, StoreError, advice, demand,
     rows::{self, Table},
     starts,
 };
@@ -18,7 +18,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 7] = [
+pub(super) const STEPS: [&str; 8] = [
     TABLES,
     TRAFFIC,
     STARTS,
@@ -26,6 +26,7 @@ pub(super) const STEPS: [&str; 7] = [
     PAUSES,
     STARTS_OF_WHAT,
     ADVICE,
+    DEMAND,
 ];
 
 /// Counts of deployments whose scaling only advises.
@@ -50,6 +51,17 @@ const PAUSES: &str = "
         service TEXT PRIMARY KEY,
         state TEXT NOT NULL
     ) WITHOUT ROWID;
+";
+
+/// The load of the last weeks.
+const DEMAND: &str = "
+    CREATE TABLE demand (
+        service TEXT NOT NULL,
+        deployment TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        means BLOB NOT NULL,
+        PRIMARY KEY (service, deployment, day)
+    );
 ";
 
 /// How long starts took.
@@ -177,6 +189,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
         pauses: rows::services(connection, Table::Pauses)?,
         starts: starts::read(connection)?,
         advice: advice::read(connection)?,
+        demand: demand::read(connection)?,
     })
 }
 

@@ -309,3 +309,31 @@ async fn the_newest_start_times_of_every_deployment_survive() {
     store.close().await;
     assert_eq!(folder.open().1.starts.len(), 1);
 }
+
+#[tokio::test]
+async fn the_load_of_the_last_days_of_every_deployment_survives_until_it_is_forgotten() {
+    let folder = Folder::new();
+    let row = |deployment: &str, day: u64, mean: u8| DemandRow {
+        service: "chat".to_owned(),
+        deployment: deployment.to_owned(),
+        day,
+        means: vec![mean; 8],
+    };
+    let (store, remembered) = folder.open();
+    assert_eq!(remembered.demand, []);
+    store.put_demand(row("canary", 7, 1));
+    for day in 20_000..20_040 {
+        store.put_demand(row("stable", day, 1));
+        store.put_demand(row("stable", day, 2));
+    }
+    store.put_demand(row("gone", 20_000, 3));
+    store.forget_demand("chat".to_owned(), "gone".to_owned());
+    // A clock that was wrong for a while.
+    store.put_demand(row("stable", 99_999, 4));
+    store.put_demand(row("stable", 20_040, 2));
+    store.close().await;
+    let mut expected = vec![row("canary", 7, 1)];
+    expected.extend((20_010..20_040).map(|day| row("stable", day, 2)));
+    expected.extend([row("stable", 99_999, 4), row("stable", 20_040, 2)]);
+    assert_eq!(folder.open().1.demand, expected);
+}

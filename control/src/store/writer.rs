@@ -9,6 +9,7 @@ use super::{
     StoreError,
     advice::{self, AdviceRow},
     changes::{self, ChangesQuery},
+    demand::{self, DemandRow},
     journal::{self, JournalEntry, JournalQuery},
     rows::{self, DesiredRow, ServiceRow, Table, WorkerRow},
     starts::{self, StartRow},
@@ -31,6 +32,9 @@ pub(super) enum Job {
     Desired(DesiredRow),
     Started(StartRow),
     Advice(AdviceRow),
+    PutDemand(DemandRow),
+    /// Of a deployment of a service.
+    ForgetDemand(String, String),
     PutWorker(WorkerRow, oneshot::Sender<()>),
     ForgetWorker(String, oneshot::Sender<()>),
     PutService(Table, ServiceRow, oneshot::Sender<()>),
@@ -92,6 +96,10 @@ impl Writer {
                 }
                 Job::Started(row) => starts::put(&transaction, row)?,
                 Job::Advice(row) => advice::put(&transaction, row)?,
+                Job::PutDemand(row) => demand::put(&transaction, row)?,
+                Job::ForgetDemand(service, deployment) => {
+                    demand::forget(&transaction, service, deployment)?;
+                }
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
                 Job::PutService(table, row, _) => rows::put_service(&transaction, *table, row)?,
@@ -123,7 +131,12 @@ impl Writer {
 /// Whoever does not wait any more needs no answer.
 fn reply(db: &Connection, job: Job) {
     match job {
-        Job::Note(_) | Job::Desired(_) | Job::Started(_) | Job::Advice(_) => {}
+        Job::Note(_)
+        | Job::Desired(_)
+        | Job::Started(_)
+        | Job::Advice(_)
+        | Job::PutDemand(_)
+        | Job::ForgetDemand(..) => {}
         Job::PutWorker(_, done)
         | Job::ForgetWorker(_, done)
         | Job::PutService(_, _, done)

@@ -10,7 +10,9 @@ use penstock_config::{
     },
 };
 use penstock_control::{
-    Control, ControlError, Drivers, driver::fixed::StaticDriver, store::JournalQuery,
+    Control, ControlError, Drivers,
+    driver::fixed::StaticDriver,
+    store::{DemandRow, JournalQuery, Remembered, Store},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -58,6 +60,26 @@ impl Harness {
         Self::start_in(folder, services, None)
             .await
             .expect("control starts")
+    }
+
+    /// As [`Self::start`], with what an earlier run left in the state file.
+    pub(crate) async fn start_after(left: Vec<DemandRow>, services: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let (store, _) = Store::open(&folder.path().join("state.db")).expect("a new file");
+        left.into_iter().for_each(|row| store.put_demand(row));
+        store.close().await;
+        Self::start_in(folder, services, None)
+            .await
+            .expect("control starts")
+    }
+
+    /// What is left in the state file after control has ended.
+    pub(crate) async fn end(self) -> Remembered {
+        self.control.crash().await;
+        let file = self.folder.path().join("state.db");
+        let (store, remembered) = Store::open(&file).expect("it is free");
+        store.close().await;
+        remembered
     }
 
     /// Another control on the same state file, with the workers of the first.

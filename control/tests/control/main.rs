@@ -4,6 +4,7 @@
 mod api;
 mod explain;
 mod fake_driver;
+mod forecast;
 mod harness;
 mod lifecycle;
 mod loads;

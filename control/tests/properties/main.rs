@@ -1,5 +1,6 @@
 //! What holds for every sequence of observations.
 
+mod forecast;
 mod settings;
 
 use std::time::Duration;
@@ -188,7 +189,10 @@ proptest! {
             let (rose, fell) =
                 (decision.desired > decision.before, decision.desired < decision.before);
             match decision.reason {
-                Reason::LoadRose { .. } | Reason::RuleAsked { .. } | Reason::Wake { .. } => {
+                Reason::LoadRose { .. }
+                | Reason::RuleAsked { .. }
+                | Reason::LoadExpected { .. }
+                | Reason::Wake { .. } => {
                     prop_assert!(rose);
                 }
                 Reason::LoadFell { .. } | Reason::Idle { .. } => prop_assert!(fell),

@@ -2,9 +2,10 @@
 
 use std::{sync::LazyLock, time::Duration};
 
+use jiff::tz::TimeZone;
 use penstock_config::{
-    Adjustment, BacklogRule, ConcurrencyRule, DownPace, Metric, QueueWaitRule, Rule, Scaling,
-    ScalingMode, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
+    Adjustment, BacklogRule, ConcurrencyRule, DownPace, ForecastRule, Metric, QueueWaitRule, Rule,
+    Scaling, ScalingMode, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
 };
 use proptest::prelude::*;
 
@@ -150,6 +151,29 @@ fn schedule() -> impl Strategy<Value = Rule> {
     prop::sample::select(ALL.as_slice())
 }
 
+/// Any rule of type `forecast`.
+pub(crate) fn forecast() -> impl Strategy<Value = Rule> {
+    let zones = vec!["UTC", "Europe/Berlin", "Australia/Lord_Howe"];
+    let parts = (
+        0.5..200.0_f64,
+        0.0..10.0_f64,
+        any::<(bool, bool, bool)>(),
+        prop::sample::select(zones),
+        prop::option::of(seconds(1..21_600)),
+    );
+    parts.prop_map(|(target, headroom, (daily, weekly, slope), zone, ahead)| {
+        Rule::Forecast(ForecastRule {
+            target,
+            headroom,
+            daily,
+            weekly,
+            slope,
+            time_zone: TimeZone::get(zone).expect("a time zone"),
+            ahead,
+        })
+    })
+}
+
 fn rule() -> impl Strategy<Value = Rule> {
     let concurrency = (
         0.5..200.0_f64,
@@ -198,7 +222,13 @@ fn rule() -> impl Strategy<Value = Rule> {
         })
     });
     prop_oneof![
-        3 => concurrency, 1 => tracking, 2 => step(), 1 => queue_wait, 1 => backlog, 1 => schedule(),
+        3 => concurrency,
+        1 => tracking,
+        2 => step(),
+        1 => queue_wait,
+        1 => backlog,
+        1 => forecast(),
+        1 => schedule(),
     ]
 }
 

@@ -27,6 +27,8 @@ names! { reason of Reason, all in REASONS:
     Reason::Steady => "Steady",
     Reason::LoadRose { .. } => "LoadRose",
     Reason::RuleAsked { .. } => "RuleAsked",
+    Reason::LoadExpected { .. } => "LoadExpected",
+    Reason::Expecting { .. } => "Expecting",
     Reason::Paced { .. } => "Paced",
     Reason::AtMaximum { .. } => "AtMaximum",
     Reason::LoadFell { .. } => "LoadFell",
@@ -77,6 +79,7 @@ names! { rule of Basis, all in RULES:
     Basis::NothingTold { .. } => "nothing told",
     Basis::QueueWait { .. } => "queue_wait",
     Basis::Backlog { .. } => "backlog",
+    Basis::Forecast { .. } => "forecast",
 }
 
 /// What has been said.

@@ -7,6 +7,7 @@
 //! up 200 60s                    pace: percent in a period; `down` likewise
 //! given 3                       so many workers given by address
 //! batch 4                       more requests wait in their workers, which tell it on their pages
+//! past 7 8h 18h 40              on so many days before, at these times, so many requests at a time
 //! at 0s rate 5 service 2s       requests per second from then on, each so long on a worker
 //! at 0s clients 40 service 2s   so many clients, each asking again when answered
 //! at 9s request 600s            one request
@@ -27,6 +28,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use penstock_config::{ConcurrencyRule, Rule, Scaling, ScalingMode};
+use penstock_control::scale::{Past, PastDay};
 
 use crate::world::Setup;
 
@@ -39,6 +41,34 @@ pub(crate) struct Script {
     /// Random part of the rate, 0 to 1, of a made-up but fixed sequence.
     pub(crate) noise: f64,
     pub(crate) until: Duration,
+    usual: Option<Usual>,
+}
+
+/// What it was like on the days before.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    days: u64,
+    from: Duration,
+    to: Duration,
+    concurrency: f32,
+}
+
+impl Usual {
+    /// As it is found in the state file at a time in milliseconds since 1970.
+    fn past(self, wall_ms: u64) -> Option<Past> {
+        let bucket = Duration::from_secs(300);
+        let means = (0..288).map(|number| {
+            let is_busy = (self.from..self.to).contains(&(bucket * number));
+            if is_busy { self.concurrency } else { 0.0 }
+        });
+        let means: Vec<u8> = means.flat_map(f32::to_le_bytes).collect();
+        let today = wall_ms / 86_400_000;
+        let days = (today - self.days..today).map(|day| PastDay {
+            day,
+            means: means.clone(),
+        });
+        Past::restore(days, wall_ms)
+    }
 }
 
 /// What happens.
@@ -83,6 +113,9 @@ impl Script {
             script.setup.scaling.rules = parse_rules(&rules, script.setup.max_concurrency);
         }
         script.events.sort_by_key(|(at, _)| *at);
+        script.setup.past = script
+            .usual
+            .and_then(|usual| usual.past(script.setup.wall_ms));
         script
     }
 
@@ -125,6 +158,14 @@ impl Script {
             ["clock", value] => {
                 let time: jiff::Timestamp = value.parse().expect("a time");
                 *wall_ms = time.as_millisecond() as u64;
+            }
+            ["past", days, from, to, concurrency] => {
+                self.usual = Some(Usual {
+                    days: number(days),
+                    from: duration(from),
+                    to: duration(to),
+                    concurrency: number(concurrency),
+                });
             }
             ["noise", value] => self.noise = number(value),
             ["until", value] => self.until = duration(value),

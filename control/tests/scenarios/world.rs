@@ -11,7 +11,7 @@ use std::time::Duration;
 use penstock_config::{
     ConcurrencyRule, DownPace, Rule, Scaling, ScalingMode, UpPace, fleet::LoadReport,
 };
-use penstock_control::scale::Reason;
+use penstock_control::scale::{Past, Reason};
 
 use self::control::Control;
 use self::gateway::Gateway;
@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) batch: Option<u32>,
     /// How many workers' pages can be read.
     pub(crate) pages: usize,
+    /// The load of the days before.
+    pub(crate) past: Option<Past>,
     /// What wall clocks show at the beginning, in milliseconds since 1970.
     pub(crate) wall_ms: u64,
     /// From a change in control to the gateway, and from a report to control.
@@ -77,6 +79,7 @@ impl Default for Setup {
             starts_fail: false,
             batch: None,
             pages: usize::MAX,
+            past: None,
             wall_ms: 0,
             delay: Duration::from_millis(20),
         }
@@ -99,9 +102,11 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
         let now = Duration::from_secs(100_000);
+        let mut control = Control::new(setup.scaling.min, now);
+        control.remember(&setup);
         Self {
             now,
-            control: Control::new(setup.scaling.min, now),
+            control,
             gateway: Gateway::new(1, now),
             setup,
             bad_network: None,

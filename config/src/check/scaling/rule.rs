@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Check, PERIOD_MAX, at_most, step};
+use super::{Check, PERIOD_MAX, at_most, forecast, step};
 use crate::{
     BacklogRule, ConcurrencyRule, QueueWaitRule, Rule, ScheduleRule, TargetTrackingRule,
     key_path::KeyPath, raw, units,
@@ -82,6 +82,9 @@ pub(super) fn rule(
             concurrency: default_target,
         }),
         raw::Rule::Backlog { target } => Rule::Backlog(BacklogRule { target: *target }),
+        raw::Rule::Forecast { .. } => {
+            Rule::Forecast(forecast::forecast(check, path, raw, default_target))
+        }
     }
 }
 

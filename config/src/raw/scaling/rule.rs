@@ -109,6 +109,33 @@ pub(crate) enum Rule {
         #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
         target: f64,
     },
+    /// Workers for the load that is expected when a worker started now would be ready. Asks only for
+    /// more, beside a rule of another type, and only while its forecasts come true.
+    Forecast {
+        /// Requests in flight and queued that one worker should have. Default: 100, or
+        /// `max_concurrency` when that is smaller.
+        #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
+        target: Option<f64>,
+        /// Room for requests that come at random, in standard deviations of what is expected.
+        #[serde(default = "headroom")]
+        #[schemars(range(min = 0, max = 10))]
+        headroom: f64,
+        /// Whether it looks for what comes at the same time every day.
+        #[serde(default = "yes")]
+        daily: bool,
+        /// Whether it looks for what comes at the same time every week.
+        #[serde(default = "yes")]
+        weekly: bool,
+        /// Whether it carries on how the load has grown in the last minutes.
+        #[serde(default = "yes")]
+        slope: bool,
+        /// By whose clocks days and weeks repeat.
+        #[serde(default = "utc")]
+        time_zone: TimeZoneName,
+        /// How far ahead it looks. At most 6h. Default: as long as a worker takes to start in nine of
+        /// ten cases, and 5m more, because times of the day are learned in steps of 5m.
+        ahead: Option<PositiveDuration>,
+    },
 }
 
 /// What is made of the values within a period.
@@ -147,6 +174,10 @@ pub(crate) struct Step {
 
 fn utc() -> TimeZoneName {
     TimeZoneName(jiff::tz::TimeZone::UTC)
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> u32 {

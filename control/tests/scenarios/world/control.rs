@@ -108,9 +108,17 @@ impl Control {
         *self = Self::new(running, now);
         self.met = met;
         self.scale = ScaleState::new(running, History::restore(history.iter().copied()), now);
+        self.remember(setup);
         self.gateways = Gateways::new(true, now);
         (self.workers, self.made, self.published, self.history) =
             (workers, made, published, history);
+    }
+
+    /// Takes up what an earlier run wrote down.
+    pub(crate) fn remember(&mut self, setup: &Setup) {
+        if let Some(past) = &setup.past {
+            self.scale.remember(past.clone());
+        }
     }
 
     pub(crate) fn ready(&self) -> usize {
