@@ -103,7 +103,7 @@ mod tests {
         let mut told = Vec::new();
         for second in 0..2_000 {
             // It swings around the limit for ten minutes, and later again.
-            let matters = (second < 600 || second > 1_500) && second % 20 < 10;
+            let matters = !(600..=1_500).contains(&second) && second % 20 < 10;
             let decision = if matters { &max } else { &none };
             if episodes.note(decision, false, at(second)) {
                 told.push(second);
