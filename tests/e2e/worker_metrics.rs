@@ -62,7 +62,7 @@ async fn requests_that_wait_inside_a_worker_bring_more_workers() {
         wishes.contains("worker:vllm:num_requests_waiting{model_name="),
         "{wishes}"
     );
-    assert!(wishes.contains("concurrency 10.0"), "{wishes}");
+    assert!(wishes.contains("1 for concurrency"), "{wishes}");
     let journal = journal(&penstock, "chat").await.to_string();
     assert!(
         journal.contains("the target_tracking rule asks for"),
@@ -126,6 +126,8 @@ async fn one(penstock: &Penstock, name: &str, page: Behaviour, mut launches: Lau
     second
         .until("the second request", |seen| seen.current >= 1)
         .await;
+    // What was told before a page vanished counts for a while.
+    until_said(penstock, name, "workers", "metrics_failure\":\"").await;
     until_said(penstock, name, "wishes", "told by 1 of 2 workers").await;
 
     // One request less: the gateway counts that one worker would do, but not all have told.

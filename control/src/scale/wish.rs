@@ -172,6 +172,36 @@ impl fmt::Display for Basis {
                 }
                 Ok(())
             }
+            Self::TargetTracking { .. } | Self::Step { .. } | Self::NothingTold { .. } => {
+                self.of_metric(f)
+            }
+            Self::QueueWait {
+                p95,
+                target,
+                queued,
+                arrivals,
+                service_time,
+                start,
+            } => write!(
+                f,
+                "for waits of at most {} (now {p95:.1} s, {queued} queued), {arrivals:.1} requests \
+                 per second of {service_time:.1} s, {} to start a worker",
+                Seconds(*target),
+                Seconds(*start)
+            ),
+            Self::Backlog { current, target } => write!(
+                f,
+                "for {current} requests in flight or queued at {target} per worker"
+            ),
+            Self::Forecast { foresight, target } => foresight.write(f, *target),
+        }
+    }
+}
+
+impl Basis {
+    /// Those that follow from a metric of the user's choice.
+    fn of_metric(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::TargetTracking {
                 metric,
                 total,
@@ -216,25 +246,7 @@ impl fmt::Display for Basis {
                 f,
                 "for {metric}: none of {ready} workers has told it lately"
             ),
-            Self::QueueWait {
-                p95,
-                target,
-                queued,
-                arrivals,
-                service_time,
-                start,
-            } => write!(
-                f,
-                "for waits of at most {} (now {p95:.1} s, {queued} queued), {arrivals:.1} requests \
-                 per second of {service_time:.1} s, {} to start a worker",
-                Seconds(*target),
-                Seconds(*start)
-            ),
-            Self::Backlog { current, target } => write!(
-                f,
-                "for {current} requests in flight or queued at {target} per worker"
-            ),
-            Self::Forecast { foresight, target } => foresight.write(f, *target),
+            _ => Ok(()),
         }
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use penstock_config::{Scaling, fleet::TimeHistogram};
 use penstock_control::scale::{
-    Bounds, Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, decide,
+    Bounds, Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, Told, decide,
 };
 use proptest::prelude::*;
 
-use settings::{constant, scaling, steady_rule};
+use settings::{constant, scaling, steady_rule, worker_metric};
 
 /// So many waits of about so many milliseconds.
 fn waits(count: u64, millis: u64) -> TimeHistogram {
@@ -32,6 +32,7 @@ prop_compose! {
         holds in prop::option::weighted(0.1, Just(HoldCause::GatewaySilent)),
         start_failed in prop::bool::weighted(0.02),
         woken in prop::bool::weighted(0.1),
+        told in prop::option::weighted(0.9, (-10.0..5000.0_f64, 0.0..3.0_f64)),
     ) -> Moment {
         let over = Duration::from_millis(step);
         let queued = (f64::from(current) * queued_share) as u32;
@@ -47,7 +48,7 @@ prop_compose! {
             no_capacity: u64::from(queued),
             woken,
         };
-        Moment { over, current, queued, ready_share, load, holds, start_failed }
+        Moment { over, current, queued, ready_share, load, holds, start_failed, told }
     }
 }
 
@@ -60,6 +61,20 @@ struct Moment {
     load: Load,
     holds: Option<HoldCause>,
     start_failed: bool,
+    /// What workers tell, and which share of them does; above 1 all do.
+    told: Option<(f64, f64)>,
+}
+
+impl Moment {
+    fn told(&self, ready: u32) -> Vec<Told> {
+        let told = self.told.map(|(sum, share)| Told {
+            metric: worker_metric(),
+            sum,
+            fresh: (f64::from(ready) * share.min(1.0)) as u32,
+            oldest: self.over,
+        });
+        told.into_iter().collect()
+    }
 }
 
 /// Decides at every moment; gives time, decision and what was seen.
@@ -83,7 +98,7 @@ fn run(
             start_time: Some(Duration::from_secs(30)).filter(|_| !moment.queued.is_multiple_of(3)),
             hold: moment.holds.map(|cause| Hold { since: now, cause }),
             start_failed: moment.start_failed,
-            told: Vec::new(),
+            told: moment.told(ready),
         };
         let decision = decide(scaling, &seen, &mut state, now);
         assert_eq!(decision.desired, state.desired());
@@ -162,6 +177,27 @@ proptest! {
             }
             if let Some(before) = fell_at.replace(at) {
                 prop_assert!(at - before >= Duration::from_secs(1), "{decision:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn while_there_are_requests_nothing_shrinks_that_not_all_workers_have_told_about(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        if scaling.worker_metrics().is_empty() {
+            return Ok(());
+        }
+        let mut busy_at = Duration::from_secs(1000);
+        for (at, decision, seen) in run(&scaling, &moments) {
+            if seen.current > 0 || seen.load.wanted() > 0 || seen.load.woken || seen.start_failed {
+                busy_at = at;
+            }
+            let fell = decision.desired < decision.before && decision.reason != Reason::StartFailed;
+            if fell && decision.desired > 0 && at - busy_at < scaling.idle_timeout {
+                let fresh = seen.told.iter().map(|told| told.fresh).sum::<u32>();
+                prop_assert!(fresh >= seen.ready, "{decision:?} of {seen:?}");
             }
         }
     }
@@ -259,6 +295,12 @@ proptest! {
             let seen = Observation {
                 current,
                 ready: state.desired(),
+                told: vec![Told {
+                    metric: worker_metric(),
+                    sum: current.into(),
+                    fresh: state.desired(),
+                    oldest: Duration::from_secs(1),
+                }],
                 load: Load {
                     over: Duration::from_secs(1),
                     request_seconds: current.into(),

@@ -1,11 +1,14 @@
 //! Settings made up at random.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 use penstock_config::{
     Adjustment, BacklogRule, ConcurrencyRule, DownPace, ForecastRule, Metric, QueueWaitRule, Rule,
-    Scaling, ScalingMode, Statistic, Step, StepRule, TargetTrackingRule, UpPace,
+    Scaling, ScalingMode, Statistic, Step, StepRule, TargetTrackingRule, UpPace, WorkerMetric,
 };
 use proptest::prelude::*;
 
@@ -34,6 +37,11 @@ prop_compose! {
     }
 }
 
+/// What workers tell.
+pub(crate) fn worker_metric() -> Arc<WorkerMetric> {
+    Arc::new(WorkerMetric::parse("waiting").expect("a name"))
+}
+
 fn step() -> impl Strategy<Value = Rule> {
     let metrics = vec![
         (Metric::ConcurrencyPerWorker, Statistic::Average),
@@ -42,6 +50,7 @@ fn step() -> impl Strategy<Value = Rule> {
         (Metric::NoCapacityRequests, Statistic::Sum),
         (Metric::Queued, Statistic::Average),
         (Metric::QueueWaitP95, Statistic::Average),
+        (Metric::Worker(worker_metric()), Statistic::Maximum),
     ];
     let adjustments = vec![Adjustment::Change, Adjustment::Percent, Adjustment::Exact];
     let parts = (
@@ -196,6 +205,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         Metric::RequestsPerSecondPerWorker,
         Metric::RequestsPerMinutePerWorker,
         Metric::Queued,
+        Metric::Worker(worker_metric()),
     ];
     let tracking = (
         prop::sample::select(shared),
