@@ -212,19 +212,19 @@ impl ForecastState {
 }
 
 /// The largest load of those that a pattern expects within a time, if it is more than `base`, the mean
-/// of the five minutes before.
+/// of so many milliseconds before.
 fn by_pattern(
     rule: &ForecastRule,
     past: &Past,
     time: std::ops::RangeInclusive<u64>,
-    base: f64,
+    (base, length): (f64, u64),
     pattern: Pattern,
     score: &Score,
 ) -> Option<Expected> {
     let now_ms = *time.start();
     let from = Moment {
         number: now_ms / BUCKET_MS,
-        share: (now_ms % BUCKET_MS) as f64 / BUCKET_MS as f64,
+        share: ((now_ms % BUCKET_MS) as f64 / length as f64).min(1.0),
     };
     let mut most: Option<Expected> = None;
     for number in from.number..=*time.end() / BUCKET_MS {

@@ -54,6 +54,8 @@ pub struct Past {
     demand: Demand,
     /// The last five minutes.
     recent: Window,
+    /// Since when there was no gap.
+    since: Duration,
     heard_at: Option<Duration>,
     /// The demand at the last look and for how many seconds it was that; `None` when it is unknown.
     latest: Option<(f64, f64)>,
@@ -86,6 +88,7 @@ impl Default for Past {
             open: Open::default(),
             demand: Demand::new(WINDOW, Some(NEVER)),
             recent: Window::new(BUCKET),
+            since: Duration::ZERO,
             heard_at: None,
             latest: None,
             unsaved: false,
@@ -141,6 +144,7 @@ impl Past {
         if gap.is_none_or(|gap| gap > over + GAP) {
             self.demand.clear();
             self.recent.clear();
+            self.since = now.saturating_sub(over.min(BUCKET));
         }
         self.heard_at = Some(now);
         let demand = self
@@ -216,9 +220,12 @@ impl Past {
         known.count()
     }
 
-    /// The mean of the last five minutes; `None` while nothing is known of them.
-    pub(super) fn recent(&self) -> Option<f64> {
-        self.recent.average()
+    /// The mean of the last five minutes, or since the last gap, and of how many milliseconds that is;
+    /// `None` while nothing is known of them.
+    pub(super) fn recent(&self) -> Option<(f64, u64)> {
+        let length = self.heard_at?.saturating_sub(self.since).min(BUCKET);
+        let length = u64::try_from(length.as_millis()).unwrap_or(BUCKET_MS);
+        Some((self.recent.average()?, length.max(1)))
     }
 
     /// The demand at the last look and for how many seconds it was that; `None` when it was unknown.

@@ -31,7 +31,7 @@ pub enum Pattern {
 pub(super) struct Moment {
     /// The bucket it lies in.
     pub(super) number: u64,
-    /// How much of the five minutes before it lies in this bucket, 0 to 1; the rest lies in the one
+    /// How much of the time before it that counts lies in this bucket, 0 to 1; the rest lies in the one
     /// before.
     pub(super) share: f64,
 }
