@@ -242,6 +242,41 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// The reasons that are about how long the load has been low.
+    fn fmt_patience(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoadFell { stable } => {
+                write!(
+                    f,
+                    "the load has fitted fewer workers for {}",
+                    Seconds(*stable)
+                )
+            }
+            Self::Settling {
+                wish,
+                stable,
+                needed,
+            } => write!(
+                f,
+                "the load asks for {wish}, one less would have done for {} of {}",
+                Seconds(*stable),
+                Seconds(*needed)
+            ),
+            Self::Idling { idle, timeout } => {
+                write!(
+                    f,
+                    "nothing to do for {} of {}",
+                    Seconds(*idle),
+                    Seconds(*timeout)
+                )
+            }
+            Self::Idle { idle } => write!(f, "nothing to do for {}", Seconds(*idle)),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -275,35 +310,13 @@ impl fmt::Display for Reason {
                 "the load asks for {wish}, the up pace allows no more yet"
             ),
             Self::AtMaximum { wish } => write!(f, "the load asks for {wish}, max is reached"),
-            Self::LoadFell { stable } => {
-                write!(
-                    f,
-                    "the load has fitted fewer workers for {}",
-                    Seconds(*stable)
-                )
-            }
-            Self::Settling {
-                wish,
-                stable,
-                needed,
-            } => write!(
-                f,
-                "the load asks for {wish}, one less would have done for {} of {}",
-                Seconds(*stable),
-                Seconds(*needed)
-            ),
+            Self::LoadFell { .. }
+            | Self::Settling { .. }
+            | Self::Idling { .. }
+            | Self::Idle { .. } => self.fmt_patience(f),
             Self::Held(cause) => write!(f, "no fewer for now: {cause}"),
             Self::PacedDown => f.write_str("the down pace allows no fewer yet"),
             Self::AtMinimum => f.write_str("nothing to do, min is reached"),
-            Self::Idling { idle, timeout } => {
-                write!(
-                    f,
-                    "nothing to do for {} of {}",
-                    Seconds(*idle),
-                    Seconds(*timeout)
-                )
-            }
-            Self::Idle { idle } => write!(f, "nothing to do for {}", Seconds(*idle)),
             Self::Bounds => f.write_str("min or max asks for it"),
             Self::Scheduled => f.write_str("a schedule asks for it"),
             Self::StartFailed => f.write_str("starting failed, next try later"),
