@@ -208,7 +208,7 @@ fn on_a_day_on_which_nothing_comes_little_is_kept_and_not_for_long() {
 #[test]
 fn a_weekly_pattern_is_told_by_its_day() {
     let mondays = |wall: u64| {
-        let is_monday = (wall - MONDAY) / DAY % 7 == 0;
+        let is_monday = ((wall - MONDAY) / DAY).is_multiple_of(7);
         if is_monday { office_hours(wall) } else { 0.0 }
     };
     let mut days = Days::begin(0, DAILY, mondays);
