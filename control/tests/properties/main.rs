@@ -194,7 +194,12 @@ proptest! {
             if seen.current > 0 || seen.load.wanted() > 0 || seen.load.woken || seen.start_failed {
                 busy_at = at;
             }
-            let fell = decision.desired < decision.before && decision.reason != Reason::StartFailed;
+            // A bound that is set lower counts in any case.
+            let set = matches!(
+                decision.reason,
+                Reason::StartFailed | Reason::Bounds | Reason::Scheduled
+            );
+            let fell = decision.desired < decision.before && !set;
             if fell && decision.desired > 0 && at - busy_at < scaling.idle_timeout {
                 let fresh = seen.told.iter().map(|told| told.fresh).sum::<u32>();
                 prop_assert!(fresh >= seen.ready, "{decision:?} of {seen:?}");
