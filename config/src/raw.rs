@@ -35,7 +35,8 @@ pub(crate) use queue::Queue;
 pub(crate) use request_key::{ClientKey, RequestKey};
 pub(crate) use rollout::Rollout;
 pub(crate) use scaling::{
-    Adjustment, DownPace, Rule, Scaling, ScalingMode, Statistic, Step, UpPace, headroom, window,
+    Adjustment, DownPace, Rule, Scaling, ScalingMode, Statistic, Step, UpPace, anticipate,
+    headroom, window,
 };
 pub(crate) use service::{Protocol, Service, Timeouts};
 pub(crate) use settings::{

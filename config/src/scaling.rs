@@ -84,8 +84,8 @@ impl UpPace {
 /// `step` in a second and by at most `percent` per rolling `period`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DownPace {
-    /// How long the load must have fitted the smaller count.
-    pub stable_for: Duration,
+    /// How long the load must have fitted the smaller count; `None`: by [`Self::patience`].
+    pub stable_for: Option<Duration>,
     /// Most workers taken away in a second; at least 1, or [`Self::NO_LIMIT`].
     pub step: u32,
     /// Most taken away in a period, in percent of the count at its start (at least one worker).
@@ -97,4 +97,18 @@ pub struct DownPace {
 impl DownPace {
     /// A `step` that allows everything.
     pub const NO_LIMIT: u32 = u32::MAX;
+
+    /// How long the load must have fitted the smaller count, where a worker takes `start_time` to
+    /// start, if that is known.
+    ///
+    /// A worker that goes and is needed again costs one start. To keep one that is not needed for as
+    /// long as that never costs more than twice what knowing the future would (the ski-rental
+    /// problem). The rules average over a window, which keeps workers for a while already; hence
+    /// half of a start. While no start was seen it is a minute, as in Knative.
+    pub fn patience(&self, start_time: Option<Duration>) -> Duration {
+        const LEAST: Duration = Duration::from_secs(10);
+        const UNKNOWN: Duration = Duration::from_secs(60);
+        let by_start = || start_time.map_or(UNKNOWN, |start| (start / 2).max(LEAST));
+        self.stable_for.unwrap_or_else(by_start)
+    }
 }

@@ -29,6 +29,7 @@ mod observation;
 mod outlook;
 mod pace;
 mod queue_wait;
+mod rate;
 mod recent;
 mod rules;
 mod service_time;
@@ -72,7 +73,9 @@ pub struct ScaleState {
     history: History,
     rules: Vec<RuleState>,
     bounds: KnownBounds,
-    /// What was wished for while `down.stable_for` looks back.
+    /// How long fewer workers must have done until some go.
+    patience: Duration,
+    /// What was wished for in that time.
     recent: Recent,
     /// Whether the last wish was more than the pace allowed.
     paced: bool,
@@ -97,6 +100,7 @@ impl ScaleState {
             history,
             rules: Vec::new(),
             bounds: KnownBounds::unknown(),
+            patience: Duration::ZERO,
             recent: Recent::default(),
             paced: false,
             stepped_at: None,
@@ -145,8 +149,8 @@ impl ScaleState {
     }
 
     /// Whether a hold still forbids fewer workers.
-    pub fn is_held(&self, hold: &Hold, scaling: &Scaling, now: Duration) -> bool {
-        down::is_held(hold, scaling, self, now)
+    pub fn is_held(&self, hold: &Hold, now: Duration) -> bool {
+        down::is_held(hold, self, now)
     }
 
     /// The bounds that the last decision was made with.
@@ -271,6 +275,7 @@ pub fn decide(
 ) -> Decision {
     state.follow(&scaling.rules);
     state.bounds.update(scaling, seen.wall_ms);
+    state.patience = scaling.down.patience(seen.start_time);
     state.record(seen, now);
     let decision = if seen.start_failed {
         // The requests were refused, nobody waits.
@@ -299,7 +304,7 @@ fn from_some(
         Some(_) => wish.max(state.desired),
         None => wish,
     };
-    state.recent.record(fits, scaling.down.stable_for, now);
+    state.recent.record(fits, state.patience, now);
     let mut decision = Decision {
         wishes,
         ..Decision::fixed(state.desired, state.desired, Reason::Steady)

@@ -71,12 +71,14 @@ pub(super) fn scaling(
         raw.down.period.0,
         PERIOD_MAX,
     );
-    at_most(
-        check,
-        &down_path.key("stable_for"),
-        raw.down.stable_for.0,
-        PERIOD_MAX,
-    );
+    if let Some(stable_for) = &raw.down.stable_for {
+        at_most(
+            check,
+            &down_path.key("stable_for"),
+            stable_for.0,
+            PERIOD_MAX,
+        );
+    }
     Scaling {
         mode: match raw.mode {
             raw::ScalingMode::Act => ScalingMode::Act,
@@ -107,7 +109,7 @@ fn up(raw: &raw::UpPace) -> UpPace {
 
 fn down(raw: &raw::DownPace) -> DownPace {
     DownPace {
-        stable_for: raw.stable_for.0,
+        stable_for: raw.stable_for.as_ref().map(|given| given.0),
         step: raw.step.unwrap_or(DownPace::NO_LIMIT),
         percent: raw.percent,
         period: raw.period.0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::rule::{Adjustment, Rule, Statistic, Step, headroom, window};
+pub(crate) use self::rule::{Adjustment, Rule, Statistic, Step, anticipate, headroom, window};
 use super::text::{HumanDuration, PositiveDuration};
 
 /// How many workers a deployment should have.
@@ -88,8 +88,9 @@ impl Default for UpPace {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DownPace {
-    /// How long the load must have fitted fewer workers. At most 1d.
-    pub(crate) stable_for: HumanDuration,
+    /// How long the load must have fitted fewer workers. At most 1d. Default: half as long as a worker
+    /// takes to start, at least 10s; 1m while that is not known.
+    pub(crate) stable_for: Option<HumanDuration>,
     /// Most workers taken away in a second. Default: no limit.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) step: Option<u32>,
@@ -104,7 +105,7 @@ pub(crate) struct DownPace {
 impl Default for DownPace {
     fn default() -> Self {
         Self {
-            stable_for: HumanDuration(Duration::from_secs(60)),
+            stable_for: None,
             step: None,
             percent: 100,
             period: PositiveDuration(Duration::from_secs(60)),

@@ -34,17 +34,21 @@ impl Rule {
     }
 }
 
-/// `wish = ceil((concurrency + headroom × deviation) / target)`.
+/// `wish = ceil(max(mean + headroom × deviation, burst mean + headroom / 2 × deviation) / target)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConcurrencyRule {
     /// Concurrency (in-flight + queued) one worker should have; above 0.
     pub target: f64,
-    /// Over which it is looked how much the concurrency varies by chance.
+    /// Over which the concurrency is averaged, and how much it varies by chance.
     pub window: Duration,
-    /// Over which the concurrency is averaged.
+    /// Over which the concurrency is averaged to see a rise at once.
     pub burst_window: Duration,
-    /// Within which workers should clear a queue; `None`: as long as a worker takes to start.
+    /// Within which workers should clear a queue, once they are there; `None`: as long as a worker
+    /// takes to start.
     pub clear_within: Option<Duration>,
+    /// How long a queue is expected to go on growing, as a multiple of the time for which it has been
+    /// there; 0 to 10.
+    pub anticipate: f64,
     /// Room for chance, in standard deviations of the concurrency; 0 to 10.
     pub headroom: f64,
 }

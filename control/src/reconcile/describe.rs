@@ -73,8 +73,9 @@ impl DeploymentState {
     pub(super) fn inputs(&self, gateways: &Gateways, now: Duration) -> Inputs {
         let measured = &self.measured;
         let times = self.starts.times();
-        let (hold, scaling) = (gateways.hold(now), &self.spec.scaling);
-        let hold = hold.filter(|hold| self.scale.is_held(hold, scaling, now));
+        let hold = gateways
+            .hold(now)
+            .filter(|hold| self.scale.is_held(hold, now));
         let of = |is: fn(Life) -> bool| {
             let workers = self.workers.iter();
             count(workers.filter(|worker| is(worker.life)))

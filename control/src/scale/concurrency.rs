@@ -6,8 +6,12 @@
 //! of the load (square-root staffing; Halfin and Whitt 1981), so a fixed share would be too little
 //! for a small deployment and too much for a large one. The room is therefore a number of standard
 //! deviations. They are measured, so that clients whose number is fixed cost nothing extra, and
-//! taken to be at most that of independent arrivals, so that one step of the load does not count as
-//! chance.
+//! taken to be at most twice that of independent arrivals, so that one step of the load does not count
+//! as chance. A load that falls has a large deviation by that alone, which is no reason to grow.
+//!
+//! The larger of two sums counts: the mean over the long window and `headroom` deviations, which is
+//! what a load needs that stays as it is and what makes the count calm; and the mean over the burst window
+//! and half of `headroom`, because the last seconds show what comes, but also some of the chance.
 
 use std::time::Duration;
 
@@ -19,6 +23,12 @@ use super::{
     wish::{Basis, Wish, workers_for},
 };
 use crate::window::Window;
+
+/// Deviations of independent arrivals that are taken for chance. Real ones come in bunches.
+const CHANCE_MAX: f64 = 2.0;
+
+/// Share of `headroom` that is kept beyond what the burst window shows.
+const BURST_SHARE: f64 = 0.5;
 
 /// What the rule remembers.
 #[derive(Debug, Clone)]
@@ -38,7 +48,7 @@ impl ConcurrencyState {
             long: Window::new(rule.window),
             squares: Window::new(rule.window),
             burst: Window::new(rule.burst_window),
-            demand: Demand::new(rule.window, rule.clear_within),
+            demand: Demand::new(rule.window, rule.clear_within, rule.anticipate),
             missing_since: None,
         }
     }
@@ -60,20 +70,39 @@ impl ConcurrencyState {
         self.burst.record(demand * over, load.over, now);
     }
 
-    /// What the rule asks for, at least one worker.
-    pub(super) fn wish(&self, rule: &ConcurrencyRule) -> Wish {
-        let burst = self.burst.average().unwrap_or(0.0);
-        let room = rule.headroom * self.deviation().min(burst.sqrt());
+    /// What the rule asks for, at least one worker; `desired` is what there should be now.
+    pub(super) fn wish(&self, rule: &ConcurrencyRule, desired: u32) -> Wish {
+        let (concurrency, room) = self.need(rule, desired);
         Wish {
             rule: "concurrency",
-            workers: workers_for(burst + room, rule.target),
+            workers: workers_for(concurrency + room, rule.target),
             shrinks: true,
             basis: Basis::Concurrency {
-                concurrency: burst,
+                concurrency,
                 room,
                 target: rule.target,
-                left_out: self.demand.left_out(),
+                growth: self.demand.parts().growth,
+                left_out: self.demand.parts().left_out,
             },
+        }
+    }
+
+    /// The concurrency to have workers for, and the room for chance beside it.
+    fn need(&self, rule: &ConcurrencyRule, desired: u32) -> (f64, f64) {
+        let deviation = self.deviation();
+        let room = |mean: f64, headroom: f64| headroom * deviation.min(CHANCE_MAX * mean.sqrt());
+        let long = self.long.average().unwrap_or(0.0);
+        let burst = self.burst.average().unwrap_or(0.0);
+        let mut calm = room(long, rule.headroom);
+        if burst < long {
+            let there_is = f64::from(desired) * rule.target - long;
+            calm = calm.min(there_is.max(0.0));
+        }
+        let quick = room(burst, rule.headroom * BURST_SHARE);
+        if long + calm > burst + quick {
+            (long, calm)
+        } else {
+            (burst, quick)
         }
     }
 

@@ -2,27 +2,40 @@
 //!
 //! While no request waits this is the concurrency as it is. A queue is different: it grows while
 //! workers start, for a minute or two, although the load stays the same. Counted like requests in
-//! flight it would order more workers the longer the start takes (wind-up; Knative #3153, Ray #63279).
-//! Not counted at all, it would stay for ever beside workers that are just enough for what comes.
-//! So a queue counts for what it takes to clear it. In a stretch of time the demand is
+//! flight it would order more workers with every second of a start, the last of them for a queue that
+//! the first ones clear (wind-up; Knative #3153, Ray #63279). Not counted at all, it would stay for
+//! ever beside workers that are just enough for what comes. So the demand is that of the moment at which
+//! workers ordered now begin to serve, and it counts a queue for what it takes to clear it:
 //!
-//! `max(in_flight, arrivals/s × service time + queued × service time / clear_within)`
+//! `max(in_flight, arrivals/s × service time + (queued + growth) × service time / clear_within)`
 //!
-//! but never more than what is there, in flight and queued. The first term is Little's law: the
-//! concurrency that the arrivals would have if none of them had to wait. The second is the concurrency
-//! of workers that answer the queue within `clear_within`. When that is the time a worker takes to
-//! start, a queue that grew in this time about doubles the demand at most: however long starts take,
-//! the count does not run away. Clients that each wait for their answer before they ask again need no
-//! rule of their own: as long as some of them wait, workers are added, they ask more often, and that
-//! goes on until none waits.
+//! but never more than what is there or coming: in flight, queued and `growth`. The first term is
+//! Little's law: the concurrency that the arrivals would have if none of them had to wait. The second is
+//! the concurrency of workers that answer the queue within `clear_within`.
+//!
+//! `growth = (arrivals/s − answers/s) × min(what is left of the start, anticipate × age of the queue)`
+//!
+//! is what the queue will have become when the workers that are missing are there. While they start
+//! the queue grows as expected and what is left of the start shrinks: their sum, and with it the count,
+//! stays the same, so that all workers are ordered at the beginning, not one after the other. How long
+//! the overload will last nobody knows. A thing of unknown length is as likely as not to last as long
+//! again as it has lasted (Gott 1993): hence the age of the queue, and `anticipate`. Of a rate over
+//! seconds and one over many seconds the smaller counts, so that requests which all came at once do not
+//! pass for a stream.
+//!
+//! Clients that each wait for their answer before they ask again need no rule of their own: as long as
+//! some of them wait, workers are added, they ask more often, and that goes on until none waits.
 
 use std::time::Duration;
 
-use super::{observation::Load, service_time::ServiceTime};
+use super::{observation::Load, rate::Rate, service_time::ServiceTime};
 
-/// Time over which arrivals are averaged, exponentially: about as long as many requests of language
+/// Seconds over which arrivals are averaged, exponentially: about as long as many requests of language
 /// models take.
-const RATE_MEMORY: f64 = 10.0;
+const LONG_MEMORY: f64 = 10.0;
+
+/// Seconds after which it shows that a burst is over. Reports come every second.
+const SHORT_MEMORY: f64 = 1.0;
 
 /// Seconds that a request is thought to take before one was answered: the answer of a language model
 /// of a few hundred tokens. Only a deployment that never answered a request needs it.
@@ -35,31 +48,47 @@ const START_GUESS: Duration = Duration::from_secs(30);
 /// every few requests that came together.
 const CLEAR_MIN: Duration = Duration::from_secs(3);
 
+/// Fewer requests than this that wait on average over an observation are no queue yet.
+const QUEUE_MIN: f64 = 0.5;
+
 /// The demand of one deployment.
 #[derive(Debug, Clone)]
 pub(super) struct Demand {
     clear_within: Option<Duration>,
+    anticipate: f64,
     service_time: ServiceTime,
-    /// Arrivals per second, weighted, and the sum of the weights: at first it is less than 1.
-    rate: f64,
-    weight: f64,
-    left_out: f64,
+    long: Rate,
+    short: Rate,
+    /// How long requests have been waiting without a pause.
+    queue_age: Duration,
+    parts: Parts,
+}
+
+/// What the last demand was made of, in requests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Parts {
+    /// Requests that do not wait yet and are counted, because they will when the missing workers come.
+    pub(super) growth: f64,
+    /// Waiting requests that were left out, because workers for the others will clear them in time.
+    pub(super) left_out: f64,
 }
 
 impl Demand {
-    /// `window`: the long averaging window. `clear_within`: `None` for the time that a worker takes
-    /// to start.
-    pub(super) fn new(window: Duration, clear_within: Option<Duration>) -> Self {
+    /// What it remembers of service times goes back over `window`. `clear_within`: `None` for the time
+    /// that a worker takes to start.
+    pub(super) fn new(window: Duration, clear_within: Option<Duration>, anticipate: f64) -> Self {
         Self {
             clear_within,
+            anticipate,
             service_time: ServiceTime::new(window),
-            rate: 0.0,
-            weight: 0.0,
-            left_out: 0.0,
+            long: Rate::new(LONG_MEMORY),
+            short: Rate::new(SHORT_MEMORY),
+            queue_age: Duration::ZERO,
+            parts: Parts::default(),
         }
     }
 
-    /// Takes in a stretch of time of more than zero; the mean demand in it. `start_time`: how long a
+    /// Takes in a stretch of time of more than zero; the demand at its end. `start_time`: how long a
     /// worker takes to start, once that is known. `missing_for`: how long workers have been missing.
     pub(super) fn update(
         &mut self,
@@ -67,36 +96,54 @@ impl Demand {
         start_time: Option<Duration>,
         missing_for: Duration,
     ) -> f64 {
-        let clear_within = self.clear_within.unwrap_or_else(|| {
-            let start_time = start_time.unwrap_or_else(|| START_GUESS.max(missing_for));
-            start_time.max(CLEAR_MIN)
-        });
         let over = load.over.as_secs_f64();
-        let kept = (-over / RATE_MEMORY).exp();
-        self.rate = self.rate * kept + load.arrivals as f64 / over * (1.0 - kept);
-        self.weight = self.weight * kept + 1.0 - kept;
+        self.long.record(load.arrivals, over);
+        self.short.record(load.arrivals, over);
         let all = load.request_seconds / over;
         let in_flight = (load.in_flight_seconds / over).min(all);
         let queued = all - in_flight;
         let service_time = self.service_time.update(load).unwrap_or(SERVICE_GUESS);
-        let offered = self.rate / self.weight * service_time;
-        let clearing = queued * service_time / clear_within.as_secs_f64().max(1e-3);
-        let demand = in_flight.max(offered + clearing).min(all);
-        self.left_out = all - demand;
+        let lasting = self.long.per_second().min(self.short.per_second());
+        let surplus = (lasting - in_flight / service_time.max(1e-3)).max(0.0);
+        let start_time = start_time.unwrap_or_else(|| START_GUESS.max(missing_for));
+        let growth = surplus * self.outlook(start_time.saturating_sub(missing_for));
+        let offered = self.long.per_second() * service_time;
+        let clear_within = self
+            .clear_within
+            .unwrap_or_else(|| start_time.max(CLEAR_MIN));
+        let clear_within = clear_within.as_secs_f64().max(1e-3);
+        let clearing = (queued + growth) * service_time / clear_within;
+        let demand = in_flight.max(offered + clearing).min(all + growth);
+        self.queue_age = if queued < QUEUE_MIN {
+            Duration::ZERO
+        } else {
+            self.queue_age.saturating_add(load.over)
+        };
+        self.parts = Parts {
+            growth,
+            left_out: (all + growth - demand).max(0.0),
+        };
         demand
     }
 
-    /// Waiting requests that the last demand left out, because workers for the others will clear
-    /// them in time.
-    pub(super) fn left_out(&self) -> f64 {
-        self.left_out
+    /// For how many seconds the queue is expected to go on growing; `left`: until the missing workers
+    /// are there.
+    fn outlook(&self, left: Duration) -> f64 {
+        let expected = self.anticipate * self.queue_age.as_secs_f64();
+        expected.min(left.as_secs_f64())
+    }
+
+    /// What the last demand was made of.
+    pub(super) fn parts(&self) -> Parts {
+        self.parts
     }
 
     /// Forgets the load, but not how long requests take.
     pub(super) fn clear(&mut self) {
-        self.rate = 0.0;
-        self.weight = 0.0;
-        self.left_out = 0.0;
+        self.long.clear();
+        self.short.clear();
+        self.queue_age = Duration::ZERO;
+        self.parts = Parts::default();
     }
 }
 
@@ -118,41 +165,63 @@ mod tests {
         }
     }
 
-    fn demand() -> Demand {
-        Demand::new(60 * SECOND, Some(5 * SECOND))
+    fn demand(clear_within: Option<Duration>) -> Demand {
+        Demand::new(60 * SECOND, clear_within, 2.0)
     }
 
     #[test]
     fn without_a_queue_the_demand_is_what_is_in_flight() {
-        let mut demand = demand();
+        let mut demand = demand(None);
         for _ in 0..100 {
-            assert!(
-                (demand.update(&second(7.0, 0.0, 9, 3), None, Duration::ZERO) - 7.0).abs() < 1e-9
-            );
+            let now = demand.update(&second(7.0, 0.0, 9, 3), None, Duration::ZERO);
+            assert!((now - 7.0).abs() < 1e-9);
         }
-        assert_eq!(demand.left_out(), 0.0);
+        assert_eq!(demand.parts().left_out, 0.0);
+        assert_eq!(demand.parts().growth, 0.0);
     }
 
     #[test]
-    fn while_workers_start_a_growing_queue_counts_for_what_clears_it() {
-        let mut demand = demand();
-        // Five requests a second of two seconds each, for workers that take four at a time.
+    fn a_queue_counts_for_what_clears_it() {
+        let mut demand = demand(Some(5 * SECOND));
+        let start = Some(20 * SECOND);
+        // Five requests a second of two seconds each, for workers that take four at a time; the
+        // missing ones should be there by now.
         let mut last = 0.0;
         for waited in 0..200 {
-            last = demand.update(
-                &second(4.0, 3.0 * f64::from(waited), 5, 2),
-                None,
-                Duration::ZERO,
-            );
+            let growing = second(4.0, 3.0 * f64::from(waited), 5, 2);
+            last = demand.update(&growing, start, 20 * SECOND);
         }
         let expected = 5.0 * 2.0 + 3.0 * 199.0 * 2.0 / 5.0;
         assert!((last / expected - 1.0).abs() < 0.02, "{last}");
-        assert!(demand.left_out() > 300.0);
+        assert!(demand.parts().left_out > 300.0);
     }
 
     #[test]
-    fn before_any_answer_a_queue_that_grows_through_a_long_start_counts_as_a_few_seconds_of_it() {
-        let mut demand = Demand::new(60 * SECOND, None);
+    fn a_queue_that_grows_through_a_long_start_is_ordered_for_at_the_beginning() {
+        let mut demand = demand(None);
+        let start = Some(90 * SECOND);
+        // A worker for two at a time, requests of one second.
+        for _ in 0..60 {
+            demand.update(&second(2.0, 0.0, 2, 2), start, Duration::ZERO);
+        }
+        // Ten a second, of which eight wait.
+        let demands: Vec<f64> = (1..90)
+            .map(|waited| {
+                let growing = second(2.0, 8.0 * f64::from(waited), 10, 2);
+                demand.update(&growing, start, SECOND * waited)
+            })
+            .collect();
+        // What comes needs 10, what waits in the end 8 more: 720 requests in 90 seconds.
+        let after_half_a_minute = demands[29];
+        assert!((17.0..=19.0).contains(&after_half_a_minute), "{demands:?}");
+        for later in &demands[29..] {
+            assert!((later / after_half_a_minute - 1.0).abs() < 0.06, "{later}");
+        }
+    }
+
+    #[test]
+    fn before_any_answer_a_queue_counts_as_one_of_requests_that_take_a_few_seconds() {
+        let mut demand = demand(None);
         let mut last = 0.0;
         for waited in 0..120 {
             let growing = second(0.0, 5.0 * f64::from(waited), 5, 0);
@@ -163,24 +232,28 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_come_all_at_once_count_in_full() {
-        let mut demand = Demand::new(60 * SECOND, None);
+    fn clients_that_come_all_at_once_are_no_stream() {
+        let mut demand = demand(None);
         let first = demand.update(&second(0.0, 300.0, 300, 0), None, Duration::ZERO);
         assert!((first - 300.0).abs() < 1e-9);
+        let after = (1..10).map(|waited| {
+            demand.update(&second(0.0, 300.0, 0, 0), None, SECOND * waited);
+            demand.parts().growth
+        });
+        let most = after.fold(0.0, f64::max);
+        assert!(most < 200.0, "{most} more are expected");
+        assert!(demand.parts().growth < 2.0);
     }
 
     #[test]
     fn clients_that_ask_again_get_workers_until_none_of_them_waits() {
         // Thirty clients, requests of one second, workers for one at a time that appear at once.
-        let mut demand = demand();
+        let mut demand = demand(Some(5 * SECOND));
         let mut workers = 1.0_f64;
         for _ in 0..120 {
             let answered = workers as u64;
-            let wanted = demand.update(
-                &second(workers, 30.0 - workers, answered, answered),
-                None,
-                Duration::ZERO,
-            );
+            let load = second(workers, 30.0 - workers, answered, answered);
+            let wanted = demand.update(&load, None, Duration::ZERO);
             workers = workers.max(wanted.ceil()).min(30.0);
         }
         assert!(workers >= 29.0, "{workers}");

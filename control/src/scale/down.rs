@@ -26,10 +26,9 @@ pub(super) fn shrink(
     now: Duration,
 ) {
     let before = decision.before;
-    let stable_for = scaling.down.stable_for;
     let held = seen
         .hold
-        .filter(|hold| is_held(hold, scaling, state, now))
+        .filter(|hold| is_held(hold, state, now))
         .map(|hold| hold.cause);
     if before <= 1 {
         return to_zero(decision, scaling, seen, state, held, now);
@@ -37,7 +36,7 @@ pub(super) fn shrink(
     if wish >= before {
         return;
     }
-    let fits = state.recent.largest(stable_for, now);
+    let fits = state.recent.largest(state.patience, now);
     if before <= state.bounds().min {
         decision.reason = Reason::AtMinimum;
     } else if let Some(cause) = held.or(state.unseen) {
@@ -48,7 +47,7 @@ pub(super) fn shrink(
         decision.reason = Reason::Settling {
             wish,
             stable: state.recent.below(before, now),
-            needed: stable_for,
+            needed: state.patience,
         };
     }
 }
@@ -117,15 +116,12 @@ fn to_zero(
 }
 
 /// A hold lasts one window: the longest over which anything is averaged or has to be stable.
-pub(super) fn is_held(hold: &Hold, scaling: &Scaling, state: &ScaleState, now: Duration) -> bool {
-    now.saturating_sub(hold.since) < hold_window(scaling, state)
+pub(super) fn is_held(hold: &Hold, state: &ScaleState, now: Duration) -> bool {
+    now.saturating_sub(hold.since) < hold_window(state)
 }
 
 /// How long a hold lasts.
-pub(super) fn hold_window(scaling: &Scaling, state: &ScaleState) -> Duration {
+pub(super) fn hold_window(state: &ScaleState) -> Duration {
     let windows = state.rules.iter().map(RuleState::window);
-    windows
-        .max()
-        .unwrap_or_default()
-        .max(scaling.down.stable_for)
+    windows.max().unwrap_or_default().max(state.patience)
 }

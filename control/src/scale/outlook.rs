@@ -107,9 +107,9 @@ impl ScaleState {
                 to: self.after_settling(scaling, now)?,
                 left: needed.saturating_sub(stable),
             }),
-            Reason::Held(HoldCause::Untold { .. }) => Some(Outlook::Told(scaling.down.stable_for)),
+            Reason::Held(HoldCause::Untold { .. }) => Some(Outlook::Told(self.patience)),
             Reason::Held(_) => {
-                let until = hold?.since + down::hold_window(scaling, self);
+                let until = hold?.since + down::hold_window(self);
                 Some(Outlook::Held(until.saturating_sub(now)))
             }
             Reason::PacedDown => {

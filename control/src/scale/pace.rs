@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_share_taken_away_counts_from_the_highest_of_the_period() {
         let down = DownPace {
-            stable_for: at(1),
+            stable_for: Some(at(1)),
             step: 100,
             percent: 50,
             period: at(60),

@@ -86,7 +86,9 @@ impl RuleState {
             return self.nothing_told(metric, view.seen.ready);
         }
         match (&self.rule, &mut self.memory) {
-            (Rule::Concurrency(rule), Memory::Concurrency(state)) => Some(state.wish(rule)),
+            (Rule::Concurrency(rule), Memory::Concurrency(state)) => {
+                Some(state.wish(rule, view.desired))
+            }
             (Rule::TargetTracking(rule), Memory::TargetTracking(state)) => state.wish(rule, view),
             (Rule::Step(rule), Memory::Step(state)) => state.wish(rule, view),
             (Rule::QueueWait(rule), Memory::QueueWait(state)) => state.wish(rule, view),

@@ -19,6 +19,7 @@ fn scaling() -> Scaling {
         window: seconds(60),
         burst_window: seconds(6),
         clear_within: None,
+        anticipate: 0.0,
         headroom: 0.0,
     };
     Scaling {
@@ -33,7 +34,7 @@ fn scaling() -> Scaling {
             burst_from_zero: false,
         },
         down: DownPace {
-            stable_for: seconds(60),
+            stable_for: Some(seconds(60)),
             step: 1,
             percent: 100,
             period: seconds(60),

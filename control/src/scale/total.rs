@@ -13,6 +13,9 @@ pub(super) const WINDOW: Duration = Duration::from_secs(60);
 /// The burst window of the default rule, which does not matter for a long average.
 const BURST: Duration = Duration::from_secs(3);
 
+/// As that of the rule `concurrency`.
+const CLEAR_WITHIN: Duration = Duration::from_secs(3);
+
 /// The mean of a metric over the last [`WINDOW`], for all workers together.
 #[derive(Debug, Clone)]
 pub(super) enum Total {
@@ -45,7 +48,8 @@ impl Total {
                     target: 1.0,
                     window: WINDOW,
                     burst_window: BURST,
-                    clear_within: None,
+                    clear_within: Some(CLEAR_WITHIN),
+                    anticipate: 0.0,
                     headroom: 0.0,
                 })))
             }

@@ -29,12 +29,15 @@ pub struct Wish {
 pub enum Basis {
     /// `concurrency`.
     Concurrency {
-        /// Concurrency averaged over the burst window.
+        /// Averaged concurrency.
         concurrency: f64,
         /// What is added for chance.
         room: f64,
         /// Concurrency one worker should have.
         target: f64,
+        /// Requests that are counted although they do not wait yet: they will when the missing
+        /// workers come.
+        growth: f64,
         /// Waiting requests that do not count because workers for the others will clear them.
         left_out: f64,
     },
@@ -161,12 +164,16 @@ impl fmt::Display for Basis {
                 concurrency,
                 room,
                 target,
+                growth,
                 left_out,
             } => {
                 write!(
                     f,
                     "for concurrency {concurrency:.1} (and {room:.1} for chance) at {target} per worker"
                 )?;
+                if *growth >= 0.5 {
+                    write!(f, ", {growth:.0} more will wait until these are ready")?;
+                }
                 if *left_out >= 0.5 {
                     write!(f, ", {left_out:.0} waiting will be cleared by these")?;
                 }

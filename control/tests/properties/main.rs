@@ -171,7 +171,7 @@ proptest! {
                 prop_assert!(seen.current == 0 && min == 0, "{decision:?}");
                 continue;
             }
-            let looked_back = at - scaling.down.stable_for;
+            let looked_back = at - scaling.down.patience(seen.start_time);
             for (_, wish) in wished.iter().filter(|(then, _)| *then >= looked_back) {
                 prop_assert!(*wish <= decision.desired, "{wish} was wished for: {decision:?}");
             }

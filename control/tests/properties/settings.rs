@@ -33,7 +33,7 @@ prop_compose! {
         percent in 1..=100_u32,
         period in seconds(1..120),
     ) -> DownPace {
-        DownPace { stable_for, step, percent, period }
+        DownPace { stable_for: Some(stable_for), step, percent, period }
     }
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn constant() -> Scaling {
             burst_from_zero: false,
         },
         down: DownPace {
-            stable_for: Duration::from_secs(60),
+            stable_for: Some(Duration::from_secs(60)),
             step: 1000,
             percent: 100,
             period: Duration::from_secs(60),
@@ -189,16 +189,19 @@ fn rule() -> impl Strategy<Value = Rule> {
         seconds(1..120),
         prop::option::of(seconds(1..600)),
         0.0..4.0_f64,
+        0.0..4.0_f64,
     );
-    let concurrency = concurrency.prop_map(|(target, window, clear_within, headroom)| {
-        Rule::Concurrency(ConcurrencyRule {
-            target,
-            window,
-            burst_window: window / 10,
-            clear_within,
-            headroom,
-        })
-    });
+    let concurrency =
+        concurrency.prop_map(|(target, window, clear_within, anticipate, headroom)| {
+            Rule::Concurrency(ConcurrencyRule {
+                target,
+                window,
+                burst_window: window / 10,
+                clear_within,
+                anticipate,
+                headroom,
+            })
+        });
     let shared = vec![
         Metric::ConcurrencyPerWorker,
         Metric::RequestsPerSecond,

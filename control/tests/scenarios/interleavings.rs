@@ -15,7 +15,7 @@ fn setup(random: &mut Random) -> Setup {
     setup.scaling.min = 0;
     setup.scaling.max = 1 + random.below(3) as u32;
     setup.scaling.idle_timeout = millis(random.below(600));
-    setup.scaling.down.stable_for = millis(random.below(600));
+    setup.scaling.down.stable_for = Some(millis(random.below(600)));
     setup.start = millis(random.below(300));
     setup.delay = millis(random.below(150));
     // Nothing may depend on the deadline.
@@ -27,6 +27,7 @@ fn setup(random: &mut Random) -> Setup {
         window,
         burst_window: window / 4,
         clear_within: None,
+        anticipate: 2.0,
         headroom: 1.0,
     })];
     setup

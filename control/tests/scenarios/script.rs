@@ -139,7 +139,7 @@ impl Script {
             ["min", value] => scaling.min = number(value),
             ["max", value] => scaling.max = number(value),
             ["idle_timeout", value] => scaling.idle_timeout = duration(value),
-            ["stable_for", value] => scaling.down.stable_for = duration(value),
+            ["stable_for", value] => scaling.down.stable_for = Some(duration(value)),
             ["burst_from_zero"] => scaling.up.burst_from_zero = true,
             ["up", percent, period] => {
                 scaling.up.percent = number(percent);

@@ -48,9 +48,10 @@ impl Default for Setup {
         let rule = ConcurrencyRule {
             target: 10.0,
             window: minute,
-            burst_window: minute / 20,
+            burst_window: Duration::from_secs(2),
             clear_within: None,
-            headroom: 1.0,
+            anticipate: 2.0,
+            headroom: 2.0,
         };
         Self {
             scaling: Scaling {
@@ -65,7 +66,7 @@ impl Default for Setup {
                     burst_from_zero: false,
                 },
                 down: DownPace {
-                    stable_for: minute,
+                    stable_for: None,
                     step: DownPace::NO_LIMIT,
                     percent: 100,
                     period: minute,

@@ -8,9 +8,9 @@ use crate::{
     key_path::KeyPath, raw, units,
 };
 
-/// Long enough that single reports do not show, and short against the time that a worker takes to
-/// start. In simulations 6 s, as in Knative, let more requests wait and saved nothing.
-const BURST_WINDOW: Duration = Duration::from_secs(3);
+/// Two reports, and short against the time that a worker takes to start. In simulations 6 s, as in
+/// Knative, let more requests wait and saved nothing.
+const BURST_WINDOW: Duration = Duration::from_secs(2);
 
 /// Load is reported every second, so a shorter window would often be empty.
 pub(super) const WINDOW_MIN: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub(super) fn default(target: f64) -> Rule {
         window: raw::window().0,
         burst_window: BURST_WINDOW,
         clear_within: None,
+        anticipate: raw::anticipate(),
         headroom: raw::headroom(),
     })
 }
@@ -44,6 +45,7 @@ pub(super) fn rule(
             window,
             burst_window,
             clear_within,
+            anticipate,
             headroom,
         } => {
             let rule = ConcurrencyRule {
@@ -53,6 +55,7 @@ pub(super) fn rule(
                     .as_ref()
                     .map_or_else(|| BURST_WINDOW.min(window.0), |given| given.0),
                 clear_within: clear_within.as_ref().map(|given| given.0),
+                anticipate: *anticipate,
                 headroom: *headroom,
             };
             concurrency(check, path, &rule);

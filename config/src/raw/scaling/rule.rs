@@ -17,17 +17,23 @@ pub(crate) enum Rule {
         /// `max_concurrency` when that is smaller.
         #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
         target: Option<f64>,
-        /// Over which it is looked how much the concurrency varies by chance. At least 1s and at most
-        /// 1h.
+        /// Over which the concurrency is averaged, and how much it varies by chance. At least 1s and
+        /// at most 1h.
         #[serde(default = "window")]
         window: PositiveDuration,
-        /// Over which the concurrency is averaged. At least 1s and at most `window`. Default: 3s, or
-        /// `window` when that is shorter.
+        /// Over which the concurrency is averaged to see a rise at once. At least 1s and at most
+        /// `window`. Default: 2s, or `window` when that is shorter.
         burst_window: Option<PositiveDuration>,
-        /// Within which workers should clear a queue: the shorter, the more of them are started for
-        /// one, and the fewer requests wait. At most 1d. Default: as long as a worker takes to start,
-        /// so that a queue which grew in that time at most doubles their number.
+        /// Within which workers should clear a queue, once they are there: the shorter, the more of
+        /// them are started for one, and the fewer requests wait. At most 1d. Default: as long as a
+        /// worker takes to start, so that a queue which grew in that time about doubles their number.
         clear_within: Option<PositiveDuration>,
+        /// How long a queue is expected to go on growing while workers start, as a multiple of the
+        /// time for which it has been there: more makes fewer requests wait when load rises for long,
+        /// and costs more when it does not. 0 counts only what is there.
+        #[serde(default = "anticipate")]
+        #[schemars(range(min = 0, max = 10))]
+        anticipate: f64,
         /// Room for requests that come at random, in standard deviations of the concurrency: more
         /// makes fewer requests wait and costs more.
         #[serde(default = "headroom")]
@@ -117,7 +123,7 @@ pub(crate) enum Rule {
         #[schemars(extend("exclusiveMinimum" = 0), range(max = 1_000_000))]
         target: Option<f64>,
         /// Room for requests that come at random, in standard deviations of what is expected.
-        #[serde(default = "headroom")]
+        #[serde(default = "forecast_headroom")]
         #[schemars(range(min = 0, max = 10))]
         headroom: f64,
         /// Whether it looks for what comes at the same time every day.
@@ -189,9 +195,21 @@ pub(crate) fn window() -> PositiveDuration {
     PositiveDuration(Duration::from_secs(60))
 }
 
-/// Enough that few of the requests that come at random wait; twice as much costs a tenth more.
-pub(crate) fn headroom() -> f64 {
+/// What is usual at a time of day is an average of days already.
+fn forecast_headroom() -> f64 {
     1.0
+}
+
+/// With a normal distribution, what is beyond two standard deviations comes in one of 44 cases.
+pub(crate) fn headroom() -> f64 {
+    2.0
+}
+
+/// What has lasted for a while is as likely as not to last as long again (Gott 1993); twice as long
+/// one time in three. For interactive requests the waits of a load that stays are worse than workers
+/// that come for one that has gone.
+pub(crate) fn anticipate() -> f64 {
+    2.0
 }
 
 /// That of AWS and of most who copied it.

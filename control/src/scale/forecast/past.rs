@@ -86,7 +86,7 @@ impl Default for Past {
             means: vec![f32::NAN; LENGTH].into_boxed_slice(),
             newest: None,
             open: Open::default(),
-            demand: Demand::new(WINDOW, Some(NEVER)),
+            demand: Demand::new(WINDOW, Some(NEVER), 0.0),
             recent: Window::new(BUCKET),
             since: Duration::ZERO,
             heard_at: None,

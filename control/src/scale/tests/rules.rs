@@ -21,7 +21,7 @@ fn tracked() -> Scaling {
     let mut scaling = scaling();
     scaling.rules = vec![tracking(false)];
     scaling.up.percent = 10_000;
-    scaling.down.stable_for = seconds(1);
+    scaling.down.stable_for = Some(seconds(1));
     scaling
 }
 

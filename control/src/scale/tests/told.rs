@@ -52,7 +52,7 @@ fn stepped() -> Scaling {
         steps: vec![step(None, Some(-8.0), -1), step(Some(0.0), None, 1)],
         cooldown: seconds(0),
     });
-    scaling.down.stable_for = seconds(20);
+    scaling.down.stable_for = Some(seconds(20));
     scaling
 }
 
