@@ -47,6 +47,9 @@ impl<T> Line<T> {
     }
 }
 
+/// The shortest time there is.
+const INSTANT: Duration = Duration::from_nanos(1);
+
 /// By when others must be due to go before a request.
 #[derive(Clone, Copy)]
 struct Due {
@@ -61,10 +64,12 @@ impl Due {
     fn of(turn: &Turn, class: Option<&Lane>) -> Self {
         let due = turn.arrived.saturating_add(turn.delay);
         let overtakes = class.filter(|class| class.size(flow(turn)) < class.len());
+        // Of those that are due at the same time as the oldest some are younger, and go after it.
+        let before = |oldest: Duration| (oldest + turn.delay).saturating_sub(INSTANT);
         let oldest = overtakes.and_then(Lane::oldest);
         Self {
             likely: due,
-            least: oldest.map_or(due, |(oldest, _)| due.min(oldest + turn.delay)),
+            least: oldest.map_or(due, |(oldest, _)| due.min(before(oldest))),
         }
     }
 }
