@@ -106,7 +106,8 @@ async fn who_waits_for_a_start_was_told_how_long_it_takes() {
         positions.push(seconds(answer, "x-penstock-queue-position") as u32);
         let eta = seconds(answer, "x-penstock-queue-eta");
         let waited = seconds(answer, "x-penstock-queue-wait");
-        let honest = eta / 2.0..eta * 2.0;
+        // A busy machine may start it late, but never in half of the time.
+        let honest = eta / 2.0..eta + 20.0;
         assert!(honest.contains(&waited), "told {eta} s, waited {waited} s");
         assert!(waited <= took.as_secs_f64());
     }
