@@ -96,10 +96,11 @@ impl Queue {
         (turn, patience): (Turn, Patience),
         wish: Wish,
         home: impl FnOnce(&Wish) -> Home,
-    ) -> Waiter {
+    ) -> Joined {
         let (sender, grant) = oneshot::channel();
         let mut line = self.line.lock();
         let home = home(&wish);
+        let ahead = line.ahead(&turn, home);
         let waiting = Waiting {
             wish,
             patience,
@@ -108,12 +109,17 @@ impl Queue {
         let ticket = line.join(turn, home, waiting);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         drop(line);
-        Waiter {
+        let waiter = Waiter {
             queue: Arc::clone(self),
             ticket,
             grant,
             outlook: None,
             _place: place,
+        };
+        Joined {
+            waiter,
+            home,
+            ahead,
         }
     }
 
@@ -227,6 +233,16 @@ impl Queue {
             self.left.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What is known of a request that has just joined.
+pub(crate) struct Joined {
+    /// Its place in the queue.
+    pub(crate) waiter: Waiter,
+    /// Whose places it waits for.
+    pub(crate) home: Home,
+    /// Who goes before it. Counted as it joined, so that no two are told the same position.
+    pub(crate) ahead: Ahead,
 }
 
 /// A request in the queue. Dropping it leaves the queue, and gives a lease back that came too late.

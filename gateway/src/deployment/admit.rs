@@ -96,7 +96,7 @@ impl DeploymentState {
     ) -> Result<(Waiter, Home), Refusal> {
         let wish = wanted.wish();
         let home = self.view.load().home(&wish, wanted.now);
-        let outlook = self.expect(&turn, &patience, home)?;
+        self.refuse_in_vain(&turn, &patience, home)?;
         let place = self.places.take(wanted.max_queued).map_or_else(
             || {
                 let refusal = self.queue_full(wanted);
@@ -108,13 +108,12 @@ impl DeploymentState {
             },
             Ok,
         )?;
-        let mut home = home;
-        let mut waiter = self.queue.join(place, (turn, patience), wish, |wish| {
-            home = self.view.load().home(wish, wanted.now);
-            home
+        let mut joined = self.queue.join(place, (turn, patience), wish, |wish| {
+            self.view.load().home(wish, wanted.now)
         });
-        waiter.outlook = Some(outlook);
-        Ok((waiter, home))
+        let outlook = self.outlook(joined.ahead, joined.home, self.clock.now());
+        joined.waiter.outlook = Some(outlook);
+        Ok((joined.waiter, joined.home))
     }
 
     /// The refusal of a request for which there is no place. While nothing better is known: a full

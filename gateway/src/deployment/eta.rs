@@ -17,28 +17,27 @@ use super::{DeploymentState, View, pace::Served};
 use crate::{outlook::Outlook, queue::Patience, reason::Reason, refusal::Refusal};
 
 impl DeploymentState {
-    /// What a request with this turn has to expect if it waits now, or why it had better not.
-    pub(super) fn expect(
+    /// The refusal of a request with this turn that would wait in vain if it joined now.
+    pub(super) fn refuse_in_vain(
         &self,
         turn: &Turn,
         patience: &Patience,
         home: Home,
-    ) -> Result<Outlook, Refusal> {
+    ) -> Result<(), Refusal> {
+        if !patience.sheds {
+            return Ok(());
+        }
         // The request may have come long ago, and have waited elsewhere.
         let now = self.clock.now();
         let ahead = self.queue.ahead(turn, home);
-        let outlook = self.outlook(ahead, home, now);
-        let least = if patience.sheds {
-            self.least_wait(ahead.least, home, now)
-        } else {
-            Duration::ZERO
-        };
+        let least = self.least_wait(ahead.least, home, now);
         let left = patience.until.saturating_sub(now);
         if least <= left {
-            return Ok(outlook);
+            return Ok(());
         }
         let detail =
             format!("no worker can be free within {left:.1?}, nor in less than {least:.1?}");
+        let outlook = self.outlook(ahead, home, now);
         let predicted = Some(outlook.eta.unwrap_or(least));
         let mut refusal = Refusal::new(Reason::TooLate, detail).predicted(predicted);
         refusal.outlook = Some(outlook);
@@ -72,7 +71,8 @@ impl DeploymentState {
         self.queue.refuse_before(now + soonest, &refusal);
     }
 
-    fn outlook(&self, ahead: Ahead, home: Home, now: Duration) -> Outlook {
+    /// What a request has to expect before which so many go.
+    pub(super) fn outlook(&self, ahead: Ahead, home: Home, now: Duration) -> Outlook {
         let view = self.view.load();
         let mut crew = view.likely_crew(now);
         let mut before = ahead.likely;

@@ -1,5 +1,7 @@
 //! What those who wait are told, and who is not let wait in vain.
 
+use std::{sync::Barrier, thread};
+
 use penstock_balancer::{Overflow, key};
 
 use super::*;
@@ -226,4 +228,25 @@ async fn who_waits_for_one_worker_has_the_place_among_those_who_wait_for_it() {
     let of_one = queued(ask(&deployment, Some(hashes[1][0]), 100));
     assert_eq!(told(of_one.outlook), (1, Some(10)));
     assert_eq!(told(of_zero[2].outlook), (3, Some(30)));
+}
+
+#[test]
+fn no_two_that_come_at_once_are_told_the_same_position() {
+    const EACH: usize = 200;
+    let fixture = of_one(1);
+    let deployment = cold(&fixture, learned());
+    let start = Barrier::new(4);
+    let mut positions: Vec<_> = thread::scope(|scope| {
+        let ask_often = || {
+            start.wait();
+            let ask = |_| queued(ask(&deployment, None, 1000));
+            (0..EACH).map(ask).collect::<Vec<_>>()
+        };
+        let threads = [0; 4].map(|_| scope.spawn(ask_often));
+        let waiters = threads.map(|thread| thread.join().unwrap());
+        let told = |waiter: &Waiter| waiter.outlook.unwrap().position;
+        waiters.iter().flatten().map(told).collect()
+    });
+    positions.sort_unstable();
+    assert!(positions.into_iter().eq(1..=4 * EACH));
 }
