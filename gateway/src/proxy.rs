@@ -84,28 +84,10 @@ async fn forward(
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, has_body);
     let host = check_head(framing, &parts)?;
-    let destination = Destination::find(connection, &host, &parts)?;
-    let deployment = match let_in(exchange, connection, &destination, &mut parts, &body) {
-        Ok(deployment) => deployment,
-        Err(refusal) => {
-            exchange.turned_away = Some(destination.service);
-            return Err(refusal.into());
-        }
-    };
-    exchange.enter(&deployment);
-    exchange.limit(
-        destination.service.spec.timeouts.total,
-        parts
-            .headers
-            .get(grpc::GRPC_TIMEOUT)
-            .and_then(grpc::parse_timeout),
-    );
-
-    let to = (destination, deployment);
+    let to = enter(exchange, connection, &host, &mut parts, &body)?;
     let (destination, deployment) =
         find_worker(exchange, connection, to, &host, &parts, has_body).await?;
     let service = &destination.service;
-    let spec = Arc::clone(&service.spec);
     let upstream_body = upload(
         exchange,
         connection,
@@ -115,7 +97,7 @@ async fn forward(
         downstream_upgrade.is_some(),
     );
     let protocol = deployment.view().spec.protocol;
-    let outgoing = Outgoing::prepare(
+    let Outgoing { request, wanted } = Outgoing::prepare(
         parts,
         upstream_body,
         &host,
@@ -123,8 +105,7 @@ async fn forward(
         protocol,
         downstream_upgrade,
         exchange,
-    );
-    let Outgoing { request, wanted } = outgoing?;
+    )?;
     let to = Destined {
         service,
         deployment: &deployment,
@@ -139,7 +120,7 @@ async fn forward(
     Ok(Forwarded {
         answer,
         wanted,
-        idle: spec.timeouts.idle,
+        idle: service.spec.timeouts.idle,
         close: framing == Framing::Unseen,
     })
 }
@@ -186,6 +167,31 @@ fn check_head(framing: Framing, parts: &Parts) -> Result<HeaderValue, Refusal> {
         Framing::Clear | Framing::Unseen => headers::check_request(parts),
     };
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
+}
+
+/// Finds what the request is for, and counts it there from now on.
+fn enter(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    host: &HeaderValue,
+    parts: &mut Parts,
+    body: &Incoming,
+) -> Result<(Destination, Arc<DeploymentState>), Refusal> {
+    let destination = Destination::find(connection, host, parts)?;
+    let deployment = match let_in(exchange, connection, &destination, parts, body) {
+        Ok(deployment) => deployment,
+        Err(refusal) => {
+            exchange.turned_away = Some(destination.service);
+            return Err(refusal);
+        }
+    };
+    exchange.enter(&deployment);
+    let asked = parts.headers.get(grpc::GRPC_TIMEOUT);
+    exchange.limit(
+        destination.service.spec.timeouts.total,
+        asked.and_then(grpc::parse_timeout),
+    );
+    Ok((destination, deployment))
 }
 
 /// Whether the service wants this request, and for which of its deployments. Limits come last: what is
