@@ -6,6 +6,7 @@
 
 mod episodes;
 mod means;
+mod next;
 mod present;
 mod record;
 mod steps;
@@ -16,6 +17,7 @@ pub(crate) use self::{
     episodes::Episodes, means::Means, present::Rules, steps::steps, waits::Waits,
 };
 pub use self::{
+    next::{LearnedRecord, Next, ProofRecord},
     present::{Explanation, Present},
     record::{ClampRecord, Inputs, Record, Step, WishRecord},
     unknown::Unknown,

@@ -52,11 +52,11 @@ pub(crate) use self::words::Seconds;
 pub use self::{
     bounds::Bounds,
     decision::{Clamp, Decision, Reason},
-    forecast::{Foresight, Past, PastDay, Pattern, Sign},
+    forecast::{Expectation, Foresight, Learned, Past, PastDay, Pattern, Proof, Sign},
     history::History,
     keeper::Keeper,
     observation::{Hold, HoldCause, Load, Observation},
-    outlook::Outlook,
+    outlook::{Edge, Outlook, Threshold},
     told::{Tellers, Told},
     wish::{Basis, Pause, Wish},
 };

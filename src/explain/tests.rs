@@ -35,7 +35,7 @@ fn crowded() -> Value {
             "reason": "at_maximum", "reason_text": "the load asks for 7, max is reached",
             "inputs": inputs, "wishes": wishes, "clamps": clamps,
             "plan": [{"action": "wait", "worker": 2, "words": start}],
-            "next": ["no more: max is 3"],
+            "next": [{"what": "no_more", "workers": 3, "words": "no more: max is 3"}],
         },
         "journal": [
             {"at_ms": 90_000, "service": "chat", "deployment": "stable", "kind": "worker_ended",

@@ -65,7 +65,7 @@ impl Page {
         text += &self.wishes(wishes);
         text += &self.clamps(clamps);
         text += &self.plan("plan", plan);
-        let next = next.iter().map(|next| (next.as_str(), Style::new()));
+        let next = next.iter().map(|next| (next.words.as_str(), Style::new()));
         text + &self.items("next", next)
     }
 

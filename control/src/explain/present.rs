@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{ClampRecord, Inputs, Step, WishRecord, wishes};
+use super::{
+    next::Next,
+    record::{ClampRecord, Inputs, Step, WishRecord, wishes},
+};
 use crate::{
     scale::{Decision, Outlook},
     status::AdviceStatus,
@@ -53,15 +56,15 @@ pub struct Present {
     pub clamps: Vec<ClampRecord>,
     /// What is being done and waited for.
     pub plan: Vec<Step>,
-    /// What would change the count next, in words.
-    pub next: Vec<String>,
+    /// What would change the count next.
+    pub next: Vec<Next>,
 }
 
 /// How the rules decided, in the form of a [`Present`].
 pub(crate) struct Rules {
     pub(crate) wishes: Vec<WishRecord>,
     pub(crate) clamps: Vec<ClampRecord>,
-    pub(crate) next: Vec<String>,
+    pub(crate) next: Vec<Next>,
 }
 
 impl Rules {
@@ -69,7 +72,7 @@ impl Rules {
         Self {
             wishes: wishes(decision),
             clamps: decision.clamps.iter().map(ClampRecord::new).collect(),
-            next: outlook.iter().map(ToString::to_string).collect(),
+            next: outlook.iter().map(Next::new).collect(),
         }
     }
 }

@@ -11,36 +11,32 @@
 //! without a pattern that is not so, whatever the load does.
 
 mod foresight;
+mod learned;
 mod past;
 mod pattern;
 mod score;
 mod slope;
-
-use std::time::Duration;
+mod vantage;
 
 use penstock_config::ForecastRule;
 
 pub use self::{
     foresight::{Foresight, Sign},
+    learned::{Expectation, Learned, Proof},
     past::{Past, PastDay},
     pattern::Pattern,
 };
 use self::{
-    past::{BUCKET, BUCKET_MS, PER_DAY},
+    past::{BUCKET_MS, PER_DAY},
     pattern::Moment,
     score::Score,
     slope::Slope,
+    vantage::Vantage,
 };
 use super::{
     rules::View,
     wish::{Basis, Wish, workers_for},
 };
-
-/// How long a start is thought to take before one was seen; that of the `concurrency` rule.
-const START_GUESS: Duration = Duration::from_secs(30);
-
-/// Longest look-ahead, however long starts take.
-const AHEAD_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// Buckets for which forecasts must have been compared before a pattern counts: a day, so that all
 /// hours are among them.
@@ -59,6 +55,8 @@ pub(super) struct ForecastState {
     compared: Option<u64>,
     /// How many buckets of the past are known.
     known: usize,
+    /// From where it looked ahead last.
+    asked: Option<Vantage>,
 }
 
 /// A load that is expected beyond that of the moment.
@@ -78,11 +76,11 @@ impl ForecastState {
         let Some(past) = view.past else {
             return;
         };
+        let vantage = Vantage::new(view.seen);
         if rule.slope {
-            let ahead = rule.ahead.unwrap_or_else(|| start(view));
-            self.slope.record(past.latest(), ahead);
+            self.slope.record(past.latest(), vantage.slope_ahead(rule));
         }
-        self.compare(rule, past, buckets_ahead(rule, view));
+        self.compare(rule, past, vantage.buckets_ahead(rule));
     }
 
     /// Compares forecasts with what came of them, for all buckets that are over since the last time.
@@ -133,31 +131,31 @@ impl ForecastState {
     }
 
     /// What the rule asks for; `None` while the load of the moment is unknown.
-    pub(super) fn wish(&self, rule: &ForecastRule, view: View<'_>) -> Option<Wish> {
+    pub(super) fn wish(&mut self, rule: &ForecastRule, view: View<'_>) -> Option<Wish> {
         let past = view.past?;
         let base = past.recent()?;
+        let vantage = Vantage::new(view.seen);
+        self.asked = Some(vantage);
         let by_pattern = self.best().and_then(|(pattern, score)| {
-            let end_ms = end_ms(rule, view);
-            by_pattern(rule, past, view.seen.wall_ms..=end_ms, base, pattern, score)
+            let most = most_by_pattern(rule, past, vantage, base, pattern);
+            most.map(|most| most.with(score))
         });
-        let found = [by_pattern, self.by_slope(rule, view)];
+        let found = [by_pattern, self.by_slope(rule, vantage)];
         let found = found.into_iter().flatten();
         let most = found.max_by(|one, other| one.load.total_cmp(&other.load));
         let Some(most) = most else {
-            return Some(nothing(self.why_not(rule, view), rule.target));
+            return Some(nothing(self.why_not(rule, vantage), rule.target));
         };
-        let room = rule.headroom * most.load.sqrt();
-        let workers = workers_for(most.load + room, rule.target);
         let foresight = Foresight::More {
             load: most.load,
-            room,
+            room: room(rule, most.load),
             at: rule.clock(most.at_ms),
             sign: most.sign,
             came: most.came,
-            start: start(view),
+            start: vantage.start,
         };
         Some(Wish {
-            workers,
+            workers: workers(rule, most.load),
             ..nothing(foresight, rule.target)
         })
     }
@@ -174,12 +172,11 @@ impl ForecastState {
         good.max_by(|(_, one), (_, other)| one.gain().total_cmp(&other.gain()))
     }
 
-    fn by_slope(&self, rule: &ForecastRule, view: View<'_>) -> Option<Expected> {
+    fn by_slope(&self, rule: &ForecastRule, vantage: Vantage) -> Option<Expected> {
         let growth = self.slope.growth().filter(|_| rule.slope)?;
-        let ahead = rule.ahead.unwrap_or_else(|| start(view));
         (growth.expected > growth.base).then(|| Expected {
             load: growth.expected,
-            at_ms: view.seen.wall_ms.saturating_add(millis(ahead)),
+            at_ms: vantage.slope_end_ms(rule),
             sign: Sign::Growing {
                 per_minute: growth.per_minute,
             },
@@ -188,7 +185,7 @@ impl ForecastState {
     }
 
     /// Why nothing is asked for.
-    fn why_not(&self, rule: &ForecastRule, view: View<'_>) -> Foresight {
+    fn why_not(&self, rule: &ForecastRule, vantage: Vantage) -> Foresight {
         let slope = rule.slope && self.slope.is_compared();
         let compared: Vec<&Score> = [&self.daily, &self.weekly]
             .into_iter()
@@ -206,45 +203,67 @@ impl ForecastState {
         {
             return Foresight::Unproven { came };
         }
-        let until = rule.clock(end_ms(rule, view));
+        let until = rule.clock(vantage.end_ms(rule));
         Foresight::NoMore { until }
     }
 }
 
-/// The largest load of those that a pattern expects within a time, if it is more than `base`, the mean
-/// of so many milliseconds before.
-fn by_pattern(
+/// The largest load of those that a pattern expects within the look-ahead, if it is more than `base`,
+/// the mean of so many milliseconds before.
+fn most_by_pattern(
     rule: &ForecastRule,
     past: &Past,
-    time: std::ops::RangeInclusive<u64>,
+    vantage: Vantage,
     (base, length): (f64, u64),
     pattern: Pattern,
-    score: &Score,
 ) -> Option<Expected> {
-    let now_ms = *time.start();
-    let from = Moment {
-        number: now_ms / BUCKET_MS,
-        share: ((now_ms % BUCKET_MS) as f64 / length as f64).min(1.0),
-    };
     let mut most: Option<Expected> = None;
-    for number in from.number..=*time.end() / BUCKET_MS {
-        let Some(change) = pattern.change(past, rule, from, number) else {
-            continue;
-        };
-        let load = change.after(base, rule.target);
-        if load > most.map_or(base, |most| most.load) {
-            most = Some(Expected {
-                load,
-                at_ms: (number * BUCKET_MS).max(now_ms),
-                sign: Sign::Usual {
-                    pattern,
-                    seen: change.seen,
-                },
-                came: score.came().unwrap_or(0.0),
-            });
-        }
+    for number in vantage.buckets(rule) {
+        let expected = expected_in(rule, past, vantage, (base, length), pattern, number);
+        let above = most.map_or(base, |most| most.load);
+        most = expected.filter(|found| found.load > above).or(most);
     }
     most
+}
+
+/// The load that a pattern expects in one bucket.
+fn expected_in(
+    rule: &ForecastRule,
+    past: &Past,
+    vantage: Vantage,
+    (base, length): (f64, u64),
+    pattern: Pattern,
+    number: u64,
+) -> Option<Expected> {
+    let change = pattern.change(past, rule, vantage.moment(length), number)?;
+    Some(Expected {
+        load: change.after(base, rule.target),
+        at_ms: (number * BUCKET_MS).max(vantage.wall_ms),
+        sign: Sign::Usual {
+            pattern,
+            seen: change.seen,
+        },
+        came: 0.0,
+    })
+}
+
+impl Expected {
+    fn with(self, score: &Score) -> Self {
+        Self {
+            came: score.came().unwrap_or(0.0),
+            ..self
+        }
+    }
+}
+
+/// What is added to an expected load for chance.
+fn room(rule: &ForecastRule, load: f64) -> f64 {
+    rule.headroom * load.sqrt()
+}
+
+/// Workers for an expected load.
+fn workers(rule: &ForecastRule, load: f64) -> u32 {
+    workers_for(load + room(rule, load), rule.target)
 }
 
 /// Days after which a pattern counts: those that make it, and one on which it proved itself.
@@ -264,33 +283,6 @@ fn nothing(foresight: Foresight, target: f64) -> Wish {
         shrinks: false,
         basis: Basis::Forecast { foresight, target },
     }
-}
-
-/// How long a start takes.
-fn start(view: View<'_>) -> Duration {
-    view.seen.start_time.unwrap_or(START_GUESS)
-}
-
-/// How far ahead the rule looks. A load that began in the middle of a bucket shows in its mean only in
-/// part, so that one bucket more is looked at.
-fn ahead(rule: &ForecastRule, view: View<'_>) -> Duration {
-    let ahead = rule.ahead.unwrap_or_else(|| start(view) + BUCKET);
-    ahead.min(AHEAD_MAX)
-}
-
-/// The end of the look-ahead, in milliseconds since 1970.
-fn end_ms(rule: &ForecastRule, view: View<'_>) -> u64 {
-    let ahead = millis(ahead(rule, view));
-    view.seen.wall_ms.saturating_add(ahead)
-}
-
-/// The look-ahead in whole buckets, at least one.
-fn buckets_ahead(rule: &ForecastRule, view: View<'_>) -> u64 {
-    millis(ahead(rule, view)).div_ceil(BUCKET_MS).max(1)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Pattern {

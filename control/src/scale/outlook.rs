@@ -1,17 +1,21 @@
 //! What would change the count next: for people who wait for it.
 
-use std::{fmt, time::Duration};
+mod threshold;
+mod words;
+
+use std::time::Duration;
 
 use penstock_config::Scaling;
 
+pub use self::threshold::{Edge, Threshold};
 use super::{
     ScaleState,
     decision::{Clamp, Decision, Reason},
     down,
+    forecast::{Expectation, Learned},
     observation::{Hold, HoldCause},
     pace,
-    wish::{Basis, Wish},
-    words::Seconds,
+    wish::{Basis, Pause, Wish},
 };
 
 /// One way in which the count may change next.
@@ -19,21 +23,21 @@ use super::{
 pub enum Outlook {
     /// There is none, and the first request brings one.
     Wake,
-    /// More when a measure passes a value.
-    More {
-        /// More than so many.
-        than: u32,
-        /// The type of the rule that would ask for them.
-        rule: &'static str,
-        /// What it measures.
-        measure: String,
-        /// The value.
-        above: f64,
-    },
+    /// A rule asks for more when a measure passes a value.
+    More(Threshold),
     /// More when the pace allows it.
     UpPace(Duration),
     /// No more, whatever the load.
     NoMore(Clamp),
+    /// A rule agrees to fewer when a measure passes a value.
+    Agrees(Threshold),
+    /// A rule agrees to no fewer for a time, whatever it measures.
+    Cooldown {
+        /// The type of the rule.
+        rule: &'static str,
+        /// Which cooldown, and for how long still.
+        pause: Pause,
+    },
     /// Fewer after this time, if the load stays as it is.
     Fewer {
         /// The count then.
@@ -51,6 +55,10 @@ pub enum Outlook {
     Zero(Duration),
     /// No fewer, whatever the load.
     NoFewer(Clamp),
+    /// What a `forecast` rule knows by now, and whether that counts.
+    Learned(Learned),
+    /// What a `forecast` rule expects.
+    Expects(Expectation),
 }
 
 impl ScaleState {
@@ -63,16 +71,22 @@ impl ScaleState {
         hold: Option<Hold>,
         now: Duration,
     ) -> Vec<Outlook> {
-        if self.desired == 0 {
-            let can_wake = self.bounds().max > 0;
-            return if can_wake {
-                vec![Outlook::Wake]
-            } else {
-                vec![Outlook::NoMore(self.bounds().max_clamp())]
-            };
-        }
+        let rules = self.rules.iter();
+        let rules = rules.flat_map(|rule| rule.outlook(self.desired, self.past.as_deref(), now));
+        let rules: Vec<Outlook> = rules.collect();
+        let of = |is: fn(&Outlook) -> bool| rules.iter().filter(move |next| is(next)).cloned();
         let mut next = self.more(decision, scaling, now);
-        next.extend(self.fewer(decision, scaling, hold, now));
+        if next.iter().all(Outlook::is_a_way) {
+            next.extend(of(|next| matches!(next, Outlook::More(_))));
+        }
+        let fewer = self.fewer(decision, scaling, hold, now);
+        if self.desired > 1 && !matches!(fewer, Some(Outlook::NoFewer(_))) {
+            next.extend(of(Outlook::is_of_fewer));
+        }
+        next.extend(fewer);
+        next.extend(of(|next| {
+            matches!(next, Outlook::Learned(_) | Outlook::Expects(_))
+        }));
         next
     }
 
@@ -80,6 +94,9 @@ impl ScaleState {
         let bounds = self.bounds();
         if self.desired >= bounds.max {
             return vec![Outlook::NoMore(bounds.max_clamp())];
+        }
+        if self.desired == 0 {
+            return vec![Outlook::Wake];
         }
         if matches!(decision.reason, Reason::Paced { .. }) {
             let at = self.history.lowest_until(scaling.up.period, now);
@@ -99,6 +116,9 @@ impl ScaleState {
         now: Duration,
     ) -> Option<Outlook> {
         let bounds = self.bounds();
+        if self.desired == 0 {
+            return None;
+        }
         if self.desired <= bounds.min {
             return Some(Outlook::NoFewer(bounds.min_clamp()));
         }
@@ -131,8 +151,20 @@ impl ScaleState {
     }
 }
 
-/// From where on a rule asks for more than so many workers, if that can be told from its measure
-/// alone.
+impl Outlook {
+    /// Whether more may come otherwise too.
+    fn is_a_way(&self) -> bool {
+        !matches!(self, Self::NoMore(_) | Self::UpPace(_))
+    }
+
+    fn is_of_fewer(&self) -> bool {
+        matches!(self, Self::Agrees(_) | Self::Cooldown { .. })
+    }
+}
+
+/// From where on a rule asks for more than so many workers, where that is a matter of its measure and
+/// its target alone. Rules that remember more tell it
+/// themselves: `RuleState::outlook`.
 fn threshold(wish: &Wish, than: u32) -> Option<Outlook> {
     let (measure, target) = match &wish.basis {
         Basis::Concurrency { target, .. } => {
@@ -144,53 +176,13 @@ fn threshold(wish: &Wish, than: u32) -> Option<Outlook> {
         Basis::Backlog { target, .. } => ("requests in flight or queued".to_owned(), *target),
         _ => return None,
     };
-    Some(Outlook::More {
-        than,
+    Some(Outlook::More(Threshold {
         rule: wish.rule,
+        than,
+        to: None,
         measure,
-        above: target * f64::from(than),
-    })
-}
-
-impl fmt::Display for Outlook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wake => f.write_str("a worker with the first request"),
-            Self::More {
-                than,
-                rule,
-                measure,
-                above,
-            } => write!(
-                f,
-                "more than {than} by the {rule} rule when {measure} passes {above:.1}"
-            ),
-            Self::UpPace(left) => {
-                write!(f, "more in {}, when the up pace allows it", Seconds(*left))
-            }
-            Self::NoMore(clamp) => write!(f, "no more: {clamp}"),
-            Self::Fewer { to, left } => write!(
-                f,
-                "to {to} in {}, if the load stays as it is",
-                Seconds(*left)
-            ),
-            Self::DownPace(left) => {
-                write!(
-                    f,
-                    "fewer in {}, when the down pace allows it",
-                    Seconds(*left)
-                )
-            }
-            Self::Held(left) => write!(f, "no fewer for at least {} more", Seconds(*left)),
-            Self::Told(after) => write!(
-                f,
-                "no fewer before {} have passed in which all ready workers tell their metrics",
-                Seconds(*after)
-            ),
-            Self::Zero(left) => write!(f, "to 0 in {}, if no request comes", Seconds(*left)),
-            Self::NoFewer(clamp) => write!(f, "no fewer: {clamp}"),
-        }
-    }
+        edge: Edge::Above(target * f64::from(than)),
+    }))
 }
 
 #[cfg(test)]

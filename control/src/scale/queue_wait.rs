@@ -11,6 +11,8 @@
 //!   is left of the queue then must be served in what remains of the target; and when the start takes
 //!   most of the target or more, in half of it, so that whoever comes later is served in time.
 
+mod outlook;
+
 use std::time::Duration;
 
 use penstock_config::QueueWaitRule;
@@ -41,6 +43,23 @@ pub(super) struct QueueWaitState {
     minute_began: Option<Duration>,
     /// Since when workers have been missing: those ordered then need so much less time still.
     missing_since: Option<Duration>,
+    /// What the last wish was made from.
+    asked: Option<Need>,
+}
+
+/// What the wish follows from.
+#[derive(Debug, Clone, Copy)]
+struct Need {
+    /// Requests that come in a second.
+    arrivals: f64,
+    /// How long a worker has a request, in seconds.
+    service_time: f64,
+    /// Requests that wait.
+    queued: u32,
+    /// Workers that take requests.
+    ready: u32,
+    /// How long it takes until a further one does.
+    start: Duration,
 }
 
 impl QueueWaitState {
@@ -52,6 +71,7 @@ impl QueueWaitState {
             waits: [Waits::default(); 2],
             minute_began: None,
             missing_since: None,
+            asked: None,
         }
     }
 
@@ -71,31 +91,26 @@ impl QueueWaitState {
     }
 
     /// `None` before it is known how long requests take.
-    pub(super) fn wish(&self, rule: &QueueWaitRule, view: View<'_>) -> Option<Wish> {
-        let service_time = self.service_time?;
-        let arrivals = self.arrivals.average()?;
-        let start = self.start_time(view);
-        let by_chance = places_for_chance(arrivals * service_time, service_time, rule.target);
-        let queued = f64::from(view.seen.queued);
-        let by_queue = if queued > 0.0 {
-            let served = f64::from(view.seen.ready) * rule.concurrency / service_time;
-            let left = (queued + (arrivals - served) * start.as_secs_f64()).max(0.0);
-            let remaining = rule.target.saturating_sub(start).max(rule.target / 2);
-            service_time * (arrivals + left / remaining.as_secs_f64())
-        } else {
-            0.0
+    pub(super) fn wish(&mut self, rule: &QueueWaitRule, view: View<'_>) -> Option<Wish> {
+        let need = Need {
+            arrivals: self.arrivals.average()?,
+            service_time: self.service_time?,
+            queued: view.seen.queued,
+            ready: view.seen.ready,
+            start: self.start_time(view),
         };
+        self.asked = Some(need);
         Some(Wish {
             rule: "queue_wait",
-            workers: workers_for(by_chance.max(by_queue), rule.concurrency),
+            workers: need.workers(rule),
             shrinks: true,
             basis: Basis::QueueWait {
                 p95: self.waits[0].p95().max(self.waits[1].p95()),
                 target: rule.target,
-                queued: view.seen.queued,
-                arrivals,
-                service_time,
-                start,
+                queued: need.queued,
+                arrivals: need.arrivals,
+                service_time: need.service_time,
+                start: need.start,
             },
         })
     }
@@ -113,6 +128,29 @@ impl QueueWaitState {
         self.waits = [Waits::default(); 2];
         self.minute_began = None;
         self.missing_since = None;
+        self.asked = None;
+    }
+}
+
+impl Need {
+    /// Workers that keep the wait within the target.
+    fn workers(&self, rule: &QueueWaitRule) -> u32 {
+        let Self {
+            arrivals,
+            service_time,
+            ..
+        } = *self;
+        let by_chance = places_for_chance(arrivals * service_time, service_time, rule.target);
+        let queued = f64::from(self.queued);
+        let by_queue = if queued > 0.0 {
+            let served = f64::from(self.ready) * rule.concurrency / service_time;
+            let left = (queued + (arrivals - served) * self.start.as_secs_f64()).max(0.0);
+            let remaining = rule.target.saturating_sub(self.start).max(rule.target / 2);
+            service_time * (arrivals + left / remaining.as_secs_f64())
+        } else {
+            0.0
+        };
+        workers_for(by_chance.max(by_queue), rule.concurrency)
     }
 }
 

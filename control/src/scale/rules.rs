@@ -9,6 +9,7 @@ use super::{
     concurrency::ConcurrencyState,
     forecast::{ForecastState, Past},
     observation::Observation,
+    outlook::Outlook,
     queue_wait::QueueWaitState,
     step::StepState,
     target_tracking::TrackingState,
@@ -120,6 +121,17 @@ impl RuleState {
             }
             (Rule::Step(rule), Memory::Step(state)) => state.settled(rule, before, after, now),
             _ => {}
+        }
+    }
+
+    /// What would make it ask for more or fewer than `desired`, where that is not a matter of a measure
+    /// and a target alone. From what it knew when it was asked last.
+    pub(super) fn outlook(&self, desired: u32, past: Option<&Past>, now: Duration) -> Vec<Outlook> {
+        match (&self.rule, &self.memory) {
+            (Rule::Step(rule), Memory::Step(state)) => state.outlook(rule, desired, now),
+            (Rule::QueueWait(rule), Memory::QueueWait(state)) => state.outlook(rule, desired),
+            (Rule::Forecast(rule), Memory::Forecast(state)) => state.outlook(rule, past, desired),
+            _ => Vec::new(),
         }
     }
 

@@ -5,9 +5,11 @@
 //! cooldown of a scale-out lasts, steps count from the workers there were before it, so that those
 //! that were added count, and nothing is taken away. A scale-out ends the cooldown after a scale-in.
 
+mod outlook;
+
 use std::time::Duration;
 
-use penstock_config::{Adjustment, StepRule};
+use penstock_config::{Adjustment, Step, StepRule};
 
 use super::{
     datapoints::{Datapoints, Point},
@@ -93,15 +95,22 @@ impl StepState {
         if !self.points.values()?.all(same_side) {
             return None;
         }
-        let base = match (self.grown, self.pause(rule, view.now)) {
-            (Some((_, base)), Some(Pause::ScaleOut(_))) => base.min(view.desired),
-            _ => view.desired,
-        };
-        let goal = adjusted(rule, base, newest.by);
-        let grows = newest.by > 0 && rule.adjustment != Adjustment::Exact;
-        let goal = if grows { goal.max(view.desired) } else { goal };
+        let goal = leads_to(
+            rule,
+            newest,
+            self.base(rule, view.desired, view.now),
+            view.desired,
+        );
         // What is missing makes values small: where they are large all the same, more is right.
         (whole || (newest.is_above() && goal > view.desired)).then_some(goal)
+    }
+
+    /// The count that steps are taken from.
+    fn base(&self, rule: &StepRule, desired: u32, now: Duration) -> u32 {
+        match (self.grown, self.pause(rule, now)) {
+            (Some((_, base)), Some(Pause::ScaleOut(_))) => base.min(desired),
+            _ => desired,
+        }
     }
 
     /// The cooldown that lasts, if one does.
@@ -139,6 +148,13 @@ impl StepState {
         self.shrunk_at = None;
         self.wished = 0;
     }
+}
+
+/// The count that a step from `base` leads to where there are `desired` workers.
+fn leads_to(rule: &StepRule, step: &Step, base: u32, desired: u32) -> u32 {
+    let goal = adjusted(rule, base, step.by);
+    let grows = step.by > 0 && rule.adjustment != Adjustment::Exact;
+    if grows { goal.max(desired) } else { goal }
 }
 
 /// The count after an adjustment, at least one. Percentages are rounded towards zero, but a part of

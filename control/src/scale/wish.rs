@@ -118,6 +118,16 @@ pub enum Pause {
     Tolerance,
 }
 
+impl Pause {
+    /// How long it lasts still, where that is a matter of time.
+    pub fn left(self) -> Option<Duration> {
+        match self {
+            Self::ScaleOut(left) | Self::ScaleIn(left) => Some(left),
+            Self::Tolerance => None,
+        }
+    }
+}
+
 impl Wish {
     /// The load that it expects beyond that of the moment, and when.
     pub(super) fn expects(&self) -> Option<(f64, ClockTime)> {

@@ -66,7 +66,11 @@ async fn more_than_max_is_told_once_and_not_with_every_tick() {
     let found = queued_until(&mut harness, 7, limited).await;
     let won: Vec<_> = found.present.wishes.iter().map(|wish| wish.won).collect();
     assert_eq!((won, found.present.clamps[0].workers), (vec![true], 2));
-    assert!(found.present.next.contains(&"no more: max is 2".to_owned()));
+    let next = &found.present.next[0];
+    assert_eq!(
+        (&*next.what, next.workers, &*next.words),
+        ("no_more", Some(2), "no more: max is 2")
+    );
     for _ in 0..50 {
         let generation = harness.generation();
         harness.report(generation, 7, &[]).await;

@@ -108,6 +108,14 @@ impl Foresight {
 }
 
 impl Sign {
+    /// As the setting that allows it.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Usual { pattern, .. } => pattern.kind(),
+            Self::Growing { .. } => "slope",
+        }
+    }
+
     fn write(self, f: &mut fmt::Formatter<'_>, at: ClockTime) -> fmt::Result {
         match self {
             Self::Usual {

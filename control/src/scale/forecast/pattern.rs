@@ -49,6 +49,14 @@ pub(super) struct Change {
 }
 
 impl Pattern {
+    /// As the setting that allows it.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+        }
+    }
+
     /// From one time to the next in days, and how many are looked at.
     fn times(self) -> (u64, usize) {
         match self {

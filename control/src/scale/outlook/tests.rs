@@ -1,3 +1,5 @@
+mod rules;
+
 use std::path::Path;
 
 use super::*;
@@ -8,7 +10,8 @@ fn scaling(settings: &str) -> Scaling {
         "listeners = [{{ address = \"127.0.0.1:0\" }}]
         [services.chat.deployments.main]
         process = {{ command = [\"true\"] }}
-        scaling = {{ {settings}, rules = [{{ type = \"backlog\", target = 2 }}] }}"
+        max_concurrency = 4
+        scaling = {{ {settings} }}"
     );
     let config = penstock_config::parse(&text, Path::new("/test.toml"));
     let config = config.unwrap_or_else(|errors| panic!("{errors}"));
@@ -23,13 +26,21 @@ struct Course {
     state: ScaleState,
     decision: Decision,
     now: Duration,
+    /// Of the requests so many wait.
+    queued: u32,
 }
 
 impl Course {
     fn new(settings: &str, workers: u32) -> Self {
+        let backlog = "{ type = \"backlog\", target = 2 }";
+        Self::by_rule(settings, backlog, workers)
+    }
+
+    fn by_rule(settings: &str, rule: &str, workers: u32) -> Self {
         let now = Duration::from_secs(1_000);
         Self {
-            scaling: scaling(settings),
+            scaling: scaling(&format!("{settings}, rules = [{rule}]")),
+            queued: 0,
             state: ScaleState::new(workers, History::default(), now),
             decision: Decision::fixed(workers, workers, Reason::Steady),
             now,
@@ -37,13 +48,28 @@ impl Course {
     }
 
     fn pass(&mut self, requests: u32, seconds: u32, hold: Option<Hold>) -> String {
+        let next = self.next_after(requests, seconds, hold);
+        let words: Vec<String> = next.iter().map(ToString::to_string).collect();
+        words.join("; ")
+    }
+
+    /// A second in which requests wait besides those that come and go, and what is next then.
+    fn next_with_queue(&mut self, served: u32) -> Vec<Outlook> {
+        self.next_after(served + self.queued, 1, None)
+    }
+
+    fn next_after(&mut self, requests: u32, seconds: u32, hold: Option<Hold>) -> Vec<Outlook> {
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
             let seen = Observation {
                 current: requests,
+                queued: self.queued,
                 load: Load {
                     over: Duration::from_secs(1),
-                    arrivals: requests.into(),
+                    // Each takes a second.
+                    in_flight_seconds: f64::from(requests - self.queued),
+                    arrivals: (requests - self.queued).into(),
+                    served: (requests - self.queued).into(),
                     ..Load::default()
                 },
                 ready: self.state.desired(),
@@ -52,11 +78,8 @@ impl Course {
             };
             self.decision = decide(&self.scaling, &seen, &mut self.state, self.now);
         }
-        let next = self
-            .state
-            .outlook(&self.decision, &self.scaling, hold, self.now);
-        let words: Vec<String> = next.iter().map(ToString::to_string).collect();
-        words.join("; ")
+        self.state
+            .outlook(&self.decision, &self.scaling, hold, self.now)
     }
 }
 
