@@ -1,13 +1,12 @@
 //! A control service with fake workers, and a gateway made of a few numbers.
 
+mod gateway;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use penstock_config::{
-    Config, ServiceName,
-    fleet::{
-        DeploymentFleet, DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, Phase, ServiceFleet,
-        WorkerId, WorkerLoad, WorkerState,
-    },
+    Config,
+    fleet::{DeploymentFleet, FleetSnapshot, LoadReport, Outcomes, Phase, WorkerId, WorkerState},
 };
 use penstock_control::{
     Control, ControlError, Drivers,
@@ -16,10 +15,7 @@ use penstock_control::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{
-    fake_driver::FakeDriver,
-    loads::{busy, idle},
-};
+use crate::fake_driver::FakeDriver;
 
 /// Long enough for everything that is meant to happen soon.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -164,35 +160,6 @@ impl Harness {
         weights(&self.fleet.borrow()) == wanted
     }
 
-    /// A gateway that obeys the newest snapshot reports that deployments of `chat` have answered
-    /// so much more.
-    pub(crate) async fn report_outcomes(&mut self, news: &[(&str, &Outcomes)]) {
-        self.sequence += 1;
-        let chat: ServiceName = "chat".try_into().expect("a name");
-        let mut deployments = Vec::new();
-        for (name, more) in news {
-            let sum = self.outcomes.entry((*name).to_owned()).or_default();
-            sum.succeeded += more.succeeded;
-            sum.failed += more.failed;
-            let counts = sum.first_byte.counts.iter_mut();
-            counts
-                .zip(more.first_byte.counts)
-                .for_each(|(count, more)| *count += more);
-            deployments.push(DeploymentLoad {
-                outcomes: sum.clone(),
-                ..idle(&chat, &(*name).try_into().expect("a name"))
-            });
-        }
-        let report = LoadReport {
-            gateway: 1,
-            sequence: self.sequence,
-            generation: self.generation(),
-            at: self.began.elapsed(),
-            deployments,
-        };
-        self.reports.send(report).await.expect("control listens");
-    }
-
     /// Waits until so many services are published.
     pub(crate) async fn until_services(&mut self, count: usize) {
         let found = self.fleet.wait_for(|fleet| fleet.services.len() == count);
@@ -230,63 +197,6 @@ impl Harness {
         }
     }
 
-    /// A gateway that obeys the snapshot of this generation reports this load.
-    pub(crate) async fn report(
-        &mut self,
-        generation: u64,
-        queued: u32,
-        workers: &[(&WorkerId, u32)],
-    ) {
-        self.sequence += 1;
-        self.arrivals += u64::from(queued);
-        let in_flight: u32 = workers.iter().map(|(_, in_flight)| in_flight).sum();
-        let chat = "chat".try_into().expect("a name");
-        let load = DeploymentLoad {
-            current: in_flight + queued,
-            queued,
-            arrivals: self.arrivals,
-            workers: workers
-                .iter()
-                .map(|(id, in_flight)| WorkerLoad {
-                    id: (*id).clone(),
-                    in_flight: *in_flight,
-                    copies: 0,
-                    answered: 0,
-                    failed: 0,
-                    ejected: false,
-                })
-                .collect(),
-            ..idle(&chat, &"stable".try_into().expect("a name"))
-        };
-        let report = LoadReport {
-            gateway: 1,
-            sequence: self.sequence,
-            generation,
-            at: self.began.elapsed(),
-            deployments: vec![load],
-        };
-        self.reports.send(report).await.expect("control listens");
-    }
-
-    /// As a gateway that knows every deployment of the snapshot and has no load.
-    pub(crate) async fn report_everything(&mut self) {
-        self.sequence += 1;
-        let fleet = self.fleet.borrow().clone();
-        let of_service = |service: &Arc<ServiceFleet>| {
-            let name = service.spec.name.clone();
-            let load = move |deployment: &DeploymentFleet| idle(&name, &deployment.spec.name);
-            service.deployments.iter().map(load).collect::<Vec<_>>()
-        };
-        let report = LoadReport {
-            gateway: 1,
-            sequence: self.sequence,
-            generation: fleet.generation,
-            at: self.began.elapsed(),
-            deployments: fleet.services.iter().flat_map(of_service).collect(),
-        };
-        self.reports.send(report).await.expect("control listens");
-    }
-
     /// Waits until so many workers of all services are ready.
     pub(crate) async fn until_all_ready(&mut self, count: usize) {
         let all = |fleet: &FleetSnapshot| {
@@ -300,42 +210,6 @@ impl Harness {
             found.is_ok_and(|fleet| fleet.is_ok()),
             "not {count} workers"
         );
-    }
-
-    /// What a gateway says of every deployment of the snapshot in this second, with load on every
-    /// worker.
-    pub(crate) fn busy_report(&mut self, second: u64) -> LoadReport {
-        self.sequence += 1;
-        let fleet = self.fleet.borrow().clone();
-        let of_service = |service: &Arc<ServiceFleet>| {
-            let name = service.spec.name.clone();
-            let load = move |found: &DeploymentFleet| {
-                let idle = idle(&name, &found.spec.name);
-                if found.workers.is_empty() {
-                    idle
-                } else {
-                    busy(idle, found, second)
-                }
-            };
-            service.deployments.iter().map(load).collect::<Vec<_>>()
-        };
-        LoadReport {
-            gateway: 1,
-            sequence: self.sequence,
-            generation: fleet.generation,
-            at: self.began.elapsed(),
-            deployments: fleet.services.iter().flat_map(of_service).collect(),
-        }
-    }
-
-    pub(crate) async fn send(&self, report: LoadReport) {
-        self.reports.send(report).await.expect("control listens");
-    }
-
-    /// As a gateway without load that obeys the newest snapshot.
-    pub(crate) async fn report_nothing(&mut self) {
-        let generation = self.generation();
-        self.report(generation, 0, &[]).await;
     }
 
     /// What the journal says of this kind about the service `chat`, oldest first.
