@@ -191,6 +191,8 @@ fn one(trace: &Trace, args: &SimulateArgs, start: Duration, candidate: &Candidat
         },
         max_requests: candidate.max_requests,
         max_wait: candidate.max_wait,
+        sheds_early: candidate.sheds_early,
+        max_workers: candidate.max_workers,
         drain_timeout: candidate.drain_timeout,
         seed: args.seed,
     };

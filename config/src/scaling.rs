@@ -38,6 +38,15 @@ pub struct Scaling {
 }
 
 impl Scaling {
+    /// Most workers that the settings allow at any time, schedules included.
+    pub fn max_at_any_time(&self) -> u32 {
+        let scheduled = self.rules.iter().filter_map(|rule| match rule {
+            Rule::Schedule(schedule) => schedule.max,
+            _ => None,
+        });
+        scheduled.fold(self.max, u32::max)
+    }
+
     /// What the rules ask of the workers' own pages, each once.
     pub fn worker_metrics(&self) -> Vec<Arc<WorkerMetric>> {
         let mut metrics: Vec<Arc<WorkerMetric>> = Vec::new();

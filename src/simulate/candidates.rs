@@ -20,6 +20,8 @@ pub(super) struct Candidate {
     pub(super) ramp: bool,
     pub(super) max_requests: usize,
     pub(super) max_wait: Duration,
+    pub(super) sheds_early: bool,
+    pub(super) max_workers: u32,
     pub(super) drain_timeout: Duration,
 }
 
@@ -59,6 +61,8 @@ impl Candidate {
             ramp: deployment.ramp,
             max_requests: service.queue.max_requests,
             max_wait: service.queue.max_wait,
+            sheds_early: service.queue.shed_early,
+            max_workers: deployment.scaling.max_at_any_time(),
             drain_timeout: deployment.drain_timeout,
         }
     }

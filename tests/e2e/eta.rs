@@ -109,7 +109,8 @@ async fn who_waits_for_a_start_was_told_how_long_it_takes() {
         // A busy machine may start it late, but never in half of the time.
         let honest = eta / 2.0..eta + 20.0;
         assert!(honest.contains(&waited), "told {eta} s, waited {waited} s");
-        assert!(waited <= took.as_secs_f64());
+        // It is told to the millisecond, and may be rounded up.
+        assert!(waited < took.as_secs_f64() + 0.001);
     }
     positions.sort_unstable();
     assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8]);

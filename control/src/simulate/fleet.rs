@@ -91,6 +91,18 @@ impl Fleet {
         self.count(|life| matches!(life, Life::Starting { .. }))
     }
 
+    /// When the first of those that are starting was started.
+    pub(super) fn oldest_start(&self) -> Option<Duration> {
+        let starting = self.workers.iter();
+        let starting = starting.filter(|worker| matches!(worker.life, Life::Starting { .. }));
+        starting.map(|worker| worker.started_at).min()
+    }
+
+    /// Places at so many workers.
+    pub(super) fn places(&self, workers: u32) -> f64 {
+        f64::from(workers) * f64::from(self.model.max_concurrency)
+    }
+
     /// Requests in flight on workers that are going.
     pub(super) fn in_flight_leaving(&self) -> u32 {
         let leaving = self
@@ -154,13 +166,20 @@ impl Fleet {
         true
     }
 
-    /// Lets workers become ready and vanish whose time has come; those that are gone.
-    pub(super) fn progress(&mut self, now: Duration) -> Vec<Worker> {
+    /// Lets workers become ready whose time has come; how long each took.
+    pub(super) fn finish_starts(&mut self, now: Duration) -> Vec<Duration> {
+        let mut took = Vec::new();
         for worker in &mut self.workers {
             if matches!(worker.life, Life::Starting { ready_at } if ready_at <= now) {
                 worker.life = Life::Ready;
+                took.push(now - worker.started_at);
             }
         }
+        took
+    }
+
+    /// Lets workers vanish whose time has come; those that are gone.
+    pub(super) fn finish_stops(&mut self, now: Duration) -> Vec<Worker> {
         let is_gone = |worker: &mut Worker| matches!(worker.life, Life::Stopping { gone_at } if gone_at <= now);
         let gone: Vec<_> = self.workers.extract_if(.., is_gone).collect();
         for worker in &gone {

@@ -7,11 +7,10 @@ use std::time::Duration;
 pub struct Outcome {
     /// What decided.
     pub scaler: String,
-    /// From the first arrival to the end of what is counted as cost.
-    pub length: Duration,
     /// Requests that came.
     pub requests: u64,
-    /// Seconds that workers were there, from the start of each until it was gone, up to `length`.
+    /// Seconds that workers were there, from the start of each until it was gone, until all requests
+    /// were answered and no more workers were left than in the beginning.
     pub worker_seconds: f64,
     /// Of these, seconds in which a worker had no request (starting included).
     pub idle_seconds: f64,
@@ -25,7 +24,7 @@ pub struct Outcome {
     pub cut: u64,
     /// How long requests waited for a worker.
     pub waits: Waits,
-    /// The course of the run, one entry per second.
+    /// The course of the run until the last request was answered, one entry per second.
     pub course: Vec<Instant>,
     /// Changes of the desired count with their reasons, for people: time, before, after, why.
     pub decisions: Vec<(Duration, u32, u32, String)>,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use penstock_config::{Scaling, fleet::WorkerId};
+use penstock_config::Scaling;
 
 use super::scaler::{Scaler, Seen, Turn};
 use crate::{
-    plan::{Situation, Stage, StartRecord, plan},
-    scale::{History, Observation, ScaleState, decide},
+    plan::{Situation, StartFacts, plan},
+    scale::{History, ScaleState, decide},
 };
 
 /// Control decides every second.
@@ -19,9 +19,6 @@ pub struct Penstock {
     name: String,
     scaling: Scaling,
     state: Option<ScaleState>,
-    starts: StartRecord,
-    /// Workers that were starting at the last turn, with the time when they were started.
-    starting: Vec<(WorkerId, Duration)>,
 }
 
 impl Penstock {
@@ -31,29 +28,7 @@ impl Penstock {
             name: name.into(),
             scaling,
             state: None,
-            starts: StartRecord::default(),
-            starting: Vec::new(),
         }
-    }
-}
-
-impl Penstock {
-    /// Learns how long starts take from workers that became ready.
-    fn learn(&mut self, seen: &Seen<'_>, now: Duration) {
-        let is_at = |id: &WorkerId, stage: Stage| {
-            let mut workers = seen.workers.iter();
-            workers.any(|worker| worker.id == *id && worker.stage == stage)
-        };
-        for (id, started_at) in &self.starting {
-            if is_at(id, Stage::Ready) {
-                self.starts.ready(now - *started_at);
-            }
-        }
-        let starting = seen.workers.iter();
-        let starting = starting.filter(|worker| worker.stage == Stage::Starting);
-        self.starting = starting
-            .map(|worker| (worker.id.clone(), worker.started_at))
-            .collect();
     }
 }
 
@@ -75,19 +50,15 @@ impl Scaler for Penstock {
     }
 
     fn turn(&mut self, seen: &Seen<'_>, now: Duration) -> Turn {
-        self.learn(seen, now);
         let min = self.scaling.min;
         let state = self
             .state
             .get_or_insert_with(|| ScaleState::new(min, History::default(), now));
-        let observation = Observation {
-            start_time: self.starts.times().map(|times| times.p90),
-            ..seen.observation.clone()
-        };
-        let decision = decide(&self.scaling, &observation, state, now);
+        let decision = decide(&self.scaling, &seen.observation, state, now);
         let situation = Situation {
             workers: seen.workers,
-            starts: self.starts.facts(),
+            // No simulated start fails.
+            starts: &StartFacts::default(),
             start_timeout: None,
             starts_wait: false,
         };

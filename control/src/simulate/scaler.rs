@@ -10,7 +10,7 @@ use crate::{
 /// What a scaler sees when its turn has come.
 #[derive(Debug, Clone)]
 pub struct Seen<'s> {
-    /// What the gateway and the workers tell; how long a start takes is left for the scaler to learn.
+    /// What the gateway and the workers tell.
     pub observation: Observation,
     /// Every worker that is not gone.
     pub workers: &'s [WorkerFacts],

@@ -36,6 +36,8 @@ fn setup(start: Duration, max_concurrency: u32) -> Setup {
         },
         max_requests: 100_000,
         max_wait: SECOND * 300,
+        sheds_early: true,
+        max_workers: 100,
         drain_timeout: SECOND * 60,
         seed: 7,
     }
@@ -106,8 +108,33 @@ fn waits_and_costs_of_a_queue_are_those_worked_out_by_hand() {
     assert_eq!(outcome.requests, 11);
     assert_eq!(outcome.waits.percentile(1.0), Some(SECOND * 18));
     assert_eq!(outcome.waits.percentile(0.5), Some(SECOND * 8));
-    assert!((outcome.worker_seconds - 100.0).abs() < 1e-6);
+    assert!((outcome.worker_seconds - 101.0).abs() < 1e-6);
     assert!((outcome.idle_seconds - 80.0).abs() < 1e-6);
+}
+
+#[test]
+fn what_is_served_and_kept_after_the_last_arrival_costs_too() {
+    // Two at once, of ten seconds each, for workers that take one and start in one second.
+    let arrivals = (0..2).map(|_| Arrival {
+        at: Duration::ZERO,
+        work: Work::Time(SECOND * 10),
+    });
+    let trace = Trace::new(arrivals.collect());
+    let bounds = Bounds {
+        min: 1,
+        max: 2,
+        max_concurrency: 1,
+    };
+    let mut plain = Plain::new(bounds);
+    let outcome = run(&trace, &setup(SECOND, 1), &mut plain, |_| {});
+    assert_eq!((outcome.requests, outcome.starts), (2, 1));
+    assert_eq!(outcome.waits.percentile(1.0), Some(SECOND));
+    // The second is done after 11 s, and one of the workers is let go a minute later.
+    assert!((outcome.worker_seconds / 2.0 - 71.5).abs() < 1e-6);
+    assert!((outcome.idle_seconds - (outcome.worker_seconds - 20.0)).abs() < 1e-6);
+    assert_eq!(outcome.scale_events, 2);
+    let last = outcome.course.last().map(|second| second.at);
+    assert_eq!(last, Some(SECOND * 11));
 }
 
 #[test]
@@ -123,6 +150,31 @@ fn what_waits_too_long_or_finds_the_queue_full_is_shed_and_counted_once() {
     assert!(outcome.shed > 50, "{}", outcome.shed);
     let within = 1.0 - outcome.waits.share_above(SECOND * 300);
     assert!((within - served as f64 / 100.0).abs() < 1e-9);
+}
+
+#[test]
+fn who_cannot_wait_for_a_start_is_shed_at_once_when_starts_are_known() {
+    // One every five minutes that may wait for five seconds, at zero, with starts of half a minute.
+    let arrivals = (0..6).map(|number| Arrival {
+        at: SECOND * 300 * number + SECOND / 2,
+        work: Work::Time(SECOND),
+    });
+    let trace = Trace::new(arrivals.collect());
+    let queued = |sheds_early| {
+        let hasty = Setup {
+            max_wait: SECOND * 5,
+            sheds_early,
+            max_workers: 2,
+            ..setup(SECOND * 30, 1)
+        };
+        let scaling = scaling_with(0, 2, "idle_timeout = \"10s\"");
+        let outcome = run(&trace, &hasty, &mut Penstock::new("it", scaling), |_| {});
+        assert_eq!((outcome.shed, outcome.starts), (6, 6));
+        let course = outcome.course.iter();
+        course.filter(|second| second.queued > 0).count()
+    };
+    // After three starts the gateway knows how long they take at least.
+    assert_eq!((queued(false), queued(true)), (30, 15));
 }
 
 #[test]

@@ -8,9 +8,10 @@ use super::{
     model::WorkerModel,
     outcome::{Instant, Outcome},
     scaler::{Scaler, Seen},
+    shedding::Shedding,
     trace::Trace,
 };
-use crate::scale::Observation;
+use crate::{plan::StartRecord, scale::Observation};
 
 /// What a run consists of besides arrivals and scaler.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,10 @@ pub struct Setup {
     pub max_requests: usize,
     /// Longest wait in the queue; then a request is shed.
     pub max_wait: Duration,
+    /// Whether a request is shed at once that would have to wait for longer than that.
+    pub sheds_early: bool,
+    /// Most workers that the settings allow at any time.
+    pub max_workers: u32,
     /// Longest time that a worker may take to finish its requests before it is stopped.
     pub drain_timeout: Duration,
     /// For the spread of start times.
@@ -31,12 +36,16 @@ pub struct Setup {
 const BEGIN: Duration = Duration::from_secs(86_400);
 
 /// How long after the last arrival waiting requests may still be served before the run ends.
-const AFTERWARDS: Duration = Duration::from_secs(86_400);
+const SERVED_WITHIN: Duration = Duration::from_secs(86_400);
+
+/// How long after the last request ended a run waits for workers that nobody needs to go. Some never
+/// do, such as those that a schedule keeps.
+const GONE_WITHIN: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A request ended on the worker of this number.
-    Ended(usize),
+    /// A request ended on the worker of this number, which took so long for it.
+    Ended(usize, Duration),
     /// A worker became ready or vanished.
     Changed,
     /// The request with this number in the trace comes.
@@ -54,19 +63,24 @@ struct World<'r> {
     events: BinaryHeap<Reverse<(Duration, Event)>>,
     fleet: Fleet,
     meter: Meter,
+    shedding: Shedding,
+    starts: StartRecord,
     costs: Costs,
     outcome: Outcome,
     second: Instant,
     now: Duration,
-    /// When costs stop counting.
+    /// The last arrival.
     end: Duration,
+    /// Since when everything that came is answered.
+    answered_at: Option<Duration>,
     turn: u64,
     desired: u32,
     chances: u64,
 }
 
-/// Runs `trace` under `scaler`. Costs count up to the last arrival; requests that wait then are
-/// still served, so that their waits count. `progress` is told how much of the trace is over, 0 to 1.
+/// Runs `trace` under `scaler` until everything is over that it caused: every request answered, and no
+/// more workers than in the beginning. So who serves late pays for it late, and who keeps workers pays
+/// for that. `progress` is told how much of the trace is over, 0 to 1.
 pub fn run(
     trace: &Trace,
     setup: &Setup,
@@ -76,8 +90,7 @@ pub fn run(
     let mut world = World::new(trace, setup, scaler);
     let count = trace.arrivals().len();
     while let Some(Reverse((at, event))) = world.events.pop() {
-        let arrivals_over = world.outcome.requests == count as u64;
-        if arrivals_over && world.is_over() || at > world.end + AFTERWARDS {
+        if world.is_over(at) || at > world.end + SERVED_WITHIN {
             break;
         }
         if matches!(event, Event::Second) {
@@ -98,7 +111,6 @@ impl<'r> World<'r> {
         let mut world = Self {
             outcome: Outcome {
                 scaler: scaler.name().to_owned(),
-                length: trace.length(),
                 ..Outcome::default()
             },
             trace,
@@ -107,10 +119,13 @@ impl<'r> World<'r> {
             events: BinaryHeap::new(),
             fleet,
             meter: Meter::new(BEGIN),
+            shedding: Shedding::default(),
+            starts: StartRecord::default(),
             costs: Costs::default(),
             second: Instant::default(),
             now: BEGIN,
             end: BEGIN + trace.length(),
+            answered_at: None,
             turn: 0,
             desired: begins_with,
             chances: setup.seed,
@@ -131,35 +146,58 @@ impl<'r> World<'r> {
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.now >= self.end && self.fleet.queued() == 0 && self.fleet.in_flight == 0
+    /// Whether nothing more is to come from `now` on.
+    fn is_over(&self, now: Duration) -> bool {
+        let Some(answered_at) = self.answered_at else {
+            return false;
+        };
+        let begins_with = self.scaler.begins_with() as usize;
+        // The last request may have woken somebody.
+        let is_back = self.fleet.workers.len() <= begins_with && now > answered_at;
+        is_back || now > answered_at + GONE_WITHIN
+    }
+
+    /// Notes when the last request is answered.
+    fn look_for_end(&mut self) {
+        let all = self.trace.arrivals().len() as u64;
+        let waits_or_goes_on = self.fleet.queued() > 0 || self.fleet.in_flight > 0;
+        if self.answered_at.is_none() && self.outcome.requests == all && !waits_or_goes_on {
+            self.answered_at = Some(self.now);
+        }
     }
 
     fn happen(&mut self, at: Duration, event: Event) {
         self.pass(at);
         match event {
             Event::Arrival(number) => self.arrive(number),
-            Event::Ended(worker) => {
+            Event::Ended(worker, took) => {
                 if self.fleet.ended(worker) {
                     self.meter.served();
+                    self.shedding.served(took);
                 }
             }
-            Event::Changed => {
-                let gone = self.fleet.progress(at);
-                let cut: u32 = gone.iter().map(|worker| worker.in_flight).sum();
-                self.meter.refused(u64::from(cut));
-            }
+            Event::Changed => self.change(),
             Event::Turn(number) if number == self.turn => self.take_turn(),
             Event::Turn(_) => {}
             Event::Second => self.end_second(),
         }
         self.dispatch();
+        self.look_for_end();
+    }
+
+    fn change(&mut self) {
+        for took in self.fleet.finish_starts(self.now) {
+            self.starts.ready(took);
+        }
+        let gone = self.fleet.finish_stops(self.now);
+        let cut: u32 = gone.iter().map(|worker| worker.in_flight).sum();
+        self.meter.refused(u64::from(cut));
     }
 
     /// Time passes with everything as it is.
     fn pass(&mut self, to: Duration) {
-        let counted = to.min(self.end).saturating_sub(self.now);
-        self.costs.pass(&self.fleet, counted.as_secs_f64());
+        let passed = to.saturating_sub(self.now);
+        self.costs.pass(&self.fleet, passed.as_secs_f64());
         self.meter.pass(&self.fleet, to);
         self.now = to;
     }
@@ -167,18 +205,30 @@ impl<'r> World<'r> {
     fn arrive(&mut self, number: usize) {
         self.outcome.requests += 1;
         self.second.arrivals += 1;
-        self.meter.arrived(self.fleet.has_room());
+        let has_room = self.fleet.has_room();
+        self.meter.arrived(has_room);
         self.next_arrival(number + 1);
-        if self.fleet.queued() >= self.setup.max_requests {
+        let is_full = self.fleet.queued() >= self.setup.max_requests;
+        if !has_room && (is_full || self.would_wait_in_vain()) {
             self.shed(1);
-            return;
+        } else {
+            let work = self.trace.arrivals()[number].work;
+            self.fleet.join(work, self.now);
         }
-        self.fleet
-            .join(self.trace.arrivals()[number].work, self.now);
+        // Also for one that is shed: it comes too early, not for nothing.
         if self.fleet.ready() == 0 && self.scaler.wakes_at_once() {
             self.turn += 1;
             self.at(self.now, Event::Turn(self.turn));
         }
+    }
+
+    fn would_wait_in_vain(&mut self) -> bool {
+        let max = self.setup.max_workers;
+        let mut least = || {
+            self.shedding
+                .least_wait(&self.fleet, &self.starts, max, self.now)
+        };
+        self.setup.sheds_early && least() > self.setup.max_wait
     }
 
     fn shed(&mut self, count: u64) {
@@ -190,13 +240,15 @@ impl<'r> World<'r> {
     fn dispatch(&mut self) {
         let late = self.fleet.give_up(self.setup.max_wait, self.now);
         if late > 0 {
+            self.shedding.left(late);
             self.shed(late);
         }
         while let Some(begun) = self.fleet.dispatch(self.now) {
             self.outcome.waits.record(begun.waited);
             self.meter.waited(begun.waited);
             self.second.longest_wait = self.second.longest_wait.max(begun.waited);
-            self.at(begun.ends_at, Event::Ended(begun.worker));
+            let took = begun.ends_at - self.now;
+            self.at(begun.ends_at, Event::Ended(begun.worker, took));
         }
     }
 
@@ -213,6 +265,7 @@ impl<'r> World<'r> {
                 load: self.meter.take(),
                 ready: self.fleet.ready(),
                 starting: self.fleet.starting(),
+                start_time: self.starts.times().map(|times| times.p90),
                 ..Observation::default()
             },
             workers: &facts,
@@ -220,7 +273,7 @@ impl<'r> World<'r> {
         let turn = self.scaler.turn(&seen, self.now);
         for action in &turn.actions {
             let chance = self.chance();
-            if matches!(action, crate::plan::Action::Start { .. }) && self.now <= self.end {
+            if matches!(action, crate::plan::Action::Start { .. }) {
                 self.outcome.starts += 1;
             }
             if let Some(at) = self.fleet.carry_out(action, chance, self.now) {
@@ -229,11 +282,9 @@ impl<'r> World<'r> {
         }
         if turn.desired != self.desired {
             let since = self.now - BEGIN;
-            if self.now <= self.end {
-                self.outcome.scale_events += 1;
-                let decision = (since, self.desired, turn.desired, turn.reason);
-                self.outcome.decisions.push(decision);
-            }
+            self.outcome.scale_events += 1;
+            let decision = (since, self.desired, turn.desired, turn.reason);
+            self.outcome.decisions.push(decision);
             self.desired = turn.desired;
         }
         self.turn += 1;
@@ -242,7 +293,8 @@ impl<'r> World<'r> {
 
     fn end_second(&mut self) {
         let queued = u32::try_from(self.fleet.queued()).unwrap_or(u32::MAX);
-        if self.now <= self.end + Duration::from_secs(1) {
+        let second_before = self.now.saturating_sub(Duration::from_secs(1));
+        if self.answered_at.is_none_or(|at| at > second_before) {
             self.outcome.course.push(Instant {
                 at: self.now - BEGIN,
                 current: queued.saturating_add(self.fleet.in_flight),

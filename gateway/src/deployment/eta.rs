@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use penstock_balancer::{Ahead, Crew, Home, Turn, least_wait, likely_wait};
-use penstock_config::{Rule, Scaling, Source};
+use penstock_config::Source;
 
 use super::{DeploymentState, View, pace::Served};
 use crate::{outlook::Outlook, queue::Patience, reason::Reason, refusal::Refusal};
@@ -188,16 +188,8 @@ impl View {
     fn workers_max(&self) -> usize {
         let max = match &self.spec.source {
             Source::Static(addresses) => return addresses.len(),
-            Source::Process(_) => workers_max(&self.spec.scaling),
+            Source::Process(_) => self.spec.scaling.max_at_any_time(),
         };
         usize::try_from(max).unwrap_or(usize::MAX)
     }
-}
-
-fn workers_max(scaling: &Scaling) -> u32 {
-    let scheduled = scaling.rules.iter().filter_map(|rule| match rule {
-        Rule::Schedule(schedule) => schedule.max,
-        _ => None,
-    });
-    scheduled.fold(scaling.max, u32::max)
 }
