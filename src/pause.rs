@@ -13,10 +13,10 @@ use serde_json::Value;
 
 pub(crate) use self::words::about;
 use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
+    admin_client::block_on,
     output::print_json,
     target::Target,
-    who::{Who, WhyArgs},
+    who::{ChangeArgs, Who},
 };
 
 /// Stop a service, or one of its deployments, until `penstock resume` or a time.
@@ -40,9 +40,7 @@ pub(crate) struct PauseArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    why: WhyArgs,
-    #[command(flatten)]
-    admin: AdminArgs,
+    change: ChangeArgs,
 }
 
 #[derive(Serialize)]
@@ -66,9 +64,9 @@ pub(crate) fn run(args: &PauseArgs) -> anyhow::Result<()> {
     let until = args.until.as_deref().map(Into::into);
     let body = Pausing {
         expires: lasts.or(until),
-        who: Who::new(&args.why),
+        who: args.change.who(),
     };
-    let client = AdminClient::new(&args.admin);
+    let client = args.change.client();
     let status = block_on(client.change(Method::POST, &page(&args.target), &body))?;
     print(&status, &args.target, args.json)
 }

@@ -6,9 +6,9 @@ use penstock_config::{DeploymentName, ServiceName};
 use serde::Serialize;
 
 use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
+    admin_client::block_on,
     weights,
-    who::{Who, WhyArgs},
+    who::{ChangeArgs, Who},
 };
 
 /// Send all traffic of a service to one deployment, until `penstock rollback` or `penstock weights --reset`.
@@ -23,9 +23,7 @@ pub(crate) struct PromoteArgs {
     #[arg(value_parser = |text: &str| DeploymentName::try_from(text))]
     deployment: DeploymentName,
     #[command(flatten)]
-    why: WhyArgs,
-    #[command(flatten)]
-    admin: AdminArgs,
+    change: ChangeArgs,
 }
 
 #[derive(Serialize)]
@@ -37,10 +35,10 @@ struct Promote<'a> {
 
 /// Asks for it, and prints the weights as they are then.
 pub(crate) fn run(args: &PromoteArgs) -> anyhow::Result<()> {
-    let client = AdminClient::new(&args.admin);
+    let client = args.change.client();
     let body = Promote {
         deployment: args.deployment.as_str(),
-        who: Who::new(&args.why),
+        who: args.change.who(),
     };
     let path = format!("/api/v1/services/{}/promote", args.service);
     let status = block_on(client.change(Method::POST, &path, &body))?;

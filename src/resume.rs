@@ -3,12 +3,7 @@
 use clap::Args;
 use http::Method;
 
-use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
-    pause,
-    target::Target,
-    who::{Who, WhyArgs},
-};
+use crate::{admin_client::block_on, pause, target::Target, who::ChangeArgs};
 
 /// Take back what `penstock pause` did: `min` workers start at once.
 ///
@@ -22,15 +17,13 @@ pub(crate) struct ResumeArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    why: WhyArgs,
-    #[command(flatten)]
-    admin: AdminArgs,
+    change: ChangeArgs,
 }
 
 /// Asks for it, and says what came of it.
 pub(crate) fn run(args: &ResumeArgs) -> anyhow::Result<()> {
-    let client = AdminClient::new(&args.admin);
-    let (page, who) = (pause::page(&args.target), Who::new(&args.why));
+    let client = args.change.client();
+    let (page, who) = (pause::page(&args.target), args.change.who());
     let status = block_on(client.change(Method::DELETE, &page, &who))?;
     pause::print(&status, &args.target, args.json)
 }

@@ -4,11 +4,7 @@ use clap::Args;
 use http::Method;
 use penstock_config::ServiceName;
 
-use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
-    weights,
-    who::{Who, WhyArgs},
-};
+use crate::{admin_client::block_on, weights, who::ChangeArgs};
 
 /// Take back the last change of a service's weights.
 #[derive(Args)]
@@ -17,15 +13,13 @@ pub(crate) struct RollbackArgs {
     #[arg(value_parser = |text: &str| ServiceName::try_from(text))]
     service: ServiceName,
     #[command(flatten)]
-    why: WhyArgs,
-    #[command(flatten)]
-    admin: AdminArgs,
+    change: ChangeArgs,
 }
 
 /// Asks for it, and prints the weights as they are then.
 pub(crate) fn run(args: &RollbackArgs) -> anyhow::Result<()> {
-    let client = AdminClient::new(&args.admin);
+    let client = args.change.client();
     let path = format!("/api/v1/services/{}/rollback", args.service);
-    let status = block_on(client.change(Method::POST, &path, &Who::new(&args.why)))?;
+    let status = block_on(client.change(Method::POST, &path, &args.change.who()))?;
     weights::print(&status)
 }

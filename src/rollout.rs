@@ -8,10 +8,10 @@ use penstock_control::status::WeightsStatus;
 use serde::Serialize;
 
 use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
+    admin_client::block_on,
     output::print_json,
     weights,
-    who::{Who, WhyArgs},
+    who::{ChangeArgs, Who},
 };
 
 /// Show how far the rollout of a service has come, pause it, or begin it again.
@@ -38,9 +38,7 @@ pub(crate) struct RolloutArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    why: WhyArgs,
-    #[command(flatten)]
-    admin: AdminArgs,
+    change: ChangeArgs,
 }
 
 #[derive(Serialize)]
@@ -73,7 +71,7 @@ pub(crate) fn run(args: &RolloutArgs) -> anyhow::Result<()> {
 }
 
 async fn ask(args: &RolloutArgs) -> anyhow::Result<WeightsStatus> {
-    let client = AdminClient::new(&args.admin);
+    let client = args.change.client();
     let action = match (args.pause, args.resume, args.restart) {
         (true, ..) => "pause",
         (_, true, _) => "resume",
@@ -86,7 +84,7 @@ async fn ask(args: &RolloutArgs) -> anyhow::Result<WeightsStatus> {
     let body = Ask {
         action,
         deployment: args.deployment.as_ref().map(DeploymentName::as_str),
-        who: Who::new(&args.why),
+        who: args.change.who(),
     };
     let path = format!("/api/v1/services/{}/rollout", args.service);
     client.change(Method::POST, &path, &body).await

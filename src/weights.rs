@@ -12,9 +12,9 @@ use penstock_control::status::WeightsStatus;
 use serde::Serialize;
 
 use crate::{
-    admin_client::{AdminArgs, AdminClient, block_on},
+    admin_client::block_on,
     output::print_json,
-    who::{Who, WhyArgs},
+    who::{ChangeArgs, Who},
 };
 
 /// Show how a service's traffic is shared between its deployments, or share it differently.
@@ -35,9 +35,7 @@ pub(crate) struct WeightsArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    why: WhyArgs,
-    #[command(flatten)]
-    admin: AdminArgs,
+    change: ChangeArgs,
 }
 
 #[derive(Serialize)]
@@ -68,9 +66,9 @@ pub(crate) fn run(args: &WeightsArgs) -> anyhow::Result<()> {
 }
 
 async fn ask(args: &WeightsArgs) -> anyhow::Result<WeightsStatus> {
-    let client = AdminClient::new(&args.admin);
+    let client = args.change.client();
     let path = format!("/api/v1/services/{}/weights", args.service);
-    let who = Who::new(&args.why);
+    let who = args.change.who();
     if args.reset {
         return client.change(Method::DELETE, &path, &who).await;
     }

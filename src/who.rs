@@ -4,15 +4,35 @@ use clap::Args;
 use nix::unistd::{Uid, User};
 use serde::Serialize;
 
-/// Why a change is made.
+use crate::admin_client::{AdminArgs, AdminClient};
+
+/// What every command that asks for a change is told.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct WhyArgs {
+pub(crate) struct ChangeArgs {
     /// Why; shown by `penstock status` and kept in the journal.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Who wants it [default: the user who runs the command].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl ChangeArgs {
+    /// Of whom it is asked.
+    pub(crate) fn client(&self) -> AdminClient {
+        AdminClient::new(&self.admin)
+    }
+
+    /// The user who runs this command, unless somebody else is named.
+    pub(crate) fn who(&self) -> Who {
+        let user = || User::from_uid(Uid::current()).ok().flatten();
+        Who {
+            by: self.by.clone().or_else(|| user().map(|user| user.name)),
+            reason: self.reason.clone(),
+        }
+    }
 }
 
 /// What every change says of itself.
@@ -20,15 +40,4 @@ pub(crate) struct WhyArgs {
 pub(crate) struct Who {
     by: Option<String>,
     reason: Option<String>,
-}
-
-impl Who {
-    /// The user who runs this command, unless somebody else is named.
-    pub(crate) fn new(args: &WhyArgs) -> Self {
-        let user = || User::from_uid(Uid::current()).ok().flatten();
-        Self {
-            by: args.by.clone().or_else(|| user().map(|user| user.name)),
-            reason: args.reason.clone(),
-        }
-    }
 }
