@@ -94,12 +94,10 @@ impl ServiceSplit {
                 cookie: None,
             });
         }
-        let (hash, cookie) = self.binding(spec, head);
-        let deployment = match self.only {
-            Some(only) => only,
-            None => self.choose_by(hash, deployments, now)?,
-        };
-        Some(Choice { deployment, cookie })
+        self.choose_bound(spec, head, |hash| match self.only {
+            Some(only) => Some(only),
+            None => self.choose_by(hash, deployments, now),
+        })
     }
 
     /// Chooses anew for a request whose deployment was paused before it had a worker, maybe so short a
@@ -114,10 +112,22 @@ impl ServiceSplit {
         if self.choose_by_rule(spec, head).is_some() {
             return None;
         }
-        let (hash, cookie) = self.binding(spec, head);
         let cost = |index: usize| deployments[index].cost(now);
         let may_take = |index: usize| !deployments[index].view().is_paused();
-        let deployment = self.splitter.choose(&self.query(hash), cost, may_take)?;
+        self.choose_bound(spec, head, |hash| {
+            self.splitter.choose(&self.query(hash), cost, may_take)
+        })
+    }
+
+    /// Chooses with what binds the request to a deployment.
+    fn choose_bound(
+        &self,
+        spec: &Service,
+        head: &RequestHead<'_>,
+        choose: impl FnOnce(Option<u64>) -> Option<usize>,
+    ) -> Option<Choice> {
+        let (hash, cookie) = self.binding(spec, head);
+        let deployment = choose(hash)?;
         Some(Choice { deployment, cookie })
     }
 
