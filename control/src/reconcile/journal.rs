@@ -70,26 +70,27 @@ impl Reconciler {
         now: Duration,
     ) {
         tracing::info!(%service, "{text}");
-        self.store.note(JournalEntry {
-            at_ms: self.clock.wall_ms(now),
-            service: service.to_string(),
-            deployment: String::new(),
-            kind: kind.to_owned(),
-            text: text.to_owned(),
-            before: None,
-            desired: None,
-            record: None,
-            details: Vec::new(),
-        });
+        self.write(service, String::new(), kind, text, now);
     }
 
     /// Writes down something that happened to a worker.
     pub(super) fn note(&self, key: &Key, kind: &str, text: &str, now: Duration) {
         tracing::info!(service = %key.service, deployment = %key.deployment, "{text}");
+        self.write(&key.service, key.deployment.to_string(), kind, text, now);
+    }
+
+    fn write(
+        &self,
+        service: &ServiceName,
+        deployment: String,
+        kind: &str,
+        text: &str,
+        now: Duration,
+    ) {
         self.store.note(JournalEntry {
             at_ms: self.clock.wall_ms(now),
-            service: key.service.to_string(),
-            deployment: key.deployment.to_string(),
+            service: service.to_string(),
+            deployment,
             kind: kind.to_owned(),
             text: text.to_owned(),
             before: None,

@@ -183,13 +183,7 @@ fn weights_set_by_hand_stop_it_and_it_goes_on_with_fresh_eyes() {
     world.facts.totals.canary.failed += 5_000;
     assert_eq!(world.second(), None);
     world.facts.by_hand = false;
-    let events = world.play(HOUR);
-    assert_eq!(
-        events[0],
-        Event::Held(Hold::Interval),
-        "{share} % begins again"
-    );
-    assert_eq!(events.last(), Some(&Event::Done(100)));
+    assert_begins_the_step_again(&mut world, share);
 }
 
 #[test]
@@ -205,6 +199,11 @@ fn it_rests_while_a_deployment_is_stopped_and_no_worker_of_the_canary_is_no_faul
     world.facts.totals.canary.failed += 5_000;
     assert_eq!(world.second(), None);
     (world.facts.stopped, world.facts.down) = (None, None);
+    assert_begins_the_step_again(&mut world, share);
+}
+
+/// Whatever was counted in the meantime.
+fn assert_begins_the_step_again(world: &mut World, share: u32) {
     let events = world.play(HOUR);
     assert_eq!(
         events[0],
