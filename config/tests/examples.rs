@@ -152,6 +152,14 @@ fn find_keys(
     }
 }
 
+/// The keys of the full example that must be given where their tables are, in its order.
+const REQUIRED: &str = "
+    address cookie to headers to requests concurrent command tcp http exec type shell grpc
+    type metric target type metric threshold adjustment steps type cron duration min type
+    target type target type addresses balance header sha256 classes class_header addresses
+    split hash addresses addresses addresses
+";
+
 #[test]
 fn whatever_full_sets_is_the_default_or_required() {
     let lines = full();
@@ -170,54 +178,8 @@ fn whatever_full_sets_is_the_default_or_required() {
             Err(_) => required.push(key),
         }
     }
-    assert_eq!(
-        required,
-        [
-            "address",
-            "cookie",
-            "to",
-            "headers",
-            "to",
-            "requests",
-            "concurrent",
-            "command",
-            "tcp",
-            "http",
-            "exec",
-            "type",
-            "shell",
-            "grpc",
-            "type",
-            "metric",
-            "target",
-            "type",
-            "metric",
-            "threshold",
-            "adjustment",
-            "steps",
-            "type",
-            "cron",
-            "duration",
-            "min",
-            "type",
-            "target",
-            "type",
-            "target",
-            "type",
-            "addresses",
-            "balance",
-            "header",
-            "sha256",
-            "classes",
-            "class_header",
-            "addresses",
-            "split",
-            "hash",
-            "addresses",
-            "addresses",
-            "addresses"
-        ]
-    );
+    let expected: Vec<&str> = REQUIRED.split_whitespace().collect();
+    assert_eq!(required, expected);
     assert_eq!(
         parse_lines(&rest).unwrap(),
         whole,

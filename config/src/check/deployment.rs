@@ -4,8 +4,8 @@ use std::{collections::HashSet, path::PathBuf};
 
 use super::{Check, metrics_page, probes, rollout, scaling, service, split};
 use crate::{
-    Deployment, DeploymentName, Gpus, ProcessCommand, ProcessSpec, Protocol, Source, StaticAddress,
-    key_path::KeyPath, raw,
+    Deployment, DeploymentName, Gpus, ProcessCommand, ProcessSpec, Protocol, Scaling, Source,
+    StaticAddress, key_path::KeyPath, raw,
 };
 
 /// What a deployment inherits.
@@ -21,38 +21,10 @@ pub(super) struct Context<'c> {
 pub(super) fn deployment(
     check: &mut Check<'_>,
     context: &Context<'_>,
-    raw: raw::Deployment,
+    mut raw: raw::Deployment,
 ) -> Deployment {
     let path = context.path;
-    check.exactly_one(
-        path,
-        &[
-            ("process", raw.process.is_some()),
-            ("static", raw.fixed.is_some()),
-        ],
-    );
-    let scaling_path = path.key("scaling");
-    let (source, scaling) = match (raw.process, raw.fixed) {
-        (None, Some(fixed)) => {
-            if raw.scaling.is_some() {
-                let rule =
-                    "a static deployment has the workers it is given; `scaling` is for `process`";
-                check.error(&scaling_path, rule);
-            }
-            let addresses = addresses(check, path, fixed);
-            let scaling = scaling::fixed(addresses.len());
-            (Source::Static(addresses), scaling)
-        }
-        // Without either there is an error already; a process with nothing in it stands in.
-        (process, _) => {
-            let process = process.unwrap_or_default();
-            let scaling = raw.scaling.unwrap_or_default();
-            (
-                Source::Process(process_spec(check, context, process)),
-                scaling::scaling(check, &scaling_path, scaling, raw.max_concurrency),
-            )
-        }
-    };
+    let (source, scaling) = source(check, context, &mut raw);
     let rollout = raw
         .rollout
         .map(|raw_rollout| rollout::rollout(check, path, raw_rollout, raw.takes_traffic));
@@ -78,6 +50,44 @@ pub(super) fn deployment(
         start_timeout: raw.start_timeout.0,
         drain_timeout: raw.drain_timeout.0,
         scaling,
+    }
+}
+
+/// Where the workers come from, and how many there are to be.
+fn source(
+    check: &mut Check<'_>,
+    context: &Context<'_>,
+    raw: &mut raw::Deployment,
+) -> (Source, Scaling) {
+    let path = context.path;
+    check.exactly_one(
+        path,
+        &[
+            ("process", raw.process.is_some()),
+            ("static", raw.fixed.is_some()),
+        ],
+    );
+    let scaling_path = path.key("scaling");
+    match (raw.process.take(), raw.fixed.take()) {
+        (None, Some(fixed)) => {
+            if raw.scaling.is_some() {
+                let rule =
+                    "a static deployment has the workers it is given; `scaling` is for `process`";
+                check.error(&scaling_path, rule);
+            }
+            let addresses = addresses(check, path, fixed);
+            let scaling = scaling::fixed(addresses.len());
+            (Source::Static(addresses), scaling)
+        }
+        // Without either there is an error already; a process with nothing in it stands in.
+        (process, _) => {
+            let process = process.unwrap_or_default();
+            let scaling = raw.scaling.take().unwrap_or_default();
+            (
+                Source::Process(process_spec(check, context, process)),
+                scaling::scaling(check, &scaling_path, scaling, raw.max_concurrency),
+            )
+        }
     }
 }
 

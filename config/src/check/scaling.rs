@@ -36,33 +36,9 @@ pub(super) fn scaling(
     raw: raw::Scaling,
     max_concurrency: Option<u32>,
 ) -> Scaling {
-    let max = raw.max.unwrap_or_else(|| raw.min.max(1));
-    let wrong_min = check.problems.touches(&path.key("min"));
-    if max < raw.min && !wrong_min {
-        check.error(
-            &path.key("max"),
-            format!("must be at least min ({})", raw.min),
-        );
-    } else if max == 0 {
-        check.error(&path.key("max"), "must be at least 1");
-    }
+    let max = max(check, path, &raw);
     let target = max_concurrency.map_or(TARGET, |max| f64::from(max).min(TARGET));
-    let raw_min = raw.min;
-    let mut rules = match raw.rules {
-        None => vec![rule::default(target)],
-        Some(rules) => {
-            let paths = (0..).map(|index| path.key("rules").index(index));
-            rules
-                .into_iter()
-                .zip(paths)
-                .map(|(raw, path)| rule::rule(check, &path, &raw, target, (raw_min, max)))
-                .collect()
-        }
-    };
-    forecast::at_most_one(check, path, &rules);
-    if rules.iter().all(needs_another) {
-        rules.push(rule::default(target));
-    }
+    let rules = rules(check, path, raw.rules, target, (raw.min, max));
     let (up_path, down_path) = (path.key("up"), path.key("down"));
     at_most(check, &up_path.key("period"), raw.up.period.0, PERIOD_MAX);
     at_most(
@@ -91,6 +67,47 @@ pub(super) fn scaling(
         up: up(&raw.up),
         down: down(&raw.down),
     }
+}
+
+/// Most workers; without a setting `min`, and at least one.
+fn max(check: &mut Check<'_>, path: &KeyPath, raw: &raw::Scaling) -> u32 {
+    let max = raw.max.unwrap_or_else(|| raw.min.max(1));
+    let wrong_min = check.problems.touches(&path.key("min"));
+    if max < raw.min && !wrong_min {
+        check.error(
+            &path.key("max"),
+            format!("must be at least min ({})", raw.min),
+        );
+    } else if max == 0 {
+        check.error(&path.key("max"), "must be at least 1");
+    }
+    max
+}
+
+/// The rules, with the concurrency rule where they do not say how many workers there should be.
+fn rules(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    raw: Option<Vec<raw::Rule>>,
+    target: f64,
+    bounds: (u32, u32),
+) -> Vec<Rule> {
+    let mut rules = match raw {
+        None => vec![rule::default(target)],
+        Some(rules) => {
+            let paths = (0..).map(|index| path.key("rules").index(index));
+            rules
+                .into_iter()
+                .zip(paths)
+                .map(|(raw, path)| rule::rule(check, &path, &raw, target, bounds))
+                .collect()
+        }
+    };
+    forecast::at_most_one(check, path, &rules);
+    if rules.iter().all(needs_another) {
+        rules.push(rule::default(target));
+    }
+    rules
 }
 
 /// Bounds alone say nothing about how many there should be between them. What workers say is late
