@@ -88,40 +88,36 @@ pub(super) struct MirrorPart {
 
 impl MirrorPart {
     pub(super) fn new() -> Self {
-        let counter = |name, help| Metric::new(name, "counter", help);
         Self {
-            sent: counter(
+            sent: Metric::counter(
                 "mirror_sent_total",
                 "Mirrored copies that were sent to a worker.",
             ),
-            requests: counter(
+            requests: Metric::counter(
                 "mirror_requests_total",
                 "Mirrored copies that are over, by result.",
             ),
-            dropped: counter(
+            dropped: Metric::counter(
                 "mirror_dropped_total",
                 "Mirrored copies that were not answered to the end, by reason.",
             ),
-            in_flight: Metric::new(
+            in_flight: Metric::gauge(
                 "mirror_in_flight",
-                "gauge",
                 "Mirrored copies that wait or are in flight now.",
             ),
-            buffered: Metric::new(
+            buffered: Metric::gauge(
                 "mirror_buffered_bytes",
-                "gauge",
                 "Bytes of bodies kept for mirrored copies now.",
             ),
-            status: counter(
+            status: Metric::counter(
                 "mirror_comparison_status_total",
                 "Originals and copies both answered to the end, by whether their status agrees.",
             ),
-            first_byte: Metric::new(
+            first_byte: Metric::histogram(
                 "mirror_comparison_first_byte_seconds",
-                "histogram",
                 "Time from getting the worker to the first byte of the answer's body, of both.",
             ),
-            bytes: counter(
+            bytes: Metric::counter(
                 "mirror_comparison_bytes_total",
                 "Bytes of answers, of both.",
             ),
@@ -160,7 +156,7 @@ impl MirrorPart {
         for (of, side) in [("original", &metrics.original), ("copy", &metrics.copy)] {
             let labels = format!("{labels},of=\"{of}\"");
             self.first_byte
-                .histogram(&labels, std::iter::once(&side.first_byte));
+                .times(&labels, std::iter::once(&side.first_byte));
             self.bytes.sample("", &labels, read(&side.bytes));
         }
     }

@@ -43,72 +43,56 @@ impl Page {
     /// A page with the number of downstream connections open now.
     pub(crate) fn new(connections: usize) -> Self {
         let mut page = Self {
-            requests: Metric::new(
-                "requests_total",
-                "counter",
-                "Requests that ended, by status.",
-            ),
-            answers: Metric::new(
+            requests: Metric::counter("requests_total", "Requests that ended, by status."),
+            answers: Metric::counter(
                 "gateway_answers_total",
-                "counter",
                 "Requests that the gateway answered itself or cut off, by reason.",
             ),
-            duration: Metric::new(
+            duration: Metric::histogram(
                 "request_duration_seconds",
-                "histogram",
                 "Time from the request head to the end of the answer.",
             ),
-            first_byte: Metric::new(
+            first_byte: Metric::histogram(
                 "time_to_first_byte_seconds",
-                "histogram",
                 "Time from the request head to the first byte of the answer's body.",
             ),
-            queue_wait: Metric::new(
+            queue_wait: Metric::histogram(
                 "queue_wait_seconds",
-                "histogram",
                 "Time in the queue of the requests that were in it.",
             ),
-            in_flight: Metric::new("in_flight", "gauge", "Requests that a worker has now."),
-            queued: Metric::new("queued", "gauge", "Requests that wait for a worker now."),
-            weight: Metric::new(
+            in_flight: Metric::gauge("in_flight", "Requests that a worker has now."),
+            queued: Metric::gauge("queued", "Requests that wait for a worker now."),
+            weight: Metric::gauge(
                 "deployment_weight",
-                "gauge",
                 "Share of the service's traffic in relation to the other deployments.",
             ),
-            class_queued: Metric::new(
+            class_queued: Metric::gauge(
                 "class_queued",
-                "gauge",
                 "Requests of a class that wait for a worker now.",
             ),
-            class_wait: Metric::new(
+            class_wait: Metric::histogram(
                 "class_queue_wait_seconds",
-                "histogram",
                 "Time in the queue of the requests of a class that were in it.",
             ),
-            ejected: Metric::new(
+            ejected: Metric::gauge(
                 "workers_ejected",
-                "gauge",
                 "Workers that get no requests now because of how they answered.",
             ),
-            ejections: Metric::new(
+            ejections: Metric::counter(
                 "ejections_total",
-                "counter",
                 "How often workers were taken out because of how they answered.",
             ),
-            retries: Metric::new(
+            retries: Metric::counter(
                 "retries_total",
-                "counter",
                 "Requests that were sent again, by what made that necessary.",
             ),
-            retries_refused: Metric::new(
+            retries_refused: Metric::counter(
                 "retries_refused_total",
-                "counter",
                 "Requests that were not sent again because the budget was used up.",
             ),
-            connections: Metric::new("connections", "gauge", "Open connections of clients."),
-            refused_headers: Metric::new(
+            connections: Metric::gauge("connections", "Open connections of clients."),
+            refused_headers: Metric::counter(
                 "proxy_headers_refused_total",
-                "counter",
                 "Connections closed because they began with no valid PROXY protocol header.",
             ),
             mirror: MirrorPart::new(),
@@ -151,7 +135,7 @@ impl Page {
         let queued = class.queued.load(Ordering::Relaxed);
         self.class_queued.sample("", &class.labels, queued);
         let wait = std::iter::once(&class.wait);
-        self.class_wait.histogram(&class.labels, wait);
+        self.class_wait.times(&class.labels, wait);
     }
 
     /// Adds how many workers of a deployment are ejected now, how often any was, and the retries.
@@ -220,11 +204,11 @@ impl Page {
         self.requests.codes(labels, shards());
         self.answers.reasons(labels, shards());
         self.duration
-            .histogram(labels, shards().map(|counts| &counts.duration));
+            .times(labels, shards().map(|counts| &counts.duration));
         self.first_byte
-            .histogram(labels, shards().map(|counts| &counts.first_byte));
+            .times(labels, shards().map(|counts| &counts.first_byte));
         self.queue_wait
-            .histogram(labels, shards().map(|counts| &counts.queue_wait));
+            .times(labels, shards().map(|counts| &counts.queue_wait));
     }
 }
 
@@ -236,7 +220,22 @@ pub(super) struct Metric {
 }
 
 impl Metric {
-    pub(super) fn new(name: &'static str, kind: &str, help: &str) -> Self {
+    /// Something that only grows.
+    pub(super) fn counter(name: &'static str, help: &str) -> Self {
+        Self::new(name, "counter", help)
+    }
+
+    /// Something as it is now.
+    pub(super) fn gauge(name: &'static str, help: &str) -> Self {
+        Self::new(name, "gauge", help)
+    }
+
+    /// Times, by how long they were.
+    pub(super) fn histogram(name: &'static str, help: &str) -> Self {
+        Self::new(name, "histogram", help)
+    }
+
+    fn new(name: &'static str, kind: &str, help: &str) -> Self {
         let text = format!("# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}\n");
         Self { name, text }
     }
@@ -285,11 +284,7 @@ impl Metric {
     }
 
     /// The lines of a histogram that counted anything.
-    pub(super) fn histogram<'a>(
-        &mut self,
-        labels: &str,
-        shards: impl Iterator<Item = &'a Histogram>,
-    ) {
+    pub(super) fn times<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Histogram>) {
         let mut sum = HistogramSnapshot::default();
         shards.for_each(|histogram| histogram.add_to(&mut sum));
         let count = sum.count();
