@@ -294,49 +294,52 @@ async fn copies_for_a_paused_deployment_are_dropped_and_counted() {
     assert_eq!(candidate.seen().started, 0);
 }
 
+/// Commands that make no sense, and what they are told.
+const REFUSED: &[(&[&str], &str)] = &[
+    (
+        &["pause", "nobody"],
+        "there is no service nobody; there are: chat",
+    ),
+    (
+        &["resume", "nobody"],
+        "there is no service nobody; there are: chat",
+    ),
+    (
+        &["pause", "chat/canary"],
+        "chat has no deployment canary; there are: main",
+    ),
+    (&["pause", "chat/"], "invalid value 'chat/'"),
+    (
+        &["pause", "chat", "--for", "2 hours"],
+        "must be a duration such as",
+    ),
+    (&["pause", "chat", "--for", "0s"], "must be in the future"),
+    (
+        &["pause", "chat", "--until", "tomorrow"],
+        "must be a time with its zone",
+    ),
+    (
+        &["pause", "chat", "--until", "2020-01-01T00:00:00Z"],
+        "must be in the future",
+    ),
+    (
+        &[
+            "pause",
+            "chat",
+            "--for",
+            "1h",
+            "--until",
+            "2030-01-01T00:00:00Z",
+        ],
+        "cannot be used with",
+    ),
+];
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_with_a_reason_and_pauses_nothing() {
     let worker = FakeWorker::start().await;
     let penstock = one_static(&worker, "").await;
-    for (args, reason) in [
-        (
-            &["pause", "nobody"][..],
-            "there is no service nobody; there are: chat",
-        ),
-        (
-            &["resume", "nobody"],
-            "there is no service nobody; there are: chat",
-        ),
-        (
-            &["pause", "chat/canary"],
-            "chat has no deployment canary; there are: main",
-        ),
-        (&["pause", "chat/"], "invalid value 'chat/'"),
-        (
-            &["pause", "chat", "--for", "2 hours"],
-            "must be a duration such as",
-        ),
-        (&["pause", "chat", "--for", "0s"], "must be in the future"),
-        (
-            &["pause", "chat", "--until", "tomorrow"],
-            "must be a time with its zone",
-        ),
-        (
-            &["pause", "chat", "--until", "2020-01-01T00:00:00Z"],
-            "must be in the future",
-        ),
-        (
-            &[
-                "pause",
-                "chat",
-                "--for",
-                "1h",
-                "--until",
-                "2030-01-01T00:00:00Z",
-            ],
-            "cannot be used with",
-        ),
-    ] {
+    for (args, reason) in REFUSED {
         let error = penstock.failing(args).await;
         assert!(error.contains(reason), "penstock {args:?}: {error}");
     }

@@ -69,6 +69,29 @@ pub struct Measured {
 }
 
 impl Source {
+    /// Nothing of the report is measured yet.
+    fn new(gateway: u64, sequence: u64, load: &DeploymentLoad, now: Duration) -> Self {
+        let mut workers = load.workers.clone();
+        workers.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Self {
+            gateway,
+            sequence,
+            received_at: now,
+            integral: load.integral,
+            counted: 0.0,
+            arrivals: load.arrivals,
+            arrival_rate: 0.0,
+            waits: load.wait,
+            completions: load.completions,
+            served: load.service_time.counts.iter().sum(),
+            no_capacity: load.no_capacity,
+            woken: load.woken,
+            current: load.current,
+            queued: load.queued,
+            workers,
+        }
+    }
+
     fn integral_at(&self, now: Duration) -> f64 {
         let since = now
             .saturating_sub(self.received_at)
@@ -94,9 +117,8 @@ impl Tracker {
         base: Base,
         now: Duration,
     ) {
-        let served = load.service_time.counts.iter().sum();
-        let mut workers = load.workers.clone();
-        workers.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let mut source = Source::new(gateway, sequence, load, now);
+        let served = source.served;
         let known = self
             .sources
             .iter()
@@ -104,23 +126,6 @@ impl Tracker {
         let old = known
             .map(|place| self.sources.swap_remove(place))
             .filter(|old| !old.restarted(load));
-        let mut source = Source {
-            gateway,
-            sequence,
-            received_at: now,
-            integral: load.integral,
-            counted: 0.0,
-            arrivals: load.arrivals,
-            arrival_rate: 0.0,
-            waits: load.wait,
-            completions: load.completions,
-            served,
-            no_capacity: load.no_capacity,
-            woken: load.woken,
-            current: load.current,
-            queued: load.queued,
-            workers,
-        };
         match (base, old) {
             (Base::This, _) => source.counted = load.integral,
             (Base::Last { gap }, Some(old)) => {

@@ -183,25 +183,27 @@ pub(crate) fn forecast() -> impl Strategy<Value = Rule> {
     })
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
-    let concurrency = (
+fn concurrency() -> impl Strategy<Value = Rule> {
+    let parts = (
         0.5..200.0_f64,
         seconds(1..120),
         prop::option::of(seconds(1..600)),
         0.0..4.0_f64,
         0.0..4.0_f64,
     );
-    let concurrency =
-        concurrency.prop_map(|(target, window, clear_within, anticipate, headroom)| {
-            Rule::Concurrency(ConcurrencyRule {
-                target,
-                window,
-                burst_window: window / 10,
-                clear_within,
-                anticipate,
-                headroom,
-            })
-        });
+    parts.prop_map(|(target, window, clear_within, anticipate, headroom)| {
+        Rule::Concurrency(ConcurrencyRule {
+            target,
+            window,
+            burst_window: window / 10,
+            clear_within,
+            anticipate,
+            headroom,
+        })
+    })
+}
+
+fn target_tracking() -> impl Strategy<Value = Rule> {
     let shared = vec![
         Metric::ConcurrencyPerWorker,
         Metric::RequestsPerSecond,
@@ -210,14 +212,14 @@ fn rule() -> impl Strategy<Value = Rule> {
         Metric::Queued,
         Metric::Worker(worker_metric()),
     ];
-    let tracking = (
+    let parts = (
         prop::sample::select(shared),
         0.5..200.0_f64,
         seconds(0..200),
         seconds(0..200),
         any::<bool>(),
     );
-    let tracking = tracking.prop_map(|(metric, target, out, inward, disable_scale_in)| {
+    parts.prop_map(|(metric, target, out, inward, disable_scale_in)| {
         Rule::TargetTracking(TargetTrackingRule {
             metric,
             target,
@@ -225,7 +227,10 @@ fn rule() -> impl Strategy<Value = Rule> {
             scale_in_cooldown: inward,
             disable_scale_in,
         })
-    });
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
     let backlog = (0.5..200.0_f64).prop_map(|target| Rule::Backlog(BacklogRule { target }));
     let queue_wait = (1..100_u64, 0.5..100.0_f64).prop_map(|(target, concurrency)| {
         let target = Duration::from_millis(target * 300);
@@ -235,8 +240,8 @@ fn rule() -> impl Strategy<Value = Rule> {
         })
     });
     prop_oneof![
-        3 => concurrency,
-        1 => tracking,
+        3 => concurrency(),
+        1 => target_tracking(),
         2 => step(),
         1 => queue_wait,
         1 => backlog,
