@@ -43,7 +43,8 @@ pub(crate) struct ExplainArgs {
     /// Only changes of this last time, such as 1h or 30m.
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     since: Option<Duration>,
-    /// Print it as JSON: a list of deployments; with --follow, then one journal entry per line.
+    /// Print it as JSON: a list of deployments. With --follow one object per line: each deployment, then
+    /// each journal entry as it comes.
     #[arg(long)]
     json: bool,
     /// Then print every further change as it happens, until Ctrl-C.
@@ -57,11 +58,11 @@ pub(crate) struct ExplainArgs {
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let client = AdminClient::new(&args.admin);
     block_on(async {
+        if args.follow {
+            return follow::follow(&client, args).await;
+        }
         let (changes, since_ms) = args.which();
         let found = ask(&client, &args.target, changes, since_ms).await?;
-        if args.follow {
-            return follow::follow(&client, args, found).await;
-        }
         if args.json {
             return print_json(&found);
         }

@@ -21,6 +21,7 @@ mod ejection;
 mod eta;
 mod exact_counts;
 mod explain;
+mod follow;
 mod forecast;
 mod forwarding;
 mod grpc;

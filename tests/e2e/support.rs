@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod background;
 pub(crate) mod client;
 pub(crate) mod fake;
 pub(crate) mod grpc;
@@ -7,6 +8,7 @@ pub(crate) mod launches;
 pub(crate) mod metrics;
 pub(crate) mod penstock;
 pub(crate) mod processes;
+pub(crate) mod relay;
 pub(crate) mod scripted;
 pub(crate) mod simulated;
 pub(crate) mod unreachable;

@@ -107,6 +107,11 @@ impl Penstock {
         Client::new(self.admin, self.admin.to_string())
     }
 
+    /// Where the admin API listens.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Runs `penstock ARGS` against this one; its standard output.
     pub(crate) async fn command(&self, args: &[&str]) -> String {
         let output = self.run(args).await;
