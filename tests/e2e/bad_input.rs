@@ -10,10 +10,22 @@ use crate::support::{
 };
 
 async fn start() -> (FakeWorker, Penstock) {
+    with_clocks(r#"header_timeout = "60s", idle_timeout = "60s""#).await
+}
+
+/// One that ends whoever is slow with a head, and after this time whoever does not begin one.
+async fn impatient(idle: &str) -> (FakeWorker, Penstock) {
+    with_clocks(&format!(
+        r#"header_timeout = "2s", idle_timeout = "{idle}""#
+    ))
+    .await
+}
+
+async fn with_clocks(clocks: &str) -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
     let config = format!(
         r#"
-        gateway.limits = {{ header_timeout = "500ms", max_header_bytes = "16KiB", max_headers = 50, idle_timeout = "2s" }}
+        gateway.limits = {{ {clocks}, max_header_bytes = "16KiB", max_headers = 50 }}
         [services.chat]
         max_body = "1KiB"
         [services.chat.deployments.main]
@@ -132,7 +144,7 @@ async fn oversized_bodies_are_refused() {
 
 #[tokio::test]
 async fn a_request_that_comes_too_slowly_is_ended() {
-    let (worker, penstock) = start().await;
+    let (worker, penstock) = impatient("2s").await;
     let half = answer_to(&penstock, format!("GET / HTTP/1.1\r\n{HOST}x-")).await;
     assert!(
         half.is_empty() || half.starts_with("HTTP/1.1 408"),
@@ -203,16 +215,7 @@ async fn the_answer_to_a_head_has_no_body_in_either_version() {
 
 #[tokio::test]
 async fn half_a_head_over_http2_is_ended_like_one_over_http1() {
-    let worker = FakeWorker::start().await;
-    let config = format!(
-        r#"
-        gateway.limits = {{ header_timeout = "500ms", idle_timeout = "1h" }}
-        [services.chat.deployments.main]
-        static = {{ addresses = ["{}"] }}
-        "#,
-        worker.address
-    );
-    let penstock = Penstock::start(&config).await;
+    let (worker, penstock) = impatient("1h").await;
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     // HEADERS without END_HEADERS, whole and cut off; the beginning of any other frame.
     let halves: [&[u8]; 3] = [

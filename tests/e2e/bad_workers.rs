@@ -5,12 +5,7 @@ use http::Method;
 use crate::support::{client::full, penstock::Penstock, scripted::ScriptedWorker};
 
 async fn start(worker: &ScriptedWorker, protocol: &str) -> Penstock {
-    let settings = format!(
-        r#"
-        protocol = "{protocol}"
-        timeouts = {{ first_byte = "500ms", idle = "500ms" }}
-        "#
-    );
+    let settings = format!("protocol = \"{protocol}\"");
     Penstock::before(worker.address, &settings).await
 }
 
@@ -86,7 +81,8 @@ async fn a_post_is_sent_once_to_an_http2_worker_that_answers_garbage() {
 #[tokio::test]
 async fn a_worker_that_stays_silent_is_given_up_after_the_first_byte_timeout() {
     let worker = ScriptedWorker::silent().await;
-    let penstock = start(&worker, "http1").await;
+    let settings = r#"timeouts = { first_byte = "500ms" }"#;
+    let penstock = Penstock::before(worker.address, settings).await;
     let answer = penstock.client("chat").post("/", "x").await;
     assert_eq!(
         (answer.status.as_u16(), answer.reason()),

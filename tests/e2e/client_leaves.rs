@@ -204,7 +204,7 @@ async fn a_client_that_does_not_read_gives_its_place_back_in_time() {
     let config = format!(
         r#"
         [services.chat]
-        timeouts = {{ idle = "1s" }}
+        timeouts = {{ idle = "3s" }}
         {}
         "#,
         fixed(worker.address, "max_concurrency = 1")

@@ -100,30 +100,51 @@ async fn no_arrival_overtakes_a_waiting_request() {
     assert_eq!(order, arrival);
 }
 
-#[tokio::test]
-async fn a_full_queue_refuses_and_a_long_wait_ends() {
-    let config = r#"
+/// A service whose worker never gets ready, with these settings of its queue.
+async fn never_ready(queue: &str) -> Penstock {
+    Penstock::start(&format!(
+        r#"
         [services.chat]
-        queue = { max_requests = 2, max_wait = "2s" }
+        queue = {{ {queue} }}
         [services.chat.deployments.main]
-        process = { command = ["sleep", "1000000"] }
-        scaling = { min = 0, max = 1 }
-        "#;
-    let penstock = Penstock::start(config).await;
+        process = {{ command = ["sleep", "1000000"] }}
+        scaling = {{ min = 0, max = 1 }}
+        "#
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_keeps_those_who_are_in_it() {
+    let penstock = never_ready("max_requests = 2").await;
     let client = penstock.client("chat");
     let h2 = client.h2();
     let waiting = async { tokio::join!(client.get("/"), h2.get("/")) };
     let refused = async {
         penstock.until_load("chat", 0, 2).await;
-        client.get("/").await
+        let refused = client.get("/").await;
+        penstock.until_load("chat", 0, 2).await;
+        refused
     };
-    let ((first, second), refused) = tokio::join!(waiting, refused);
+    let refused = tokio::select! {
+        answers = waiting => panic!("answered by nobody: {answers:?}"),
+        refused = refused => refused,
+    };
     assert_eq!(
         (refused.status.as_u16(), refused.reason()),
         (429, "queue_full")
     );
     assert!(refused.retry_after().is_some());
     assert_eq!(refused.header("content-type"), "application/problem+json");
+    penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_long_wait_ends() {
+    let penstock = never_ready(r#"max_wait = "1s""#).await;
+    let client = penstock.client("chat");
+    let h2 = client.h2();
+    let (first, second) = tokio::join!(client.get("/"), h2.get("/"));
     for late in [first, second] {
         assert_eq!(
             (late.status.as_u16(), late.reason()),

@@ -1,8 +1,9 @@
 //! A forecast takes days to be one. What it is before, it says.
 
-use std::time::Duration;
-
-use crate::support::penstock::{Penstock, simulated};
+use crate::support::{
+    eventually,
+    penstock::{Penstock, simulated},
+};
 
 #[tokio::test]
 async fn a_forecast_rule_says_in_the_status_why_it_asks_for_nothing_yet() {
@@ -23,15 +24,11 @@ async fn a_forecast_rule_says_in_the_status_why_it_asks_for_nothing_yet() {
     penstock.until_ready("chat", 1).await;
     assert_eq!(penstock.client("chat").get("/v1/models").await.status, 200);
     let expected = "nothing because no pattern is known yet: 0 of 3 days seen";
-    let says_so = async {
-        while !penstock
-            .command(&["status", "chat"])
-            .await
-            .contains(expected)
-        {}
-    };
-    let patience = Duration::from_secs(20);
-    assert!(tokio::time::timeout(patience, says_so).await.is_ok());
+    eventually("the status says so", async || {
+        let status = penstock.command(&["status", "chat"]).await;
+        status.contains(expected).then_some(())
+    })
+    .await;
     assert!(
         penstock
             .command(&["status", "chat"])

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use nix::sys::signal::Signal;
+use tokio::time::Instant;
 
 use crate::support::{
     client::{Client, Events, Reply, empty, full},
@@ -103,7 +104,7 @@ async fn requests_in_flight_finish_and_those_that_wait_and_come_hear_why_and_unt
 async fn a_stream_is_cut_when_drain_timeout_is_over() {
     let worker = FakeWorker::start().await;
     worker.on("/events", Behaviour::Events);
-    let penstock = one_static(&worker, "drain_timeout = \"500ms\"").await;
+    let penstock = one_static(&worker, "drain_timeout = \"5s\"").await;
     let client = penstock.client("chat");
     let stream = client.send(Method::GET, "/events", empty()).await;
     let mut events = Events::new(stream);
@@ -180,15 +181,19 @@ async fn who_waits_for_a_start_is_answered_and_the_start_called_off() {
 
 #[tokio::test]
 async fn a_pause_that_ends_while_penstock_is_away_has_ended_when_it_is_back() {
+    /// Long enough for a worker to be stopped meanwhile, also where the machine stands still.
+    const PAUSE: Duration = Duration::from_secs(4);
     let mut penstock = Penstock::start(&one_process("min = 1, max = 1")).await;
     penstock.until_ready("chat", 1).await;
-    obeyed(&penstock, &["pause", "chat", "--for", "2s"]).await;
-    let reply = penstock.client("chat").get("/").await;
-    assert!(reply.retry_after().unwrap() <= Duration::from_secs(2));
+    let said = penstock
+        .command(&["pause", "chat", "--for", &format!("{PAUSE:?}")])
+        .await;
+    assert!(said.starts_with("chat is paused since "), "{said}");
+    let over = Instant::now() + PAUSE;
     penstock.signal(Signal::SIGKILL);
     penstock.exit().await;
     // The one thing to wait for is time.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep_until(over).await;
     penstock.start_again().await;
     penstock.until_known("chat", 1).await;
     assert_eq!(penstock.client("chat").get("/v1/models").await.status, 200);
@@ -198,9 +203,18 @@ async fn a_pause_that_ends_while_penstock_is_away_has_ended_when_it_is_back() {
         "{status}"
     );
 
-    // And while it is there.
-    obeyed(&penstock, &["pause", "chat", "--for", "1s"]).await;
-    penstock.until_no_worker("chat").await;
+    // And while it is there: the worker ends, and another one begins.
+    let before = penstock.worker_processes();
+    obeyed(
+        &penstock,
+        &["pause", "chat", "--for", &format!("{PAUSE:?}")],
+    )
+    .await;
+    eventually("another worker", async || {
+        let now = penstock.worker_processes();
+        (!now.is_empty() && now.is_disjoint(&before)).then_some(())
+    })
+    .await;
     penstock.until_known("chat", 1).await;
     assert_eq!(penstock.client("chat").get("/v1/models").await.status, 200);
 }

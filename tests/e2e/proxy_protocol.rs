@@ -33,11 +33,14 @@ fn v2() -> Vec<u8> {
     header
 }
 
-fn config(worker: &FakeWorker, proxy_protocol: bool) -> String {
+/// Time for a header, for those who send one.
+const ENOUGH: &str = "60s";
+
+fn config(worker: &FakeWorker, proxy_protocol: bool, header_timeout: &str) -> String {
     format!(
         r#"
         listeners = [{{ address = "127.0.0.1:0", proxy_protocol = {proxy_protocol} }}]
-        gateway.limits = {{ header_timeout = "500ms" }}
+        gateway.limits = {{ header_timeout = "{header_timeout}" }}
         gateway.access_log = "json"
         [services.chat.deployments.main]
         static = {{ addresses = ["{}"] }}
@@ -46,9 +49,9 @@ fn config(worker: &FakeWorker, proxy_protocol: bool) -> String {
     )
 }
 
-async fn start() -> (FakeWorker, Penstock) {
+async fn start(header_timeout: &str) -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
-    let penstock = Penstock::start(&config(&worker, true)).await;
+    let penstock = Penstock::start(&config(&worker, true, header_timeout)).await;
     (worker, penstock)
 }
 
@@ -64,7 +67,7 @@ async fn refused(penstock: &Penstock) -> f64 {
 
 #[tokio::test]
 async fn the_client_is_whom_the_proxy_names() {
-    let (worker, mut penstock) = start().await;
+    let (worker, mut penstock) = start(ENOUGH).await;
     for (header, client) in [
         (V1, "192.0.2.1"),
         (&v2(), "192.0.2.1"),
@@ -85,7 +88,7 @@ async fn the_client_is_whom_the_proxy_names() {
 
 #[tokio::test]
 async fn a_header_may_come_byte_by_byte() {
-    let (worker, penstock) = start().await;
+    let (worker, penstock) = start(ENOUGH).await;
     for header in [V1, &v2()] {
         let mut connection = RawConnection::open(penstock.address).await;
         for byte in [header, REQUEST].concat() {
@@ -99,7 +102,7 @@ async fn a_header_may_come_byte_by_byte() {
 
 #[tokio::test]
 async fn http2_begins_after_the_header() {
-    let (worker, penstock) = start().await;
+    let (worker, penstock) = start(ENOUGH).await;
     for header in [V1, &v2()] {
         let mut stream = TcpStream::connect(penstock.address).await.unwrap();
         stream.write_all(header).await.unwrap();
@@ -126,7 +129,7 @@ async fn http2_begins_after_the_header() {
 
 #[tokio::test]
 async fn what_does_not_begin_with_a_header_is_closed_and_counted() {
-    let (worker, penstock) = start().await;
+    let (worker, penstock) = start("3s").await;
     let beginnings: [&[u8]; 5] = [
         REQUEST,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -150,18 +153,18 @@ async fn what_does_not_begin_with_a_header_is_closed_and_counted() {
 
 #[tokio::test]
 async fn a_reload_changes_it_for_connections_that_come_from_then_on() {
-    let (worker, penstock) = start().await;
+    let (worker, penstock) = start(ENOUGH).await;
     let mut before = RawConnection::open(penstock.address).await;
     let keep = String::from_utf8_lossy(REQUEST).replace("connection: close\r\n", "");
     before.write([V1, keep.as_bytes()].concat()).await;
     before.read_until("ok").await;
-    penstock.reload(&config(&worker, false)).await;
+    penstock.reload(&config(&worker, false, ENOUGH)).await;
     assert_eq!(penstock.client("chat").get("/").await.text(), "ok");
     assert_eq!(last_client(&worker), "127.0.0.1");
     before.write(REQUEST).await;
     assert!(before.read_to_end().await.ends_with("ok"));
     assert_eq!(last_client(&worker), "192.0.2.1");
-    penstock.reload(&config(&worker, true)).await;
+    penstock.reload(&config(&worker, true, ENOUGH)).await;
     let mut after = RawConnection::open(penstock.address).await;
     after.write(REQUEST).await;
     assert_eq!(after.read_to_end().await, "");
@@ -197,7 +200,7 @@ fn haproxy(penstock: &Penstock) -> Option<(Child, [SocketAddr; 2])> {
 
 #[tokio::test]
 async fn haproxy_tells_the_client_in_either_version() {
-    let (worker, penstock) = start().await;
+    let (worker, penstock) = start(ENOUGH).await;
     let Some((_haproxy, ports)) = haproxy(&penstock) else {
         eprintln!("skipped: haproxy is not installed");
         return;

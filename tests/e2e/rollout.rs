@@ -124,8 +124,9 @@ async fn a_canary_that_fails_is_taken_back_and_stays_so_over_a_kill() {
 #[tokio::test]
 async fn a_canary_that_is_slow_is_taken_back() {
     let (stable, canary) = (FakeWorker::start().await, FakeWorker::start().await);
+    // Slow beside whatever a busy machine does to the other one.
     let slow = Behaviour::custom(|_| async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
         http::Response::new(crate::support::client::full("late"))
     });
     canary.on("/v1/chat/completions", slow);
@@ -140,7 +141,7 @@ async fn a_canary_that_is_slow_is_taken_back() {
         stable.address, canary.address
     ))
     .await;
-    let _requests: Vec<Task> = (0..8).map(|_| traffic(penstock.client("chat"))).collect();
+    let _requests: Vec<Task> = (0..24).map(|_| traffic(penstock.client("chat"))).collect();
     until_state(&penstock, "rolled_back").await;
     let text = penstock.command(&["rollout", "chat"]).await;
     assert!(text.contains("answers began later than"), "{text}");

@@ -1,7 +1,5 @@
 //! How Penstock ends.
 
-use std::time::{Duration, Instant};
-
 use http::Method;
 use nix::sys::signal::Signal;
 use tokio::net::TcpStream;
@@ -38,7 +36,9 @@ async fn an_idle_penstock_ends_at_once_and_leaves_no_worker() {
         let command = simulated("--load-time 0s");
         let mut penstock = Penstock::start(&format!(
             r#"
+            gateway.drain_timeout = "10h"
             [services.chat.deployments.main]
+            drain_timeout = "10h"
             process = {{ {command} }}
             probes.ready = {{ http = "/health" }}
             scaling = {{ min = 2, max = 2 }}
@@ -46,14 +46,9 @@ async fn an_idle_penstock_ends_at_once_and_leaves_no_worker() {
         ))
         .await;
         penstock.until_ready("chat", 2).await;
-        let before = Instant::now();
         penstock.signal(signal);
+        // It would wait for hours.
         assert!(penstock.exit().await.success());
-        assert!(
-            before.elapsed() < Duration::from_secs(10),
-            "{:?}",
-            before.elapsed()
-        );
         assert_eq!(penstock.processes().count(), 0);
     }
 }
@@ -95,14 +90,9 @@ async fn a_second_signal_ends_it_now() {
     .await;
     worker.send_event("still here");
     assert_eq!(events.next().await.unwrap(), "still here");
-    let before = Instant::now();
     penstock.signal(Signal::SIGTERM);
+    // The drain alone would take an hour.
     penstock.exit().await;
-    assert!(
-        before.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        before.elapsed()
-    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! WebSockets through the gateway.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{
@@ -17,11 +19,16 @@ use crate::support::{
     soon,
 };
 
+/// What a request may take in all. Until it has become a tunnel, the opening of a socket is one.
+const CLOCKS: Duration = Duration::from_secs(5);
+
 async fn start() -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
     worker.on("/ws", Behaviour::WebSocket);
-    let settings = r#"timeouts = { first_byte = "500ms", idle = "500ms", total = "500ms" }"#;
-    let penstock = Penstock::before(worker.address, settings).await;
+    let settings = format!(
+        r#"timeouts = {{ first_byte = "{CLOCKS:?}", idle = "{CLOCKS:?}", total = "{CLOCKS:?}" }}"#
+    );
+    let penstock = Penstock::before(worker.address, &settings).await;
     (worker, penstock)
 }
 
@@ -116,7 +123,7 @@ async fn an_open_socket_outlives_every_clock_of_a_request() {
     let (_worker, penstock) = start().await;
     let mut socket = over_h1(&penstock.client("chat"), "/ws").await;
     // Longer than each of the service's timeouts.
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    tokio::time::sleep(CLOCKS + CLOCKS / 5).await;
     send(&mut socket, Message::text("still here")).await;
     assert_eq!(next(&mut socket).await, Message::text("still here"));
 }

@@ -34,9 +34,11 @@ async fn a_target_that_hangs_holds_nobody_up_and_its_copies_end_by_their_own_clo
         }
         let metrics = until_dropped(&penstock, "timeout", 20).await;
         assert_eq!(ended(&metrics, "dropped"), 20.0);
-        candidate
-            .until("all given up", |seen| seen.aborted == 20)
+        // On a machine that stands still a copy's time may be over before it is on its way.
+        let seen = candidate
+            .until("all given up", |seen| seen.aborted == seen.started)
             .await;
+        assert!(seen.aborted > 0, "{seen:?}");
         until_nothing_is_left(&penstock).await;
     }
 }
@@ -126,7 +128,7 @@ async fn targets_that_refuse_reset_talk_nonsense_or_cannot_be_reached_cost_only_
         (cut.address, "upstream_reset"),
         (switches.address, "upstream_reset"),
     ] {
-        let settings = r#"timeouts = { connect = "300ms" }"#;
+        let settings = r#"timeouts = { connect = "3s" }"#;
         let config = config(settings, stable.address, target, "");
         let penstock = Penstock::start(&config).await;
         let client = penstock.client("chat");

@@ -157,14 +157,19 @@ async fn a_target_that_copies_woke_sleeps_again_when_they_end() {
     let config = config_with("", stable.address, &asleep("2s"), ", wakes = true");
     let penstock = Penstock::start(&config).await;
     let client = penstock.client("chat");
+    let woken = |metrics: &Metrics| {
+        let labels = [("deployment", "candidate"), ("result", "ready")];
+        metrics.sum("penstock_worker_starts_total", &labels)
+    };
     ask(&client, 1).await;
     let metrics = until_ended(&penstock, "ok", 1).await;
-    assert_eq!(desired(&metrics), 1.0);
+    assert_eq!(woken(&metrics), 1.0);
     penstock
         .until("the target sleeps", |metrics| desired(metrics) == 0.0)
         .await;
     ask(&client, 1).await;
-    until_ended(&penstock, "ok", 2).await;
+    let metrics = until_ended(&penstock, "ok", 2).await;
+    assert_eq!(woken(&metrics), 2.0);
 }
 
 #[tokio::test]
