@@ -22,11 +22,24 @@ use std::{
 /// tests may be busy; a test that passes never waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a client waits for its answer: longer than all that the test does with the worker until
+/// that answers, so that what is waited for in vain there is what the test complains of.
+const PATIENCE_OF_CLIENTS: Duration = Duration::from_secs(300);
+
 /// The output of `future`, which must come in time.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(PATIENCE, future).await {
+    within(PATIENCE, what, future).await
+}
+
+/// An answer, which must come at some time.
+async fn answered<F: Future>(what: &str, future: F) -> F::Output {
+    within(PATIENCE_OF_CLIENTS, what, future).await
+}
+
+async fn within<F: Future>(patience: Duration, what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(patience, future).await {
         Ok(output) => output,
-        Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
+        Err(_) => panic!("waited {patience:?} in vain: {what}"),
     }
 }
 

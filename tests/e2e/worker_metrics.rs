@@ -34,7 +34,7 @@ async fn requests_that_wait_inside_a_worker_bring_more_workers() {
         ramp = false
         process = {{ {command} }}
         probes.ready = {{ http = "/health" }}
-        metrics.interval = "1s"
+        metrics = {{ interval = "3s", timeout = "3s" }}
         scaling.max = 3
         [[services.chat.deployments.main.scaling.rules]]
         type = "target_tracking"
@@ -98,7 +98,7 @@ async fn a_page_that_cannot_be_read_takes_no_worker_away_and_keeps_none_from_com
             [services.{name}.deployments.main]
             max_concurrency = 1
             process = {{ {command} }}
-            metrics = {{ interval = "1s", timeout = "300ms" }}
+            metrics = {{ interval = "1s", timeout = "1s" }}
             [services.{name}.deployments.main.scaling]
             max = 3
             rules = [

