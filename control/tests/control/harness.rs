@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::fake_driver::FakeDriver;
 
-/// Long enough for everything that is meant to happen soon.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Long enough for everything that is meant to happen soon, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Harness {
     pub(crate) control: Arc<Control>,
@@ -197,6 +197,17 @@ impl Harness {
         }
     }
 
+    /// How many workers of `stable` are wanted once everything that was reported is taken in. It waits
+    /// for no tick: control answers between two turns, and the first of the two answers may come
+    /// before the reports that were there already.
+    pub(crate) async fn decided(&self) -> u32 {
+        self.control.status().await.expect("control lives");
+        let status = self.control.status().await.expect("control lives");
+        let mut services = status.services.iter();
+        let chat = services.find(|service| service.name == "chat");
+        chat.expect("it is there").deployments[0].desired
+    }
+
     /// Waits until so many workers of all services are ready.
     pub(crate) async fn until_all_ready(&mut self, count: usize) {
         let all = |fleet: &FleetSnapshot| {
@@ -205,7 +216,7 @@ impl Harness {
             deployments.map(|found| ready(found).len()).sum::<usize>()
         };
         let found = self.fleet.wait_for(|fleet| all(fleet) == count);
-        let found = tokio::time::timeout(PATIENCE * 6, found).await;
+        let found = tokio::time::timeout(PATIENCE * 2, found).await;
         assert!(
             found.is_ok_and(|fleet| fleet.is_ok()),
             "not {count} workers"

@@ -1,6 +1,6 @@
 //! Workers from start to stop.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::Ordering;
 
 use penstock_config::fleet::Phase;
 
@@ -39,17 +39,12 @@ async fn the_first_waiter_at_zero_wakes_a_worker_without_waiting_for_a_tick() {
     let mut harness = Harness::start(&chat("quick", AT_ZERO)).await;
     harness.until(|found| found.phase == Phase::Cold).await;
     for _ in 0..3 {
-        let began = tokio::time::Instant::now();
         let generation = harness.generation();
         harness.report(generation, 1, &[]).await;
+        assert_eq!(harness.decided().await, 1);
         harness
             .until_running(|driver| driver.running().len() == 1)
             .await;
-        assert!(
-            began.elapsed() < Duration::from_millis(500),
-            "{:?}",
-            began.elapsed()
-        );
         harness.until_ready(1).await;
         // Nothing to do any more.
         harness.report_nothing().await;

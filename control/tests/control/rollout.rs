@@ -6,7 +6,10 @@ use penstock_config::fleet::Outcomes;
 use penstock_control::status::RolloutStatus;
 use serde_json::json;
 
-use crate::{api::Scene, harness::Harness};
+use crate::{
+    api::Scene,
+    harness::{Harness, PATIENCE},
+};
 
 const WORKERS: &str = "static = { addresses = [\"127.0.0.1:1\"] }";
 
@@ -61,10 +64,7 @@ async fn serve_until(harness: &mut Harness, traffic: &Traffic, wanted: &[(&str, 
             drop(tokio::time::timeout(Duration::from_millis(100), changed).await);
         }
     };
-    if tokio::time::timeout(Duration::from_secs(20), rounds)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(PATIENCE, rounds).await.is_err() {
         panic!("not {wanted:?}: {:#?}", harness.control.status().await);
     }
 }
@@ -96,7 +96,7 @@ async fn until(harness: &mut Harness, wanted: impl Fn(&RolloutStatus) -> bool) -
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let found = tokio::time::timeout(Duration::from_secs(20), look).await;
+    let found = tokio::time::timeout(PATIENCE, look).await;
     found.expect("it is as wanted in time")
 }
 
@@ -121,7 +121,7 @@ async fn a_good_canary_gets_everything_step_by_step() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), done)
+    tokio::time::timeout(PATIENCE, done)
         .await
         .expect("it is done");
     assert!(harness.weights_are(ALL));

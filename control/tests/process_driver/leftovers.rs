@@ -85,12 +85,12 @@ async fn unmarked() {
 async fn told_at_once() {
     let mut bench = Bench::new();
     let mut spec = bench.spec(&(daemon("") + "echo gone >&2; exit 7"));
-    spec.stop_grace = Duration::from_secs(1);
+    spec.stop_grace = Duration::from_secs(5);
     let worker = bench.worker("w0", 0, spec);
     bench.start(&worker).await;
     assert_eq!(bench.exit().await, "exit status 7: gone");
     let orphan = bench.pid("pid").await;
-    assert!(lives(orphan), "it has a second to end by itself");
+    assert!(lives(orphan), "it has five seconds to end by itself");
     bench.stop(&worker).await;
     assert!(!lives(orphan));
     bench.assert_nothing_left();
