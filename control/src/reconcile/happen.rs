@@ -80,7 +80,7 @@ impl Reconciler {
             deployment.starts.up_for(up);
         }
         let proven = up.is_some_and(|up| up >= crate::plan::PROVEN_AFTER);
-        if !proven && worker.life != (Life::Stopping) && !worker.is_draining() {
+        if !proven && !worker.is_draining() {
             let began = worker.started_at;
             deployment.starts.crashed(Arc::clone(&reason), began, now);
             deployment.metrics.start_failed();

@@ -10,10 +10,11 @@ use crate::window::Window;
 /// What is averaged over: one period of the metrics that target tracking has in AWS.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
-/// The burst window of the default rule, which does not matter for a long average.
+/// Of no matter: only the long average is looked at.
 const BURST: Duration = Duration::from_secs(3);
 
-/// As that of the rule `concurrency`.
+/// Not the time that a start takes, as in the rule `concurrency`: of requests that take longer than
+/// this a whole queue counts.
 const CLEAR_WITHIN: Duration = Duration::from_secs(3);
 
 /// The mean of a metric over the last [`WINDOW`], for all workers together.
