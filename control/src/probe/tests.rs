@@ -1,6 +1,16 @@
 //! Probes against real servers and commands.
 
-use std::{collections::BTreeMap, convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use ::http::{Request, Response};
 use http_body_util::Empty;
@@ -11,7 +21,7 @@ use tokio::net::TcpListener;
 use tonic_health::ServingStatus;
 
 use super::*;
-use crate::driver::testing;
+use crate::driver::{process::Identity, testing};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -140,14 +150,11 @@ async fn an_exec_probe_that_takes_too_long_is_killed_with_all_of_its_group() {
         Err("no answer within 200ms".to_owned())
     );
     let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
-    let gone = async {
-        while crate::driver::process::Identity::of(pid.trim().parse().unwrap())
-            .is_some_and(|process| process.lives())
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LIMIT, gone).await.unwrap();
+    let process = Identity::of(pid.trim().parse().unwrap()).and_then(Identity::open);
+    if let Some(process) = process {
+        let process = process.watch().unwrap();
+        timeout(LIMIT, process.ended()).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -183,27 +190,28 @@ async fn a_grpc_worker_without_the_health_service_is_a_clear_failure() {
 
 #[tokio::test]
 async fn a_worker_becomes_ready_when_it_answers_and_says_why_it_did_not_before() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let status = Arc::new(AtomicU16::new(503));
+    let answered = Arc::clone(&status);
+    let address = serve(Protocol::Http1, move |_| {
+        asked.send(()).unwrap();
+        answered.load(Ordering::Relaxed)
+    })
+    .await;
     let probes = Probes {
         startup: None,
-        ready: Some(probe(ProbeKind::Tcp)),
+        ready: Some(probe(get("/", &[]))),
         live: None,
     };
     let (events, mut received) = mpsc::unbounded_channel();
     let worker = worker(Path::new("/"));
     let guard = watch(&worker, address, &probes, events);
-    while guard.last_failure().is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    // With the second probe the first is over.
+    for _ in 0..2 {
+        timeout(LIMIT, asks.recv()).await.unwrap();
     }
-    assert!(
-        guard
-            .last_failure()
-            .unwrap()
-            .ends_with("Connection refused (os error 111)")
-    );
-    let _listener = TcpListener::bind(address).await.unwrap();
+    assert_eq!(guard.last_failure().as_deref(), Some("HTTP status 503"));
+    status.store(200, Ordering::Relaxed);
     let event = timeout(LIMIT, received.recv()).await.unwrap();
     assert_eq!(event, Some(ProbeEvent::Ready(worker.id.clone())));
     assert_eq!(guard.last_failure(), None);
