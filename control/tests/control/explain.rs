@@ -1,10 +1,8 @@
 //! Decisions explained, and decisions that are only advice.
 
-use std::time::Duration;
-
 use penstock_control::explain::{Explanation, Step};
 
-use crate::harness::{Harness, PATIENCE, chat, draining};
+use crate::harness::{Harness, chat, draining};
 
 /// A worker for every request, as they are now.
 fn scaling(settings: &str) -> String {
@@ -39,17 +37,13 @@ async fn obeying_until(
     queued: u32,
     wanted: impl Fn(&Explanation) -> bool,
 ) -> Explanation {
-    let began = tokio::time::Instant::now();
-    loop {
-        let generation = obeyed.unwrap_or_else(|| harness.generation());
-        harness.report(generation, queued, &[]).await;
-        let found = explain(harness).await;
-        if wanted(&found) {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "never: {found:#?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    harness
+        .eventually(async |harness| {
+            let generation = obeyed.unwrap_or_else(|| harness.generation());
+            harness.report(generation, queued, &[]).await;
+            Some(explain(harness).await).filter(|found| wanted(found))
+        })
+        .await
 }
 
 fn advised(found: &Explanation) -> Option<u32> {
@@ -100,16 +94,14 @@ async fn a_worker_that_drains_says_what_it_waits_for() {
                 .words
                 .contains("waits for 1 request in flight, 30 s at most")
     };
-    let began = tokio::time::Instant::now();
-    loop {
-        let generation = harness.generation();
-        harness.report(generation, 0, &busy).await;
-        let plan = explain(&harness).await.present.plan;
-        if plan.iter().any(waits) {
-            break;
-        }
-        assert!(began.elapsed() < PATIENCE, "never: {plan:?}");
-    }
+    harness
+        .eventually(async |harness| {
+            let generation = harness.generation();
+            harness.report(generation, 0, &busy).await;
+            let plan = explain(harness).await.present.plan;
+            plan.iter().any(waits).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ use crate::fake_driver::FakeDriver;
 /// Long enough for everything that is meant to happen soon, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// From one look to the next at what does not tell when it changes.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 pub(crate) struct Harness {
     pub(crate) control: Arc<Control>,
     pub(crate) driver: Arc<FakeDriver>,
@@ -132,6 +135,27 @@ impl Harness {
         self.control
             .apply(config(self.folder.path(), services))
             .await;
+    }
+
+    /// Looks until there is something to see. The one place where these tests poll: for what control
+    /// says when it is asked, and for what some reports in a row lead to.
+    pub(crate) async fn eventually<T>(
+        &mut self,
+        mut look: impl AsyncFnMut(&mut Self) -> Option<T>,
+    ) -> T {
+        let seen = async {
+            loop {
+                if let Some(seen) = look(self).await {
+                    return seen;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        match seen {
+            Ok(seen) => seen,
+            Err(_) => panic!("still {:#?}", self.control.status().await),
+        }
     }
 
     /// Waits until the deployment is as wanted; gives it.

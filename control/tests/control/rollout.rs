@@ -87,17 +87,9 @@ fn begun(journal: &[String]) -> usize {
 
 /// Waits until the rollout is as wanted.
 async fn until(harness: &mut Harness, wanted: impl Fn(&RolloutStatus) -> bool) -> RolloutStatus {
-    let look = async {
-        loop {
-            let found = rollout(harness).await;
-            if wanted(&found) {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let found = tokio::time::timeout(PATIENCE, look).await;
-    found.expect("it is as wanted in time")
+    harness
+        .eventually(async |harness| Some(rollout(harness).await).filter(|found| wanted(found)))
+        .await
 }
 
 #[tokio::test]
@@ -110,20 +102,13 @@ async fn a_good_canary_gets_everything_step_by_step() {
         stable: Outcomes::default(),
         ..good()
     };
-    let control = std::sync::Arc::clone(&harness.control);
-    let done = async {
-        while control.status().await.is_ok_and(|status| {
-            let rollout = status.services[0].deployments[0].rollout.as_ref();
-            rollout.is_none_or(|rollout| rollout.state != "done")
-        }) {
+    harness
+        .eventually(async |harness| {
             let news = [("canary", &alone.canary), ("stable", &alone.stable)];
             harness.report_outcomes(&news).await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, done)
-        .await
-        .expect("it is done");
+            (rollout(harness).await.state == "done").then_some(())
+        })
+        .await;
     assert!(harness.weights_are(ALL));
     let journal = harness.journal("rollout").await;
     assert_eq!(

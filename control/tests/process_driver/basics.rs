@@ -9,7 +9,7 @@ use penstock_control::driver::{
     process::logs::{self, LogFilter},
 };
 
-use crate::support::{Bench, lives, trial};
+use crate::support::{Bench, eventually, lives, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -253,16 +253,14 @@ async fn follow() {
     bench.start(&worker).await;
     let (mut follower, mut lines) = logs::Follower::new(bench.logs(), filter(), 1000).unwrap();
     let mut expected = 0;
-    crate::support::limited(async {
-        while expected < 500 {
-            for line in lines.iter().filter(|line| line.text.contains(" out ")) {
-                let text = format!(" out line {expected} of the output");
-                assert!(line.text.ends_with(&text), "{line}");
-                expected += 1;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            lines = follower.new_lines().unwrap();
+    eventually(|| {
+        for line in lines.iter().filter(|line| line.text.contains(" out ")) {
+            let text = format!(" out line {expected} of the output");
+            assert!(line.text.ends_with(&text), "{line}");
+            expected += 1;
         }
+        lines = follower.new_lines().unwrap();
+        (expected == 500).then_some(())
     })
     .await;
     bench.stop(&worker).await;

@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::support::{Bench, lives, supervisor, trial, worker_pid};
+use crate::support::{Bench, ended, lives, supervisor, trial, worker_pid};
 
 /// NVIDIA Triton: its server lives on when its Python parent dies, and ignores SIGTERM then.
 const TRITON: &str = r#"
@@ -130,9 +130,7 @@ async fn run(server: &'static Server, end: End) {
             bench.begin_again();
             kill(supervisor(&started));
             kill(worker_pid(&started.saved));
-            while lives(supervisor(&started)) {
-                sleep(Duration::from_millis(5)).await;
-            }
+            ended(supervisor(&started)).await;
             assert_eq!(bench.driver().adopt(&worker, &started.saved).await, None);
         }
         End::SupervisorKilled => {
@@ -159,12 +157,10 @@ impl Server {
     }
 
     async fn answers(&self, started: &StartedWorker) {
-        let ready = async {
-            while !self.is_ready(started).await {
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        ready.await;
+        // A server does not tell when it listens, and may take minutes to load.
+        while !self.is_ready(started).await {
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn is_ready(&self, started: &StartedWorker) -> bool {

@@ -10,7 +10,7 @@ use penstock_control::driver::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Bench, limited, lives, supervisor, trial, worker_pid};
+use crate::support::{Bench, ended, limited, lives, supervisor, trial, worker_pid};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -252,13 +252,4 @@ async fn other_installation() {
     assert!(lives(worker_pid(&started.saved)));
     theirs.stop(&worker).await;
     theirs.assert_nothing_left();
-}
-
-async fn ended(pid: i32) {
-    let gone = async {
-        while lives(pid) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    limited(gone).await;
 }

@@ -24,6 +24,9 @@ use tokio::sync::mpsc;
 /// Longest wait for anything; far more than it takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// From one look at a file or process to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// A test that runs in a runtime.
 pub(crate) fn trial<F>(name: &str, test: impl FnOnce() -> F + Send + 'static) -> Trial
 where
@@ -164,13 +167,9 @@ impl Bench {
     /// The content of a file that a worker writes, once it is there with a whole line.
     pub(crate) async fn written(&self, name: &str) -> String {
         let path = self.path(name);
-        limited(async {
-            loop {
-                match fs::read_to_string(&path) {
-                    Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
-                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
-                }
-            }
+        eventually(|| {
+            let text = fs::read_to_string(&path).ok()?;
+            text.ends_with('\n').then(|| text.trim().to_owned())
         })
         .await
     }
@@ -222,6 +221,25 @@ pub(crate) async fn limited<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, future)
         .await
         .expect("it takes too long")
+}
+
+/// Looks until there is something to see. The one place where these tests poll: files and processes do
+/// not tell when they change.
+pub(crate) async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    limited(async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })
+    .await
+}
+
+/// Waits until a process has ended, which need not be a child.
+pub(crate) async fn ended(pid: i32) {
+    eventually(|| (!lives(pid)).then_some(())).await;
 }
 
 fn deployment(spec: ProcessSpec) -> Deployment {
