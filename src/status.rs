@@ -5,7 +5,6 @@ mod watch;
 
 use std::io::Write;
 
-use anyhow::bail;
 use clap::Args;
 use penstock_config::ServiceName;
 use penstock_control::status::{ServiceDetail, Status};
@@ -13,9 +12,6 @@ use serde::Serialize;
 
 pub(crate) use self::table::{about_by_hand, about_rollout, at, printable};
 use crate::admin_client::{AdminArgs, AdminClient, block_on};
-
-/// Services named when one is asked for that is not there.
-const NAMED_MAX: usize = 20;
 
 /// Show services, deployments and workers, and why there are as many as there are.
 #[derive(Args)]
@@ -55,13 +51,6 @@ async fn text(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<String>
     let Some(name) = &args.service else {
         return Ok(table::overview(&status));
     };
-    if !status
-        .services
-        .iter()
-        .any(|service| service.name == name.as_str())
-    {
-        bail!("there is no service {name}; {}", those_there_are(&status));
-    }
     let detail: ServiceDetail = client.get_json(&format!("/api/v1/services/{name}")).await?;
     Ok(table::detail(&status, &detail))
 }
@@ -89,17 +78,4 @@ fn to_json(value: &impl Serialize, in_one_line: bool) -> anyhow::Result<String> 
         serde_json::to_string_pretty(value)
     };
     Ok(text? + "\n")
-}
-
-fn those_there_are(status: &Status) -> String {
-    let names: Vec<&str> = status
-        .services
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
-    match names.len() {
-        0 => "there are none".to_owned(),
-        count if count > NAMED_MAX => format!("there are {count} others"),
-        _ => format!("there are: {}", names.join(", ")),
-    }
 }

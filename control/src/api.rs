@@ -24,6 +24,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub use self::problem::Problem;
 use crate::{
     Control, ControlError,
+    explain::Unknown,
     status::{ServiceDetail, Status},
     store::{JournalEntry, JournalQuery},
 };
@@ -140,14 +141,13 @@ async fn service(
     State(shared): State<Shared>,
     Named(name): Named,
 ) -> Result<Json<ServiceDetail>, Problem> {
-    let status = shared.control.status().await?;
-    let service = status
-        .services
-        .into_iter()
-        .find(|service| service.name == name);
-    let service = service.ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, format!("there is no service {name}"))
-    })?;
+    let mut services = shared.control.status().await?.services;
+    let Some(place) = services.iter().position(|service| service.name == name) else {
+        let names = services.into_iter().map(|service| service.name);
+        let there_are = names.collect();
+        return Err(ControlError::from(Unknown::Service { name, there_are }).into());
+    };
+    let service = services.swap_remove(place);
     let query = JournalQuery {
         service: Some(name),
         deployment: None,
@@ -218,6 +218,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
         let path = Path::<String>::from_request_parts(parts, state).await;
         let Path(name) = path.map_err(|error| Problem::new(error.status(), error.body_text()))?;
         Ok(Self(name))
+    }
+}
+
+/// The service that the page is about, or one of its deployments; errors are problems too.
+#[derive(Debug, Deserialize)]
+struct Place {
+    service: String,
+    deployment: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Place {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<Self>::from_request_parts(parts, state).await;
+        let Path(place) = path.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        Ok(place)
     }
 }
 

@@ -5,21 +5,26 @@ use axum::{
     extract::{FromRequest, Request},
     http::StatusCode,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::Problem;
 
 /// Longest name of a person, and longest reason, in bytes.
 const WORDS_MAX: usize = 500;
 
-/// What somebody said of a change, if it is neither too long nor nothing.
-pub(super) fn said(words: Option<String>) -> Result<Option<String>, Problem> {
-    let words = words.filter(|words| !words.trim().is_empty());
-    if words.as_ref().is_some_and(|words| words.len() > WORDS_MAX) {
-        let rule = format!("`by` and `reason` may have at most {WORDS_MAX} bytes");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, rule));
+/// Who asks for a change, and why, as far as they say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Who {
+    pub(super) by: Option<String>,
+    pub(super) reason: Option<String>,
+}
+
+impl Who {
+    /// Both, if they are not too long.
+    pub(super) fn said(self) -> Result<(Option<String>, Option<String>), Problem> {
+        Ok((said(self.by)?, said(self.reason)?))
     }
-    Ok(words)
 }
 
 /// A body of JSON whose errors are problems too. Whatever the content type says: nobody sends
@@ -57,4 +62,14 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Pro
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
+}
+
+/// What somebody said of a change, if it is neither too long nor nothing.
+fn said(words: Option<String>) -> Result<Option<String>, Problem> {
+    let words = words.filter(|words| !words.trim().is_empty());
+    if words.as_ref().is_some_and(|words| words.len() > WORDS_MAX) {
+        let rule = format!("`by` and `reason` may have at most {WORDS_MAX} bytes");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, rule));
+    }
+    Ok(words)
 }

@@ -1,14 +1,9 @@
 //! The pages that say why there are as many workers as there are.
 
-use axum::{
-    Json, Router,
-    extract::{FromRequestParts, Path, State},
-    http::request::Parts,
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use serde::Deserialize;
 
-use super::{Named, Parameters, Problem, Shared};
+use super::{Parameters, Place, Problem, Shared};
 use crate::explain::Explanation;
 
 /// Changes given when nobody says how many.
@@ -35,45 +30,30 @@ struct Which {
 
 async fn all(
     State(shared): State<Shared>,
-    Named(service): Named,
+    place: Place,
     Parameters(which): Parameters<Which>,
 ) -> Result<Json<Vec<Explanation>>, Problem> {
-    Ok(Json(explain(&shared, service, None, which).await?))
+    Ok(Json(explain(&shared, place, which).await?))
 }
 
 async fn one(
     State(shared): State<Shared>,
-    NamedBoth(service, deployment): NamedBoth,
+    place: Place,
     Parameters(which): Parameters<Which>,
 ) -> Result<Json<Explanation>, Problem> {
-    let mut found = explain(&shared, service, Some(deployment), which).await?;
+    let mut found = explain(&shared, place, which).await?;
     Ok(Json(found.swap_remove(0)))
 }
 
-async fn explain(
-    shared: &Shared,
-    service: String,
-    deployment: Option<String>,
-    which: Which,
-) -> Result<Vec<Explanation>, Problem> {
+async fn explain(shared: &Shared, place: Place, which: Which) -> Result<Vec<Explanation>, Problem> {
     let changes = which.changes.unwrap_or(CHANGES_DEFAULT).min(CHANGES_MAX);
     let since_ms = which.since_ms.unwrap_or(0);
+    let Place {
+        service,
+        deployment,
+    } = place;
     let asked = shared
         .control
         .explain(service, deployment, changes, since_ms);
     Ok(asked.await?)
-}
-
-/// Service and deployment that the page is about, whose errors are problems too.
-struct NamedBoth(String, String);
-
-impl<S: Send + Sync> FromRequestParts<S> for NamedBoth {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
-        let Path((service, deployment)) =
-            path.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-        Ok(Self(service, deployment))
-    }
 }

@@ -14,7 +14,7 @@ use axum::{
     extract::Request,
     http::{HeaderMap, Method, StatusCode, Uri, header},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
 
 use super::Problem;
@@ -30,14 +30,10 @@ pub(super) fn protect(router: Router, address: SocketAddr) -> Router {
                 on_loopback,
             ) {
                 Some(reason) => Problem::new(StatusCode::FORBIDDEN, reason).into_response(),
-                None => pass(request, next).await,
+                None => next.run(request).await,
             }
         },
     ))
-}
-
-async fn pass(request: Request, next: Next) -> Response {
-    next.run(request).await
 }
 
 /// Why a request is refused, if it is.

@@ -3,18 +3,13 @@
 //! As with weights, every change may say who makes it (`by`) and why (`reason`). The answer is always
 //! what is paused now, and what became of the request.
 
-use axum::{
-    Json, Router,
-    extract::{FromRequestParts, Path, State},
-    http::{StatusCode, request::Parts},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Problem, Shared,
-    body::{OptionalBody, said},
+    Place, Problem, Shared,
+    body::{OptionalBody, Who},
 };
 use crate::{
     ControlError,
@@ -43,15 +38,8 @@ struct Pausing {
     reason: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Resuming {
-    by: Option<String>,
-    reason: Option<String>,
-}
-
 async fn show(State(shared): State<Shared>, place: Place) -> Answer {
-    ask(&shared, place, PauseAsk::Show, None, None).await
+    ask(&shared, place, PauseAsk::Show, Who::default()).await
 }
 
 async fn pause(
@@ -62,32 +50,28 @@ async fn pause(
     let expires = body.expires.as_ref().map(Expiry::from_json).transpose();
     let expires = expires.map_err(Refused::Expires);
     let wanted = PauseAsk::Pause(expires.map_err(ControlError::Refused)?);
-    ask(&shared, place, wanted, body.by, body.reason).await
+    let Pausing { by, reason, .. } = body;
+    ask(&shared, place, wanted, Who { by, reason }).await
 }
 
 async fn resume(
     State(shared): State<Shared>,
     place: Place,
-    OptionalBody(body): OptionalBody<Resuming>,
+    OptionalBody(who): OptionalBody<Who>,
 ) -> Answer {
-    ask(&shared, place, PauseAsk::Resume, body.by, body.reason).await
+    ask(&shared, place, PauseAsk::Resume, who).await
 }
 
 type Answer = Result<Json<PauseStatus>, Problem>;
 
-async fn ask(
-    shared: &Shared,
-    place: Place,
-    ask: PauseAsk,
-    by: Option<String>,
-    reason: Option<String>,
-) -> Answer {
+async fn ask(shared: &Shared, place: Place, ask: PauseAsk, who: Who) -> Answer {
+    let (by, reason) = who.said()?;
     let request = PauseRequest {
         service: place.service,
         deployment: place.deployment,
         ask,
-        by: said(by)?,
-        reason: said(reason)?,
+        by,
+        reason,
     };
     match shared.control.pause(request).await {
         Ok(status) => Ok(Json(status)),
@@ -96,22 +80,5 @@ async fn ask(
             Err(Problem::new(StatusCode::NOT_FOUND, refused.to_string()))
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What the page is about.
-#[derive(Debug, Deserialize)]
-struct Place {
-    service: String,
-    deployment: Option<String>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Place {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<Self>::from_request_parts(parts, state).await;
-        let Path(place) = path.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-        Ok(place)
     }
 }

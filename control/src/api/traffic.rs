@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     Named, Problem, Shared,
-    body::{Body, OptionalBody, said},
+    body::{Body, OptionalBody, Who},
 };
 use crate::{
     reconcile::{RolloutAsk, TrafficAsk},
@@ -62,28 +62,26 @@ enum RolloutAction {
     Restart,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Bare {
-    by: Option<String>,
-    reason: Option<String>,
-}
-
 async fn show(State(shared): State<Shared>, Named(service): Named) -> Answer {
-    ask(&shared, service, TrafficAsk::Show, None, None).await
+    ask(&shared, service, TrafficAsk::Show, Who::default()).await
 }
 
 async fn set(State(shared): State<Shared>, Named(service): Named, Body(body): Body<Set>) -> Answer {
-    let wanted = TrafficAsk::Set(body.weights);
-    ask(&shared, service, wanted, body.by, body.reason).await
+    let Set {
+        weights,
+        by,
+        reason,
+    } = body;
+    let wanted = TrafficAsk::Set(weights);
+    ask(&shared, service, wanted, Who { by, reason }).await
 }
 
 async fn reset(
     State(shared): State<Shared>,
     Named(service): Named,
-    OptionalBody(body): OptionalBody<Bare>,
+    OptionalBody(who): OptionalBody<Who>,
 ) -> Answer {
-    ask(&shared, service, TrafficAsk::Reset, body.by, body.reason).await
+    ask(&shared, service, TrafficAsk::Reset, who).await
 }
 
 async fn promote(
@@ -91,16 +89,21 @@ async fn promote(
     Named(service): Named,
     Body(body): Body<Promote>,
 ) -> Answer {
-    let wanted = TrafficAsk::Promote(body.deployment);
-    ask(&shared, service, wanted, body.by, body.reason).await
+    let Promote {
+        deployment,
+        by,
+        reason,
+    } = body;
+    let wanted = TrafficAsk::Promote(deployment);
+    ask(&shared, service, wanted, Who { by, reason }).await
 }
 
 async fn roll_back(
     State(shared): State<Shared>,
     Named(service): Named,
-    OptionalBody(body): OptionalBody<Bare>,
+    OptionalBody(who): OptionalBody<Who>,
 ) -> Answer {
-    ask(&shared, service, TrafficAsk::RollBack, body.by, body.reason).await
+    ask(&shared, service, TrafficAsk::RollBack, who).await
 }
 
 async fn rollout(
@@ -108,25 +111,24 @@ async fn rollout(
     Named(service): Named,
     Body(body): Body<AboutRollout>,
 ) -> Answer {
-    let of = body.deployment;
-    let wanted = TrafficAsk::Rollout(match body.action {
+    let AboutRollout {
+        action,
+        deployment: of,
+        by,
+        reason,
+    } = body;
+    let wanted = TrafficAsk::Rollout(match action {
         RolloutAction::Pause => RolloutAsk::Pause { of },
         RolloutAction::Resume => RolloutAsk::Resume { of },
         RolloutAction::Restart => RolloutAsk::Restart { of },
     });
-    ask(&shared, service, wanted, body.by, body.reason).await
+    ask(&shared, service, wanted, Who { by, reason }).await
 }
 
 type Answer = Result<Json<WeightsStatus>, Problem>;
 
-async fn ask(
-    shared: &Shared,
-    service: String,
-    wanted: TrafficAsk,
-    by: Option<String>,
-    reason: Option<String>,
-) -> Answer {
-    let (by, reason) = (said(by)?, said(reason)?);
+async fn ask(shared: &Shared, service: String, wanted: TrafficAsk, who: Who) -> Answer {
+    let (by, reason) = who.said()?;
     let status = shared.control.traffic(service, wanted, by, reason);
     Ok(Json(status.await?))
 }

@@ -176,7 +176,8 @@ async fn one_service_comes_with_its_last_journal_entries() {
         .collect();
     assert!(kinds.contains(&&Value::from("worker_ready")), "{kinds:?}");
     let missing = scene.get("/api/v1/services/nobody").await;
-    assert_eq!(missing.problem(404), "there is no service nobody");
+    let problem = missing.problem(404);
+    assert_eq!(problem, "there is no service nobody; there are: chat");
 }
 
 #[tokio::test]
