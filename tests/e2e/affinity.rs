@@ -38,21 +38,14 @@ async fn listen(launch: Launch, name: &'static str) -> FakeWorker {
 
 #[tokio::test]
 async fn a_worker_that_is_started_again_inherits_the_keys_of_the_one_before() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut launches = Launches::listen(dir.path(), "launches");
-    let config = format!(
+    let (penstock, mut launches) = Launches::behind(
         r#"
-        [services.chat]
         balance = "hash"
-        hash = {{ header = "x-user" }}
-        [services.chat.deployments.main]
-        ramp = false
-        process = {{ {} }}
-        scaling = {{ min = 3, max = 3 }}
+        hash = { header = "x-user" }
         "#,
-        Launches::command("launches")
-    );
-    let penstock = Penstock::start_in(dir, &config).await;
+        "ramp = false\nscaling = { min = 3, max = 3 }",
+    )
+    .await;
     let lost = launches.next().await;
     let a = listen(lost, "a").await;
     let _b = listen(launches.next().await, "b").await;
@@ -89,20 +82,18 @@ async fn a_hot_key_overflows_as_told() {
         for worker in &workers {
             worker.on("/", Behaviour::Hold);
         }
-        let penstock = Penstock::start(&format!(
+        let service = &format!(
             r#"
-            [services.chat]
             balance = "hash"
             hash = {{ query = "user", overflow = "{overflow}" }}
-            [services.chat.deployments.main]
-            max_concurrency = 6
-            ramp = false
-            static = {{ addresses = ["{}", "{}"] }}
-            "#,
-            workers[0].address, workers[1].address
-        ))
+            "#
+        );
+        let penstock = Penstock::before_all(
+            &workers.each_ref(),
+            service,
+            "max_concurrency = 6\nramp = false",
+        )
         .await;
-        penstock.until_known("chat", 2).await;
         let client = penstock.client("chat");
         let held = join_all((0..8).map(|_| client.get("/?user=alice")));
         let look = async {
@@ -130,19 +121,13 @@ async fn a_worker_that_fails_at_once_gets_few_requests() {
     for balance in ["least-connections", "peak-ewma"] {
         let (good, bad) = (FakeWorker::start().await, FakeWorker::start().await);
         bad.on("/", Behaviour::Answer(500, "failed"));
-        let penstock = Penstock::start(&format!(
+        let service = &format!(
             r#"
-            [services.chat]
             balance = "{balance}"
             ejection = {{ failures = 0 }}
-            [services.chat.deployments.main]
-            ramp = false
-            static = {{ addresses = ["{}", "{}"] }}
-            "#,
-            good.address, bad.address
-        ))
-        .await;
-        penstock.until_known("chat", 2).await;
+            "#
+        );
+        let penstock = Penstock::before_all(&[&good, &bad], service, "ramp = false").await;
         let client = penstock.client("chat");
         for _ in 0..100 {
             client.get("/").await;
@@ -158,18 +143,8 @@ async fn peak_ewma_prefers_the_worker_that_answers_sooner() {
     let (quick, slow) = (FakeWorker::start().await, FakeWorker::start().await);
     // Slow because the test holds its first answer until the quick one was measured.
     slow.on("/", Behaviour::Hold);
-    let penstock = Penstock::start(&format!(
-        r#"
-        [services.chat]
-        balance = "peak-ewma"
-        [services.chat.deployments.main]
-        ramp = false
-        static = {{ addresses = ["{}", "{}"] }}
-        "#,
-        quick.address, slow.address
-    ))
-    .await;
-    penstock.until_known("chat", 2).await;
+    let service = r#"balance = "peak-ewma""#;
+    let penstock = Penstock::before_all(&[&quick, &slow], service, "ramp = false").await;
     let client = penstock.client("chat");
     // A worker that nothing is known of is tried soon; with a request and no answer yet it costs most.
     let held = loop {

@@ -65,16 +65,7 @@ async fn round_robin_keeps_to_the_weights_of_addresses() {
 #[tokio::test]
 async fn no_worker_ever_has_more_than_its_limit() {
     let workers: [FakeWorker; 2] = workers().await;
-    let penstock = Penstock::start(&format!(
-        r#"
-        [services.chat.deployments.main]
-        max_concurrency = 3
-        static = {{ addresses = ["{}", "{}"] }}
-        "#,
-        workers[0].address, workers[1].address
-    ))
-    .await;
-    penstock.until_known("chat", 2).await;
+    let penstock = Penstock::before_all(&workers.each_ref(), "", "max_concurrency = 3").await;
     let client = penstock.client("chat");
     let answers = (0..600).map(|number| {
         let client = if number % 2 == 0 {
@@ -102,18 +93,8 @@ async fn least_connections_avoids_the_busy_worker() {
     for worker in [&busy, &idle] {
         worker.on("/hold", Behaviour::Hold);
     }
-    let penstock = Penstock::start(&format!(
-        r#"
-        [services.chat]
-        balance = "least-connections"
-        [services.chat.deployments.main]
-        ramp = false
-        static = {{ addresses = ["{}", "{}"] }}
-        "#,
-        busy.address, idle.address
-    ))
-    .await;
-    penstock.until_known("chat", 2).await;
+    let service = r#"balance = "least-connections""#;
+    let penstock = Penstock::before_all(&[&busy, &idle], service, "ramp = false").await;
     let client = penstock.client("chat");
     let held = join_all((0..10).map(|_| client.get("/hold")));
     let others = async {

@@ -190,16 +190,6 @@ async fn load_brings_more_workers_and_every_one_is_used() {
 
 /// A service `chat` at zero whose workers the test plays.
 async fn with_launches(deployment: &str, scaling: &str) -> (Penstock, Launches) {
-    let dir = tempfile::tempdir().unwrap();
-    let launches = Launches::listen(dir.path(), "launches");
-    let command = Launches::command("launches");
-    let config = format!(
-        r#"
-        [services.chat.deployments.main]
-        {deployment}
-        process = {{ {command} }}
-        scaling = {{ min = 0, {scaling} }}
-        "#
-    );
-    (Penstock::start_in(dir, &config).await, launches)
+    let deployment = format!("{deployment}\nscaling = {{ min = 0, {scaling} }}");
+    Launches::behind("", &deployment).await
 }

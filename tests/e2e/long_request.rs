@@ -1,27 +1,20 @@
 //! One long request on one of several workers.
 
-use crate::support::{fake::Behaviour, launches::Launches, penstock::Penstock};
+use crate::support::{fake::Behaviour, launches::Launches};
 
 #[tokio::test]
 async fn idle_workers_stop_and_the_busy_one_stays_until_its_request_ends() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut launches = Launches::listen(dir.path(), "launches");
-    let command = Launches::command("launches");
-    let penstock = Penstock::start_in(
-        dir,
-        &format!(
-            r#"
-            [services.chat.deployments.main]
-            max_concurrency = 1
-            process = {{ {command} }}
-            [services.chat.deployments.main.scaling]
-            min = 0
-            max = 3
-            idle_timeout = "1s"
-            rules = [{{ type = "concurrency", target = 1, window = "1s", burst_window = "1s" }}]
-            down = {{ stable_for = "500ms", period = "500ms" }}
-            "#
-        ),
+    let (penstock, mut launches) = Launches::behind(
+        "",
+        r#"
+        max_concurrency = 1
+        [services.chat.deployments.main.scaling]
+        min = 0
+        max = 3
+        idle_timeout = "1s"
+        rules = [{ type = "concurrency", target = 1, window = "1s", burst_window = "1s" }]
+        down = { stable_for = "500ms", period = "500ms" }
+        "#,
     )
     .await;
     let client = penstock.client("chat");

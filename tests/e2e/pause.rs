@@ -150,17 +150,7 @@ async fn worker_processes_end_and_stay_ended_over_a_kill_until_they_are_resumed(
 
 #[tokio::test]
 async fn who_waits_for_a_start_is_answered_and_the_start_called_off() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut launches = Launches::listen(dir.path(), "launches");
-    let command = Launches::command("launches");
-    let config = format!(
-        r#"
-        [services.chat.deployments.main]
-        process = {{ {command} }}
-        scaling = {{ min = 0, max = 1 }}
-        "#
-    );
-    let penstock = Penstock::start_in(dir, &config).await;
+    let (penstock, mut launches) = Launches::behind("", "scaling = { min = 0, max = 1 }").await;
     let client = penstock.client("chat");
     let paused = async {
         launches.next().await;

@@ -30,18 +30,7 @@ fn send(client: &Client, path: &str, header: (&'static str, &str)) -> JoinHandle
 async fn one_worker(settings: &str) -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
     worker.on("/held", Behaviour::Hold);
-    let penstock = Penstock::start(&format!(
-        r#"
-        [services.chat]
-        {settings}
-        [services.chat.deployments.main]
-        max_concurrency = 1
-        static = {{ addresses = ["{}"] }}
-        "#,
-        worker.address
-    ))
-    .await;
-    penstock.until_known("chat", 1).await;
+    let penstock = Penstock::before_all(&[&worker], settings, "max_concurrency = 1").await;
     (worker, penstock)
 }
 
@@ -244,20 +233,8 @@ async fn who_leaves_the_queue_leaves_the_order_of_the_others() {
 #[tokio::test]
 async fn a_thousand_requests_that_wait_for_a_worker_wake_by_class() {
     const EACH: usize = 500;
-    let dir = tempfile::tempdir().unwrap();
-    let mut launches = Launches::listen(dir.path(), "launches");
-    let command = Launches::command("launches");
-    let config = format!(
-        r#"
-        [services.chat]
-        {CLASSES}
-        [services.chat.deployments.main]
-        max_concurrency = 1
-        process = {{ {command} }}
-        scaling = {{ min = 0, max = 1 }}
-        "#
-    );
-    let penstock = Penstock::start_in(dir, &config).await;
+    let deployment = "max_concurrency = 1\nscaling = { min = 0, max = 1 }";
+    let (penstock, mut launches) = Launches::behind(CLASSES, deployment).await;
     let client = penstock.client("chat");
     let waiting: Vec<_> = (0..2 * EACH)
         .map(|number| match number % 2 {
@@ -283,20 +260,12 @@ async fn a_request_waits_for_its_own_worker_and_lets_others_pass() {
     for worker in &workers {
         worker.on("/held", Behaviour::Hold);
     }
-    let penstock = Penstock::start(&format!(
-        r#"
-        [services.chat]
+    let service = r#"
         balance = "hash"
-        hash = {{ header = "x-user", overflow = "never" }}
-        queue = {{ max_requests = 1 }}
-        [services.chat.deployments.main]
-        max_concurrency = 1
-        static = {{ addresses = ["{}", "{}"] }}
-        "#,
-        workers[0].address, workers[1].address
-    ))
-    .await;
-    penstock.until_known("chat", 2).await;
+        hash = { header = "x-user", overflow = "never" }
+        queue = { max_requests = 1 }
+    "#;
+    let penstock = Penstock::before_all(&workers.each_ref(), service, "max_concurrency = 1").await;
     let client = penstock.client("chat");
     let users = [
         user_of(&client, &workers[0]).await,

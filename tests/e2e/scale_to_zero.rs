@@ -99,15 +99,5 @@ async fn an_open_stream_keeps_its_worker() {
 
 /// A service `chat` at zero that goes back there soon; the test plays its workers.
 async fn with_launches() -> (Penstock, Launches) {
-    let dir = tempfile::tempdir().unwrap();
-    let launches = Launches::listen(dir.path(), "launches");
-    let command = Launches::command("launches");
-    let config = format!(
-        r#"
-        [services.chat.deployments.main]
-        process = {{ {command} }}
-        scaling = {{ {SOON_ZERO} }}
-        "#
-    );
-    (Penstock::start_in(dir, &config).await, launches)
+    Launches::behind("", &format!("scaling = {{ {SOON_ZERO} }}")).await
 }

@@ -9,7 +9,7 @@ use tokio::{
     net::unix::pipe,
 };
 
-use super::{fake::FakeWorker, soon};
+use super::{fake::FakeWorker, penstock::Penstock, soon};
 
 /// Hears of every worker process that is started.
 pub(crate) struct Launches {
@@ -24,6 +24,24 @@ pub(crate) struct Launch {
 }
 
 impl Launches {
+    /// A Penstock with the service `chat`, which has these settings, and whose deployment `main`, which
+    /// has those, has workers that the test plays.
+    pub(crate) async fn behind(service: &str, deployment: &str) -> (Penstock, Self) {
+        let dir = tempfile::tempdir().unwrap();
+        let launches = Self::listen(dir.path(), "launches");
+        let command = Self::command("launches");
+        let config = format!(
+            r#"
+            [services.chat]
+            {service}
+            [services.chat.deployments.main]
+            process = {{ {command} }}
+            {deployment}
+            "#
+        );
+        (Penstock::start_in(dir, &config).await, launches)
+    }
+
     /// The command for the configuration, whose folder this must be, with `NAME` in place of the
     /// name that is given to [`Launches::listen`].
     pub(crate) fn command(name: &str) -> String {

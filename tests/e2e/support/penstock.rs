@@ -16,7 +16,7 @@ use nix::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{client::Client, eventually, metrics::Metrics, processes, soon};
+use super::{client::Client, eventually, fake::FakeWorker, metrics::Metrics, processes, soon};
 
 /// Free ports everywhere, and no look at the machine's GPUs.
 const PREFIX: &str = r#"
@@ -71,6 +71,31 @@ impl Penstock {
             "#
         ))
         .await
+    }
+
+    /// One with the service `chat`, which has these settings, and whose deployment `main`, which has
+    /// those, has these workers; the gateway knows them.
+    pub(crate) async fn before_all(
+        workers: &[&FakeWorker],
+        service: &str,
+        deployment: &str,
+    ) -> Self {
+        let addresses = workers
+            .iter()
+            .map(|worker| format!("\"{}\"", worker.address));
+        let addresses = addresses.collect::<Vec<_>>().join(", ");
+        let penstock = Self::start(&format!(
+            r#"
+            [services.chat]
+            {service}
+            [services.chat.deployments.main]
+            static = {{ addresses = [{addresses}] }}
+            {deployment}
+            "#
+        ))
+        .await;
+        penstock.until_known("chat", workers.len()).await;
+        penstock
     }
 
     /// Starts it in a folder that the test has prepared.
