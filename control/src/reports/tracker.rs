@@ -19,6 +19,12 @@ const RATE_OVER: Duration = Duration::from_secs(1);
 /// when a gateway is replaced by another run of itself, its requests would count twice.
 const LAST_WORD_HOLDS: Duration = Duration::from_secs(2);
 
+/// Clocks of gateways and control may drift apart by this share: as much as good quartz does.
+const DRIFT: f64 = 1e-4;
+
+/// A report is not on its way for longer than this. Where it seems so, its gateway's clock stood still.
+const DELAY_MAX: Duration = Duration::from_secs(1);
+
 /// The newest words of every gateway about one deployment, and how much of them was counted.
 #[derive(Debug, Default)]
 pub struct Tracker {
@@ -39,7 +45,8 @@ pub struct Tracker {
 struct Source {
     gateway: u64,
     sequence: u64,
-    received_at: Duration,
+    /// When it was measured, on the clock of control.
+    spoke_at: Duration,
     integral: f64,
     /// How much of the integral, including what was extrapolated, has been measured.
     counted: f64,
@@ -76,7 +83,7 @@ impl Source {
         Self {
             gateway,
             sequence,
-            received_at: now,
+            spoke_at: now,
             integral: load.integral,
             counted: 0.0,
             arrivals: load.arrivals,
@@ -94,10 +101,23 @@ impl Source {
 
     fn integral_at(&self, now: Duration) -> f64 {
         let since = now
-            .saturating_sub(self.received_at)
+            .saturating_sub(self.spoke_at)
             .min(LAST_WORD_HOLDS)
             .as_secs_f64();
         f64::from(self.current).mul_add(since, self.integral)
+    }
+
+    /// When the next report was measured that comes `now`, so long after this one on the gateway's
+    /// clock. Reports are on their way for different times. Taken as of when they come, a load that
+    /// stays the same would seem to vary, and one that just fits would ask for another worker now and
+    /// then. So the one that was quickest is believed, but for what clocks drift.
+    fn next_spoke_at(&self, gap: Duration, now: Duration) -> Duration {
+        let at = self.spoke_at + gap.mul_f64(1.0 + DRIFT);
+        if now.saturating_sub(at) > DELAY_MAX {
+            now
+        } else {
+            at.min(now)
+        }
     }
 
     fn restarted(&self, load: &DeploymentLoad) -> bool {
@@ -130,6 +150,7 @@ impl Tracker {
             (Base::This, _) => source.counted = load.integral,
             (Base::Last { gap }, Some(old)) => {
                 source.counted = old.counted;
+                source.spoke_at = old.next_spoke_at(gap, now);
                 self.longest_gap = self.longest_gap.max(gap);
                 let arrivals = load.arrivals - old.arrivals;
                 self.arrivals += arrivals;
@@ -255,7 +276,7 @@ impl Tracker {
                         && !(source.current == 0 && source.workers.is_empty())
                     {
                         source.integral = source.integral_at(now).max(source.counted);
-                        source.received_at = now;
+                        source.spoke_at = now;
                         (source.current, source.queued, source.arrival_rate) = (0, 0, 0.0);
                         source.workers.clear();
                     }

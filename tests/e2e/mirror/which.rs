@@ -165,7 +165,10 @@ async fn a_target_that_copies_woke_sleeps_again_when_they_end() {
     let metrics = until_ended(&penstock, "ok", 1).await;
     assert_eq!(woken(&metrics), 1.0);
     penstock
-        .until("the target sleeps", |metrics| desired(metrics) == 0.0)
+        .until("the target sleeps", |metrics| {
+            let labels = [("deployment", "candidate")];
+            metrics.sum("penstock_workers", &labels) == 0.0
+        })
         .await;
     ask(&client, 1).await;
     let metrics = until_ended(&penstock, "ok", 2).await;

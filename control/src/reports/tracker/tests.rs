@@ -180,6 +180,46 @@ fn between_reports_the_load_goes_on_and_nothing_counts_twice() {
 }
 
 #[test]
+fn a_constant_load_is_measured_as_constant_however_long_its_reports_are_on_their_way() {
+    let mut scene = Scene::new();
+    let busy = |second: u64| Words {
+        current: 10,
+        integral: 10.0 * second as f64,
+        arrivals: 10,
+        ..words(second, second * 1000)
+    };
+    for second in 1..1000 {
+        let late = [0, 40, 7, 90, 25][second as usize % 5];
+        scene.hear(1, &busy(second), at(second * 1000 + late));
+        let load = scene.measure(at(second * 1000 + 500)).load;
+        let concurrency = load.request_seconds / load.over.as_secs_f64();
+        // The first report's way is not known yet.
+        assert!(
+            second <= 5 || (concurrency / 10.0 - 1.0).abs() < 1e-3,
+            "{concurrency} in second {second}"
+        );
+    }
+}
+
+#[test]
+fn a_gateways_clock_that_stood_still_does_not_make_its_last_word_old() {
+    let mut scene = Scene::new();
+    let busy = |sequence: u64, uptime: u64, integral| Words {
+        current: 2,
+        integral,
+        arrivals: 2,
+        ..words(sequence, uptime)
+    };
+    scene.hear(1, &busy(1, 1000, 2.0), at(1000));
+    scene.measure(at(1000));
+    scene.hear(1, &busy(2, 2000, 4.0), at(60_000));
+    let first = scene.measure(at(60_000)).load.request_seconds;
+    let second = scene.measure(at(61_000)).load.request_seconds;
+    assert_eq!(first, 2.0);
+    assert!((second - 2.0).abs() < 1e-9, "{second}");
+}
+
+#[test]
 fn lost_repeated_and_late_reports_do_no_harm() {
     let reports: Vec<Words> = (1..=9_u32)
         .map(|n| Words {
