@@ -30,7 +30,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 4] = [
     ),
     (
         "control",
-        &["penstock-gateway", "penstock-balancer", "pingora"],
+        &["penstock-gateway", "pingora"],
         "control knows the gateway only by `config::fleet`",
     ),
 ];
