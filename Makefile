@@ -3,6 +3,11 @@
 # Cargo is found also where rustup has just put it and no new shell was opened since.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
+# What a failed test says shall not be buried under how it came there: `make unit BACKTRACE=1` tells
+# that too. It counts more than a RUST_BACKTRACE of the environment, which is often there for all.
+BACKTRACE ?= 0
+unit clients workers: export RUST_BACKTRACE := $(BACKTRACE)
+
 NEXTEST := $(shell cargo nextest --version 2>/dev/null)
 DENY := $(shell cargo deny --version 2>/dev/null)
 
