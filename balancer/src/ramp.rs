@@ -77,11 +77,6 @@ impl Ramp {
         self.change(gate, |stage| Stage { max, ..stage })
     }
 
-    /// Whether the worker is filled to its `max_concurrency` by now.
-    pub fn is_warm(&self) -> bool {
-        Stage::unpack(self.word.load(SeqCst)).step.is_none()
-    }
-
     /// Changes the stage and carries its limit to the gate. True when the limit grew by this change.
     fn change(&self, gate: &Gate, next: impl Fn(Stage) -> Stage) -> bool {
         let mut seen = self.word.load(SeqCst);
@@ -178,7 +173,7 @@ mod tests {
     fn an_answer_says_whether_the_limit_grew() {
         let (ramp, gate) = Ramp::new(Some(2), true);
         assert!(ramp.answered(&gate));
-        assert!(ramp.is_warm());
+        assert_eq!(gate.limit(), Some(2));
         assert!(!ramp.answered(&gate));
         let (warm, gate) = Ramp::new(Some(2), false);
         assert!(!warm.answered(&gate));
