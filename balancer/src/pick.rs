@@ -41,7 +41,7 @@ pub enum Policy {
 /// One worker that may be picked.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Identity, the same in every generation and, for hashing, in every gateway; see [`key`](crate::key).
+    /// Identity, the same in every generation and, for hashing, in every gateway; see [`key`](crate::key()).
     pub key: u64,
     /// A small number that no other candidate has, kept as long as the worker exists and then given to
     /// the next that comes: `WorkerEntry::slot`. Hashed requests belong to slots, so that a worker's

@@ -27,7 +27,7 @@ pub enum SplitPolicy {
 /// One deployment that takes part in a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Identity across changes; see [`key`](crate::key).
+    /// Identity across changes; see [`key`](crate::key()).
     pub key: u64,
     /// Share of the traffic in relation to the siblings; 0 takes none.
     pub weight: u32,

@@ -6,7 +6,7 @@
 //!
 //! # From file to [`Config`]
 //!
-//! [`load`] reports everything that is wrong at once, so it takes four steps:
+//! [`load`](load()) reports everything that is wrong at once, so it takes four steps:
 //!
 //! 1. `document` reads TOML and keeps the place of every value; `load::include` does so for further
 //!    files.

@@ -1,4 +1,4 @@
-//! What a file may look like, read out of the JSON Schema of [`raw::File`]: the schema as the
+//! What a file may look like, read out of the JSON Schema of [`File`](crate::raw::File): the schema as the
 //! checks of `structure` need it.
 
 use std::{collections::BTreeMap, sync::OnceLock};

@@ -48,7 +48,7 @@ pub(super) fn read_all(
     sources
 }
 
-/// The folders in which a change may change what [`load`](crate::load) returns: that of the file,
+/// The folders in which a change may change what [`load`](crate::load()) returns: that of the file,
 /// and those that `include` names, up to their first wildcard. They need not exist. When the file
 /// cannot be read, only its own.
 pub fn watched_folders(path: &Path) -> BTreeSet<PathBuf> {
