@@ -24,8 +24,8 @@
 //!    the file, those that an operator set ([`weights`]), or those that a canary has earned
 //!    ([`rollout`]); and what an operator has stopped ([`pause`]).
 //! 7. **Remember.** [`explain`] puts decisions into words. [`store`] keeps the journal of them, the desired counts
-//!    (the pace must not forget them), what operators did, and the workers that run: the next run of
-//!    control takes them over. [`status`] and [`api`] show it all.
+//!    (the pace must not forget them), how long starts took, the load that forecasts go by, what
+//!    operators did, and the workers that run: the next run of control takes them over. [`status`] and [`api`] show it all.
 //!
 //! # Invariants
 //!

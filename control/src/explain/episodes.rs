@@ -9,7 +9,7 @@ use crate::scale::{Clamp, Decision, Reason};
 const QUIET: Duration = Duration::from_secs(300);
 
 /// A hold is news only when it lasts longer than every start of control or of a gateway makes one
-/// last with the default settings.
+/// last with the default settings: their window of a minute, or half of a start of three minutes.
 const HELD_FOR: Duration = Duration::from_secs(90);
 
 /// What holds the count back from what the load asks for.
