@@ -26,6 +26,18 @@ const ANYTHING: Asks<'_> = Asks {
     },
 };
 
+/// A request that comes back because these workers failed it.
+fn failed_by(tried: &[u64]) -> Asks<'_> {
+    Asks {
+        tried,
+        turn: Turn {
+            returned: true,
+            ..ANYTHING.turn
+        },
+        ..ANYTHING
+    }
+}
+
 fn ask(deployment: &Arc<DeploymentState>, asks: Asks<'_>, max_queued: usize) -> Admission {
     let placement = Placement { hash: asks.hash };
     let wanted = Wanted {
@@ -130,16 +142,7 @@ async fn a_request_that_a_worker_failed_waits_for_another_and_holds_up_nobody() 
     let good = leased(ask(&deployment, ANYTHING, 10));
     let mut behind = queued(ask(&deployment, ANYTHING, 10));
     let (bad_key, bad_slot) = (bad.worker().key, slot_of(&bad));
-    let tried = [bad_key];
-    let back = Asks {
-        tried: &tried,
-        turn: Turn {
-            returned: true,
-            ..ANYTHING.turn
-        },
-        ..ANYTHING
-    };
-    let mut failed = queued(ask(&deployment, back, 10));
+    let mut failed = queued(ask(&deployment, failed_by(&[bad_key]), 10));
     drop(bad);
     assert_eq!(slot_of(&behind.granted().await.unwrap()), bad_slot);
     let mut late = queued(ask(&deployment, ANYTHING, 10));
@@ -154,15 +157,7 @@ async fn a_request_that_the_only_worker_failed_gets_it_again_before_the_others()
     let only = leased(ask(&deployment, ANYTHING, 10));
     let others = queued(ask(&deployment, ANYTHING, 10));
     let tried = [only.worker().key];
-    let back = Asks {
-        tried: &tried,
-        turn: Turn {
-            returned: true,
-            ..ANYTHING.turn
-        },
-        ..ANYTHING
-    };
-    let mut again = queued(ask(&deployment, back, 10));
+    let mut again = queued(ask(&deployment, failed_by(&tried), 10));
     drop(only);
     assert!(again.granted().await.is_ok());
     drop(others);
