@@ -2,8 +2,8 @@
 //!
 //! It alone reads the clock, calls drivers (through [`executor`]) and changes the state. It turns
 //! once a second for every deployment, and at once for those that something happened to: a load
-//! report that cannot wait, the end of a worker, a probe, the result of a driver call, a new
-//! configuration.
+//! report that cannot wait, the end of a worker, a probe, the result of a driver call, what an operator
+//! asks for, a new configuration.
 
 mod adopt;
 mod advice;
@@ -350,6 +350,12 @@ impl Reconciler {
                 name: wanted.to_owned(),
                 there_are: names().map(|(name, _)| name.to_string()).collect(),
             })
+    }
+
+    /// The deployment with the names that the state file has.
+    fn named_mut(&mut self, service: &str, deployment: &str) -> Option<&mut DeploymentState> {
+        let service = self.services.get_mut(service)?;
+        service.deployments.get_mut(deployment)
     }
 
     fn deployment_mut(&mut self, key: &Key) -> Option<&mut DeploymentState> {

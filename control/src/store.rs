@@ -1,6 +1,7 @@
 //! What control remembers across restarts, in one SQLite file: the journal of decisions, the
-//! desired counts of the recent past, the workers that run, how long starts took, the load that
-//! forecasts are made from, weights that were set by hand, and what is paused.
+//! desired counts of the recent past and those that are only advised, the workers that run, how long
+//! starts took, the load that forecasts are made from, weights that were set by hand, how far
+//! rollouts have come, and what is paused.
 //!
 //! A thread of its own does the work, in batches: one transaction for all that has come in
 //! meanwhile. The loop of control never waits for it.
@@ -194,12 +195,7 @@ impl Store {
     ///
     /// When the file cannot be read.
     pub async fn journal(&self, query: JournalQuery) -> Result<Vec<JournalEntry>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs
-            .send(Job::Journal(query, reply))
-            .await
-            .map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.read(|reply| Job::Journal(query, reply)).await
     }
 
     /// Reads the last changes of a deployment's count and what happened after each, newest first.
@@ -208,12 +204,7 @@ impl Store {
     ///
     /// When the file cannot be read.
     pub async fn changes(&self, query: ChangesQuery) -> Result<Vec<JournalEntry>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs
-            .send(Job::Changes(query, reply))
-            .await
-            .map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.read(|reply| Job::Changes(query, reply)).await
     }
 
     /// Returns when all that was written before is in the file.
@@ -224,6 +215,16 @@ impl Store {
     /// Closes the file for all handles; returns when another process may open it.
     pub async fn close(&self) {
         self.send(Job::Close).await;
+    }
+
+    async fn read<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.jobs.send(job(reply)).await;
+        asked.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
     }
 
     fn try_send(&self, job: Job) {

@@ -118,18 +118,13 @@ impl Reconciler {
             deployment.begin_with(history, wall_ms, now);
         }
         for row in remembered.advice {
-            let service = self.services.get_mut(row.service.as_str());
-            let deployment =
-                service.and_then(|service| service.deployments.get_mut(row.deployment.as_str()));
+            let deployment = self.named_mut(&row.service, &row.deployment);
             if let Some(deployment) = deployment.filter(|deployment| deployment.advises()) {
                 deployment.keep_on(row.kept, row.advised, now);
             }
         }
         for row in remembered.starts {
-            let service = self.services.get_mut(row.service.as_str());
-            let deployment =
-                service.and_then(|service| service.deployments.get_mut(row.deployment.as_str()));
-            if let Some(deployment) = deployment {
+            if let Some(deployment) = self.named_mut(&row.service, &row.deployment) {
                 let took = Duration::from_millis(row.took_ms);
                 let current = *row.revision == *deployment.revision;
                 deployment.starts.remember(took, current);
@@ -144,8 +139,7 @@ impl Reconciler {
     /// Takes over one worker; `None` when there is no place for it.
     fn adopt(&mut self, row: &WorkerRow) -> Option<WorkerId> {
         let now = self.clock.now();
-        let service = self.services.get_mut(row.service.as_str())?;
-        let deployment = service.deployments.get_mut(row.deployment.as_str())?;
+        let deployment = self.named_mut(&row.service, &row.deployment)?;
         let spec = if deployment.is_static() {
             at_address(&deployment.spec, &row.revision).filter(|_| !row.saved.is_empty())?
         } else {

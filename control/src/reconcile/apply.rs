@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use penstock_config::{Config, Service};
+use tokio::sync::mpsc;
 
 use super::{
     Reconciler, ServiceState,
@@ -11,7 +12,11 @@ use super::{
     traffic::Traffic,
     worker::Life,
 };
-use crate::{scale::ScaleState, status::ConfigStatus};
+use crate::{
+    probe::{self, ProbeEvent},
+    scale::ScaleState,
+    status::ConfigStatus,
+};
 
 impl Reconciler {
     /// Takes over a configuration. What did not change is left alone; what is not in it any more
@@ -107,13 +112,10 @@ fn remove(deployment: &mut DeploymentState) {
 
 impl DeploymentState {
     /// Probes all workers by the new settings.
-    fn probe_anew(
-        &mut self,
-        events: &tokio::sync::mpsc::UnboundedSender<crate::probe::ProbeEvent>,
-    ) {
+    fn probe_anew(&mut self, events: &mpsc::UnboundedSender<ProbeEvent>) {
         for worker in &mut self.workers {
             if let Some(address) = worker.address.filter(|_| worker.life != Life::Stopping) {
-                worker.probing = Some(crate::probe::watch(
+                worker.probing = Some(probe::watch(
                     &worker.new,
                     address,
                     &self.spec.probes,

@@ -26,6 +26,7 @@ impl Reconciler {
 
     fn start(&mut self, key: &Key, slot: u32, now: Duration) {
         let id = self.new_id(key);
+        let executor = self.executor.clone();
         let Some(deployment) = self.deployment_mut(key) else {
             return;
         };
@@ -40,12 +41,10 @@ impl Reconciler {
             spec,
         };
         let worker = Worker::new(new, revision, false, now);
+        executor.start(&worker);
         deployment.workers.push(worker);
         // Who waits can expect it.
         deployment.changed = true;
-        if let Some(worker) = deployment_worker(&self.services, key) {
-            self.executor.start(worker);
-        }
         self.owners.insert(id, key.clone());
         self.note(
             key,
@@ -163,19 +162,6 @@ impl Reconciler {
             .into(),
         )
     }
-}
-
-/// The worker that was pushed last.
-fn deployment_worker<'a>(
-    services: &'a std::collections::BTreeMap<penstock_config::ServiceName, super::ServiceState>,
-    key: &Key,
-) -> Option<&'a Worker> {
-    services
-        .get(&key.service)?
-        .deployments
-        .get(&key.deployment)?
-        .workers
-        .last()
 }
 
 /// Settings and revision of a new worker. A static one gets the settings with one address only,

@@ -38,8 +38,7 @@ impl Reconciler {
             });
         }
         for ((service, name), days) in days {
-            let found = self.services.get_mut(service.as_str());
-            let found = found.and_then(|found| found.deployments.get_mut(name.as_str()));
+            let found = self.named_mut(&service, &name);
             let Some(deployment) = found.filter(|deployment| !deployment.removed) else {
                 self.store.forget_demand(service, name);
                 continue;

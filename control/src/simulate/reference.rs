@@ -28,6 +28,14 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// The same for a system that cannot scale to zero.
+    fn above_zero(self) -> Self {
+        Self {
+            min: self.min.max(1),
+            ..self
+        }
+    }
+
     fn hold(&self, desired: f64) -> u32 {
         // A cast of a float saturates.
         (desired.max(0.0) as u32).clamp(self.min, self.max)

@@ -31,10 +31,7 @@ pub struct Hpa {
 impl Hpa {
     /// With its defaults. It cannot scale to zero: `min` is at least 1.
     pub fn new(bounds: Bounds) -> Self {
-        let bounds = Bounds {
-            min: bounds.min.max(1),
-            ..bounds
-        };
+        let bounds = bounds.above_zero();
         Self {
             bounds,
             desired: bounds.min,

@@ -34,10 +34,7 @@ pub struct SageMaker {
 impl SageMaker {
     /// With its defaults. Endpoints that answer at once cannot scale to zero: `min` is at least 1.
     pub fn new(bounds: Bounds) -> Self {
-        let bounds = Bounds {
-            min: bounds.min.max(1),
-            ..bounds
-        };
+        let bounds = bounds.above_zero();
         Self {
             bounds,
             desired: bounds.min,
