@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes seven made-up hours of arrivals, as `timestamp,service_seconds`, into a folder.
+"""Writes fourteen made-up hours of arrivals, as `timestamp,service_seconds`, into a folder.
 
     benches/simulate/hours.py FOLDER
 
 Each is what a scaler may meet: a constant rate, a slow wave, bursts, short bursts of quick requests,
-a random walk, long requests, and nothing for minutes. The same seeds give the same files.
+a random walk, long requests, and nothing for minutes; and each again with other numbers. The same
+seeds give the same files.
 """
 
 import math
@@ -51,6 +52,13 @@ HOURS = {
     "walk": (walk(4, 4.0, 300, 0.7), CHAT),
     "long": (walk(5, 1.0, 600, 0.5), LONG),
     "onoff": (bursts(6, 0.02, 200, 240, 120), CHAT),
+    "poisson-2": (lambda _: 7.0, CHAT),
+    "sine-2": (lambda second: 5 * (1 + 0.8 * math.sin(2 * math.pi * second / 700 - 1.5)), CHAT),
+    "bursts-2": (bursts(12, 1.5, 8, 300, 60), CHAT),
+    "code-2": (bursts(13, 2.0, 8, 90, 15), QUICK),
+    "walk-2": (walk(14, 8.0, 200, 0.6), CHAT),
+    "long-2": (walk(15, 1.5, 400, 0.6), LONG),
+    "onoff-2": (bursts(16, 0.1, 60, 180, 90), CHAT),
 }
 
 
