@@ -8,7 +8,7 @@
 //!
 //! The operator's own bounds are orders, not advice, and hold at once: `min` and `max` of the file
 //! move the count for good (which is how it is moved by hand), those of schedules and rollouts for
-//! as long as they last. There is always one worker at least, also with `min = 0`: to wake a
+//! as long as they last. So does a pause, after which the count is back that was kept. There is always one worker at least, also with `min = 0`: to wake a
 //! deployment is a decision that nobody could take in time, and a request that would have been
 //! served must not fail because of a setting that changes nothing.
 

@@ -53,7 +53,11 @@ impl Scene {
 
     /// With these services.
     pub(crate) async fn of(services: &str) -> Self {
-        let harness = Harness::start(services).await;
+        Self::before(Harness::start(services).await).await
+    }
+
+    /// Of a control that runs.
+    pub(crate) async fn before(harness: Harness) -> Self {
         let ready = Arc::new(AtomicBool::new(true));
         let is_ready = Arc::clone(&ready);
         let hooks = Hooks {

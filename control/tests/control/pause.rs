@@ -1,5 +1,6 @@
 //! What operators stop and resume while control runs.
 
+mod beside;
 mod lasting;
 
 use std::sync::atomic::Ordering;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Scene,
-    harness::{chat, draining, ready},
+    harness::{Harness, chat, draining, ready},
 };
 
 const SERVICE: &str = "/api/v1/services/chat/pause";
@@ -41,6 +42,18 @@ fn reason(found: &DeploymentFleet) -> Option<&str> {
 
 fn is_paused(found: &DeploymentFleet) -> bool {
     reason(found).is_some()
+}
+
+/// Obeys, with nothing to do, until no worker runs.
+async fn until_stopped(harness: &mut Harness) {
+    harness.until(|found| ready(found).is_empty()).await;
+    while !harness.driver.running().is_empty() {
+        harness.report_nothing().await;
+        tokio::select! {
+            () = harness.driver.changed.notified() => {}
+            alive = harness.fleet.changed() => alive.expect("control lives"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::{
 const WORKERS: &str = "static = { addresses = [\"127.0.0.1:1\"] }";
 
 /// The service `chat` with a canary that has these workers and these further settings of a rollout.
-fn chat(workers: &str, rollout: &str) -> String {
+pub(crate) fn chat(workers: &str, rollout: &str) -> String {
     format!(
         "[services.chat.deployments.stable]\n{WORKERS}\n\
          [services.chat.deployments.canary]\n{workers}\n\
@@ -23,13 +23,13 @@ fn chat(workers: &str, rollout: &str) -> String {
 }
 
 const NOTHING: &[(&str, u32)] = &[("canary", 0), ("stable", 1)];
-const A_TENTH: &[(&str, u32)] = &[("canary", 1), ("stable", 9)];
-const ALL: &[(&str, u32)] = &[("canary", 1), ("stable", 0)];
+pub(crate) const A_TENTH: &[(&str, u32)] = &[("canary", 1), ("stable", 9)];
+pub(crate) const ALL: &[(&str, u32)] = &[("canary", 1), ("stable", 0)];
 
 /// What canary and siblings answer between two reports.
-struct Traffic {
-    canary: Outcomes,
-    stable: Outcomes,
+pub(crate) struct Traffic {
+    pub(crate) canary: Outcomes,
+    pub(crate) stable: Outcomes,
 }
 
 /// So many successes after so many milliseconds, and so many failures.
@@ -45,7 +45,7 @@ fn answers(succeeded: u64, millis: u64, failed: u64) -> Outcomes {
     outcomes
 }
 
-fn good() -> Traffic {
+pub(crate) fn good() -> Traffic {
     Traffic {
         canary: answers(30, 50, 0),
         stable: answers(300, 50, 1),
@@ -53,7 +53,7 @@ fn good() -> Traffic {
 }
 
 /// Reports this traffic over and over until the weights are as wanted.
-async fn serve_until(harness: &mut Harness, traffic: &Traffic, wanted: &[(&str, u32)]) {
+pub(crate) async fn serve_until(harness: &mut Harness, traffic: &Traffic, wanted: &[(&str, u32)]) {
     let Traffic { canary, stable } = traffic;
     let rounds = async {
         while !harness.weights_are(wanted) {
@@ -69,7 +69,7 @@ async fn serve_until(harness: &mut Harness, traffic: &Traffic, wanted: &[(&str, 
     }
 }
 
-async fn rollout(harness: &Harness) -> RolloutStatus {
+pub(crate) async fn rollout(harness: &Harness) -> RolloutStatus {
     let status = harness.control.status().await.expect("control lives");
     let canary = status.services[0]
         .deployments
@@ -86,7 +86,10 @@ fn begun(journal: &[String]) -> usize {
 }
 
 /// Waits until the rollout is as wanted.
-async fn until(harness: &mut Harness, wanted: impl Fn(&RolloutStatus) -> bool) -> RolloutStatus {
+pub(crate) async fn until(
+    harness: &mut Harness,
+    wanted: impl Fn(&RolloutStatus) -> bool,
+) -> RolloutStatus {
     harness
         .eventually(async |harness| Some(rollout(harness).await).filter(|found| wanted(found)))
         .await

@@ -5,23 +5,8 @@ use std::sync::atomic::Ordering;
 use penstock_config::fleet::Phase;
 use serde_json::{Value, json};
 
-use super::{SERVICE, STABLE, TWO, is_paused, pause, reason, resume};
-use crate::{
-    api::Scene,
-    harness::{Harness, chat, ready},
-};
-
-/// Obeys, with nothing to do, until no worker runs.
-async fn until_stopped(harness: &mut Harness) {
-    harness.until(|found| ready(found).is_empty()).await;
-    while !harness.driver.running().is_empty() {
-        harness.report_nothing().await;
-        tokio::select! {
-            () = harness.driver.changed.notified() => {}
-            alive = harness.fleet.changed() => alive.expect("control lives"),
-        }
-    }
-}
+use super::{SERVICE, STABLE, TWO, is_paused, pause, reason, resume, until_stopped};
+use crate::{api::Scene, harness::chat};
 
 #[tokio::test]
 async fn a_pause_ends_by_itself_at_its_time() {
