@@ -24,6 +24,18 @@ pub struct Crew {
     pub later: Option<(Duration, f64)>,
 }
 
+impl Crew {
+    /// Whether some places are gone or come later than `before` promised.
+    pub fn is_less_than(&self, before: &Self) -> bool {
+        let later_is_less = match (before.later, self.later) {
+            (Some((at, places)), Some((new_at, new_places))) => new_at > at || new_places < places,
+            (later, None) => later.is_some_and(|(_, places)| places > self.now),
+            (None, Some(_)) => false,
+        };
+        self.now < before.now || later_is_less
+    }
+}
+
 /// How long a request waits that has so many ahead of it, most likely, when requests keep a place for
 /// `service` on average. `None` when that does not follow from what is known.
 pub fn likely_wait(ahead: usize, crew: &Crew, service: Option<Duration>) -> Option<Duration> {
@@ -69,6 +81,40 @@ pub fn least_wait(ahead: usize, crew: &Crew, work: Option<&Work>) -> Duration {
         _ => by_now,
     };
     seconds(least).unwrap_or(Duration::MAX)
+}
+
+/// Least waits by how many are ahead, for many requests at once.
+///
+/// Kept for a few numbers, of which each is about an eighth more than the one before. For those in between
+/// the lower one holds.
+#[derive(Debug, Clone)]
+pub struct LeastWaits(Vec<(usize, Duration)>);
+
+impl LeastWaits {
+    /// For up to `most` ahead. `work` as in [`least_wait`].
+    pub fn new(most: usize, crew: &Crew, work: Option<&Work>) -> Self {
+        let mut waits: Vec<(usize, Duration)> = Vec::new();
+        let mut ahead = 0;
+        while ahead <= most {
+            // Whoever has more ahead waits no less than those with fewer.
+            let before = waits.last().map_or(Duration::ZERO, |(_, wait)| *wait);
+            waits.push((ahead, least_wait(ahead, crew, work).max(before)));
+            ahead += 1 + ahead / 8;
+        }
+        Self(waits)
+    }
+
+    /// How long a request waits at least that has at least so many ahead of it.
+    pub fn of(&self, ahead: usize) -> Duration {
+        let beyond = self.0.partition_point(|(fewer, _)| *fewer <= ahead);
+        let found = beyond.checked_sub(1).and_then(|place| self.0.get(place));
+        found.map_or(Duration::ZERO, |(_, wait)| *wait)
+    }
+
+    /// The longest of them.
+    pub fn longest(&self) -> Duration {
+        self.0.last().map_or(Duration::ZERO, |(_, wait)| *wait)
+    }
 }
 
 /// Requests that must have been served before anything is concluded from how long they took.
@@ -232,6 +278,48 @@ mod tests {
         let many = least(100_000, 8.0);
         assert!((6_000.0..6_250.0).contains(&many), "{many}");
         assert!(Work::learn(&[(SECOND, 99)], 1000).is_none());
+    }
+
+    #[test]
+    fn least_waits_of_many_are_never_more_than_that_of_each_and_hardly_less() {
+        let work = Work::learn(&[(SECOND, 10_000)], 0);
+        let crew = Crew {
+            now: 3.0,
+            later: Some((SECOND * 500, 8.0)),
+        };
+        let waits = LeastWaits::new(20_000, &crew, work.as_ref());
+        for ahead in [0, 1, 7, 8, 100, 1_234, 9_999, 20_000, 50_000] {
+            let exact = least_wait(ahead, &crew, work.as_ref());
+            let wait = waits.of(ahead);
+            assert!(wait <= exact, "{ahead}: {wait:?}, {exact:?}");
+            assert!(
+                wait >= exact.mul_f64(0.85) || ahead > 20_000,
+                "{ahead}: {wait:?}, {exact:?}"
+            );
+        }
+        assert!(waits.0.len() < 100, "{}", waits.0.len());
+        assert!(waits.longest() <= least_wait(20_000, &crew, work.as_ref()));
+    }
+
+    #[test]
+    fn fewer_places_and_later_ones_are_less() {
+        let crew = |now, later: Option<(u32, f64)>| Crew {
+            now,
+            later: later.map(|(at, places)| (SECOND * at, places)),
+        };
+        let before = crew(4.0, Some((10, 8.0)));
+        for (less, is_less) in [
+            (before, false),
+            (crew(2.0, Some((10, 8.0))), true),
+            (crew(4.0, Some((10, 6.0))), true),
+            (crew(4.0, Some((11, 8.0))), true),
+            (crew(4.0, None), true),
+            (crew(8.0, None), false),
+            (crew(4.0, Some((5, 8.0))), false),
+        ] {
+            assert_eq!(less.is_less_than(&before), is_less, "{less:?}");
+        }
+        assert!(!before.is_less_than(&crew(4.0, None)));
     }
 
     #[test]

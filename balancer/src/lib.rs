@@ -80,7 +80,7 @@ mod vitals;
 
 pub use budget::{BudgetRules, RetryBudget};
 pub use eject::{EjectRules, Ejector};
-pub use eta::{Crew, Work, least_wait, likely_wait};
+pub use eta::{Crew, LeastWaits, Work, least_wait, likely_wait};
 pub use gate::Gate;
 pub use key::key;
 pub use limit::{ConcurrencyLimit, RateLimit, RateRule};

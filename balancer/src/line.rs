@@ -22,6 +22,7 @@
 
 mod ahead;
 mod lane;
+mod late;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -169,17 +170,6 @@ impl<T> Line<T> {
     pub fn first_arrival(&self) -> Option<Duration> {
         let (_, waiter) = self.waiters.first_key_value()?;
         Some(waiter.turn.arrived)
-    }
-
-    /// Takes out everybody of whom `is` is true. Looks at all.
-    pub fn take(&mut self, mut is: impl FnMut(&T) -> bool) -> Vec<T> {
-        let waiters = self.waiters.iter();
-        let tickets: Vec<u64> = waiters
-            .filter(|(_, waiter)| is(&waiter.what))
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        let taken = tickets.into_iter();
-        taken.filter_map(|ticket| self.leave(ticket)).collect()
     }
 
     /// Requests waiting.

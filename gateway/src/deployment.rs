@@ -144,8 +144,8 @@ impl DeploymentState {
         let ready = ready.picker.candidates();
         self.ejections.apply(eject, ready, self.clock.now());
         self.refuse_if_hopeless();
-        self.refuse_late();
         self.serve_queue();
+        self.refuse_late(&old);
     }
 
     /// Obeys a snapshot that does not list the deployment any more. A request that was routed here

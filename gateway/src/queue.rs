@@ -209,20 +209,27 @@ impl Queue {
         }
     }
 
-    /// Answers every waiter whose time is over before `ready_at`, and who had better know at once.
-    pub(crate) fn refuse_before(&self, ready_at: Duration, refusal: &Refusal) {
-        let in_vain = |waiting: &Waiting| {
+    /// Answers every waiter that had better know at once that its time is over before its turn. `least`:
+    /// how long it takes from `now` at least until somebody has a worker before whom so many go.
+    pub(crate) fn refuse_late(
+        &self,
+        now: Duration,
+        least: impl Fn(usize) -> Duration,
+        refusal: impl Fn(Duration) -> Refusal,
+    ) {
+        let in_vain = |ahead, waiting: &Waiting| {
             let patience = waiting.patience;
-            patience.sheds && patience.until < ready_at
+            patience.sheds && patience.until < now.saturating_add(least(ahead))
         };
         let waiters = {
             let mut line = self.line.lock();
-            let waiters = line.take(in_vain);
+            let waiters = line.take_late(in_vain);
             self.waiting.fetch_sub(waiters.len(), Ordering::SeqCst);
             waiters
         };
         for waiting in waiters {
-            let _ = waiting.grant.send(Err(refusal.clone()));
+            let left = waiting.patience.until.saturating_sub(now);
+            let _ = waiting.grant.send(Err(refusal(left)));
         }
     }
 

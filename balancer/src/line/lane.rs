@@ -94,6 +94,12 @@ impl Lane {
         Some((*size, *last))
     }
 
+    /// The tickets of every flow, each in the order of its turns.
+    pub(super) fn by_flow(&self) -> impl Iterator<Item = (Flow, impl Iterator<Item = u64>)> {
+        let flows = self.flows.iter();
+        flows.map(|(flow, waiting)| (*flow, waiting.tickets.iter().copied()))
+    }
+
     /// How many a flow has.
     pub(super) fn size(&self, flow: Flow) -> usize {
         self.flows

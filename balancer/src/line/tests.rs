@@ -171,7 +171,7 @@ fn those_who_are_taken_out_leave_the_others_in_their_order() {
     for what in 0..6 {
         line.join(of(what % 2), Home::Anywhere, what);
     }
-    assert_eq!(line.take(|what| what % 3 == 0), [0, 3]);
+    assert_eq!(line.take_late(|_, what| what % 3 == 0), [0, 3]);
     assert_eq!(order(&mut line, WORKER), [1, 2, 4, 5]);
 }
 

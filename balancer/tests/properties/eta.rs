@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 
 /// How long requests keep their places: everything from all alike to a few that take almost everything.
 #[derive(Debug, Clone)]
-enum Service {
+pub(crate) enum Service {
     Alike(f64),
     Between(f64, f64),
     Exponential(f64),
@@ -16,7 +16,7 @@ enum Service {
 
 impl Service {
     /// That of the request that `chance`, 0 to 1, stands for.
-    fn time(&self, chance: f64) -> f64 {
+    pub(crate) fn time(&self, chance: f64) -> f64 {
         match self {
             Self::Alike(time) => *time,
             Self::Between(least, more) => least + more * chance,
@@ -27,7 +27,7 @@ impl Service {
     }
 }
 
-fn service() -> impl Strategy<Value = Service> {
+pub(crate) fn service() -> impl Strategy<Value = Service> {
     let time = || 0.002..60.0_f64;
     prop_oneof![
         time().prop_map(Service::Alike),
@@ -42,7 +42,7 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 /// A deterministic stream of numbers between 0 and 1.
-fn chances(mut seed: u64) -> impl FnMut() -> f64 {
+pub(crate) fn chances(mut seed: u64) -> impl FnMut() -> f64 {
     move || {
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -53,7 +53,11 @@ fn chances(mut seed: u64) -> impl FnMut() -> f64 {
 
 /// What was seen of `count` requests: how long they took, by buckets that double, each counted as the
 /// least that its bucket holds.
-fn seen(service: &Service, count: usize, chance: &mut impl FnMut() -> f64) -> Vec<(Duration, u64)> {
+pub(crate) fn seen(
+    service: &Service,
+    count: usize,
+    chance: &mut impl FnMut() -> f64,
+) -> Vec<(Duration, u64)> {
     let mut buckets = vec![0_u64; 24];
     for _ in 0..count {
         let millis = (service.time(chance()) * 1000.0) as u64;

@@ -10,6 +10,7 @@ mod gates;
 mod hand_over;
 mod limits;
 mod line;
+mod losses;
 mod sample;
 mod shares;
 mod simulation;

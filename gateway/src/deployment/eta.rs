@@ -4,13 +4,15 @@
 //! decides whether a request is refused at once: only when even the best that can happen would come
 //! after its time is over. Whatever is not known counts as the best: a start that was never seen may take no
 //! time, a worker that is listed may take requests at any moment whatever its state, as many
-//! workers may come as the settings allow, and those ahead may be quick or leave. What is not
-//! reckoned with: that the operator raises `max`, and that a request which waits for one worker
-//! only loses that home.
+//! workers may come as the settings allow, and those ahead may be quick or leave. An ejected worker is
+//! listed too: it may be readmitted at any moment. What is not reckoned with: that the operator raises
+//! `max`, and that a request which waits for one worker only loses that home.
+//!
+//! Those who wait already are looked at again when workers are gone.
 
 use std::time::Duration;
 
-use penstock_balancer::{Ahead, Crew, Home, Turn, least_wait, likely_wait};
+use penstock_balancer::{Ahead, Crew, Home, LeastWaits, Turn, Work, least_wait, likely_wait};
 use penstock_config::Source;
 
 use super::{DeploymentState, View, pace::Served};
@@ -58,17 +60,39 @@ impl DeploymentState {
     }
 
     /// Refuses those who wait in vain by the newest snapshot: no worker is there, and the next one
-    /// cannot be there in time.
-    pub(super) fn refuse_late(&self) {
-        let view = self.view.load();
-        if self.queue.len() == 0 || !view.workers.is_empty() {
+    /// cannot be there in time; or fewer are than in the view `before`, so that those far back have not
+    /// the time any more. One pass over the queue, and only then.
+    pub(super) fn refuse_late(&self, before: &View) {
+        let (view, waiting) = (self.view.load(), self.queue.len());
+        let now = self.clock.now();
+        let crew = view.best_crew(now);
+        let is_cold = view.workers.is_empty();
+        if waiting == 0 || !(is_cold || crew.is_less_than(&before.best_crew(now))) {
             return;
         }
-        let now = self.clock.now();
+        // Where requests have homes, those that wait together may go to different ones in the end, so
+        // that nobody is before another in any case.
+        let most = if view.picker.has_homes() { 0 } else { waiting };
+        let leasts = LeastWaits::new(most, &crew, self.work(most, &crew, now).as_ref());
+        if leasts.longest().is_zero() {
+            return;
+        }
         let soonest = view.soonest_start(now);
-        let detail = format!("no worker can be ready in less than {soonest:.1?}");
-        let refusal = Refusal::new(Reason::TooLate, detail).predicted(view.likely_start(now));
-        self.queue.refuse_before(now + soonest, &refusal);
+        let predicted = if is_cold {
+            view.likely_start(now)
+        } else {
+            self.retry_after(now)
+        };
+        let refusal = |left: Duration| {
+            let detail = if is_cold {
+                format!("no worker can be ready in less than {soonest:.1?}")
+            } else {
+                format!("workers are gone, and none of the others can be free within {left:.1?}")
+            };
+            Refusal::new(Reason::TooLate, detail).predicted(predicted)
+        };
+        self.queue
+            .refuse_late(now, |ahead| leasts.of(ahead), refusal);
     }
 
     /// What a request has to expect before which so many go.
@@ -103,12 +127,17 @@ impl DeploymentState {
             // A new worker may become its home, and nobody else's.
             crew.later = crew.later.map(|(at, _)| (at, f64::INFINITY));
         }
+        least_wait(ahead, &crew, self.work(ahead, &crew, now).as_ref())
+    }
+
+    /// How much work those are who are before a request, if it matters.
+    fn work(&self, ahead: usize, crew: &Crew, now: Duration) -> Option<Work> {
         let has_work_ahead = ahead as f64 >= crew.now;
-        let work = (has_work_ahead && crew.now > 0.0).then(|| {
-            let served = || self.service_time.snapshot();
-            self.pace.work(served, self.queue.left(), now)
-        });
-        least_wait(ahead, &crew, work.flatten().as_ref())
+        if !has_work_ahead || crew.now <= 0.0 {
+            return None;
+        }
+        let served = || self.service_time.snapshot();
+        self.pace.work(served, self.queue.left(), now)
     }
 
     fn mean_service(&self, now: Duration) -> Option<Duration> {

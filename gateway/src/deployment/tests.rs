@@ -1,6 +1,7 @@
 mod copies;
 mod ejection;
 mod eta;
+mod losses;
 mod turns;
 
 use std::{
