@@ -103,7 +103,7 @@ async fn a_page_that_cannot_be_read_takes_no_worker_away_and_keeps_none_from_com
             max = 3
             rules = [
                 {{ type = "backlog", target = 1 }},
-                {{ type = "target_tracking", metric = "worker:queue", target = 5 }},
+                {{ type = "target_tracking", metric = "worker:queue", target = 5, scale_in_cooldown = "0s" }},
             ]
             down = {{ stable_for = "100ms", period = "100ms" }}
             "#
