@@ -48,9 +48,9 @@ fn a_trace_is_replayed_with_references_as_table_json_and_report() {
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(rows.as_array().unwrap().len(), 2);
     assert_eq!(rows[0]["requests"], 3);
-    // One worker all the time, for the minute between the first arrival and the last.
-    assert_eq!(rows[0]["gpu_seconds"], 60.0);
-    assert_eq!(rows[1]["gpu_seconds"], 30.0);
+    // One worker all the time, from the first arrival until the last request has its answer.
+    assert_eq!(rows[0]["gpu_seconds"], 62.0);
+    assert_eq!(rows[1]["gpu_seconds"], 32.0);
     let report = fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert!(report.contains("<svg") && report.ends_with("</html>\n"));
 }

@@ -27,7 +27,9 @@ pub(crate) struct Background {
 impl Background {
     /// Starts it against the Penstock whose admin address, or the way there, is this.
     pub(crate) fn spawn(args: &[&str], admin: SocketAddr) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_penstock"))
+        // What a script starts in its background ignores Ctrl-C, and so does all that comes of it.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_penstock")])
             .args(args)
             .args(["--admin", &admin.to_string()])
             .stdin(Stdio::null())
