@@ -73,6 +73,7 @@ pub(super) struct DeploymentState {
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
     pub(super) now: Duration,
+    /// What wall clocks say, in milliseconds since 1970.
     pub(super) wall_ms: u64,
     pub(super) gateways: &'a Gateways,
     pub(super) shutting_down: bool,

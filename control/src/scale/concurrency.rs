@@ -106,7 +106,7 @@ impl ConcurrencyState {
         }
     }
 
-    /// The average over the long window; `None` before anything was recorded.
+    /// The concurrency, averaged over the long window; `None` before anything was recorded.
     pub(super) fn long(&self) -> Option<f64> {
         self.long.average()
     }

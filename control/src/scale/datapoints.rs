@@ -17,6 +17,7 @@ pub(super) struct Datapoints {
 /// What is made of a period.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Point {
+    /// In the unit of the metric.
     pub(super) value: f64,
     /// Whether all workers that matter told what they have. Those that did not, and those on their
     /// way, count with nothing.
@@ -80,7 +81,7 @@ impl Datapoints {
         (self.values.len() == self.kept).then(|| self.values.iter().copied())
     }
 
-    /// The newest value.
+    /// The newest value, in the unit of the metric.
     pub(super) fn newest(&self) -> Option<f64> {
         self.values.back().map(|point| point.value)
     }

@@ -96,7 +96,7 @@ impl Total {
         }
     }
 
-    /// `None` before anything was measured.
+    /// In the unit of the metric; `None` before anything was measured.
     pub(super) fn value(&self) -> Option<f64> {
         match self {
             Self::Concurrency(state) => state.long(),

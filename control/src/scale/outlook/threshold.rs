@@ -33,7 +33,7 @@ pub enum Edge {
 }
 
 impl Edge {
-    /// The value.
+    /// The value, in the unit of the measure.
     pub fn value(self) -> f64 {
         let (Self::Above(value) | Self::AtLeast(value) | Self::AtMost(value) | Self::Below(value)) =
             self;

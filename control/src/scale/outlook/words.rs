@@ -9,12 +9,12 @@ impl fmt::Display for Outlook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wake => f.write_str("a worker with the first request"),
-            Self::More(threshold) => more(threshold, f),
+            Self::More(threshold) => threshold.say("more", "by", f),
             Self::UpPace(left) => {
                 write!(f, "more in {}, when the up pace allows it", Seconds(*left))
             }
             Self::NoMore(clamp) => write!(f, "no more: {clamp}"),
-            Self::Agrees(threshold) => agrees(threshold, f),
+            Self::Agrees(threshold) => threshold.say("fewer", "will do for", f),
             Self::Cooldown { rule, pause } => write!(f, "no fewer by the {rule} rule: {pause}"),
             Self::Fewer { to, left } => write!(
                 f,
@@ -42,36 +42,20 @@ impl fmt::Display for Outlook {
     }
 }
 
-fn more(threshold: &Threshold, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Threshold {
-        rule,
-        than,
-        to,
-        measure,
-        edge,
-    } = threshold;
-    match to {
-        Some(to) => write!(f, "{to} by the {rule} rule when {measure} {edge}"),
-        None => write!(
-            f,
-            "more than {than} by the {rule} rule when {measure} {edge}"
-        ),
-    }
-}
-
-fn agrees(threshold: &Threshold, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Threshold {
-        rule,
-        than,
-        to,
-        measure,
-        edge,
-    } = threshold;
-    match to {
-        Some(to) => write!(f, "{to} will do for the {rule} rule when {measure} {edge}"),
-        None => write!(
-            f,
-            "fewer than {than} will do for the {rule} rule when {measure} {edge}"
-        ),
+impl Threshold {
+    /// `few`: what the count is then in comparison, `asks`: how the rule stands to it.
+    fn say(&self, few: &str, asks: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rule,
+            than,
+            to,
+            measure,
+            edge,
+        } = self;
+        match to {
+            Some(to) => write!(f, "{to}")?,
+            None => write!(f, "{few} than {than}")?,
+        }
+        write!(f, " {asks} the {rule} rule when {measure} {edge}")
     }
 }
