@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::Request;
+use penstock_config::Protocol;
 use tokio::time::sleep_until;
 
 use crate::{
@@ -30,6 +31,8 @@ pub(crate) struct Destined<'a> {
     pub(crate) service: &'a ServiceState,
     /// The deployment of it.
     pub(crate) deployment: &'a Arc<DeploymentState>,
+    /// The protocol that the request is written for.
+    pub(crate) protocol: Protocol,
     /// Whether it asks for an upgrade.
     pub(crate) is_upgrade: bool,
 }
@@ -39,8 +42,8 @@ type Tried = Result<Answer, Missed>;
 
 /// A try that brought no answer.
 enum Missed {
-    /// Nothing was sent. The request comes back, with the reason.
-    Unsent(Box<Request<UpstreamBody>>, String),
+    /// Nothing was sent, for this reason.
+    Unsent(String),
     /// The worker did not process it, because it is too busy or because the connection is `going_away`.
     NotProcessed { going_away: bool, error: String },
     /// The connection broke after the request was begun.
@@ -49,23 +52,23 @@ enum Missed {
     Late(Reason),
 }
 
-/// Sends the request until a worker answers it, within the rules of [`Retry`].
+/// Sends the request until a worker answers it, within the rules of [`Retry`]. What is left of the
+/// request is of no use.
 pub(crate) async fn attempt(
     exchange: &mut Exchange,
     connection: &Arc<Connection>,
     to: Destined<'_>,
-    request: Request<UpstreamBody>,
+    request: &mut Request<UpstreamBody>,
 ) -> Result<Answer, Failure> {
     let Destined {
         service,
         deployment,
-        is_upgrade,
+        ..
     } = to;
-    let protocol = deployment.view().spec.protocol;
-    let (retry, mut request) = Retry::prepare(service, protocol, is_upgrade, request);
+    let retry = Retry::prepare(service, to.protocol, to.is_upgrade, request);
     let mut tried = Vec::new();
     loop {
-        let came = send(exchange, connection, service, deployment, request).await?;
+        let came = send(exchange, connection, to, request).await?;
         if let Ok(answer) = &came {
             exchange.answered(&answer.response);
         }
@@ -79,7 +82,7 @@ pub(crate) async fn attempt(
             return conclude(exchange, service, came);
         }
         exchange.retries += 1;
-        request = once_more(exchange, &retry, came)?;
+        once_more(exchange, &retry, came, request)?;
         if exchange.lease().is_some() {
             // A new connection to the same worker will do.
             tried.pop();
@@ -98,7 +101,7 @@ pub(crate) async fn attempt(
 fn cause(came: &Tried, retry: &Retry<'_>, is_grpc: bool) -> Option<Cause> {
     match came {
         Ok(answer) => retry.objection(is_grpc, &answer.response),
-        Err(Missed::Unsent(..)) => Some(Cause::ConnectFailed),
+        Err(Missed::Unsent(_)) => Some(Cause::ConnectFailed),
         Err(Missed::NotProcessed { .. }) => Some(Cause::NotProcessed),
         // What is not HTTP is an answer too.
         Err(Missed::Broken(error)) => (!error.is_parse()).then_some(Cause::UpstreamReset),
@@ -109,17 +112,18 @@ fn cause(came: &Tried, retry: &Retry<'_>, is_grpc: bool) -> Option<Cause> {
     }
 }
 
-/// The request for the next try. Unless that may go to the same worker, the lease is given up.
+/// Gets the request ready for the next try. Unless that may go to the same worker, the lease is given up.
 fn once_more(
     exchange: &mut Exchange,
     retry: &Retry<'_>,
     came: Tried,
-) -> Result<Request<UpstreamBody>, Refusal> {
+    request: &mut Request<UpstreamBody>,
+) -> Result<(), Refusal> {
     match came {
         Ok(_) => exchange.give_up_worker(),
-        Err(Missed::Unsent(request, _)) => {
+        Err(Missed::Unsent(_)) => {
             exchange.worker_failed();
-            return Ok(*request);
+            return Ok(());
         }
         Err(Missed::NotProcessed { going_away, .. }) => {
             // The same worker once: it only wants another connection.
@@ -129,9 +133,10 @@ fn once_more(
         }
         Err(Missed::Broken(_) | Missed::Late(_)) => exchange.worker_failed(),
     }
-    retry
+    *request = retry
         .again()
-        .ok_or_else(|| Refusal::new(Reason::Internal, "a request that was not kept"))
+        .ok_or_else(|| Refusal::new(Reason::Internal, "a request that was not kept"))?;
+    Ok(())
 }
 
 /// What the client gets when there is no further try.
@@ -149,7 +154,7 @@ fn conclude(
             }
             timed_out(reason, service.spec.timeouts.first_byte)
         }
-        Err(Missed::Unsent(_, error)) => {
+        Err(Missed::Unsent(error)) => {
             exchange.worker_failed();
             Refusal::new(Reason::ConnectFailed, error)
         }
@@ -166,20 +171,18 @@ fn conclude(
 async fn send(
     exchange: &Exchange,
     connection: &Connection,
-    service: &ServiceState,
-    deployment: &DeploymentState,
-    request: Request<UpstreamBody>,
+    to: Destined<'_>,
+    request: &mut Request<UpstreamBody>,
 ) -> Result<Tried, Refusal> {
     let Some(lease) = exchange.lease() else {
         return Err(Refusal::new(Reason::Internal, "a request without a lease"));
     };
     let clock = exchange.clock();
-    let timeouts = &service.spec.timeouts;
-    let protocol = deployment.view().spec.protocol;
+    let timeouts = &to.service.spec.timeouts;
     let sent = connection
         .thread
         .upstreams
-        .send(lease.worker(), protocol, request, timeouts);
+        .send(lease.worker(), to.protocol, request, timeouts);
     let mut sent = std::pin::pin!(sent);
     let begun = exchange.leased_at();
     loop {
@@ -193,7 +196,7 @@ async fn send(
         tokio::select! {
             biased;
             answer = sent.as_mut() => return Ok(answer.map_err(|error| match error {
-                SendError::Connect(unsent, error) => Missed::Unsent(unsent, error),
+                SendError::Connect(error) => Missed::Unsent(error),
                 SendError::NotProcessed { going_away, error } => Missed::NotProcessed { going_away, error },
                 SendError::Broken(error) => Missed::Broken(error),
             })),

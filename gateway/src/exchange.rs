@@ -26,7 +26,7 @@ use crate::{
     connection::Connection,
     deployment::DeploymentState,
     grpc,
-    headers::X_REQUEST_ID,
+    headers::{Forwarding, X_REQUEST_ID},
     lease::Lease,
     limits::Held,
     metrics::Settled,
@@ -155,6 +155,11 @@ impl Exchange {
     /// Whether the client speaks HTTP/2.
     pub(crate) fn is_h2(&self) -> bool {
         self.connection.h2
+    }
+
+    /// What the client's connection adds about who asked.
+    pub(crate) fn forwarding(&self) -> &Forwarding {
+        &self.connection.forwarding
     }
 
     /// The gateway's clock.

@@ -10,6 +10,7 @@ mod client;
 mod forwarded;
 mod hop_by_hop;
 mod list;
+mod named;
 mod trace;
 mod upgrade;
 
@@ -22,6 +23,7 @@ use penstock_config::Protocol;
 pub(crate) use check::check_request;
 pub(crate) use client::client_address;
 pub(crate) use forwarded::Forwarding;
+pub(crate) use named::Named;
 pub(crate) use trace::X_REQUEST_ID;
 pub(crate) use upgrade::requested_upgrade;
 
@@ -41,8 +43,8 @@ pub(crate) struct Onward {
 }
 
 /// Gives the request its id and its trace, and returns the id.
-pub(crate) fn identify(headers: &mut HeaderMap, from: &Forwarding) -> HeaderValue {
-    trace::write(headers, from.is_trusted())
+pub(crate) fn identify(headers: &mut HeaderMap, named: Named, from: &Forwarding) -> HeaderValue {
+    trace::write(headers, named, from.is_trusted())
 }
 
 /// Whether a request is a mirrored copy, by the word of a trusted proxy.
@@ -57,31 +59,33 @@ pub(crate) fn is_copy(headers: &HeaderMap, from: &Forwarding) -> bool {
 /// goes, `Content-Length` stays.
 pub(crate) fn prepare_request(
     headers: &mut HeaderMap,
+    named: Named,
     from: &Forwarding,
     host: &HeaderValue,
     onward: Onward,
 ) {
-    let takes_trailers = list::any(headers, &TE, |token| {
-        token.eq_ignore_ascii_case(b"trailers")
-    });
+    let is_trailers = |token: &[u8]| token.eq_ignore_ascii_case(b"trailers");
+    let takes_trailers = named.has(Named::TE) && list::any(headers, &TE, is_trailers);
     let upgrade = if onward.upgrade {
         headers.get(UPGRADE).cloned()
     } else {
         None
     };
-    hop_by_hop::remove_from_request(headers);
+    if named.has(Named::CONNECTION | Named::ENDS_HERE) {
+        hop_by_hop::remove_from_request(headers);
+    }
     headers.reserve(ADDED);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     match onward.protocol {
-        Protocol::Http1 => suit_http1(headers, host, takes_trailers, upgrade),
+        Protocol::Http1 => suit_http1(headers, named, host, takes_trailers, upgrade),
         Protocol::H2 => {
             // The authority is a pseudo-header there, which the caller puts into the URI.
             headers.remove(HOST);
         }
     }
-    from.write(headers, host);
+    from.write(headers, named, host);
 }
 
 /// Turns a worker's response fields into those for the client. `upgrade`: the response is the 101
@@ -106,15 +110,19 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &HeaderValue
 
 fn suit_http1(
     headers: &mut HeaderMap,
+    named: Named,
     host: &HeaderValue,
     takes_trailers: bool,
     upgrade: Option<HeaderValue>,
 ) {
-    if !headers.contains_key(HOST) {
+    // What `Connection` names cannot have been this one.
+    if !named.has(Named::HOST) {
         headers.insert(HOST, host.clone());
     }
     // HTTP/2 clients send one line per cookie; HTTP/1.1 knows one line only (RFC 9113 §8.2.3).
-    join_lines(headers, COOKIE, b"; ");
+    if named.has(Named::COOKIE) {
+        join_lines(headers, COOKIE, b"; ");
+    }
     // `TE` and `Upgrade` must be named in `Connection` (RFC 9110 §10.1.4, §7.8).
     let options = match (takes_trailers, &upgrade) {
         (false, None) => return,

@@ -38,7 +38,7 @@ use crate::{
     connection::Connection,
     deployment::DeploymentState,
     exchange::Exchange,
-    headers::{X_PENSTOCK_MIRROR, is_copy},
+    headers::{Named, X_PENSTOCK_MIRROR, is_copy},
     outgoing::Outgoing,
     request_body::UpstreamBody,
 };
@@ -134,9 +134,9 @@ impl MirrorState {
         let (body, tee, watch) = self.body(request.body.as_ref());
         let outgoing = Outgoing::prepare(
             request.parts.clone(),
+            Named::of(&request.parts.headers),
             body,
             request.host,
-            request.connection,
             target.view().spec.protocol,
             None,
             exchange,

@@ -12,10 +12,9 @@ use hyper::{body::Incoming, ext::Protocol as Extended, upgrade::OnUpgrade};
 use penstock_config::Protocol;
 
 use crate::{
-    connection::Connection,
     exchange::Exchange,
     grpc,
-    headers::{self, Onward},
+    headers::{self, Named, Onward},
     reason::Reason,
     refusal::Refusal,
     request_body::UpstreamBody,
@@ -39,13 +38,14 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// The upgrade `request` asks for, if any.
-    pub(crate) fn of(request: &mut Request<Incoming>) -> Option<Self> {
+    pub(crate) fn of(request: &mut Request<Incoming>, named: Named) -> Option<Self> {
         if request.method() == Method::CONNECT {
             let protocol = request.extensions().get::<Extended>().cloned()?;
             return Some(Self::H2(hyper::upgrade::on(request), protocol));
         }
-        headers::requested_upgrade(request.version(), request.headers())
-            .then(|| Self::H1(hyper::upgrade::on(request)))
+        let asked = named.has(Named::UPGRADE)
+            && headers::requested_upgrade(request.version(), request.headers());
+        asked.then(|| Self::H1(hyper::upgrade::on(request)))
     }
 
     /// Whether `response` agrees to an upgrade that was asked for.
@@ -76,12 +76,12 @@ impl Wanted {
 }
 
 impl Outgoing {
-    /// Makes the worker's request of the client's.
+    /// Makes the worker's request of the client's, which has the fields `named`.
     pub(crate) fn prepare(
         parts: Parts,
+        named: Named,
         body: UpstreamBody,
         host: &HeaderValue,
-        connection: &Connection,
         protocol: Protocol,
         wanted: Option<Wanted>,
         exchange: &Exchange,
@@ -94,7 +94,7 @@ impl Outgoing {
             upgrade: matches!(wanted, Some(Wanted::H1(_))),
         };
         let mut headers = parts.headers;
-        headers::prepare_request(&mut headers, &connection.forwarding, host, onward);
+        headers::prepare_request(&mut headers, named, exchange.forwarding(), host, onward);
         if let Some((deadline, Reason::Deadline)) = exchange.deadline {
             let left = deadline.saturating_sub(exchange.clock().now());
             headers.insert(grpc::GRPC_TIMEOUT, grpc::format_timeout(left));

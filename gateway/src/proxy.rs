@@ -12,7 +12,8 @@ use crate::{
     deployment::DeploymentState,
     destination::Destination,
     exchange::Exchange,
-    grpc, headers,
+    grpc,
+    headers::{self, Named},
     mirror::Candidate,
     outgoing::{Outgoing, Wanted},
     placement::Placement,
@@ -75,16 +76,18 @@ async fn forward(
     connection: &Arc<Connection>,
     mut request: Request<Incoming>,
 ) -> Result<Forwarded, Failure> {
-    let downstream_upgrade = Wanted::of(&mut request);
+    let named = Named::of(request.headers());
+    let downstream_upgrade = Wanted::of(&mut request, named);
     let (mut parts, body) = request.into_parts();
     exchange.request_id = Some(headers::identify(
         &mut parts.headers,
+        named,
         &connection.forwarding,
     ));
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
-    let framing = request_head::framing(connection, &parts, has_body);
-    let host = check_head(framing, &parts)?;
-    let to = enter(exchange, connection, &host, &mut parts, &body)?;
+    let framing = request_head::framing(connection, &parts, named, has_body);
+    let host = check_head(framing, &parts, named)?;
+    let to = enter(exchange, connection, &host, &mut parts, named, &body)?;
     let (destination, deployment) =
         find_worker(exchange, connection, to, &host, &parts, has_body).await?;
     let service = &destination.service;
@@ -97,11 +100,14 @@ async fn forward(
         downstream_upgrade.is_some(),
     );
     let protocol = deployment.view().spec.protocol;
-    let Outgoing { request, wanted } = Outgoing::prepare(
+    let Outgoing {
+        mut request,
+        wanted,
+    } = Outgoing::prepare(
         parts,
+        named,
         upstream_body,
         &host,
-        connection,
         protocol,
         downstream_upgrade,
         exchange,
@@ -109,9 +115,10 @@ async fn forward(
     let to = Destined {
         service,
         deployment: &deployment,
+        protocol,
         is_upgrade: wanted.is_some(),
     };
-    let answer = attempt(exchange, connection, to, request).await?;
+    let answer = attempt(exchange, connection, to, &mut request).await?;
     if let Err(refusal) = check_answer(&answer, wanted.as_ref()) {
         exchange.worker_failed();
         return Err(refusal.into());
@@ -161,10 +168,10 @@ fn upload(
 }
 
 /// The host of a request that may be passed on.
-fn check_head(framing: Framing, parts: &Parts) -> Result<HeaderValue, Refusal> {
+fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderValue, Refusal> {
     let host = match framing {
         Framing::Contradictory => Err("both Content-Length and Transfer-Encoding"),
-        Framing::Clear | Framing::Unseen => headers::check_request(parts),
+        Framing::Clear | Framing::Unseen => headers::check_request(parts, named),
     };
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
 }
@@ -175,6 +182,7 @@ fn enter(
     connection: &Connection,
     host: &HeaderValue,
     parts: &mut Parts,
+    named: Named,
     body: &Incoming,
 ) -> Result<(Destination, Arc<DeploymentState>), Refusal> {
     let destination = Destination::find(connection, host, parts)?;
@@ -186,7 +194,10 @@ fn enter(
         }
     };
     exchange.enter(&deployment);
-    let asked = parts.headers.get(grpc::GRPC_TIMEOUT);
+    let asked = match named.has(Named::GRPC_TIMEOUT) {
+        true => parts.headers.get(grpc::GRPC_TIMEOUT),
+        false => None,
+    };
     exchange.limit(
         destination.service.spec.timeouts.total,
         asked.and_then(grpc::parse_timeout),

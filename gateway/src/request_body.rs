@@ -27,8 +27,10 @@ pub(crate) use self::replay::Replay;
 use self::replay::Replayed;
 
 /// A request body as the upstream connection reads it.
+#[derive(Default)]
 pub(crate) enum UpstreamBody {
     /// The request has none.
+    #[default]
     Empty,
     /// What the client sends, as it comes.
     Streamed(Box<ClientBody>),

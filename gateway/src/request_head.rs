@@ -2,13 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use http::{
-    Method, Request, Version,
-    header::{HOST, TRANSFER_ENCODING},
-    request::Parts,
-};
+use http::{Method, Request, Version, header::HOST, request::Parts};
 
-use crate::connection::Connection;
+use crate::{connection::Connection, headers::Named};
 
 /// What the access log needs when the request is over. Made only when there is a log.
 pub(crate) struct LoggedHead {
@@ -58,13 +54,19 @@ pub(crate) enum Framing {
     Unseen,
 }
 
-/// Judges the framing of an HTTP/1 request by the bytes of its head, and forgets the bytes.
-pub(crate) fn framing(connection: &Connection, request: &Parts, has_body: bool) -> Framing {
+/// Judges the framing of an HTTP/1 request with the fields `named` by the bytes of its head, and forgets
+/// the bytes.
+pub(crate) fn framing(
+    connection: &Connection,
+    request: &Parts,
+    named: Named,
+    has_body: bool,
+) -> Framing {
     if connection.h2 {
         return Framing::Clear;
     }
     let mut head = connection.head.lock();
-    let framing = if request.headers.contains_key(TRANSFER_ENCODING) {
+    let framing = if named.has(Named::TRANSFER_ENCODING) {
         judge(&head, &request.method)
     } else {
         Framing::Clear

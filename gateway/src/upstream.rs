@@ -47,8 +47,8 @@ pub(crate) struct Answer {
 
 /// Why a request got no response head.
 pub(crate) enum SendError {
-    /// No connection could be opened; nothing was sent. The request comes back.
-    Connect(Box<Request<UpstreamBody>>, String),
+    /// No connection could be opened; nothing was sent, and the request is as it was.
+    Connect(String),
     /// The worker said that it did not process the request, which does not come back.
     NotProcessed {
         /// Whether only the connection is at its end, and the worker not too busy.
@@ -63,11 +63,14 @@ pub(crate) enum SendError {
 impl Upstreams {
     /// Sends `request` to `worker` and waits for the response head. Times out only the opening of
     /// a connection: how long a worker may think is the caller's business.
+    ///
+    /// The request is taken out of its place only to be sent, because carrying it through every
+    /// future on the way would copy it in each of them. What is left there is empty.
     pub(crate) async fn send(
         &self,
         worker: &WorkerState,
         protocol: Protocol,
-        request: Request<UpstreamBody>,
+        request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
     ) -> Result<Answer, SendError> {
         match protocol {

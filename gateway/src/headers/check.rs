@@ -8,7 +8,7 @@ use http::{
 };
 use hyper::ext::Protocol;
 
-use super::upgrade::is_tunnelled;
+use super::{Named, upgrade::is_tunnelled};
 
 /// Longest host with its port: a DNS name with its last dot (RFC 1035), a colon and five digits.
 const HOST_LEN_MAX: usize = 261;
@@ -17,16 +17,18 @@ const HOST_LEN_MAX: usize = 261;
 /// with the port. It is empty only for HTTP/1.0, which can do without. The error, for people, says
 /// what is wrong; its reason is always `bad_request`.
 ///
-/// Left to others: hyper refuses what it cannot frame, h2 fields that belong to HTTP/1.1 only, and
+/// `named` are its fields. Left to others: hyper refuses what it cannot frame, h2 fields that belong to HTTP/1.1 only, and
 /// the connection `Content-Length` beside `Transfer-Encoding`.
-pub(crate) fn check_request(parts: &Parts) -> Result<HeaderValue, &'static str> {
+pub(crate) fn check_request(parts: &Parts, named: Named) -> Result<HeaderValue, &'static str> {
     check_method(parts)?;
     let http2 = parts.version >= Version::HTTP_2;
     if http2 {
         check_content_length(parts)?;
     } else {
         check_target_form(parts)?;
-        check_transfer_encoding(parts)?;
+        if named.has(Named::TRANSFER_ENCODING) {
+            check_transfer_encoding(parts)?;
+        }
     }
     let mut lines = parts.headers.get_all(HOST).iter();
     let line = lines.next();

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
-use super::{client, list};
+use super::{Named, client, list};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -48,11 +48,13 @@ impl Forwarding {
     }
 
     /// Writes the fields, after what a trusted proxy wrote and instead of what anybody else wrote.
-    pub(super) fn write(&self, headers: &mut HeaderMap, host: &HeaderValue) {
+    pub(super) fn write(&self, headers: &mut HeaderMap, named: Named, host: &HeaderValue) {
         if self.trusted {
             self.append(headers, host);
         } else {
-            remove_claims(headers);
+            if named.has(Named::CLAIMS) {
+                remove_claims(headers);
+            }
             headers.insert(X_FORWARDED_FOR, self.address.clone());
             headers.insert(X_FORWARDED_HOST, host.clone());
             headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.proto));
@@ -158,7 +160,7 @@ fn remove_claims(headers: &mut HeaderMap) {
 
 /// `X-Forwarded-Port`, `-Prefix`, …, `X-Real-IP`, `X-Penstock-Mirror`; and all of them with
 /// underscores, which CGI-like workers (WSGI) cannot tell from hyphens.
-fn is_claim(name: &HeaderName) -> bool {
+pub(super) fn is_claim(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     let is = |pattern: &[u8], name: &[u8]| {
         pattern

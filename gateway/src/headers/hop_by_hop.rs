@@ -3,7 +3,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, EXPECT, Entry, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+        UPGRADE,
     },
 };
 
@@ -15,7 +16,7 @@ pub(super) fn remove_from_request(headers: &mut HeaderMap) {
     remove_nominated(headers);
     remove_where(headers, |name| match *name {
         TE | TRANSFER_ENCODING | UPGRADE | EXPECT | PROXY_AUTHORIZATION => true,
-        _ => is_unregistered_hop_by_hop(name) || looks_like_framing(name),
+        _ => ends_here(name),
     });
 }
 
@@ -26,6 +27,11 @@ pub(super) fn remove_from_response(headers: &mut HeaderMap) {
         TE | TRANSFER_ENCODING | UPGRADE | PROXY_AUTHENTICATE => true,
         _ => is_unregistered_hop_by_hop(name),
     });
+}
+
+/// Names of fields that end here on the way up, beside those that the standard defines.
+pub(super) fn ends_here(name: &HeaderName) -> bool {
+    is_unregistered_hop_by_hop(name) || looks_like_framing(name)
 }
 
 /// Hop-by-hop names that are in no current registry but in use.
@@ -51,14 +57,15 @@ fn remove_where(headers: &mut HeaderMap, matches: impl Fn(&HeaderName) -> bool) 
 
 /// Removes `Connection` and the fields that it names, but for those no peer may have removed.
 fn remove_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
     let one_option = |value: &HeaderValue| is_option(value.as_bytes());
-    if headers.get_all(CONNECTION).iter().all(one_option) {
+    match headers.entry(CONNECTION) {
+        Entry::Vacant(_) => return,
         // The usual case: `keep-alive`, `close` or `upgrade` and nothing else.
-        headers.remove(CONNECTION);
-        return;
+        Entry::Occupied(entry) if entry.iter().all(one_option) => {
+            entry.remove_entry_mult();
+            return;
+        }
+        Entry::Occupied(_) => {}
     }
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)

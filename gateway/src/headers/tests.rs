@@ -23,9 +23,11 @@ fn onward(protocol: Protocol) -> Onward {
 /// The fields that arrive, without those that this gateway adds to every request.
 fn arrives(lines: &[(&str, &str)], onward: Onward) -> HeaderMap {
     let mut headers = headers(lines);
-    identify(&mut headers, &from(false));
+    let named = Named::of(&headers);
+    identify(&mut headers, named, &from(false));
     prepare_request(
         &mut headers,
+        named,
         &from(false),
         &HeaderValue::from_static("a"),
         onward,
@@ -160,8 +162,9 @@ fn a_101_keeps_the_protocol_it_switches_to() {
 fn the_id_of_a_trusted_proxy_is_the_id_of_the_request() {
     let mut headers = headers(&[("x-request-id", "abc")]);
     let host = HeaderValue::from_static("a");
-    let id = identify(&mut headers, &from(true));
-    prepare_request(&mut headers, &from(true), &host, onward(Protocol::H2));
+    let (named, from) = (Named::of(&headers), from(true));
+    let id = identify(&mut headers, named, &from);
+    prepare_request(&mut headers, named, &from, &host, onward(Protocol::H2));
     assert_eq!(id, "abc");
     assert_eq!(headers["x-request-id"], "abc");
 }

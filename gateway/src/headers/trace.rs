@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::Rng;
 
+use super::Named;
+
 /// Names the request in the worker's logs, ours, and the response.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -23,7 +25,7 @@ const PARENT_ID: std::ops::Range<usize> = 36..52;
 /// is marked as sampled: that is what a worker would do by itself, while the opposite would turn
 /// tracing off in workers that follow their parent. A request that brings neither id nor trace gets
 /// the same 32 hex digits for both, so that logs and traces are found from each other.
-pub(super) fn write(headers: &mut HeaderMap, trusted: bool) -> HeaderValue {
+pub(super) fn write(headers: &mut HeaderMap, named: Named, trusted: bool) -> HeaderValue {
     let incoming = if trusted {
         headers.get(X_REQUEST_ID)
     } else {
@@ -36,9 +38,12 @@ pub(super) fn write(headers: &mut HeaderMap, trusted: bool) -> HeaderValue {
         headers.insert(X_REQUEST_ID, id.clone());
         id
     });
-    if !has_valid_parent(headers) {
-        // The state belongs to the trace that ended here.
-        headers.remove(TRACESTATE);
+    let traced = named.has(Named::TRACE);
+    if !traced || !has_valid_parent(headers) {
+        if traced {
+            // The state belongs to the trace that ended here.
+            headers.remove(TRACESTATE);
+        }
         headers.insert(TRACEPARENT, shared(fresh));
     }
     id
@@ -110,6 +115,10 @@ fn is_parent(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn write(headers: &mut HeaderMap, trusted: bool) -> HeaderValue {
+        super::write(headers, Named::of(headers), trusted)
+    }
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 

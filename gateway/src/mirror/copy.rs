@@ -108,7 +108,7 @@ async fn finish(
 /// Sends the copy and reads its answer to the end.
 async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let Copy {
-        request,
+        mut request,
         is_grpc,
         placement,
         lease,
@@ -129,7 +129,7 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let protocol = target.view().spec.protocol;
     let sent = thread
         .upstreams
-        .send(worker, protocol, request, &service.timeouts)
+        .send(worker, protocol, &mut request, &service.timeouts)
         .await;
     let answer = match sent {
         Ok(answer) => answer,

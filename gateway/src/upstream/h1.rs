@@ -1,15 +1,19 @@
 //! HTTP/1.1 connections to workers: one request at a time, reused.
 
 use std::{
+    mem::take,
     os::fd::{AsRawFd, RawFd},
     time::Duration,
 };
 
+use http::HeaderName;
 use hyper::{Request, Response, client::conn::http1};
 use penstock_config::Timeouts;
 
 use super::{Answer, IDLE_MAX, SendError, Upstreams, connect::connect};
 use crate::{client_gone::is_established, request_body::UpstreamBody, worker::WorkerState};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 type Sender = http1::SendRequest<UpstreamBody>;
 
@@ -70,7 +74,7 @@ pub(crate) enum Handback {
 /// keeps it (`Keep-Alive: timeout=5`), lest a request cross its closing.
 fn kept_for<B>(response: &Response<B>, keepalive: Duration) -> Duration {
     const MARGIN: Duration = Duration::from_secs(1);
-    let Some(header) = response.headers().get("keep-alive") else {
+    let Some(header) = response.headers().get(KEEP_ALIVE) else {
         return keepalive;
     };
     let announced = header.to_str().unwrap_or_default().split(',');
@@ -96,7 +100,7 @@ impl Upstreams {
     pub(super) async fn send_h1(
         &self,
         worker: &WorkerState,
-        mut request: Request<UpstreamBody>,
+        request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
@@ -104,7 +108,7 @@ impl Upstreams {
             if !is_ready(&mut sender).await {
                 continue;
             }
-            match sender.try_send_request(request).await {
+            match sender.try_send_request(take(request)).await {
                 Ok(response) => {
                     let handback = Handback::H1 {
                         sender,
@@ -120,7 +124,7 @@ impl Upstreams {
                 }
                 Err(mut error) => match error.take_message() {
                     // The worker closed the connection before a byte of the request was written.
-                    Some(unsent) => request = unsent,
+                    Some(unsent) => *request = unsent,
                     None => return Err(SendError::Broken(error.into_error())),
                 },
             }
@@ -131,13 +135,13 @@ impl Upstreams {
     async fn send_h1_fresh(
         &self,
         worker: &WorkerState,
-        request: Request<UpstreamBody>,
+        request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
     ) -> Result<Answer, SendError> {
         let begun = worker.now();
         let io = match connect(worker.address, timeouts.connect).await {
             Ok(io) => io,
-            Err(error) => return Err(SendError::Connect(Box::new(request), error)),
+            Err(error) => return Err(SendError::Connect(error)),
         };
         let fd = io.inner().0.as_raw_fd();
         let connect_time = worker.now().saturating_sub(begun);
@@ -149,14 +153,15 @@ impl Upstreams {
         // Ends by itself when the sender is dropped or the worker closes; its error reaches us
         // through the request it concerns.
         tokio::spawn(connection.with_upgrades());
-        let response = match sender.try_send_request(request).await {
+        let response = match sender.try_send_request(take(request)).await {
             Ok(response) => response,
             Err(mut error) => {
                 return Err(match error.take_message() {
-                    Some(unsent) => SendError::Connect(
-                        Box::new(unsent),
-                        format!("{} closed a new connection at once", worker.address),
-                    ),
+                    Some(unsent) => {
+                        *request = unsent;
+                        let address = worker.address;
+                        SendError::Connect(format!("{address} closed a new connection at once"))
+                    }
                     None => SendError::Broken(error.into_error()),
                 });
             }

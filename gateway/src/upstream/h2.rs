@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    mem::take,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -92,7 +93,7 @@ impl Upstreams {
     pub(super) async fn send_h2(
         &self,
         worker: &WorkerState,
-        mut request: Request<UpstreamBody>,
+        request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
     ) -> Result<Answer, SendError> {
         let mut connect_time = None;
@@ -106,11 +107,11 @@ impl Upstreams {
                             connect_time = Some(worker.now().saturating_sub(begun));
                             stream
                         }
-                        Err(error) => return Err(SendError::Connect(Box::new(request), error)),
+                        Err(error) => return Err(SendError::Connect(error)),
                     }
                 }
             };
-            match sender.try_send_request(request).await {
+            match sender.try_send_request(take(request)).await {
                 Ok(response) => {
                     let handback = Handback::H2 { _stream: place };
                     return Ok(Answer {
@@ -121,14 +122,15 @@ impl Upstreams {
                 }
                 Err(mut error) => match error.take_message() {
                     // A connection that was just opened and takes no stream would go on for ever.
-                    Some(unsent) if connect_time.is_none() => request = unsent,
+                    Some(unsent) if connect_time.is_none() => *request = unsent,
                     Some(unsent) => {
+                        *request = unsent;
                         let reason = format!(
                             "{} takes no HTTP/2 stream: {}",
                             worker.address,
                             error.into_error()
                         );
-                        return Err(SendError::Connect(Box::new(unsent), reason));
+                        return Err(SendError::Connect(reason));
                     }
                     None => return Err(send_error(error.into_error())),
                 },

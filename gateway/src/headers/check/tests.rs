@@ -2,6 +2,10 @@ use http::Request;
 
 use super::*;
 
+fn checked(parts: &Parts) -> Result<HeaderValue, &'static str> {
+    check_request(parts, Named::of(&parts.headers))
+}
+
 fn check(
     version: Version,
     method: &str,
@@ -15,7 +19,7 @@ fn check(
     for (name, value) in lines {
         request = request.header(*name, *value);
     }
-    check_request(&request.body(()).unwrap().into_parts().0)
+    checked(&request.body(()).unwrap().into_parts().0)
 }
 
 fn get(target: &str, lines: &[(&str, &str)]) -> Result<HeaderValue, &'static str> {
@@ -132,7 +136,7 @@ fn extended_connect(protocol: &'static str) -> Result<HeaderValue, &'static str>
         .extension(Protocol::from_static(protocol))
         .body(())
         .unwrap();
-    check_request(&request.into_parts().0)
+    checked(&request.into_parts().0)
 }
 
 #[test]

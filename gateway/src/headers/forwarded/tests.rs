@@ -15,7 +15,8 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 
 fn written(from: &Forwarding, host: &'static str, lines: &[(&str, &str)]) -> HeaderMap {
     let mut headers = headers(lines);
-    from.write(&mut headers, &HeaderValue::from_static(host));
+    let named = Named::of(&headers);
+    from.write(&mut headers, named, &HeaderValue::from_static(host));
     headers
 }
 
