@@ -3,6 +3,7 @@
 //! A request only formats its line and appends it to a bounded buffer. When the disk does not keep
 //! up the buffer fills, and lines are dropped and counted: a slow disk must not slow requests.
 
+mod current;
 mod line;
 mod sink;
 
@@ -17,6 +18,7 @@ use std::{
 
 use penstock_config::{AccessLog as Settings, LogFormat};
 
+pub(crate) use current::CurrentLog;
 use sink::{Output, Sink};
 
 /// Everything a line tells of a request.

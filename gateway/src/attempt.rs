@@ -179,10 +179,15 @@ async fn send(
     };
     let clock = exchange.clock();
     let timeouts = &to.service.spec.timeouts;
-    let sent = connection
-        .thread
-        .upstreams
-        .send(lease.worker(), to.protocol, request, timeouts);
+    let now = match exchange.retries {
+        0 => exchange.leased_at(),
+        _ => clock.now(),
+    };
+    let sent =
+        connection
+            .thread
+            .upstreams
+            .send(lease.worker(), to.protocol, request, timeouts, now);
     let mut sent = std::pin::pin!(sent);
     let begun = exchange.leased_at();
     loop {

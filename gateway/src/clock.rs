@@ -1,6 +1,6 @@
 //! The gateway's clock: the one place of the data plane that reads the time.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use tokio::time::Instant;
 
@@ -23,8 +23,33 @@ impl Clock {
         self.start.elapsed()
     }
 
+    /// The time of one step of a request's life.
+    pub(crate) fn moment(self) -> Moment {
+        Moment {
+            clock: self,
+            read: Cell::new(None),
+        }
+    }
+
     /// The timer's form of a time of this clock.
     pub(crate) fn instant(&self, at: Duration) -> Instant {
         self.start + at
+    }
+}
+
+/// A time that is read when it is first asked for, and stays the same from then on: what happens in one
+/// step happens at one time, and many steps need none.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    clock: Clock,
+    read: Cell<Option<Duration>>,
+}
+
+impl Moment {
+    /// Time since the gateway's start.
+    pub(crate) fn now(&self) -> Duration {
+        let now = self.read.get().unwrap_or_else(|| self.clock.now());
+        self.read.set(Some(now));
+        now
     }
 }

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::RawFd,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -21,7 +21,8 @@ use penstock_config::RequestLimits;
 use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 
 use crate::{
-    headers::Forwarding, io::DownstreamIo, proxy, proxy_header::Malformed, thread::Thread,
+    alarm::Alarm, headers::Forwarding, io::DownstreamIo, proxy, proxy_header::Malformed,
+    thread::Thread,
 };
 
 /// Header fields hyper keeps on the stack; more of them cost an allocation per request.
@@ -334,9 +335,13 @@ async fn serve_h2(
 
 /// Returns when the connection should end: the gateway drains, or the client is idle or slow.
 async fn watch(connection: &Connection, limits: &RequestLimits, mut shutdown: ShutdownWatch) {
-    tokio::select! {
+    let down = Alarm::new(async move {
         // An error means that the listener is gone, which is a reason to end as well.
-        _ = shutdown.wait_for(|&down| down) => {}
+        let _ = shutdown.wait_for(|&down| down).await;
+    });
+    tokio::select! {
+        biased;
+        () = down => {}
         () = stalled(connection, limits) => {}
     }
 }
@@ -347,7 +352,7 @@ async fn watch(connection: &Connection, limits: &RequestLimits, mut shutdown: Sh
 /// that just ended moves the deadline without a message between tasks.
 fn stalled(connection: &Connection, limits: &RequestLimits) -> impl Future<Output = ()> {
     let clock = connection.thread.clock();
-    let mut sleep = Box::pin(tokio::time::sleep_until(
+    let mut sleep = Alarm::new(tokio::time::sleep_until(
         clock.instant(clock.now() + limits.idle_timeout),
     ));
     poll_fn(move |cx| {
@@ -356,16 +361,14 @@ fn stalled(connection: &Connection, limits: &RequestLimits) -> impl Future<Outpu
                 .deadline(limits)
                 .map(|deadline| clock.instant(deadline));
             if let Some(deadline) = deadline.filter(|&deadline| deadline < sleep.deadline()) {
-                sleep.as_mut().reset(deadline);
+                sleep.reset(deadline);
             }
-            ready!(sleep.as_mut().poll(cx));
+            ready!(Pin::new(&mut sleep).poll(cx));
             match deadline {
                 Some(deadline) if deadline <= sleep.deadline() => return Poll::Ready(()),
-                Some(deadline) => sleep.as_mut().reset(deadline),
+                Some(deadline) => sleep.reset(deadline),
                 // A request's own clocks count while it is served.
-                None => sleep
-                    .as_mut()
-                    .reset(clock.instant(clock.now() + limits.idle_timeout)),
+                None => sleep.reset(clock.instant(clock.now() + limits.idle_timeout)),
             }
         }
     })

@@ -22,7 +22,7 @@ use crate::{
     access::NamedKey,
     access_log::AccessRecord,
     classes::Class,
-    clock::Clock,
+    clock::{Clock, Moment},
     connection::Connection,
     deployment::DeploymentState,
     grpc,
@@ -186,9 +186,9 @@ impl Exchange {
     }
 
     /// Why the exchange should be over by now, if it should.
-    pub(crate) fn overdue(&self) -> Option<Reason> {
+    pub(crate) fn overdue(&self, moment: &Moment) -> Option<Reason> {
         let (deadline, reason) = self.deadline?;
-        (self.connection.thread.now() >= deadline).then_some(reason)
+        (moment.now() >= deadline).then_some(reason)
     }
 
     /// When a piece of the request's body last moved; zero when it has none. A worker's silence counts
@@ -237,12 +237,12 @@ impl Exchange {
     }
 
     /// A piece of the answer's body passes on to the client.
-    pub(crate) fn sent(&mut self, bytes: usize) {
+    pub(crate) fn sent(&mut self, bytes: usize, moment: &Moment) {
         if self.first_byte.is_none() {
-            self.first_byte = Some(self.connection.thread.now());
+            self.first_byte = Some(moment.now());
         }
         if let Some(upload) = self.upload.as_ref().filter(|upload| !upload.ended()) {
-            upload.moves(self.connection.thread.now());
+            upload.moves(moment.now());
         }
         self.bytes_out += bytes as u64;
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use penstock_config::{
     Config, GatewaySettings,
     fleet::{FleetSnapshot, LoadReport},
@@ -17,7 +17,7 @@ use penstock_config::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    access_log::AccessLog,
+    access_log::{AccessLog, CurrentLog},
     clock::Clock,
     fleet::Follower,
     metrics::{DeploymentMetrics, Page},
@@ -61,7 +61,7 @@ impl Gateway {
             clock: Clock::start(),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), None)),
             settings: ArcSwap::from_pointee(Settings::new(settings)),
-            access_log: ArcSwapOption::new(open_log(settings)?),
+            access_log: CurrentLog::new(open_log(settings)?),
             unrouted: DeploymentMetrics::unrouted(),
             open: AtomicUsize::new(0),
             refused_headers: RefusedHeaders::default(),

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use crate::{
-    exchange::Exchange, grpc::GRPC_STATUS, problem::X_PENSTOCK_REASON, reason::Reason,
-    unread::Slot, upstream::Handback,
+    clock::Moment, exchange::Exchange, grpc::GRPC_STATUS, problem::X_PENSTOCK_REASON,
+    reason::Reason, unread::Slot, upstream::Handback,
 };
 
 /// The body of any answer.
@@ -89,7 +89,7 @@ impl DownstreamBody {
             failed: false,
         };
         if body.incoming.is_end_stream() {
-            body.end();
+            body.end(&body.exchange.clock().moment());
         }
         let slot = Arc::new(Mutex::new(Slot {
             body: Some(body),
@@ -107,19 +107,24 @@ impl DownstreamBody {
 /// take the piece, or the worker's, which is to send one.
 fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult> {
     let mut held = slot.lock();
-    let Some(body) = &mut held.body else {
+    let Slot {
+        body,
+        given_since,
+        watched,
+    } = &mut *held;
+    let Some(body) = body else {
         return Poll::Ready(Some(Err(CutOff(Reason::IdleTimeout))));
     };
-    let polled = body.poll(cx);
+    let moment = body.exchange.clock().moment();
+    let polled = body.poll(cx, &moment);
     if matches!(polled, Poll::Pending | Poll::Ready(None)) || body.is_over() {
-        held.given_since = None;
+        *given_since = None;
         return polled;
     }
-    let thread = body.exchange.thread();
-    held.given_since = Some(thread.now());
-    if !held.watched {
-        held.watched = true;
-        thread.unread.watch(slot);
+    *given_since = Some(moment.now());
+    if !*watched {
+        *watched = true;
+        body.exchange.thread().unread.watch(slot);
     }
     polled
 }
@@ -135,26 +140,27 @@ impl WorkerBody {
         self.failed || self.incoming.is_end_stream()
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
+    fn poll(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<FrameResult> {
         if self.failed {
             return Poll::Ready(None);
         }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            return self.poll_stalled(cx);
+            return self.poll_stalled(cx, moment);
         };
         self.waiting_since = None;
         match frame {
             Some(Ok(frame)) => {
                 // A body that never pauses never waits for the timer.
-                if let Some(reason) = self.exchange.overdue() {
+                if let Some(reason) = self.exchange.overdue(moment) {
                     return Poll::Ready(self.fail(reason));
                 }
-                self.exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                self.exchange
+                    .sent(frame.data_ref().map_or(0, Bytes::len), moment);
                 if let Some(trailers) = frame.trailers_ref() {
                     self.exchange.trailers(trailers);
                 }
                 if self.incoming.is_end_stream() {
-                    self.end();
+                    self.end(moment);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -163,7 +169,7 @@ impl WorkerBody {
                 Poll::Ready(self.fail(reason.unwrap_or(Reason::UpstreamReset)))
             }
             None => {
-                self.end();
+                self.end(moment);
                 Poll::Ready(None)
             }
         }
@@ -171,9 +177,9 @@ impl WorkerBody {
 
     /// The worker sends nothing right now: fails once that has lasted for `idle` and the client has
     /// sent nothing either, or when the whole exchange has lasted too long.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
+    fn poll_stalled(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<FrameResult> {
         let clock = self.exchange.clock();
-        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
+        let since = *self.waiting_since.get_or_insert_with(|| moment.now());
         let since = since.max(self.exchange.upload_moved());
         let (deadline, reason) = self.exchange.sooner(since + self.idle, Reason::IdleTimeout);
         let deadline = clock.instant(deadline);
@@ -193,9 +199,9 @@ impl WorkerBody {
     }
 
     /// The answer was read to its end: the connection can serve another request.
-    fn end(&mut self) {
+    fn end(&mut self, moment: &Moment) {
         if let Some(handback) = self.handback.take() {
-            self.exchange.answer_ended(handback);
+            self.exchange.answer_ended(handback, moment.now());
         }
     }
 

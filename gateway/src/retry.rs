@@ -173,7 +173,7 @@ impl<'a> Retry<'a> {
             && (cause.is_unbegun() || self.is_harmless)
             && (cause == Cause::ConnectFailed || self.kept.as_ref().is_some_and(Kept::is_whole))
             && exchange.upload_failure().is_none()
-            && exchange.overdue().is_none();
+            && exchange.overdue(&exchange.clock().moment()).is_none();
         if !can {
             return false;
         }

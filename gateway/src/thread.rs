@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use penstock_config::{GatewaySettings, RequestLimits};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    access_log::AccessLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
+    access_log::CurrentLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
     proxy_header::RefusedHeaders, readmission::Readmissions, report::Poke, table::Table,
     unread::Unread, upstream::Upstreams,
 };
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     /// Settings that requests look at; swapped whole.
     pub(crate) settings: ArcSwap<Settings>,
     /// The access log, when there is one.
-    pub(crate) access_log: ArcSwapOption<AccessLog>,
+    pub(crate) access_log: CurrentLog,
     /// Counts of requests that reached no deployment.
     pub(crate) unrouted: DeploymentMetrics,
     /// Downstream connections and tunnels open on all threads.
@@ -104,7 +104,7 @@ impl Thread {
 
     /// Whether requests are logged.
     pub(crate) fn logs_access(&self) -> bool {
-        self.shared.access_log.load().is_some()
+        self.shared.access_log.is_on()
     }
 
     /// Counts a downstream connection or a tunnel until the guard is dropped.

@@ -9,6 +9,7 @@ mod h2;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use foldhash::fast::RandomState;
 use hyper::{Request, Response, body::Incoming};
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
@@ -24,7 +25,8 @@ const IDLE_MAX: usize = 1024;
 /// One thread's connections to all workers.
 #[derive(Default)]
 pub(crate) struct Upstreams {
-    workers: Mutex<HashMap<u64, WorkerConnections>>,
+    /// By the workers' keys, which are hashes already.
+    workers: Mutex<HashMap<u64, WorkerConnections, RandomState>>,
 }
 
 #[derive(Default)]
@@ -61,7 +63,7 @@ pub(crate) enum SendError {
 }
 
 impl Upstreams {
-    /// Sends `request` to `worker` and waits for the response head. Times out only the opening of
+    /// Sends `request` to `worker` at `now` and waits for the response head. Times out only the opening of
     /// a connection: how long a worker may think is the caller's business.
     ///
     /// The request is taken out of its place only to be sent, because carrying it through every
@@ -72,10 +74,11 @@ impl Upstreams {
         protocol: Protocol,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
+        now: Duration,
     ) -> Result<Answer, SendError> {
         match protocol {
-            Protocol::Http1 => self.send_h1(worker, request, timeouts).await,
-            Protocol::H2 => self.send_h2(worker, request, timeouts).await,
+            Protocol::Http1 => self.send_h1(worker, request, timeouts, now).await,
+            Protocol::H2 => self.send_h2(worker, request, timeouts, now).await,
         }
     }
 

@@ -85,9 +85,8 @@ impl Exchange {
 
     /// The answer was read to its end. The worker is free at once, whatever time the client takes
     /// to read the rest.
-    pub(crate) fn answer_ended(&mut self, handback: Handback) {
+    pub(crate) fn answer_ended(&mut self, handback: Handback, now: Duration) {
         self.complete = true;
-        let now = self.connection.thread.now();
         // A connection on which the request is still being sent cannot take another one.
         if self.upload.as_ref().is_none_or(|upload| upload.ended()) {
             self.connection.thread.upstreams.give_back(handback, now);

@@ -129,7 +129,7 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let protocol = target.view().spec.protocol;
     let sent = thread
         .upstreams
-        .send(worker, protocol, &mut request, &service.timeouts)
+        .send(worker, protocol, &mut request, &service.timeouts, begun)
         .await;
     let answer = match sent {
         Ok(answer) => answer,

@@ -102,9 +102,10 @@ impl Upstreams {
         worker: &WorkerState,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
+        now: Duration,
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
-        while let Some((mut sender, fd)) = self.take_idle(worker) {
+        while let Some((mut sender, fd)) = self.take_idle(worker, now) {
             if !is_ready(&mut sender).await {
                 continue;
             }
@@ -179,8 +180,7 @@ impl Upstreams {
         })
     }
 
-    fn take_idle(&self, worker: &WorkerState) -> Option<(Sender, RawFd)> {
-        let now = worker.now();
+    fn take_idle(&self, worker: &WorkerState, now: Duration) -> Option<(Sender, RawFd)> {
         let mut workers = self.workers.lock();
         let idle = &mut workers.get_mut(&worker.key)?.idle;
         while let Some(connection) = idle.pop() {

@@ -95,10 +95,11 @@ impl Upstreams {
         worker: &WorkerState,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
+        now: Duration,
     ) -> Result<Answer, SendError> {
         let mut connect_time = None;
         loop {
-            let (mut sender, place) = match self.stream(worker, timeouts) {
+            let (mut sender, place) = match self.stream(worker, now + timeouts.keepalive) {
                 Some(stream) => stream,
                 None => {
                     let begun = worker.now();
@@ -138,8 +139,7 @@ impl Upstreams {
         }
     }
 
-    fn stream(&self, worker: &WorkerState, timeouts: &Timeouts) -> Option<(Sender, StreamPlace)> {
-        let expires = worker.now() + timeouts.keepalive;
+    fn stream(&self, worker: &WorkerState, expires: Duration) -> Option<(Sender, StreamPlace)> {
         let mut workers = self.workers.lock();
         let shared = &mut workers.get_mut(&worker.key)?.shared;
         shared.retain(|connection| !connection.sender.is_closed());
@@ -160,7 +160,7 @@ impl Upstreams {
             let (address, limit) = (worker.address, timeouts.connect);
             return Err(format!("no connection to {address} within {limit:?}"));
         };
-        if let Some(stream) = self.stream(worker, timeouts) {
+        if let Some(stream) = self.stream(worker, worker.now() + timeouts.keepalive) {
             return Ok(stream);
         }
         let io = connect(worker.address, timeouts.connect).await?;
