@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use http::Request;
 use penstock_config::Protocol;
-use tokio::time::sleep_until;
 
 use crate::{
     admission::{self, Try},
@@ -190,6 +189,7 @@ async fn send(
             .send(lease.worker(), to.protocol, request, timeouts, now);
     let mut sent = std::pin::pin!(sent);
     let begun = exchange.leased_at();
+    let mut timer = connection.timer.lend();
     loop {
         // The worker cannot answer before it has the request, however long the client takes.
         let has_it = exchange
@@ -205,7 +205,7 @@ async fn send(
                 SendError::NotProcessed { going_away, error } => Missed::NotProcessed { going_away, error },
                 SendError::Broken(error) => Missed::Broken(error),
             })),
-            () = sleep_until(clock.instant(until)) => {
+            () = timer.until(clock.instant(until)) => {
                 let progressed = exchange.upload.as_ref().is_some_and(|upload| upload.moved() > has_it);
                 if !progressed || reason != Reason::FirstByteTimeout {
                     return Ok(Err(Missed::Late(reason)));

@@ -22,7 +22,7 @@ use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 
 use crate::{
     alarm::Alarm, headers::Forwarding, io::DownstreamIo, proxy, proxy_header::Malformed,
-    thread::Thread,
+    thread::Thread, timer::SharedTimer,
 };
 
 /// Header fields hyper keeps on the stack; more of them cost an allocation per request.
@@ -85,6 +85,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Whether the client speaks HTTP/2.
     pub(crate) h2: bool,
+    /// Limits how long workers may take to answer its requests.
+    pub(crate) timer: SharedTimer,
     /// What it adds to its requests about who asked.
     pub(crate) forwarding: Forwarding,
     /// The socket, for looking at it only.
@@ -116,6 +118,7 @@ impl Connection {
             peer,
             h2,
             fd,
+            timer: SharedTimer::default(),
             head: Mutex::new(Vec::new()),
             expects_head: AtomicBool::new(true),
             sends_body: AtomicBool::new(false),

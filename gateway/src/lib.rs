@@ -4,7 +4,7 @@
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `connection`, `proxy_header`, `io`, `alarm`, `linger`, `dead_peer` | pingora-core accepts; a proxy in front may name the client; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 1 | `listener`, `connection`, `proxy_header`, `io`, `alarm`, `timer`, `linger`, `dead_peer` | pingora-core accepts; a proxy in front may name the client; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
@@ -78,6 +78,7 @@ mod small_writes;
 mod split;
 mod table;
 mod thread;
+mod timer;
 mod tunnel;
 mod unread;
 mod upstream;

@@ -15,12 +15,12 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
 
 use crate::{
     clock::Clock,
     connection::Connection,
     mirror::{CopiedBody, Dropped, Tee},
+    timer::Timer,
 };
 
 pub(crate) use self::replay::Replay;
@@ -49,7 +49,7 @@ pub(crate) struct ClientBody {
     /// Since when the client is being waited for. A body that nobody reads, because the worker is
     /// slow, is not the client's fault.
     waiting_since: Option<Duration>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     /// Where a copy of the request is sent, its body.
     tee: Option<Tee>,
 }
@@ -103,7 +103,7 @@ impl UpstreamBody {
             max_bytes: max_bytes.unwrap_or(u64::MAX),
             idle,
             waiting_since: None,
-            sleep: None,
+            timer: Timer::default(),
             tee,
         };
         (Self::Streamed(Box::new(body)), upload)
@@ -207,16 +207,8 @@ impl ClientBody {
         let clock = self.clock();
         let since = *self.waiting_since.get_or_insert_with(|| clock.now());
         let deadline = clock.instant(since.max(self.upload.moved()) + self.idle);
-        loop {
-            let sleep = self
-                .sleep
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= deadline {
-                return self.upload.fail(UploadFailure::Stalled);
-            }
-            sleep.as_mut().reset(deadline);
-        }
+        ready!(self.timer.poll_until(cx, deadline));
+        self.upload.fail(UploadFailure::Stalled)
     }
 }
 

@@ -12,11 +12,10 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use tokio::time::Sleep;
 
 use crate::{
     clock::Moment, exchange::Exchange, grpc::GRPC_STATUS, problem::X_PENSTOCK_REASON,
-    reason::Reason, unread::Slot, upstream::Handback,
+    reason::Reason, timer::Timer, unread::Slot, upstream::Handback,
 };
 
 /// The body of any answer.
@@ -41,7 +40,7 @@ pub(crate) struct WorkerBody {
     /// Since when the worker is being waited for. A body that nobody reads, because the client is
     /// slow, is not the worker's fault.
     waiting_since: Option<Duration>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     failed: bool,
 }
 
@@ -85,7 +84,7 @@ impl DownstreamBody {
             handback: Some(handback),
             idle,
             waiting_since: None,
-            sleep: None,
+            timer: Timer::default(),
             failed: false,
         };
         if body.incoming.is_end_stream() {
@@ -182,20 +181,8 @@ impl WorkerBody {
         let since = *self.waiting_since.get_or_insert_with(|| moment.now());
         let since = since.max(self.exchange.upload_moved());
         let (deadline, reason) = self.exchange.sooner(since + self.idle, Reason::IdleTimeout);
-        let deadline = clock.instant(deadline);
-        loop {
-            let sleep = self
-                .sleep
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            if sleep.deadline() > deadline {
-                sleep.as_mut().reset(deadline);
-            }
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= deadline {
-                return Poll::Ready(self.fail(reason));
-            }
-            sleep.as_mut().reset(deadline);
-        }
+        ready!(self.timer.poll_until(cx, clock.instant(deadline)));
+        Poll::Ready(self.fail(reason))
     }
 
     /// The answer was read to its end: the connection can serve another request.

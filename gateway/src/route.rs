@@ -29,7 +29,7 @@ pub(crate) struct Target {
 /// All routes of one snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    hosts: HashMap<Box<str>, PathRules, RandomState>,
+    hosts: HashMap<Box<[u8]>, PathRules, RandomState>,
 }
 
 impl RouteTable {
@@ -64,11 +64,11 @@ impl RouteTable {
         let lower = buffer.get_mut(..name.len())?;
         lower.copy_from_slice(name.as_bytes());
         lower.make_ascii_lowercase();
-        self.hosts.get(str::from_utf8(lower).ok()?)?.find(path)
+        self.hosts.get(&*lower)?.find(path)
     }
 
     fn add(&mut self, host: &str, paths: &[String], target: Target) {
-        let host = host.to_ascii_lowercase().into_boxed_str();
+        let host = host.to_ascii_lowercase().into_bytes().into();
         let rules = self.hosts.entry(host).or_default();
         for path in paths {
             rules.add(path, target);

@@ -1,0 +1,114 @@
+//! Timers whose time moves, as it does for those that limit a silence.
+
+use std::{
+    future::poll_fn,
+    mem::take,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A timer that is set anew only when it would ring too late, or rang too early: a time that moves on
+/// with every piece of a body costs nothing.
+#[derive(Default)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Ready from `deadline` on.
+    pub(crate) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let sleep = self
+            .0
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}
+
+/// A timer that the requests of a connection have one after the other. Nearly none ever rings, and one
+/// for each would be entered into the runtime's and taken out again.
+#[derive(Default)]
+pub(crate) struct SharedTimer(Mutex<Timer>);
+
+/// The timer in the hands of one request. Whoever comes meanwhile gets one of its own.
+pub(crate) struct LentTimer<'c> {
+    timer: Timer,
+    owner: &'c SharedTimer,
+}
+
+impl SharedTimer {
+    /// Lends it until what is returned is dropped.
+    pub(crate) fn lend(&self) -> LentTimer<'_> {
+        LentTimer {
+            timer: take(&mut *self.0.lock()),
+            owner: self,
+        }
+    }
+}
+
+impl LentTimer<'_> {
+    /// Waits until `deadline`.
+    pub(crate) async fn until(&mut self, deadline: Instant) {
+        poll_fn(|cx| self.timer.poll_until(cx, deadline)).await;
+    }
+}
+
+impl Drop for LentTimer<'_> {
+    fn drop(&mut self) {
+        *self.owner.0.lock() = take(&mut self.timer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rings_at_the_time_it_is_asked_for_last_whatever_it_was_set_to() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let shared = SharedTimer::default();
+        for (wanted, limit) in [(60, 1), (5, 2), (30, 3)] {
+            let mut timer = shared.lend();
+            tokio::select! {
+                biased;
+                () = timer.until(after(wanted)) => panic!("it rang too early"),
+                () = sleep_until(after(limit)) => {}
+            }
+        }
+        // It was set to five seconds, and nobody has looked at it since.
+        for wanted in [20, 21, 40] {
+            shared.lend().until(after(wanted)).await;
+            assert_eq!(begun.elapsed().as_secs(), wanted);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_at_once_have_one_each() {
+        let begun = Instant::now();
+        let shared = SharedTimer::default();
+        let (mut first, mut second) = (shared.lend(), shared.lend());
+        let until = |seconds| begun + Duration::from_secs(seconds);
+        tokio::join!(
+            async {
+                first.until(until(2)).await;
+                assert_eq!(begun.elapsed().as_secs(), 2);
+            },
+            async {
+                second.until(until(3)).await;
+                assert_eq!(begun.elapsed().as_secs(), 3);
+            }
+        );
+    }
+}
