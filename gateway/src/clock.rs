@@ -53,3 +53,18 @@ impl Moment {
         now
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_begins_when_it_is_first_asked_for_and_stays() {
+        let clock = Clock::start();
+        let (early, late) = (clock.moment(), clock.moment());
+        assert_eq!(early.now(), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(early.now(), Duration::ZERO);
+        assert_eq!(late.now(), Duration::from_secs(1));
+    }
+}

@@ -238,6 +238,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_sent_again_has_every_line_of_the_first() {
+        let mut first = Request::put("/v1/models?x=1")
+            .version(Version::HTTP_11)
+            .header("host", "a")
+            .header("accept", "one")
+            .header("x-custom", "1")
+            .header("accept", "two")
+            .body(UpstreamBody::Empty)
+            .unwrap();
+        let kept = Kept::of(&mut first, 0).expect("a request without a body can be kept");
+        for _ in 0..2 {
+            let again = kept.again();
+            assert_eq!(again.method(), first.method());
+            assert_eq!(again.uri(), first.uri());
+            assert_eq!(again.version(), first.version());
+            assert_eq!(again.headers(), first.headers());
+            assert!(matches!(again.body(), UpstreamBody::Empty));
+        }
+    }
+
+    #[test]
     fn every_cause_stands_at_its_index_and_has_a_slug_of_its_own() {
         let mut slugs: Vec<_> = Cause::ALL.iter().map(|cause| cause.slug()).collect();
         slugs.sort_unstable();
