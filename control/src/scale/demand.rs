@@ -42,7 +42,7 @@ const SHORT_MEMORY: f64 = 1.0;
 const SERVICE_GUESS: f64 = 10.0;
 
 /// How long a start is thought to take before one was seen: a model of a few gigabytes.
-const START_GUESS: Duration = Duration::from_secs(30);
+pub(super) const START_GUESS: Duration = Duration::from_secs(30);
 
 /// Workers that start faster still clear a queue within this time: less would make the count follow
 /// every few requests that came together.

@@ -8,10 +8,7 @@ use super::{
     past::{BUCKET, BUCKET_MS},
     pattern::Moment,
 };
-use crate::scale::Observation;
-
-/// How long a start is thought to take before one was seen; that of the `concurrency` rule.
-const START_GUESS: Duration = Duration::from_secs(30);
+use crate::scale::{Observation, demand::START_GUESS};
 
 /// Longest look-ahead, however long starts take.
 const AHEAD_MAX: Duration = Duration::from_secs(6 * 3600);
