@@ -8,10 +8,10 @@ use http::{Method, Response};
 use crate::support::{
     Task,
     client::{by_pieces, empty, full},
+    eventually,
     fake::{Behaviour, FakeWorker},
     penstock::Penstock,
     scripted::ScriptedWorker,
-    soon,
 };
 
 /// The service `chat` before these workers, which get requests in turn and are not ejected.
@@ -110,10 +110,8 @@ async fn a_body_that_is_still_coming_goes_on_to_the_second_worker() {
             async move { client.send(Method::PUT, "/", body).await.whole().await }
         });
         pieces.send_data("the beginning, ".into()).await.unwrap();
-        soon("a worker has it", async {
-            while bad.requests() + good.seen().started == 0 {
-                tokio::task::yield_now().await;
-            }
+        eventually("a worker has it", async || {
+            (bad.requests() + good.seen().started > 0).then_some(())
         })
         .await;
         pieces.send_data("the rest".into()).await.unwrap();

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -28,8 +28,6 @@ pub(crate) struct FakeDriver {
     pub(crate) room: AtomicU32,
     pub(crate) starts: AtomicU32,
     pub(crate) changed: Notify,
-    /// While set, stops do not come to an end.
-    pub(crate) stops_hang: AtomicBool,
 }
 
 pub(crate) struct Running {
@@ -46,7 +44,6 @@ impl FakeDriver {
             room: AtomicU32::new(u32::MAX),
             starts: AtomicU32::new(0),
             changed: Notify::new(),
-            stops_hang: AtomicBool::new(false),
         })
     }
 
@@ -134,9 +131,6 @@ impl Driver for FakeDriver {
     }
 
     async fn stop(&self, id: &WorkerId) {
-        while self.stops_hang.load(Ordering::Relaxed) {
-            tokio::task::yield_now().await;
-        }
         self.running.lock().remove(id);
         self.changed.notify_waiters();
     }

@@ -139,14 +139,13 @@ async fn no_room_is_no_failure_and_is_tried_again() {
     harness.driver.room.store(1, Ordering::Relaxed);
     let victim = harness.driver.running()[0].clone();
     harness.driver.crash(&victim);
-    let status = loop {
-        let status = harness.control.status().await.expect("control lives");
-        let deployment = &status.services[0].deployments[0];
-        if deployment.no_room.is_some() {
-            break deployment.clone();
-        }
-        tokio::task::yield_now().await;
-    };
+    let status = harness
+        .eventually(async |harness| {
+            let status = harness.control.status().await.expect("control lives");
+            let deployment = status.services[0].deployments[0].clone();
+            deployment.no_room.is_some().then_some(deployment)
+        })
+        .await;
     assert_eq!(
         (&*status.phase, status.no_room.as_deref()),
         ("warm", Some("no GPU free"))
