@@ -76,14 +76,29 @@ fn the_configuration_that_is_shown_is_good() {
 }
 
 #[test]
-fn every_file_that_is_linked_exists() {
+fn everything_that_is_linked_exists() {
     for target in README.split("](").skip(1) {
         let (target, _) = target.split_once(')').unwrap();
-        if !target.starts_with("http") {
-            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(target);
-            assert!(file.exists(), "{target}");
+        if target.starts_with("http") {
+            continue;
+        }
+        let (file, place) = target.split_once('#').unwrap_or((target, ""));
+        let file = if file.is_empty() { "README.md" } else { file };
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        assert!(file.exists(), "{target}");
+        if !place.is_empty() {
+            let text = fs::read_to_string(file).unwrap();
+            let mut headings = text.lines().filter(|line| line.starts_with('#'));
+            assert!(headings.any(|line| anchor(line) == place), "{target}");
         }
     }
+}
+
+/// What a heading is called in a link.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = |c: &char| c.is_alphanumeric() || [' ', '-', '_'].contains(c);
+    words.replace(' ', "-").chars().filter(kept).collect()
 }
 
 #[test]
