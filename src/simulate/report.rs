@@ -1,5 +1,6 @@
 //! The HTML report: one file, no scripts, nothing loaded from elsewhere.
 
+mod axis;
 mod labels;
 mod page;
 mod plot;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{
+    axis::Axis,
     labels::{self, Area, Named},
     page::escape,
 };
@@ -16,9 +17,6 @@ const BOTTOM: f64 = 34.0;
 /// Colours of the style sheet.
 const COLOURS: usize = 8;
 
-/// Steps of an axis that read well, in a decade.
-const NICE: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
-
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -26,7 +24,7 @@ pub(super) enum Kind {
     Area,
     /// A line that keeps each value until the next.
     Step,
-    /// Single points, with their label beside them. Their axes begin where the points do.
+    /// Single points, with their label beside them. Their axes tell them apart wherever they are.
     Dot,
 }
 
@@ -38,7 +36,7 @@ pub(super) struct Series {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// Series with common axes, which begin at zero unless all are [`Kind::Dot`].
+/// Series with common axes, which begin at zero and are even unless all are [`Kind::Dot`].
 pub(super) struct Plot {
     pub(super) title: String,
     /// In units of a width of [`WIDTH`].
@@ -48,56 +46,6 @@ pub(super) struct Plot {
     /// Unit of the vertical axis.
     pub(super) y: String,
     pub(super) series: Vec<Series>,
-}
-
-/// One axis: its ends, and the distance of its marks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Axis {
-    begin: f64,
-    end: f64,
-    step: f64,
-}
-
-impl Axis {
-    /// An axis from 0 to a little more than `largest`, with about five marks.
-    fn to(largest: f64) -> Self {
-        Self::over(0.0, if largest > 0.0 { largest } else { 1.0 })
-    }
-
-    /// An axis over all values from `smallest` on, neither below zero.
-    fn over(smallest: f64, largest: f64) -> Self {
-        // Values that are all the same are in the middle of an axis.
-        let spread = (largest - smallest).max(largest * 0.02);
-        let rough = if spread > 0.0 { spread / 5.0 } else { 0.2 };
-        let decade = 10_f64.powf(rough.log10().floor());
-        let nice = NICE.into_iter().find(|nice| nice * decade >= rough);
-        let step = nice.unwrap_or(10.0) * decade;
-        let begin = (smallest / step).floor() * step;
-        Self {
-            begin,
-            end: ((largest / step).ceil() * step).max(begin + step),
-            step,
-        }
-    }
-
-    /// Where a value is, from 0 at the beginning to 1 at the end.
-    fn place(self, value: f64) -> f64 {
-        (value - self.begin) / (self.end - self.begin)
-    }
-
-    fn marks(self) -> impl Iterator<Item = f64> {
-        let count = ((self.end - self.begin) / self.step).round() as u32;
-        (0..=count).map(move |mark| self.begin + f64::from(mark) * self.step)
-    }
-
-    fn label(self, mark: f64) -> String {
-        let digits = if self.step >= 1.0 {
-            0
-        } else {
-            (-self.step.log10()).ceil() as usize
-        };
-        format!("{mark:.digits$}")
-    }
 }
 
 impl Plot {
@@ -291,43 +239,6 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_axis_ends_at_a_round_number_not_below_the_largest_value() {
-        for (largest, end, step) in [
-            (0.0, 1.0, 0.2),
-            (7.0, 8.0, 2.0),
-            (100.0, 100.0, 20.0),
-            (0.013, 0.015, 0.005),
-            (61.0, 80.0, 20.0),
-        ] {
-            let axis = Axis::to(largest);
-            assert!((axis.end - end).abs() < 1e-9, "{largest}: {axis:?}");
-            assert!((axis.step - step).abs() < 1e-9, "{largest}: {axis:?}");
-        }
-    }
-
-    #[test]
-    fn labels_show_as_many_digits_as_the_step_needs() {
-        let axis = Axis::to(0.013);
-        assert_eq!(axis.label(0.005), "0.005");
-        assert_eq!(Axis::to(61.0).label(20.0), "20");
-    }
-
-    #[test]
-    fn an_axis_of_points_begins_at_a_round_number_not_above_the_smallest() {
-        let axis = Axis::over(147.0, 189.0);
-        assert_eq!((axis.begin, axis.end, axis.step), (140.0, 190.0, 10.0));
-        assert_eq!(axis.marks().count(), 6);
-        for (smallest, largest) in [(0.0, 0.0), (5.0, 5.0), (0.0, 1e-9), (1e6, 1e6)] {
-            let axis = Axis::over(smallest, largest);
-            assert!(axis.begin <= smallest && axis.end >= largest, "{axis:?}");
-            assert!(
-                axis.end > axis.begin && axis.marks().count() < 20,
-                "{axis:?}"
-            );
-        }
-    }
 
     #[test]
     fn what_comes_from_outside_cannot_become_markup() {
