@@ -1,6 +1,6 @@
 //! What is compared: scaling configurations, and the published algorithms of other systems.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use penstock_config::{Config, Deployment, Scaling, Service};
@@ -176,9 +176,9 @@ fn only(
     Ok((Arc::clone(service), Arc::clone(deployment)))
 }
 
-fn pick<'c, Name: std::fmt::Display + Ord, Value>(
+fn pick<'c, Name: Display + Ord, Value>(
     kind: &str,
-    all: &'c std::collections::BTreeMap<Name, Value>,
+    all: &'c BTreeMap<Name, Value>,
     name: Option<&str>,
 ) -> anyhow::Result<&'c Value> {
     let names = || {

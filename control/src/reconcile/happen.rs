@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     driver::{StartError, StartedWorker, WorkerExit},
-    probe::ProbeEvent,
+    plan::PROVEN_AFTER,
+    probe::{self, ProbeEvent},
     reports::Base,
     store::StartRow,
 };
@@ -79,7 +80,7 @@ impl Reconciler {
         if let Some(up) = up {
             deployment.starts.up_for(up);
         }
-        let proven = up.is_some_and(|up| up >= crate::plan::PROVEN_AFTER);
+        let proven = up.is_some_and(|up| up >= PROVEN_AFTER);
         if !proven && !worker.is_draining() {
             let began = worker.started_at;
             deployment.starts.crashed(Arc::clone(&reason), began, now);
@@ -217,12 +218,7 @@ impl Reconciler {
             // It was called off while it was being started.
             executor.stop(&worker.new);
         } else {
-            worker.probing = Some(crate::probe::watch(
-                &worker.new,
-                started.address,
-                probes,
-                events,
-            ));
+            worker.probing = Some(probe::watch(&worker.new, started.address, probes, events));
         }
         self.touched.insert(key);
     }

@@ -18,7 +18,8 @@ pub struct Outcome {
     pub starts: u64,
     /// Changes of the desired count.
     pub scale_events: u64,
-    /// Requests refused because the queue was full or they had waited too long.
+    /// Requests that never got a worker: the queue was full, they would have waited in vain, or they had
+    /// waited for too long.
     pub shed: u64,
     /// Requests cut off because their worker was stopped at its drain deadline.
     pub cut: u64,
@@ -51,7 +52,7 @@ pub struct Instant {
     pub longest_wait: Duration,
 }
 
-/// How long requests waited, the shed ones included with the time they waited in vain.
+/// How long requests waited for a worker. Those that never got one waited longer than any limit.
 #[derive(Debug, Clone, Default)]
 pub struct Waits {
     /// In no order until [`sort`](Self::sort).

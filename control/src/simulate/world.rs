@@ -11,7 +11,10 @@ use super::{
     shedding::Shedding,
     trace::Trace,
 };
-use crate::{plan::StartRecord, scale::Observation};
+use crate::{
+    plan::{Action, StartRecord},
+    scale::Observation,
+};
 
 /// What a run consists of besides arrivals and scaler.
 #[derive(Debug, Clone, PartialEq)]
@@ -273,7 +276,7 @@ impl<'r> World<'r> {
         let turn = self.scaler.turn(&seen, self.now);
         for action in &turn.actions {
             let chance = self.chance();
-            if matches!(action, crate::plan::Action::Start { .. }) {
+            if matches!(action, Action::Start { .. }) {
                 self.outcome.starts += 1;
             }
             if let Some(at) = self.fleet.carry_out(action, chance, self.now) {
