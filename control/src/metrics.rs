@@ -1,7 +1,10 @@
 //! Control's metrics. Handles are looked up once per deployment.
 
+mod rollout;
+
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+pub(crate) use self::rollout::RolloutMetrics;
 use crate::scale::Reason;
 
 /// Worker states that have a gauge.
@@ -30,6 +33,7 @@ pub(crate) struct DeploymentMetrics {
 
 /// Says what the metrics mean; to be called once a recorder is there.
 pub fn describe() {
+    rollout::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
     metrics::describe_gauge!(

@@ -10,6 +10,8 @@ use crate::support::{
     penstock::{Penstock, simulated},
 };
 
+const CANARY: &[(&str, &str)] = &[("service", "chat"), ("deployment", "canary")];
+
 const QUICK: &str = "--load-time 0s --time-to-first-token 1ms --tokens-per-second 10000";
 
 /// A service with a canary whose simulated worker has these faults.
@@ -57,6 +59,15 @@ async fn state(penstock: &Penstock) -> String {
         .to_owned()
 }
 
+/// How often the rollout was taken back, and in which share it is in percent.
+async fn taken_back(penstock: &Penstock) -> (f64, f64) {
+    let metrics = penstock.metrics().await;
+    (
+        metrics.sum("penstock_rollout_rollbacks_total", CANARY),
+        metrics.sum("penstock_rollout_share", CANARY),
+    )
+}
+
 async fn until_state(penstock: &Penstock, wanted: &str) {
     eventually(&format!("the rollout is {wanted}"), async || {
         (state(penstock).await == wanted).then_some(())
@@ -73,6 +84,17 @@ async fn a_good_canary_is_woken_and_gets_everything() {
         .until_weights(&[("canary", 1), ("stable", 0)])
         .await;
     drop(requests);
+    let metrics = penstock.metrics().await;
+    let of_rollout = |name: &str| metrics.sum(&format!("penstock_rollout_{name}"), CANARY);
+    assert_eq!(
+        (of_rollout("share"), of_rollout("steps_taken")),
+        (100.0, 3.0)
+    );
+    assert!(of_rollout("looks_total") >= 3.0);
+    assert_eq!(of_rollout("rollbacks_total"), 0.0);
+    let done = [CANARY, &[("state", "done")]].concat();
+    assert_eq!(metrics.sum("penstock_rollout_state", &done), 1.0);
+    assert_eq!(of_rollout("state"), 1.0, "one state only");
     let journal = penstock.command(&["status", "chat"]).await;
     for words in [
         "rollout begins with steps of 20, 50, 100 %",
@@ -92,6 +114,7 @@ async fn a_canary_that_fails_is_taken_back_and_stays_so_over_a_kill() {
         .until_weights(&[("canary", 0), ("stable", 1)])
         .await;
     drop(requests);
+    assert_eq!(taken_back(&penstock).await, (1.0, 0.0));
     let client = penstock.client("chat");
     for _ in 0..50 {
         assert_eq!(ask(&client).await, 200);
@@ -106,6 +129,7 @@ async fn a_canary_that_fails_is_taken_back_and_stays_so_over_a_kill() {
     penstock
         .until_weights(&[("canary", 0), ("stable", 1)])
         .await;
+    assert_eq!(taken_back(&penstock).await, (0.0, 0.0), "not once more");
     // The operator insists, and it fails again.
     penstock
         .command(&["rollout", "chat", "canary", "--restart"])
@@ -118,6 +142,7 @@ async fn a_canary_that_fails_is_taken_back_and_stays_so_over_a_kill() {
         })
         .await;
     until_state(&penstock, "rolled_back").await;
+    assert_eq!(taken_back(&penstock).await, (1.0, 0.0));
     penstock.stop().await;
 }
 

@@ -13,6 +13,7 @@ use super::{
     Key, Reconciler, ServiceState, deployment::DeploymentState, revision::wanted_addresses,
 };
 use crate::{
+    metrics::RolloutMetrics,
     reports::Gateways,
     rollout::{self, Event, Hold, Memory, Run},
     weights::WeightMap,
@@ -22,6 +23,7 @@ use crate::{
 pub(super) struct Rolling {
     pub(super) deployment: DeploymentName,
     pub(super) run: Run,
+    metrics: RolloutMetrics,
 }
 
 /// What is remembered of it.
@@ -57,6 +59,7 @@ impl Reconciler {
         let mut notes = service.follow_rollout(at_ms);
         let event = service.look(&self.gateways, now);
         if let Some(rolling) = &mut service.rolling {
+            rolling.metrics.update(&rolling.run);
             let is_news = !matches!(event, None | Some(Event::Held(_)));
             if is_news {
                 rolling.run.memory.since_ms = at_ms;
@@ -126,10 +129,8 @@ impl ServiceState {
         {
             before.workers_min = 0;
         }
-        self.rolling = Some(Rolling {
-            deployment: deployment.name.clone(),
-            run: Run::new(Memory::new(revision, settings, at_ms)),
-        });
+        let run = Run::new(Memory::new(revision, settings, at_ms));
+        self.rolling = Some(Rolling::new(&self.spec.name, &deployment.name, run));
         vec![(deployment.name.clone(), text)]
     }
 
@@ -158,15 +159,21 @@ impl ServiceState {
             return;
         };
         if let Ok(deployment) = DeploymentName::try_from(deployment.as_str()) {
-            self.rolling = Some(Rolling {
-                deployment,
-                run: Run::new(memory),
-            });
+            let run = Run::new(memory);
+            self.rolling = Some(Rolling::new(&self.spec.name, &deployment, run));
         }
     }
 }
 
 impl Rolling {
+    fn new(service: &ServiceName, deployment: &DeploymentName, run: Run) -> Self {
+        Self {
+            metrics: RolloutMetrics::new(service.as_str(), deployment.as_str(), &run),
+            deployment: deployment.clone(),
+            run,
+        }
+    }
+
     /// The weights it asks for, of all deployments that share the traffic.
     pub(super) fn weights(&self, service: &Service) -> WeightMap {
         let others = service

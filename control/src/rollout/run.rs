@@ -84,6 +84,8 @@ pub struct Run {
     seen: Option<String>,
     /// Workers that the canary must have, whatever its load.
     workers_min: u32,
+    /// How often it was judged by a test since this began.
+    looks: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +95,22 @@ struct Watch {
     looks: Looks,
     /// What the siblings did in the step before: a reference when they get too little now.
     siblings_before: Outcomes,
+}
+
+impl Stage {
+    /// Their names, as they are told to operators.
+    pub const NAMES: [&str; 4] = ["running", "paused", "done", "rolled_back"];
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        let [running, paused, done, rolled_back] = Self::NAMES;
+        match self {
+            Self::Running => running,
+            Self::Paused => paused,
+            Self::Done => done,
+            Self::RolledBack(_) => rolled_back,
+        }
+    }
 }
 
 impl Memory {
@@ -125,7 +143,14 @@ impl Run {
             hold: None,
             seen: None,
             workers_min: 0,
+            looks: 0,
         }
+    }
+
+    /// How often it was judged by what the canary answered, since this run of control or this rollout
+    /// began.
+    pub fn looks(&self) -> u64 {
+        self.looks
     }
 
     /// What the step was last judged by, in words.
@@ -214,7 +239,10 @@ impl Run {
         }
         self.seen = Some(seen.to_string());
         let elapsed = now.saturating_sub(watch.began);
-        match judge(rollout, &seen, elapsed, &mut watch.looks) {
+        let looks = watch.looks;
+        let verdict = judge(rollout, &seen, elapsed, &mut watch.looks);
+        self.looks += u64::from(watch.looks != looks);
+        match verdict {
             Verdict::RollBack(why) => Ok(self.roll_back(why)),
             _ if self.memory.stage == Stage::Paused => Err(Hold::Paused),
             Verdict::Hold(hold) => Err(hold),

@@ -52,14 +52,13 @@ impl ServiceState {
             .filter(|rolling| rolling.deployment == *deployment)?
             .run;
         let held = run.hold().map(ToString::to_string);
-        let (state, why) = match &run.memory.stage {
-            Stage::Running => ("running", held),
-            Stage::Paused => ("paused", None),
-            Stage::Done => ("done", None),
-            Stage::RolledBack(why) => ("rolled_back", Some(why.clone())),
+        let why = match &run.memory.stage {
+            Stage::Running => held,
+            Stage::Paused | Stage::Done => None,
+            Stage::RolledBack(why) => Some(why.clone()),
         };
         Some(RolloutStatus {
-            state: state.into(),
+            state: run.memory.stage.name().into(),
             since_ms: run.memory.since_ms,
             share: run.memory.share(),
             steps: run.memory.steps.clone(),
