@@ -10,9 +10,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use self::{coming::Coming, latency::LatencyHistogram};
+pub use self::{
+    aside::{MirrorLoad, ServiceLoad},
+    coming::Coming,
+    latency::LatencyHistogram,
+};
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 
+mod aside;
 mod coming;
 mod latency;
 
@@ -129,6 +134,8 @@ pub struct LoadReport {
     pub at: Duration,
     /// One entry per deployment that this gateway knows.
     pub deployments: Vec<DeploymentLoad>,
+    /// One entry per service that there is more to tell of.
+    pub services: Vec<ServiceLoad>,
 }
 
 /// Load of one deployment.

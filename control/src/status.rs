@@ -8,11 +8,14 @@ use std::{
 use penstock_config::Config;
 use serde::{Deserialize, Serialize};
 
+pub use self::aside::{ClassStatus, MirrorStatus};
+pub(crate) use self::aside::{classes, mirror};
 pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
 pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{ByHandStatus, DeploymentWeight, RolloutStatus, WeightsStatus};
 use crate::store::JournalEntry;
 
+mod aside;
 mod pause;
 mod settings;
 mod traffic;
@@ -72,6 +75,12 @@ pub struct ServiceStatus {
     /// The pause of all of it.
     #[serde(default)]
     pub paused: Option<PausedStatus>,
+    /// Its classes of requests by name, if it has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassStatus>,
+    /// Where copies of its requests go, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorStatus>,
     /// Its deployments by name.
     pub deployments: Vec<DeploymentStatus>,
 }

@@ -63,6 +63,17 @@ impl Classes {
             .for_each(|class| page.add_class(&class.metrics));
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many requests of each wait now.
+    pub(crate) fn queued(&self) -> Vec<(Box<str>, u32)> {
+        let queued = |class: &Arc<Class>| (class.name.clone(), class.metrics.queued());
+        self.0.iter().map(queued).collect()
+    }
+
     fn find(&self, name: &[u8]) -> Option<&Arc<Class>> {
         let found = self
             .0

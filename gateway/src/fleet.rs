@@ -207,6 +207,9 @@ impl Follower {
             .chain(&self.leaving)
             .map(|deployment| deployment.report(now))
             .collect();
+        let services = self.services.values();
+        let services = services.filter_map(|followed| followed.state.report());
+        let services = services.collect();
         self.sequence += 1;
         let report = LoadReport {
             gateway: self.gateway,
@@ -214,6 +217,7 @@ impl Follower {
             generation: self.generation,
             at: now,
             deployments,
+            services,
         };
         // A full channel means that control is busy. The next report says everything again.
         let _ = reports.try_send(report);

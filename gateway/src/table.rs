@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use penstock_balancer::RetryBudget;
-use penstock_config::{Service, fleet::ServiceFleet};
+use penstock_config::{
+    Service,
+    fleet::{ServiceFleet, ServiceLoad},
+};
 
 use crate::{
     access::Access,
@@ -114,6 +117,21 @@ impl ServiceState {
     /// Each deployment with its weight in the split, as it is in force.
     pub(crate) fn shares(&self) -> impl Iterator<Item = (&Arc<DeploymentState>, u32)> {
         self.deployments.iter().zip(self.split.weights())
+    }
+
+    /// What there is to tell of it besides the load; `None` where it has neither classes nor a mirror.
+    pub(crate) fn report(&self) -> Option<ServiceLoad> {
+        let target = self.spec.mirror.as_ref().map(|mirror| &mirror.to);
+        if target.is_none() && self.classes.is_empty() {
+            return None;
+        }
+        let mut deployments = self.deployments.iter();
+        let target = deployments.find(|deployment| Some(&deployment.name) == target);
+        Some(ServiceLoad {
+            service: self.spec.name.clone(),
+            classes: self.classes.queued(),
+            mirror: target.map(|target| target.copies.report()),
+        })
     }
 
     /// Whether requests may go on seeing this state under a newer fleet.

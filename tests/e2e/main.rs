@@ -42,6 +42,7 @@ mod simulate;
 mod split;
 mod sse;
 mod start_failure;
+mod status;
 mod websocket;
 mod weights;
 mod worker;

@@ -9,8 +9,9 @@ use super::{
     revision::is_current, worker::Worker,
 };
 use crate::{
+    reports::Gateways,
     scale::Bounds,
-    status::{DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings},
+    status::{self, DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings},
 };
 
 impl Reconciler {
@@ -24,13 +25,20 @@ impl Reconciler {
             services: self
                 .services
                 .values()
-                .map(|service| describe_service(service, wall_ms, now))
+                .map(|service| describe_service(service, &self.gateways, wall_ms, now))
                 .collect(),
         }
     }
 }
 
-fn describe_service(service: &ServiceState, wall_ms: u64, now: Duration) -> ServiceStatus {
+fn describe_service(
+    service: &ServiceState,
+    gateways: &Gateways,
+    wall_ms: u64,
+    now: Duration,
+) -> ServiceStatus {
+    let told: Vec<_> = gateways.told(&service.spec.name).collect();
+    let told = || told.iter().copied();
     ServiceStatus {
         name: service.spec.name.to_string(),
         display_name: service.spec.display_name.clone(),
@@ -39,6 +47,8 @@ fn describe_service(service: &ServiceState, wall_ms: u64, now: Duration) -> Serv
         settings: describe_settings(&service.spec),
         by_hand: service.describe_by_hand(),
         paused: service.describe_pause(None),
+        classes: status::classes(&service.spec, told()),
+        mirror: status::mirror(&service.spec, told()),
         deployments: service
             .deployments
             .values()

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use penstock_config::fleet::LoadReport;
+use penstock_config::{
+    ServiceName,
+    fleet::{LoadReport, ServiceLoad},
+};
 
 use crate::scale::{Hold, HoldCause};
 
@@ -35,6 +38,8 @@ struct Gateway {
     at: Duration,
     received_at: Duration,
     generation: u64,
+    /// What it told last of services besides their load.
+    services: HashMap<ServiceName, ServiceLoad>,
 }
 
 /// From where the sums of a report are to be counted.
@@ -75,6 +80,11 @@ impl Gateways {
             at: report.at,
             received_at: now,
             generation: report.generation,
+            services: report
+                .services
+                .iter()
+                .map(|told| (told.service.clone(), told.clone()))
+                .collect(),
         };
         if let Some(known) = self.live.get_mut(&report.gateway) {
             if report.sequence <= known.sequence {
@@ -165,6 +175,12 @@ impl Gateways {
         self.live.values().map(|gateway| gateway.generation).min()
     }
 
+    /// What each live gateway told last of a service besides its load.
+    pub fn told<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a ServiceLoad> {
+        let gateways = self.live.values();
+        gateways.filter_map(move |gateway| gateway.services.get(service))
+    }
+
     /// Number of the newest report of a live gateway.
     pub(super) fn sequence(&self, gateway: u64) -> Option<u64> {
         self.live.get(&gateway).map(|known| known.sequence)
@@ -186,7 +202,33 @@ mod tests {
             generation,
             at: at(uptime),
             deployments: Vec::new(),
+            services: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_is_told_of_a_service_is_that_of_the_newest_report_of_each_live_gateway() {
+        let chat = ServiceName::try_from("chat").expect("a name");
+        let told = |queued: u32| ServiceLoad {
+            service: chat.clone(),
+            classes: vec![("batch".into(), queued)],
+            mirror: None,
+        };
+        let mut gateways = Gateways::new(false, at(0));
+        for (gateway, sequence, queued, now) in [(1, 1, 9, 1), (1, 2, 3, 2), (2, 1, 4, 8)] {
+            let report = LoadReport {
+                services: vec![told(queued)],
+                ..report(gateway, sequence, now, 1)
+            };
+            gateways.take(&report, at(now));
+        }
+        let queued = |gateways: &Gateways| -> u32 {
+            let told = gateways.told(&chat);
+            told.map(|told| told.classes[0].1).sum()
+        };
+        assert_eq!(queued(&gateways), 7);
+        gateways.expire(at(14));
+        assert_eq!(queued(&gateways), 4, "the first one fell silent");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use penstock_config::fleet::MirrorLoad;
 use tokio::sync::Notify;
 
 use super::DeploymentState;
@@ -134,6 +135,11 @@ impl Copies {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.freed.notify_one();
         }
+    }
+
+    /// What is reported of them for people.
+    pub(crate) fn report(&self) -> MirrorLoad {
+        self.metrics.report(self.places.taken())
     }
 
     /// Waiting copies that count as load.

@@ -38,6 +38,11 @@ impl ClassMetrics {
         }
     }
 
+    /// How many wait now.
+    pub(crate) fn queued(&self) -> u32 {
+        u32::try_from(self.queued.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    }
+
     /// Counts a request that begins to wait.
     pub(crate) fn waits(self: &Arc<Self>) -> WaitsInClass {
         self.queued.fetch_add(1, Ordering::Relaxed);

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use penstock_config::fleet::MirrorLoad;
+
 use super::{histogram::Histogram, page::Metric};
 use crate::mirror::{Dropped, Seen};
 
@@ -46,6 +48,17 @@ impl MirrorMetrics {
             Ok(true) => add(&self.ok, 1),
             Ok(false) => add(&self.failed, 1),
             Err(why) => add(&self.dropped[why.index()], 1),
+        }
+    }
+
+    /// The sums of it, with so many copies that wait or are in flight.
+    pub(crate) fn report(&self, in_flight: usize) -> MirrorLoad {
+        MirrorLoad {
+            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            sent: read(&self.sent),
+            dropped: self.dropped.iter().map(read).sum(),
+            same: read(&self.same),
+            different: read(&self.different),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Rows of services, deployments and workers, in columns.
 
+mod aside;
+
 use std::time::Duration;
 
 use anstyle::Style;
@@ -7,6 +9,7 @@ use penstock_control::status::{
     ByHandStatus, DeploymentStatus, PausedStatus, RolloutStatus, ServiceStatus, WorkerStatus,
 };
 
+use self::aside::{about_classes, about_mirror};
 use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
 use crate::pause;
 
@@ -62,6 +65,12 @@ impl Rows {
             self.note(&about_by_hand(&service.name, by_hand), CHANGING);
         }
         self.note_pause(&service.name, service.paused.as_ref());
+        if !service.classes.is_empty() {
+            self.note(&about_classes(&service.classes), Style::new());
+        }
+        if let Some(mirror) = &service.mirror {
+            self.note(&about_mirror(mirror), Style::new());
+        }
         for deployment in &service.deployments {
             self.add_deployment(&service.name, deployment, detailed);
         }

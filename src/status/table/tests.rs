@@ -146,3 +146,31 @@ chat                     57     100  chat.local.localhost
 ";
     assert_eq!(plain(&overview(&status)), expected);
 }
+
+#[test]
+fn what_waits_by_class_and_what_became_of_copies_is_told_where_there_are_any() {
+    let mut service = service();
+    service["classes"] =
+        json!([{"name": "batch", "queued": 97}, {"name": "chat\u{7}", "queued": 3}]);
+    service["mirror"] = json!({
+        "to": "next", "percent": 12.5, "in_flight": 2, "sent": 1034, "dropped": 12, "compared": 0,
+        "different": 0,
+    });
+    service["deployments"] = json!([]);
+    let mut status = status(None, Some(7));
+    let mut told = |service: &Value| {
+        status.services = vec![serde_json::from_value(service.clone()).unwrap()];
+        plain(&overview(&status))
+    };
+    let expected = "\
+      queued by class: 97 batch, 3 chat\u{fffd}
+      mirror to next (12.5 %): 2 in flight, 1034 sent, 12 dropped
+";
+    let text = told(&service);
+    assert!(text.ends_with(expected), "{text}");
+    service["mirror"]["compared"] = json!(1000);
+    service["mirror"]["different"] = json!(3);
+    let text = told(&service);
+    let compared = "12 dropped; 3 of 1000 answers have another status\n";
+    assert!(text.ends_with(compared), "{text}");
+}

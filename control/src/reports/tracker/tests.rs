@@ -79,6 +79,7 @@ impl Scene {
             generation: 0,
             at: Duration::from_millis(words.uptime),
             deployments: vec![words.load()],
+            services: Vec::new(),
         };
         if let Some(base) = self.gateways.take(&report, now) {
             self.tracker
@@ -242,6 +243,7 @@ fn copies_that_are_no_load_are_left_out_but_keep_a_deployment_awake() {
             generation: 0,
             at: Duration::from_secs(sequence),
             deployments: vec![load],
+            services: Vec::new(),
         };
         let base = scene.gateways.take(&report, now).expect("news");
         let load = &report.deployments[0];

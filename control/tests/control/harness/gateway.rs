@@ -115,6 +115,7 @@ impl Harness {
             generation,
             at: self.began.elapsed(),
             deployments,
+            services: Vec::new(),
         }
     }
 }

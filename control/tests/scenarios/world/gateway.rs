@@ -320,6 +320,7 @@ impl Gateway {
             generation: self.generation,
             at: now - self.started_at,
             deployments: vec![load],
+            services: Vec::new(),
         }
     }
 }

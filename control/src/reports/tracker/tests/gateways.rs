@@ -97,6 +97,7 @@ fn a_gateway_that_no_longer_mentions_the_deployment_has_nothing_of_it() {
         generation: 0,
         at: Duration::from_millis(2000),
         deployments: Vec::new(),
+        services: Vec::new(),
     };
     scene.gateways.take(&silent, at(2000));
     assert_eq!(scene.measure(at(2000)).current, 0);
