@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 const CLASSES: &str = r#"
-    queue = { classes = { interactive = "0s", batch = "60s" }, class_header = "x-class" }
+    queue = { classes = { interactive = "0s", batch = "10m" }, class_header = "x-class" }
     "#;
 const FAIR: &str = r#"queue = { fair_by = { header = "x-user" } }"#;
 

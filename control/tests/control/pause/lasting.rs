@@ -15,7 +15,7 @@ async fn a_pause_ends_by_itself_at_its_time() {
     let status = pause(
         &scene,
         STABLE,
-        json!({ "expires": 2, "reason": "a moment" }),
+        json!({ "expires": 5, "reason": "a moment" }),
     )
     .await;
     assert!(status["deployments"][0]["pause"]["until_ms"].is_number());
