@@ -138,8 +138,16 @@ async fn a_penstock_that_is_restarted_is_waited_for_and_that_is_said_once() {
     penstock.write_config(&config(3));
     penstock.start_again().await;
     relay.lead(Some(penstock.admin_address()));
-    // Nothing else was said meanwhile, however often it looked.
-    assert_eq!(follower.error().await, "penstock: penstock answers again");
+    // Nothing was said twice meanwhile, however often it looked; connections may end in several ways.
+    let mut said = vec![complaint];
+    loop {
+        let next = follower.error().await;
+        if next == "penstock: penstock answers again" {
+            break;
+        }
+        assert!(!said.contains(&next), "{next:?} after {said:?}");
+        said.push(next);
+    }
     // Also what was decided while it was away.
     scale(&penstock, 4).await;
     let told = follower.until("→ 4 workers").await;
