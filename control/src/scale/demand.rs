@@ -38,7 +38,8 @@ const LONG_MEMORY: f64 = 10.0;
 const SHORT_MEMORY: f64 = 1.0;
 
 /// Seconds that a request is thought to take before one was answered: the answer of a language model
-/// of a few hundred tokens. Only a deployment that never answered a request needs it.
+/// of a few hundred tokens. Only a deployment that never answered a request needs it, and only until its
+/// requests have taken longer: or a queue behind requests without end would never count.
 const SERVICE_GUESS: f64 = 10.0;
 
 /// How long a start is thought to take before one was seen: a model of a few gigabytes.
@@ -102,7 +103,10 @@ impl Demand {
         let all = load.request_seconds / over;
         let in_flight = (load.in_flight_seconds / over).min(all);
         let queued = all - in_flight;
-        let service_time = self.service_time.update(load).unwrap_or(SERVICE_GUESS);
+        let service_time = self
+            .service_time
+            .update(load)
+            .unwrap_or_else(|| self.service_time.so_far().max(SERVICE_GUESS));
         let lasting = self.long.per_second().min(self.short.per_second());
         let surplus = (lasting - in_flight / service_time.max(1e-3)).max(0.0);
         let start_time = start_time.unwrap_or_else(|| START_GUESS.max(missing_for));
@@ -229,6 +233,19 @@ mod tests {
         }
         // 600 wait for two minutes. They are thought to take 10 s each.
         assert!((90.0..=105.0).contains(&last), "{last}");
+    }
+
+    #[test]
+    fn a_request_behind_one_without_end_counts_in_the_end() {
+        let mut demand = demand(None);
+        let start = Some(60 * SECOND);
+        // A worker for one at a time has one that never ends, and another waits.
+        let mut last = 0.0;
+        demand.update(&second(1.0, 1.0, 2, 0), start, Duration::ZERO);
+        for _ in 0..60 {
+            last = demand.update(&second(1.0, 1.0, 0, 0), start, Duration::ZERO);
+        }
+        assert!(last > 1.9, "{last}");
     }
 
     #[test]

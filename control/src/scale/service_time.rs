@@ -52,6 +52,11 @@ impl ServiceTime {
         }
         self.mean
     }
+
+    /// The mean in seconds of requests none of which has ended yet: on average they are half-way.
+    pub(super) fn so_far(&self) -> f64 {
+        2.0 * self.spent / self.in_flight.max(1.0)
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +97,16 @@ mod tests {
             let mean = mean.expect("requests ended");
             assert!((9.0..10.5).contains(&mean), "{mean} at {tick}");
         }
+    }
+
+    #[test]
+    fn requests_that_never_end_become_longer_with_time() {
+        let mut time = ServiceTime::new(Duration::from_secs(60));
+        for _ in 0..30 {
+            assert_eq!(time.update(&second(4.0, 0)), None);
+        }
+        let so_far = time.so_far();
+        assert!((55.0..=60.0).contains(&so_far), "{so_far}");
     }
 
     #[test]
