@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use penstock_control::store::DemandRow;
 
-use crate::harness::{Harness, PATIENCE, chat, ready};
+use crate::harness::{Harness, chat, ready};
 
 const SETTINGS: &str =
     "scaling = { min = 0, max = 4, rules = [{ type = \"forecast\", target = 10 }] }";
@@ -39,14 +39,13 @@ async fn load_that_came_every_day_wakes_workers_before_it_comes_again() {
     let left = a_week("stable");
     let mut harness = Harness::start_after(left, &chat("quick", SETTINGS)).await;
     // What comes is foreseen only while it is known what there is.
-    let reporting = async {
-        while ready(&harness.fleet.borrow().services[0].deployments[0]).len() < 4 {
+    harness
+        .eventually(async |harness| {
             harness.report_nothing().await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let woken = tokio::time::timeout(PATIENCE, reporting).await;
-    woken.expect("four workers are ready in time");
+            let fleet = harness.fleet.borrow();
+            (ready(&fleet.services[0].deployments[0]).len() >= 4).then_some(())
+        })
+        .await;
     let woken = harness.journal("forecast").await;
     assert!(
         woken[0].starts_with("0 → 1 workers: concurrency "),
