@@ -15,7 +15,13 @@ pub(crate) mod unreachable;
 
 use std::{
     future::Future,
+    process::Stdio,
     time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
 };
 
 /// How long a test waits for something that must happen. Long, because the machine that runs the
@@ -57,6 +63,20 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A process that is killed when it is dropped, with the lines of its standard output. Its standard error
+/// is there to read too.
+fn spawn_piped(command: &mut Command) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines)
 }
 
 /// A task that ends with its owner.

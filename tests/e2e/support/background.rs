@@ -1,10 +1,6 @@
 //! A command that goes on until it is told to end.
 
-use std::{
-    net::SocketAddr,
-    os::unix::process::ExitStatusExt,
-    process::{ExitStatus, Stdio},
-};
+use std::{net::SocketAddr, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -15,7 +11,7 @@ use tokio::{
     process::{Child, ChildStderr, ChildStdout, Command},
 };
 
-use super::soon;
+use super::{soon, spawn_piped};
 
 /// A running `penstock ARGS`; killed when it is dropped.
 pub(crate) struct Background {
@@ -28,17 +24,12 @@ impl Background {
     /// Starts it against the Penstock whose admin address, or the way there, is this.
     pub(crate) fn spawn(args: &[&str], admin: SocketAddr) -> Self {
         // What a script starts in its background ignores Ctrl-C, and so does all that comes of it.
-        let mut child = Command::new("env")
-            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_penstock")])
-            .args(args)
-            .args(["--admin", &admin.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary");
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (mut child, lines) = spawn_piped(
+            Command::new("env")
+                .args(["--default-signal=INT", env!("CARGO_BIN_EXE_penstock")])
+                .args(args)
+                .args(["--admin", &admin.to_string()]),
+        );
         let errors = BufReader::new(child.stderr.take().unwrap()).lines();
         Self {
             child,

@@ -1,17 +1,17 @@
 //! `penstock worker` as a process of its own.
 
-use std::{net::SocketAddr, process::Stdio};
+use std::net::SocketAddr;
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
 
-use super::{client::Client, eventually, soon};
+use super::{client::Client, eventually, soon, spawn_piped};
 
 /// A running simulated worker; killed when it is dropped.
 pub(crate) struct SimulatedWorker {
@@ -22,16 +22,11 @@ pub(crate) struct SimulatedWorker {
 impl SimulatedWorker {
     /// Starts one with these arguments, on a free port.
     pub(crate) fn spawn(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_penstock"))
-            .args(["worker", "--port", "0"])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary");
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (child, lines) = spawn_piped(
+            Command::new(env!("CARGO_BIN_EXE_penstock"))
+                .args(["worker", "--port", "0"])
+                .args(args),
+        );
         Self { child, lines }
     }
 
