@@ -1,5 +1,7 @@
 //! The files of a configuration with the places of their values.
 
+mod syntax;
+
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -47,6 +49,17 @@ impl Source {
         }
     }
 
+    /// An error of the whole file, which shows in a line.
+    fn error(&self, line: usize, rule: String) -> ConfigError {
+        ConfigError {
+            file: self.file.clone(),
+            line: Some(line),
+            key: String::new(),
+            value: None,
+            rule,
+        }
+    }
+
     /// The line of a position, from 1.
     fn line(&self, position: usize) -> usize {
         self.lines.partition_point(|start| *start <= position)
@@ -62,28 +75,33 @@ pub(crate) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// `None`, with the errors reported, when the file is no TOML.
+    /// `None`, with the errors reported, when the file is no TOML. A key that is there twice is an error
+    /// too, but all else can be checked.
     pub(crate) fn parse(
         source: &'a Source,
         number: usize,
         problems: &mut Problems,
     ) -> Option<Self> {
         let (root, errors) = DeTable::parse_recoverable(&source.text);
+        let foreign = (!errors.is_empty())
+            .then(|| syntax::other_language(&source.file, &source.text))
+            .flatten();
+        if let Some((line, rule)) = foreign {
+            problems.add(number, &KeyPath::default(), source.error(line, rule));
+            return None;
+        }
         let mut last = None;
+        let mut is_whole = true;
         for error in &errors {
-            let error = ConfigError {
-                file: source.file.clone(),
-                line: error.span().map(|span| source.line(span.start)),
-                key: String::new(),
-                value: None,
-                rule: format!("not valid TOML: {}", error.message().replace('\n', "; ")),
-            };
+            let explained = syntax::explain(source, error);
+            let (path, error) = (explained.path, explained.error);
+            is_whole &= explained.is_confined;
             // The parser may find the same fault twice while it recovers.
             if last.replace(error.clone()).as_ref() != Some(&error) {
-                problems.add(number, &KeyPath::default(), error);
+                problems.add(number, &path, error);
             }
         }
-        errors.is_empty().then(|| Self {
+        is_whole.then(|| Self {
             source,
             number,
             root: root.into_inner(),

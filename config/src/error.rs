@@ -105,6 +105,11 @@ impl Problems {
         self.keys.contains(key)
     }
 
+    /// What was found, in the order in which it was.
+    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
+        self.errors.into_iter().map(|(_, error)| error).collect()
+    }
+
     /// The value when there was no error, else the errors.
     pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, ConfigErrors> {
         if let (true, Some(value)) = (self.errors.is_empty(), value) {

@@ -53,7 +53,7 @@ pub use deployment::{
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use health::{Ejection, Retries};
-pub use load::{load, parse, watched_folders};
+pub use load::{load, parse, warnings, watched_folders};
 pub use mirror::Mirror;
 pub use name::{DeploymentName, NameError, ServiceName};
 pub use request_key::KeySource;

@@ -2,7 +2,7 @@
 
 mod include;
 
-use std::{io, path::Path};
+use std::{io, path::Path, string::FromUtf8Error};
 
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ use crate::{
     structure,
 };
 
-pub use include::watched_folders;
+pub use include::{warnings, watched_folders};
 
 /// Reads and checks a configuration file and the files it includes.
 ///
@@ -26,8 +26,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     let mut problems = Problems::default();
     match read(path) {
         Ok(source) => assemble(&source, problems),
-        Err(rule) => {
-            problems.add(0, &KeyPath::default(), unreadable(path, rule));
+        Err(error) => {
+            problems.add(0, &KeyPath::default(), error);
             problems.finish(None)
         }
     }
@@ -71,24 +71,45 @@ fn assemble(main: &Source, mut problems: Problems) -> Result<Config, ConfigError
 }
 
 /// Reads a file, or says why that is not possible.
-pub(crate) fn read(path: &Path) -> Result<Source, String> {
-    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        _ => format!("cannot be read: {error}"),
+pub(crate) fn read(path: &Path) -> Result<Source, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let rule = match error.kind() {
+            io::ErrorKind::NotFound => "no such file".to_owned(),
+            _ => format!("cannot be read: {error}"),
+        };
+        unreadable(path, None, rule)
     })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        format!(
-            "must be UTF-8, which it is not from byte {} on",
-            error.utf8_error().valid_up_to()
-        )
-    })?;
-    Ok(Source::new(path, text))
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source::new(path, text)),
+        Err(error) => Err(not_utf8(path, &error)),
+    }
 }
 
-fn unreadable(path: &Path, rule: String) -> ConfigError {
+/// Says where a file stops being UTF-8.
+fn not_utf8(path: &Path, error: &FromUtf8Error) -> ConfigError {
+    let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return unreadable(path, None, "is UTF-16; save it as UTF-8".to_owned());
+    }
+    let before = &bytes[..at];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = at
+        - before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1)
+        + 1;
+    let rule = format!(
+        "must be UTF-8, and byte {column} of this line (0x{:02X}) is not",
+        bytes.get(at).copied().unwrap_or_default()
+    );
+    unreadable(path, Some(line), rule)
+}
+
+fn unreadable(path: &Path, line: Option<usize>, rule: String) -> ConfigError {
     ConfigError {
         file: path.to_owned(),
-        line: None,
+        line,
         key: String::new(),
         value: None,
         rule,

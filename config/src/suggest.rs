@@ -28,13 +28,12 @@ pub(crate) fn unknown_key(key: &str, path: &KeyPath, table: &Table) -> String {
     if let Some((_, hint)) = FOREIGN.iter().find(|(words, _)| words.contains(&&*snake)) {
         return format!("unknown key; {hint}");
     }
-    if similarity >= SIMILAR {
-        return format!("unknown key; did you mean `{similar}`?");
-    }
+    // A key that there is elsewhere was hardly meant to be one that is merely similar.
     let mut homes = Vec::new();
     find_homes(&snake, Shape::file(), &mut Vec::new(), &mut homes);
     match nearest_home(&homes, path) {
         Some(home) => format!("unknown key here; it belongs to `{home}`"),
+        None if similarity >= SIMILAR => format!("unknown key; did you mean `{similar}`?"),
         None => {
             let known: Vec<_> = table.keys.keys().map(|key| format!("`{key}`")).collect();
             format!("unknown key; known here: {}", known.join(", "))

@@ -282,7 +282,7 @@ fn a_file_that_is_missing_or_not_text_is_an_error_like_any_other() {
     fs::write(&file, b"region = \"\xff\"").unwrap();
     assert_eq!(
         load(&file).unwrap_err().to_string(),
-        format!("{name}: must be UTF-8, which it is not from byte 10 on")
+        format!("{name}:1: must be UTF-8, and byte 11 of this line (0xFF) is not")
     );
     assert!(
         load(folder.path())

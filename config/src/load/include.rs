@@ -7,8 +7,9 @@ use std::{
 
 use toml::{Table, Value, de::DeTable};
 
-use super::{read, unreadable};
+use super::read;
 use crate::{
+    ConfigError,
     document::{Document, Source},
     error::Problems,
     key_path::KeyPath,
@@ -41,11 +42,33 @@ pub(super) fn read_all(
             }
             match read(&file) {
                 Ok(source) => sources.push(source),
-                Err(rule) => problems.add(sources.len() + 1, &path, unreadable(&file, rule)),
+                Err(error) => problems.add(sources.len() + 1, &path, error),
             }
         }
     }
     sources
+}
+
+/// What is no error of a file that [`load`](crate::load()) takes, but most likely a mistake: patterns
+/// of `include` that no file matches.
+pub fn warnings(path: &Path) -> Vec<ConfigError> {
+    let mut problems = Problems::default();
+    let Ok(source) = read(path) else {
+        return Vec::new();
+    };
+    let Some(document) = Document::parse(&source, 0, &mut problems) else {
+        return Vec::new();
+    };
+    let patterns = document.root.get("include");
+    let patterns = patterns.and_then(|include| include.get_ref().as_array());
+    for (index, pattern) in patterns.into_iter().flat_map(|all| all.iter().enumerate()) {
+        let pattern = pattern.get_ref().as_str().unwrap_or_default();
+        if files_of(path, pattern).is_ok_and(|files| files.is_empty()) {
+            let key = KeyPath::default().key("include").index(index);
+            document.report(&mut problems, &key, "matches no file");
+        }
+    }
+    problems.into_errors()
 }
 
 /// The folders in which a change may change what [`load`](crate::load()) returns: that of the file,
