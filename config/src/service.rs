@@ -14,8 +14,10 @@ pub struct Service {
     pub name: ServiceName,
     /// Shown to people; 1 to 128 characters of any script. The name when the user gave none.
     pub display_name: String,
+    /// Whether requests come here whose host no service names.
+    pub is_default: bool,
     /// Every host name that leads here, lower case, without port: `{service}.{region}.{domain}` first, then the
-    /// service's own `hosts`.
+    /// service's own `hosts`, of which some may be wildcards: `*.example.org`.
     pub hosts: Vec<String>,
     /// Path prefixes this service answers to, each beginning with `/` and without `.` and `..`
     /// segments. `["/"]` when unrestricted. They match whole segments: `/v1` and `/v1/` mean the same.

@@ -57,6 +57,8 @@ pub struct GatewaySettings {
     pub access_log: AccessLog,
     /// Networks whose `X-Forwarded-*`, `Forwarded` and `x-request-id` are believed: address and prefix length.
     pub trusted_proxies: Vec<(std::net::IpAddr, u8)>,
+    /// Whether clients are told what only the operator needs to know of an error.
+    pub error_details: bool,
 }
 
 /// Limits of a request's head and of a downstream connection.

@@ -46,6 +46,8 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) status: u16,
     /// Slug of the gateway's reason when it made the answer or cut it off.
     pub(crate) reason: Option<&'a str>,
+    /// What exactly happened then.
+    pub(crate) detail: Option<&'a str>,
     /// Bytes of the request's body.
     pub(crate) bytes_in: u64,
     /// Bytes of the answer's body.

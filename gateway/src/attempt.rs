@@ -155,12 +155,12 @@ fn conclude(
         }
         Err(Missed::Unsent(error)) => {
             exchange.worker_failed();
-            Refusal::new(Reason::ConnectFailed, error)
+            Refusal::new(Reason::ConnectFailed, "no worker could be reached").because(error)
         }
         Err(Missed::NotProcessed { error, .. }) => {
             exchange.worker_failed();
-            let detail = format!("the worker did not process the request: {error}");
-            Refusal::new(Reason::UpstreamReset, detail)
+            let detail = "the worker did not process the request";
+            Refusal::new(Reason::UpstreamReset, detail).because(error)
         }
     };
     Err(refusal.into())
@@ -238,12 +238,19 @@ fn broken(exchange: &mut Exchange, error: &hyper::Error) -> Failure {
         Some(UploadFailure::Aborted) => Failure::ClientGone,
         None => {
             exchange.worker_failed();
-            let reason = if error.is_parse() {
-                Reason::BadUpstreamResponse
-            } else {
-                Reason::UpstreamReset
+            let (reason, detail) = match error.is_parse() {
+                true => (
+                    Reason::BadUpstreamResponse,
+                    "the worker's answer is not valid HTTP",
+                ),
+                false => (
+                    Reason::UpstreamReset,
+                    "the worker broke off before it answered",
+                ),
             };
-            Refusal::new(reason, format!("the worker's connection failed: {error}")).into()
+            Refusal::new(reason, detail)
+                .because(error.to_string())
+                .into()
         }
     }
 }

@@ -238,8 +238,7 @@ async fn begin(
     Some((client, h2.ok()?.ok()?))
 }
 
-/// Who is behind the proxy that the connection comes from; `None` when that does not say so in the way
-/// or the time it should.
+/// Client address; `None` if the PROXY header is missing, malformed or late.
 async fn named_client(
     thread: &Thread,
     io: &mut DownstreamIo,

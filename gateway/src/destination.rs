@@ -27,10 +27,13 @@ impl Destination {
         let table = connection.thread.shared.table.load();
         let name = host.to_str().unwrap_or_default();
         let Some((service, direct)) = table.find(name, parts.uri.path()) else {
-            return Err(Refusal::new(
-                Reason::NoRoute,
-                format!("no service at {name}{}", parts.uri.path()),
-            ));
+            let detail = format!("no service at {name}{}", parts.uri.path());
+            let refusal = Refusal::new(Reason::NoRoute, detail);
+            // Nobody but the client needs to know, so there is nothing to log where it is not told.
+            return Err(match connection.thread.settings().error_details {
+                true => refusal.because(table.addresses()),
+                false => refusal,
+            });
         };
         Ok(Self {
             service: Arc::clone(service),

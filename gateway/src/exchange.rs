@@ -26,7 +26,7 @@ use crate::{
     connection::Connection,
     deployment::DeploymentState,
     grpc,
-    headers::{Forwarding, X_REQUEST_ID},
+    headers::Forwarding,
     lease::Lease,
     limits::Held,
     metrics::Settled,
@@ -101,6 +101,8 @@ pub(crate) struct Exchange {
     first_byte: Option<Duration>,
     status: u16,
     reason: Option<Reason>,
+    /// What happened to it, in full, when that is to be logged.
+    detail: Option<Box<str>>,
     bytes_out: u64,
     complete: bool,
     logged: Option<Box<LoggedHead>>,
@@ -141,6 +143,7 @@ impl Exchange {
             first_byte: None,
             status: CLIENT_GONE,
             reason: None,
+            detail: None,
             bytes_out: 0,
             complete: false,
             logged,
@@ -267,12 +270,60 @@ impl Exchange {
         self.complete = true;
         self.outlook = self.outlook.or(refusal.outlook);
         let after = refusal.told_retry_after(rand::random());
-        let answer = problem(refusal.reason, &refusal.detail, after, self.is_grpc);
+        let full = refusal.in_full();
+        let told = match self.connection.thread.settings().error_details {
+            true => &*full,
+            false => &*refusal.detail,
+        };
+        let id = self.request_id.as_ref();
+        let answer = problem(refusal.reason, told, after, self.is_grpc, id);
         self.status = answer.status().as_u16();
+        if refusal.cause.is_some() {
+            self.log_cause(refusal.reason, &full);
+        }
+        if self.logged.is_some() {
+            self.detail = Some(full.into());
+        }
         self.own_answer(answer)
     }
 
-    /// Adds what the client is to keep, and what it is to know of its wait.
+    /// The worker's connection broke in the middle of its answer.
+    pub(crate) fn broken_by(&mut self, reason: Reason, error: &hyper::Error) {
+        let error = error.to_string();
+        self.log_cause(reason, &error);
+        if self.logged.is_some() {
+            self.detail = Some(error.into());
+        }
+    }
+
+    /// Tells the operator what the client is not told, by the id that the client has.
+    fn log_cause(&self, reason: Reason, detail: &str) {
+        let thread = &self.connection.thread;
+        if !reason.status().is_server_error() {
+            return;
+        }
+        let Some(left_out) = thread.shared.refusals.line(thread.now()) else {
+            return;
+        };
+        let deployment = self.deployment.as_deref();
+        tracing::warn!(
+            request_id = self.id(),
+            service = deployment.map(|deployment| deployment.service.as_str()),
+            deployment = deployment.map(|deployment| deployment.name.as_str()),
+            worker = self.worker_slot,
+            reason = reason.slug(),
+            left_out = (left_out > 0).then_some(left_out),
+            "request failed: {detail}"
+        );
+    }
+
+    /// The id that the client and the worker know the request by.
+    fn id(&self) -> &str {
+        let id = self.request_id.as_ref();
+        id.and_then(|id| id.to_str().ok()).unwrap_or("-")
+    }
+
+    /// Adds Set-Cookie and the queue headers.
     pub(crate) fn write_own(&self, headers: &mut HeaderMap) {
         if let Some(outlook) = &self.outlook {
             outlook.write(headers, self.queue_wait);
@@ -288,9 +339,6 @@ impl Exchange {
             // hyper leaves the body out of an HTTP/1 answer only.
             let length = std::mem::take(&mut body).len();
             parts.headers.insert(CONTENT_LENGTH, length.into());
-        }
-        if let Some(id) = &self.request_id {
-            parts.headers.insert(X_REQUEST_ID, id.clone());
         }
         self.write_own(&mut parts.headers);
         let unread = self.connection.sends_body.load(Ordering::Relaxed);
@@ -360,11 +408,7 @@ impl Exchange {
         };
         let deployment = self.deployment.as_deref();
         log.record(&AccessRecord {
-            request_id: self
-                .request_id
-                .as_ref()
-                .and_then(|id| id.to_str().ok())
-                .unwrap_or("-"),
+            request_id: self.id(),
             client: self.connection.peer,
             method: head.method.as_str(),
             host: &head.host,
@@ -380,6 +424,7 @@ impl Exchange {
             worker: self.worker_slot,
             status: self.status,
             reason: self.reason.map(Reason::slug),
+            detail: self.detail.as_deref(),
             bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()),
             bytes_out: self.bytes_out,
             queue_wait: self.queue_wait,

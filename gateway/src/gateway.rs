@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +23,7 @@ use crate::{
     fleet::Follower,
     metrics::{DeploymentMetrics, Page},
     proxy_header::RefusedHeaders,
+    refusal::RefusalLog,
     report::Poke,
     server::{Drained, Threads},
     table::Table,
@@ -32,14 +34,14 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// A thread cannot be started.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
     /// The access log cannot be written.
-    #[error("cannot write the access log: {0}")]
-    AccessLog(#[source] std::io::Error),
+    #[error("gateway.access_log.path: cannot write {}", .0.display())]
+    AccessLog(PathBuf, #[source] std::io::Error),
 }
 
 /// A running gateway.
@@ -65,6 +67,7 @@ impl Gateway {
             unrouted: DeploymentMetrics::unrouted(),
             open: AtomicUsize::new(0),
             refused_headers: RefusedHeaders::default(),
+            refusals: RefusalLog::default(),
             obeyed: watch::Sender::new(0),
             poke: Poke::default(),
             readmissions: Arc::default(),
@@ -153,7 +156,13 @@ impl Gateway {
 fn open_log(settings: &GatewaySettings) -> Result<Option<Arc<AccessLog>>, GatewayError> {
     AccessLog::open(&settings.access_log)
         .map(|log| log.map(Arc::new))
-        .map_err(GatewayError::AccessLog)
+        .map_err(|error| {
+            let path = match &settings.access_log {
+                penstock_config::AccessLog::File(path, _) => path.clone(),
+                _ => PathBuf::from("standard output"),
+            };
+            GatewayError::AccessLog(path, error)
+        })
 }
 
 /// Runs the follower and the readmissions on a thread of their own, until the process ends.

@@ -24,7 +24,7 @@ pub(crate) use check::check_request;
 pub(crate) use client::client_address;
 pub(crate) use forwarded::Forwarding;
 pub(crate) use named::Named;
-pub(crate) use trace::X_REQUEST_ID;
+pub(crate) use trace::{X_REQUEST_ID, new_id};
 pub(crate) use upgrade::requested_upgrade;
 
 /// Says of a request that it is a mirrored copy: nobody reads its answer.

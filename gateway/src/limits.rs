@@ -8,7 +8,7 @@ mod book;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use penstock_config::{KeySource, Limit, LimitKind, Service};
+use penstock_config::{KeySource, Limit, LimitKind, Service, units::format_duration};
 
 use crate::{reason::Reason, refusal::Refusal, request_key::RequestHead};
 use book::{Book, Draft, Ticket};
@@ -122,7 +122,11 @@ fn refusal(limit: Option<&Limit>, wait: Duration) -> Refusal {
             requests, period, ..
         }) => Refusal::new(
             Reason::RateLimited,
-            format!("the limit is {requests} requests per {period:?}"),
+            format!(
+                "the limit is {requests} request{s} per {period}",
+                s = if requests == 1 { "" } else { "s" },
+                period = format_duration(period)
+            ),
         )
         .retry_after(wait),
         None => Refusal::new(Reason::Internal, "a limit without a rule"),

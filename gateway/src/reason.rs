@@ -188,6 +188,17 @@ impl Reason {
         }
     }
 
+    /// The kind of error that clients of the OpenAI API know it by.
+    pub(crate) fn openai_type(self) -> &'static str {
+        match self.status() {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
     /// A short sentence for people, the same for every occurrence (RFC 9457 `title`).
     pub(crate) fn title(self) -> &'static str {
         match self {

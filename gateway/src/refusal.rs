@@ -1,6 +1,13 @@
 //! Why a request is answered by the gateway itself.
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{outlook::Outlook, reason::Reason};
 
@@ -14,13 +21,19 @@ const PREDICTED_MAX: Duration = Duration::from_secs(600);
 const SPREAD: f64 = 0.2;
 const SPREAD_MIN: f64 = 1.0;
 
+/// Most lines of the log in a second that say why requests were refused: a failing worker fails every
+/// request that comes.
+const LOGGED_PER_SECOND: u64 = 10;
+
 /// A request that gets no worker's answer, and why.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     /// The class, as metrics and clients see it.
     pub(crate) reason: Reason,
-    /// What exactly happened, for people.
+    /// What happened, in words for the client: nothing of addresses, paths and programs.
     pub(crate) detail: Cow<'static, str>,
+    /// The cause, in words for the operator: it may name all of these.
+    pub(crate) cause: Option<Arc<str>>,
     /// When trying again makes sense.
     pub(crate) retry_after: Option<Duration>,
     /// Whether that is a prediction, which many may have been told.
@@ -35,9 +48,24 @@ impl Refusal {
         Self {
             reason,
             detail: detail.into(),
+            cause: None,
             retry_after: None,
             is_predicted: false,
             outlook: None,
+        }
+    }
+
+    /// Adds what only the operator is told, unless `gateway.error_details` says otherwise.
+    pub(crate) fn because(mut self, cause: impl Into<Arc<str>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// What happened, with the cause where there is one.
+    pub(crate) fn in_full(&self) -> Cow<'_, str> {
+        match &self.cause {
+            Some(cause) => format!("{}: {cause}", self.detail).into(),
+            None => Cow::Borrowed(&self.detail),
         }
     }
 
@@ -65,9 +93,55 @@ impl Refusal {
     }
 }
 
+/// Bounds how many refusals are logged.
+#[derive(Debug, Default)]
+pub(crate) struct RefusalLog {
+    /// The second of the gateway's clock that `written` is about.
+    second: AtomicU64,
+    written: AtomicU64,
+    left_out: AtomicU64,
+}
+
+impl RefusalLog {
+    /// Whether another line may be written at `now`, and how many were left out before it. Threads that
+    /// ask at the same moment may get a line too many or miss one.
+    pub(crate) fn line(&self, now: Duration) -> Option<u64> {
+        let second = now.as_secs();
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.written.store(0, Ordering::Relaxed);
+        }
+        if self.written.fetch_add(1, Ordering::Relaxed) < LOGGED_PER_SECOND {
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
+        }
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_is_told_in_full_only_beside_what_the_client_may_know() {
+        let refusal = Refusal::new(Reason::StartFailed, "no worker could be started");
+        assert_eq!(refusal.in_full(), "no worker could be started");
+        let refusal = refusal.because("program vllmm not found");
+        assert_eq!(refusal.detail, "no worker could be started");
+        let full = "no worker could be started: program vllmm not found";
+        assert_eq!(refusal.in_full(), full);
+    }
+
+    #[test]
+    fn a_storm_of_refusals_gets_ten_lines_a_second_and_the_next_tells_of_the_others() {
+        let log = RefusalLog::default();
+        let lines = |millis| log.line(Duration::from_millis(millis));
+        let first: Vec<_> = (0..100).filter_map(|_| lines(500)).collect();
+        assert_eq!(first, [0; 10]);
+        assert_eq!(lines(999), None);
+        assert_eq!(lines(1000), Some(91));
+        assert_eq!(lines(1001), Some(0));
+    }
 
     fn told(after: u64, chance: f64) -> f64 {
         let refusal = Refusal::new(Reason::QueueFull, "");

@@ -6,7 +6,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use crate::{connection::Connection, metrics::Settled, problem::problem, reason::Reason};
+use crate::{connection::Connection, headers, metrics::Settled, problem::problem, reason::Reason};
 
 /// Fields, one of which every answer of ours has.
 const OUR_FIELDS: [&[u8]; 2] = [b"x-request-id:", b"x-penstock-reason:"];
@@ -51,7 +51,13 @@ pub(crate) fn replacement(connection: &Connection, answer: &[u8]) -> Option<Vec<
 /// The whole answer as bytes. The connection ends after it: where the next request would begin
 /// cannot be known.
 fn written(reason: Reason) -> Vec<u8> {
-    let answer = problem(reason, detail(reason), None, false);
+    let answer = problem(
+        reason,
+        detail(reason),
+        None,
+        false,
+        Some(&headers::new_id()),
+    );
     let status = answer.status();
     let mut bytes = Vec::with_capacity(512);
     bytes.extend_from_slice(b"HTTP/1.1 ");

@@ -14,8 +14,14 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 
 use crate::{
-    clock::Moment, exchange::Exchange, grpc::GRPC_STATUS, problem::X_PENSTOCK_REASON,
-    reason::Reason, timer::Timer, unread::Slot, upstream::Handback,
+    clock::Moment,
+    exchange::Exchange,
+    grpc::{GRPC_MESSAGE, GRPC_STATUS},
+    problem::X_PENSTOCK_REASON,
+    reason::Reason,
+    timer::Timer,
+    unread::Slot,
+    upstream::Handback,
 };
 
 /// The body of any answer.
@@ -163,9 +169,12 @@ impl WorkerBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => {
-                let reason = self.exchange.upload_failure();
-                Poll::Ready(self.fail(reason.unwrap_or(Reason::UpstreamReset)))
+            Some(Err(error)) => {
+                let reason = self.exchange.upload_failure().unwrap_or_else(|| {
+                    self.exchange.broken_by(Reason::UpstreamReset, &error);
+                    Reason::UpstreamReset
+                });
+                Poll::Ready(self.fail(reason))
             }
             None => {
                 self.end(moment);
@@ -201,11 +210,12 @@ impl WorkerBody {
         if !self.exchange.takes_grpc_status() {
             return Some(Err(CutOff(reason)));
         }
-        let mut trailers = HeaderMap::with_capacity(2);
+        let mut trailers = HeaderMap::with_capacity(3);
         trailers.insert(
             GRPC_STATUS,
             HeaderValue::from(u16::from(reason.grpc_code())),
         );
+        trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason.title()));
         trailers.insert(X_PENSTOCK_REASON, HeaderValue::from_static(reason.slug()));
         Some(Ok(Frame::trailers(trailers)))
     }

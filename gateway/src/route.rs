@@ -1,6 +1,12 @@
 //! From host and path to the service, flat in the number of services.
 //!
-//! Hosts are compared without case, port and one trailing dot. Of the services that share a host
+//! Hosts are compared without case, port and one trailing dot. A host that is named in full comes
+//! before one of a wildcard, a longer wildcard before a shorter one, and the default service takes the
+//! hosts that are left. `*.example.org` stands for one label or more, and not for `example.org` (as in
+//! nginx, Envoy and Kubernetes' Gateway API). The host is chosen first: a path that nobody has there
+//! leads nowhere, whatever a wildcard or the default would make of it.
+//!
+//! Of the services that share a host
 //! the one with the longest matching path prefix wins. A prefix matches whole segments, and a
 //! slash at its end means nothing: `/v1` and `/v1/` both match `/v1`, `/v1/` and `/v1/models`, but
 //! not `/v10` (the rule of Kubernetes' Ingress and Gateway API). Paths are compared as they came,
@@ -30,6 +36,13 @@ pub(crate) struct Target {
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     hosts: HashMap<Box<[u8]>, PathRules, RandomState>,
+    /// By the part after the star: `.example.org`.
+    wildcards: HashMap<Box<[u8]>, PathRules, RandomState>,
+    /// Length of the longest of these: how much of a host a look is worth while, whatever length of it
+    /// the client sends.
+    wildcard_len_max: usize,
+    /// That of the default service.
+    others: Option<PathRules>,
 }
 
 impl RouteTable {
@@ -52,6 +65,10 @@ impl RouteTable {
                 };
                 table.add(&deployment.host, &service.paths, straight);
             }
+            if service.is_default {
+                let rules = table.others.get_or_insert_default();
+                service.paths.iter().for_each(|path| rules.add(path, split));
+            }
         }
         table
     }
@@ -64,12 +81,31 @@ impl RouteTable {
         let lower = buffer.get_mut(..name.len())?;
         lower.copy_from_slice(name.as_bytes());
         lower.make_ascii_lowercase();
-        self.hosts.get(&*lower)?.find(path)
+        let rules = self.hosts.get(&*lower);
+        let rules = rules.or_else(|| self.wildcard(lower));
+        rules.or(self.others.as_ref())?.find(path)
+    }
+
+    /// The rules of the longest wildcard that a host falls under.
+    fn wildcard(&self, host: &[u8]) -> Option<&PathRules> {
+        if self.wildcards.is_empty() {
+            return None;
+        }
+        // The star stands for something.
+        let first = host.len().saturating_sub(self.wildcard_len_max).max(1);
+        let mut dots = (first..host.len()).filter(|&at| host[at] == b'.');
+        dots.find_map(|at| self.wildcards.get(&host[at..]))
     }
 
     fn add(&mut self, host: &str, paths: &[String], target: Target) {
-        let host = host.to_ascii_lowercase().into_bytes().into();
-        let rules = self.hosts.entry(host).or_default();
+        let host = host.to_ascii_lowercase();
+        let rules = match host.strip_prefix('*') {
+            Some(end) => {
+                self.wildcard_len_max = self.wildcard_len_max.max(end.len());
+                self.wildcards.entry(end.as_bytes().into()).or_default()
+            }
+            None => self.hosts.entry(host.into_bytes().into()).or_default(),
+        };
         for path in paths {
             rules.add(path, target);
         }

@@ -21,6 +21,9 @@ use crate::{
     split::{Choice, ServiceSplit},
 };
 
+/// Most addresses that a client is told which asked at another one.
+const ADDRESSES_SHOWN: usize = 20;
+
 /// The services and the way to them.
 pub(crate) struct Table {
     routes: Arc<RouteTable>,
@@ -83,6 +86,20 @@ impl Table {
         Some((&self.services[service], deployment))
     }
 
+    /// The hosts and paths at which there are services, in words.
+    pub(crate) fn addresses(&self) -> String {
+        let all: Vec<String> = self.services.iter().flat_map(|s| s.addresses()).collect();
+        if all.is_empty() {
+            return "there are no services".to_owned();
+        }
+        let shown = all.len().min(ADDRESSES_SHOWN);
+        let more = match all.len() - shown {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("services are at {}{more}", all[..shown].join(", "))
+    }
+
     /// All services.
     pub(crate) fn services(&self) -> &[Arc<ServiceState>] {
         &self.services
@@ -112,6 +129,13 @@ impl ServiceState {
             deployments,
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),
         }
+    }
+
+    /// Where it answers: each host with each path.
+    fn addresses(&self) -> impl Iterator<Item = String> {
+        let Service { hosts, paths, .. } = &*self.spec;
+        let each = |host| paths.iter().map(move |path| at(host, path));
+        hosts.iter().flat_map(move |host| each(host))
     }
 
     /// Each deployment with its weight in the split, as it is in force.
@@ -149,6 +173,11 @@ impl ServiceState {
         let split = &self.split;
         split.choose_another(&self.spec, &self.deployments, head, now)
     }
+}
+
+/// `host/path`; all paths are not worth a word.
+fn at(host: &str, path: &str) -> String {
+    [host, path.trim_end_matches('/')].concat()
 }
 
 /// The budget of a service; one with the same rules goes on as it is, any other with the balance.

@@ -14,8 +14,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     access_log::CurrentLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
-    proxy_header::RefusedHeaders, readmission::Readmissions, report::Poke, table::Table,
-    unread::Unread, upstream::Upstreams,
+    proxy_header::RefusedHeaders, readmission::Readmissions, refusal::RefusalLog, report::Poke,
+    table::Table, unread::Unread, upstream::Upstreams,
 };
 
 /// What all threads share.
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) open: AtomicUsize,
     /// Connections that did not begin with the PROXY protocol header they should have.
     pub(crate) refused_headers: RefusedHeaders,
+    /// Bounds how many refusals are logged.
+    pub(crate) refusals: RefusalLog,
     /// Generation of the newest snapshot that is in force on all threads.
     pub(crate) obeyed: watch::Sender<u64>,
     /// Makes the reporter report at once.
@@ -48,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) limits: RequestLimits,
     /// Whose forwarding headers are believed.
     pub(crate) trusted: Networks,
+    /// Whether clients are told what only the operator needs to know.
+    pub(crate) error_details: bool,
 }
 
 impl Settings {
@@ -56,6 +60,7 @@ impl Settings {
         Self {
             limits: settings.limits,
             trusted: Networks::new(&settings.trusted_proxies),
+            error_details: settings.error_details,
         }
     }
 }

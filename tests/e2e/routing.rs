@@ -101,3 +101,43 @@ async fn an_absolute_request_target_counts_more_than_host() {
         "{answer}"
     );
 }
+
+#[tokio::test]
+async fn a_wildcard_and_the_default_take_the_hosts_that_nobody_names() {
+    let [named, below, default] = [(); 3].map(|()| FakeWorker::start());
+    let workers = [named.await, below.await, default.await];
+    for (worker, name) in workers.iter().zip(["named", "below", "default"]) {
+        worker.on("/v1", Behaviour::Answer(200, name));
+    }
+    let config = format!(
+        r#"
+        [services.named]
+        hosts = ["named.example.org"]
+        deployments.main.static.addresses = ["{}"]
+        [services.below]
+        hosts = ["*.example.org"]
+        deployments.main.static.addresses = ["{}"]
+        [services.default]
+        default = true
+        paths = ["/v1"]
+        deployments.main.static.addresses = ["{}"]
+        "#,
+        workers[0].address, workers[1].address, workers[2].address
+    );
+    let world = World {
+        penstock: Penstock::start(&config).await,
+        _workers: workers.into(),
+    };
+    let address = world.penstock.address.to_string();
+    for (host, path, wanted) in [
+        ("named.example.org", "/v1", "named"),
+        ("other.example.org", "/v1", "below"),
+        ("a.b.example.org:8080", "/v1", "below"),
+        ("example.org", "/v1", "default"),
+        (&address, "/v1", "default"),
+        (&address, "/v2", "404 no_route"),
+        ("named.local.localhost", "/v1", "named"),
+    ] {
+        assert_eq!(world.ask(host, path).await, wanted, "{host}{path}");
+    }
+}

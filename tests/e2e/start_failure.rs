@@ -11,6 +11,7 @@ use crate::support::{
 fn config(command: &str, more: &str) -> String {
     format!(
         r#"
+        gateway.error_details = true
         [services.chat.deployments.main]
         process = {{ {command} }}
         probes.ready = {{ http = "/health" }}

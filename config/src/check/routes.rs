@@ -16,6 +16,7 @@ pub(super) fn check(
     path: &KeyPath,
     services: &BTreeMap<ServiceName, Arc<Service>>,
 ) {
+    one_default(check, path, services);
     let mut made = HashMap::new();
     for service in services.values() {
         made.insert(service.hosts[0].as_str(), service);
@@ -46,5 +47,24 @@ pub(super) fn check(
                 }
             }
         }
+    }
+}
+
+/// Requests that nobody names a host for can go to one service only.
+fn one_default(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    services: &BTreeMap<ServiceName, Arc<Service>>,
+) {
+    let mut defaults = services.values().filter(|service| service.is_default);
+    let Some(first) = defaults.next() else { return };
+    let key = |service: &Service| path.key(service.name.as_str()).key("default");
+    for service in defaults {
+        let rule = format!(
+            "only one service can be the default, and \"{}\" is ({})",
+            first.name,
+            check.place(&key(first))
+        );
+        check.error(&key(service), rule);
     }
 }

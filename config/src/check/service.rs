@@ -58,6 +58,7 @@ pub(super) fn service(
     let service = Service {
         name: name.clone(),
         display_name: display_name(check, path, name, raw.display_name),
+        is_default: raw.default,
         hosts: hosts(check, path, domain.host(name.as_str()), raw.hosts),
         balance,
         split,
@@ -163,14 +164,21 @@ pub(super) fn without_slash(prefix: &str) -> &str {
 }
 
 /// What a prefix of paths must be, besides a path.
-pub(super) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+pub(super) fn check_prefix(prefix: &str) -> Result<(), String> {
     if prefix.contains('?') {
-        Err("must be a path without a query")
-    } else if prefix.split('/').any(|part| part == "." || part == "..") {
-        Err("must not have . or .. between its slashes")
-    } else {
-        Ok(())
+        return Err("must be a path without a query".to_owned());
     }
+    if let Some(at) = prefix.find(['*', '{']) {
+        let end = prefix[..at].rfind('/').unwrap_or_default().max(1);
+        let plain = &prefix[..end];
+        return Err(format!(
+            "must be a prefix, not a pattern: \"{plain}\" stands for everything below it"
+        ));
+    }
+    if prefix.split('/').any(|part| part == "." || part == "..") {
+        return Err("must not have . or .. between its slashes".to_owned());
+    }
+    Ok(())
 }
 
 fn paths(

@@ -95,6 +95,7 @@ pub(super) fn gateway(
             idle_timeout: limits.idle_timeout.0,
             max_streams: limits.max_streams,
         },
+        error_details: gateway.error_details,
         access_log: access_log(check, path, gateway.access_log),
         trusted_proxies: gateway
             .trusted_proxies

@@ -19,7 +19,11 @@ pub(crate) struct Service {
     /// Shown to people; 1 to 128 characters of any script. Default: the service's name.
     #[schemars(length(min = 1, max = 128))]
     pub(crate) display_name: Option<String>,
-    /// Further host names that lead here. {service}.{region}.{domain} always does.
+    /// Whether requests come here whose host no service names, such as those to the gateway's address.
+    /// At most one service.
+    pub(crate) default: bool,
+    /// Further host names that lead here. {service}.{region}.{domain} always does. "*.example.org" stands
+    /// for every name below example.org that no service names in full.
     pub(crate) hosts: Vec<HostName>,
     /// Path prefixes this service answers to; the longest that fits wins. They match whole
     /// segments: "/v1" fits /v1 and /v1/models, but not /v10. Default: all paths.

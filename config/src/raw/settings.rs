@@ -56,6 +56,9 @@ pub(crate) struct Gateway {
     /// Networks of proxies in front of the gateway whose X-Forwarded-*, Forwarded and X-Request-Id
     /// are believed, such as "10.0.0.0/8".
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether clients are told the cause of an error that the gateway answers: addresses of workers,
+    /// names of programs, what a failed worker wrote, and the hosts there are. For development.
+    pub(crate) error_details: bool,
     /// Limits of a request's head and of a connection.
     pub(crate) limits: Limits,
     /// One line per request: "off", "text" or "json" to standard output, or a table for a file.
@@ -68,6 +71,7 @@ impl Default for Gateway {
             threads: None,
             drain_timeout: HumanDuration(Duration::from_secs(30)),
             trusted_proxies: Vec::new(),
+            error_details: false,
             limits: Limits::default(),
             access_log: AccessLog::Choice(AccessLogChoice::Off),
         }

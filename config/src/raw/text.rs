@@ -110,9 +110,9 @@ text_types! {
     /// `host:port`.
     Authority(String): "penstock-authority",
         r"^[^:/]+:\d+$|^\[[0-9a-fA-F.:]+\]:\d+$", host::parse_authority, Clone::clone;
-    /// Host of a URL, lower case, without port.
+    /// Host of a URL, lower case, without port; or a wildcard.
     HostName(String): "penstock-host",
-        r"^[^/*]+$", host::parse_host, Clone::clone;
+        r"^(\*\.)?[^/*]+$", host::parse_host, Clone::clone;
     /// One part of a host name, lower case.
     DnsLabel(String): "penstock-dns-label",
         r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", host::parse_label, Clone::clone;

@@ -30,6 +30,7 @@ pub(super) fn json(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         worker: record.worker,
         status: record.status,
         reason: record.reason,
+        detail: record.detail,
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
         queue_wait_ms: record.queue_wait.map(millis),
@@ -51,7 +52,7 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         retries,
         ..
     } = record;
-    writeln!(
+    write!(
         line,
         "{time} {client} {method} {host} {path} {protocol} {status} {service}/{deployment}/{worker} \
          reason={reason} in={bytes_in} out={bytes_out} wait={wait} connect={connect} \
@@ -76,6 +77,10 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         id = Plain(record.request_id),
     )
     .expect(NEVER_FAILS);
+    if let Some(detail) = record.detail {
+        write!(line, " detail={detail:?}").expect(NEVER_FAILS);
+    }
+    line.push(b'\n');
 }
 
 #[derive(Serialize)]
@@ -94,6 +99,8 @@ struct JsonLine<'a> {
     worker: Option<u32>,
     status: u16,
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     bytes_in: u64,
     bytes_out: u64,
     queue_wait_ms: Option<f64>,

@@ -17,6 +17,7 @@ pub(super) fn record() -> AccessRecord<'static> {
         worker: Some(2),
         status: 200,
         reason: None,
+        detail: None,
         bytes_in: 12,
         bytes_out: 345,
         queue_wait: None,

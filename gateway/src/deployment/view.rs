@@ -104,8 +104,8 @@ impl View {
                 retry_after,
             } => {
                 let left = retry_after.saturating_sub(now.saturating_sub(self.at));
-                let refusal = Refusal::new(Reason::StartFailed, reason.to_string());
-                Some(refusal.predicted(Some(left)))
+                let refusal = Refusal::new(Reason::StartFailed, "no worker could be started");
+                Some(refusal.because(Arc::clone(reason)).predicted(Some(left)))
             }
             Phase::Paused { reason, until } => {
                 let refusal = Refusal::new(Reason::Paused, reason.to_string());

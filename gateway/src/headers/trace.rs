@@ -49,6 +49,11 @@ pub(super) fn write(headers: &mut HeaderMap, named: Named, trusted: bool) -> Hea
     id
 }
 
+/// An id for a request that cannot be read.
+pub(crate) fn new_id() -> HeaderValue {
+    shared(fresh_parent().slice(TRACE_ID))
+}
+
 fn shared(bytes: Bytes) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes).expect("hex digits and hyphens are a header value")
 }

@@ -63,6 +63,73 @@ fn a_host_that_nobody_has_is_not_found() {
 }
 
 #[test]
+fn a_wildcard_takes_hosts_below_it_that_nobody_names_in_full_the_longest_one_first() {
+    let mut services = ["all", "own", "deep"].map(|name| service(name, &["/"]));
+    for (service, host) in
+        services
+            .iter_mut()
+            .zip(["*.Example.org", "chat.example.org", "*.eu.example.org"])
+    {
+        service.hosts.push(host.into());
+    }
+    let table = table(&services);
+    for (host, expected) in [
+        ("chat.example.org", split(1)),
+        ("CHAT.example.org.:8080", split(1)),
+        ("x.example.org", split(0)),
+        ("X.Example.ORG:80", split(0)),
+        // The star stands for one label or more, and never for none.
+        ("a.b.example.org", split(0)),
+        ("x.chat.example.org", split(0)),
+        ("example.org", None),
+        (".example.org", None),
+        ("x.eu.example.org", split(2)),
+        ("a.b.eu.example.org", split(2)),
+        ("eu.example.org", split(0)),
+        ("xexample.org", None),
+        ("x.example.org.evil.net", None),
+    ] {
+        assert_eq!(table.find(host, "/"), expected, "{host}");
+    }
+    let long = format!("{}.example.org", "a.".repeat(100));
+    assert_eq!(table.find(&long, "/"), split(0));
+}
+
+#[test]
+fn the_default_service_takes_the_hosts_that_are_left_and_only_its_paths() {
+    let mut services = [service("chat", &["/v1"]), service("embed", &["/e"])];
+    services[0].is_default = true;
+    services[1].hosts.push("*.example.org".into());
+    let table = table(&services);
+    for host in [
+        "127.0.0.1:8080",
+        "[::1]:8080",
+        "localhost",
+        "",
+        "example.org",
+    ] {
+        assert_eq!(table.find(host, "/v1/models"), split(0), "{host}");
+        assert_eq!(table.find(host, "/v2"), None, "{host}");
+    }
+    // A host that somebody names is not left, whatever its path.
+    for host in ["embed.local.localhost", "x.example.org"] {
+        assert_eq!(table.find(host, "/v1/models"), None, "{host}");
+        assert_eq!(table.find(host, "/e"), split(1), "{host}");
+    }
+}
+
+#[test]
+fn services_share_a_wildcard_by_their_paths() {
+    let mut services = [service("a", &["/"]), service("b", &["/v1"])];
+    for service in &mut services {
+        service.hosts.push("*.example.org".into());
+    }
+    let table = table(&services);
+    assert_eq!(table.find("x.example.org", "/v1/models"), split(1));
+    assert_eq!(table.find("x.example.org", "/v2"), split(0));
+}
+
+#[test]
 fn an_ipv6_literal_is_a_host_of_its_own() {
     let mut chat = service("chat", &["/"]);
     chat.hosts.push("[::1]".into());

@@ -6,13 +6,24 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const NAME_LEN_MAX: usize = 253;
 
 /// Host of a URL, as a `Host` header may hold it: lower case, without port and without the dot that
-/// ends a full name.
+/// ends a full name. Or a wildcard, `*.example.org`.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
     if text.contains("//") || text.contains('/') {
         return Err("must be a host name alone, without scheme and path".to_owned());
     }
+    if text == "*" {
+        return Err(
+            "must be a host name; a service for hosts that no service names has `default = true`"
+                .to_owned(),
+        );
+    }
+    if let Some(end) = text.strip_prefix("*.").filter(|end| !end.contains('*')) {
+        return Ok(format!("*.{}", parse_name(end)?));
+    }
     if text.contains('*') {
-        return Err("must be one host name; wildcards are not supported".to_owned());
+        return Err(
+            "may have a star only in place of its first part: \"*.example.org\"".to_owned(),
+        );
     }
     let (host, port) = split_port(text);
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
@@ -129,11 +140,29 @@ mod tests {
             ("[::0001]:80", "[::1]"),
             ("[::1]", "[::1]"),
             ("my_worker", "my_worker"),
+            ("*.Example.org.", "*.example.org"),
         ] {
             assert_eq!(parse_host(text).as_deref(), Ok(host), "{text}");
         }
         for text in [
-            "", ".", "a..b", "-a", "a b", "http://a", "a/", "*.a", "ä.org", "a:x", "::1", "[a]",
+            "",
+            ".",
+            "a..b",
+            "-a",
+            "a b",
+            "http://a",
+            "a/",
+            "*",
+            "*.",
+            "a.*",
+            "*a.org",
+            "*.*.org",
+            "*.10.0.0.1",
+            "*.a:80",
+            "ä.org",
+            "a:x",
+            "::1",
+            "[a]",
             "[]",
         ] {
             assert!(parse_host(text).is_err(), "{text}");

@@ -53,9 +53,14 @@ fn a_request_that_got_nowhere_has_dashes() {
         worker: None,
         reason: Some("no_route"),
         status: 404,
+        detail: Some("no service at \"x\"\n"),
         ..record()
     };
     let line = written(text, &nowhere);
+    assert!(
+        line.ends_with(" id=id-1 detail=\"no service at \\\"x\\\"\\n\"\n"),
+        "{line}"
+    );
     assert!(
         line.contains(" POST - /v1/x?a=b HTTP/1.1 404 -/-/- reason=no_route "),
         "{line}"
