@@ -27,14 +27,23 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<()> {
         .values()
         .map(|service| service.deployments.len())
         .sum();
+    for warning in penstock_config::warnings(&args.file) {
+        eprintln!("warning: {warning}");
+    }
     writeln!(
         io::stdout(),
-        "{}: good ({} services, {deployments} deployments, {} listeners)",
+        "{}: ok: {}, {}, {}",
         args.file.display(),
-        config.services.len(),
-        config.listeners.len(),
+        counted(config.services.len(), "service"),
+        counted(deployments, "deployment"),
+        counted(config.listeners.len(), "listener"),
     )?;
     Ok(())
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
 }
 
 /// Prints the schema.

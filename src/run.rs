@@ -3,6 +3,7 @@
 mod banner;
 mod log_pages;
 mod ready_file;
+mod start_error;
 
 use std::{
     path::PathBuf,
@@ -45,6 +46,9 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = penstock_config::load(&args.file).map_err(|errors| anyhow::anyhow!("{errors}"))?;
     telemetry::start_logs(args.json_logs);
+    for warning in penstock_config::warnings(&args.file) {
+        tracing::warn!("{warning}");
+    }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -53,10 +57,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let metrics = telemetry::start_metrics()?;
         penstock_control::describe_metrics();
-        Program::start(args.file.clone(), config, metrics)
-            .await?
-            .run()
-            .await
+        let program = Program::start(args.file.clone(), config, metrics).await?;
+        if !args.json_logs {
+            let listeners = program.gateway.addresses();
+            banner::print(&program.config, &listeners, program.api.address());
+        }
+        program.run().await
     })
 }
 
@@ -75,7 +81,7 @@ struct Program {
     config: Arc<Config>,
     control: Arc<Control>,
     gateway: Gateway,
-    _api: Api,
+    api: Api,
     signals: Signals,
     files: FileWatch,
     reloads: mpsc::Receiver<ReloadReply>,
@@ -97,10 +103,31 @@ impl Program {
         let files = FileWatch::start(&file)?;
         let config = Arc::new(config);
         let executable = std::env::current_exe().context("cannot find the penstock executable")?;
-        let control = Arc::new(Control::start(Arc::clone(&config), executable).await?);
+        start_error::check_worker_logs(&config)?;
+        let control = Control::start(Arc::clone(&config), executable)
+            .await
+            .map_err(start_error::of_control)?;
+        let control = Arc::new(control);
+        let parts = (signals, files, metrics);
+        let begun = Self::around(file, config, Arc::clone(&control), parts).await;
+        if begun.is_err() {
+            // The workers that were started already would be left behind.
+            control.shutdown().await;
+        }
+        begun
+    }
+
+    /// The gateway and the admin address before a running control.
+    async fn around(
+        file: PathBuf,
+        config: Arc<Config>,
+        control: Arc<Control>,
+        (signals, files, metrics): (Signals, FileWatch, PrometheusHandle),
+    ) -> anyhow::Result<Self> {
         given_workers_known(control.fleet()).await;
-        let mut gateway = Gateway::start(&config.gateway, control.fleet(), control.reports())?;
-        gateway.apply(&config)?;
+        let mut gateway = Gateway::start(&config.gateway, control.fleet(), control.reports())
+            .map_err(start_error::of_gateway)?;
+        gateway.apply(&config).map_err(start_error::of_gateway)?;
         let (ask_reload, reloads) = mpsc::channel(1);
         let ending = Arc::new(AtomicBool::new(false));
         let hooks = hooks(&gateway, &metrics, ask_reload, &ending);
@@ -108,18 +135,17 @@ impl Program {
             .merge(log_pages::router(&config.worker_logs, control.fleet()));
         let api = Api::start(config.admin.address, router)
             .await
-            .with_context(|| {
-                format!("cannot listen on {} (admin.address)", config.admin.address)
+            .map_err(|error| {
+                start_error::cannot_listen("admin.address", config.admin.address, &error)
             })?;
         let listeners = gateway.addresses();
         ready_file::write(&listeners, api.address())?;
-        banner::print(&config, &listeners, api.address());
         Ok(Self {
             file,
             config,
             control,
             gateway,
-            _api: api,
+            api,
             signals,
             files,
             reloads,
@@ -182,7 +208,9 @@ impl Program {
         if changed {
             self.refuse_what_needs_a_restart(&config)?;
             // The gateway first: it can fail, on an address that is taken, and then nothing has changed.
-            self.gateway.apply(&config)?;
+            self.gateway
+                .apply(&config)
+                .map_err(start_error::of_gateway)?;
             self.files.follow(&self.file)?;
         }
         // Even if nothing changed: an earlier refusal is over.
@@ -216,7 +244,8 @@ impl Program {
             gateway,
             mut signals,
             ending,
-            _api,
+            // Answers until the end.
+            api: _api,
             ..
         } = self;
         ending.store(true, Ordering::Relaxed);

@@ -7,10 +7,11 @@ use std::{
 
 use penstock_config::{Config, Service, Source};
 
-/// Prints the URLs of all services and a few commands, when somebody is likely to read them.
+/// Prints the URLs of all services and, at a terminal, a few commands. Beside the logs: standard output
+/// may be the access log's.
 pub(super) fn print(config: &Config, listeners: &[SocketAddr], admin: SocketAddr) {
-    let mut out = std::io::stdout().lock();
-    // A closed standard output is no reason not to run.
+    let mut out = std::io::stderr().lock();
+    // A closed standard error is no reason not to run.
     let _ = write(&mut out, config, listeners, admin);
     let _ = out.flush();
 }
@@ -32,14 +33,14 @@ fn write(
         out,
         "  admin     http://{admin}   (/metrics, /api/v1/status)"
     )?;
-    let Some(port) = listeners.first().map(SocketAddr::port) else {
+    let Some(listener) = listeners.first() else {
         return Ok(());
     };
     for service in config.services.values().take(LISTED_MAX) {
         writeln!(
             out,
             "  service   {}   {}",
-            url(service, port),
+            url(service, listener),
             service.display_name
         )?;
     }
@@ -51,9 +52,9 @@ fn write(
         .services
         .values()
         .find(|service| is_simulated(service))
-        && std::io::stdout().is_terminal()
+        && std::io::stderr().is_terminal()
     {
-        hints(out, &url(service, port), admin)?;
+        hints(out, service, &url(service, listener), admin)?;
     }
     Ok(())
 }
@@ -74,25 +75,34 @@ fn is_simulated(service: &Service) -> bool {
         })
 }
 
-fn hints(out: &mut impl Write, url: &str, admin: SocketAddr) -> std::io::Result<()> {
+fn hints(
+    out: &mut impl Write,
+    service: &Service,
+    url: &str,
+    admin: SocketAddr,
+) -> std::io::Result<()> {
     let penstock = std::env::args()
         .next()
         .unwrap_or_else(|| "penstock".to_owned());
+    let name = &service.name;
     writeln!(
         out,
         "\nTry, in another terminal:
   curl -N {url}/v1/chat/completions -d '{{\"model\":\"demo\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'
   {penstock} status --admin {admin}
-  {penstock} logs --admin {admin} chat
-Ctrl-C finishes what is in flight, stops the workers and ends.\n"
+  {penstock} logs --admin {admin} {name}
+Ctrl-C finishes the requests in flight, stops the workers and ends.\n"
     )
 }
 
-fn url(service: &Service, port: u16) -> String {
+/// Where a service is asked: the bare address will do for the default one, and needs no names.
+fn url(service: &Service, listener: &SocketAddr) -> String {
+    if service.is_default {
+        return format!("http://{listener}");
+    }
     let host = service.hosts.first().map_or("localhost", String::as_str);
-    if port == 80 {
-        format!("http://{host}")
-    } else {
-        format!("http://{host}:{port}")
+    match listener.port() {
+        80 => format!("http://{host}"),
+        port => format!("http://{host}:{port}"),
     }
 }

@@ -33,3 +33,29 @@ async fn health_pages_answer() {
         assert_eq!(penstock.admin().get(path).await.status, 200, "{path}");
     }
 }
+
+#[tokio::test]
+async fn check_counts_what_there_is_and_warns_of_a_pattern_that_matches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("penstock.toml");
+    let config = format!("listeners = [{{ address = \"127.0.0.1:0\" }}]\n{NOBODY}");
+    let check = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_penstock"));
+        command.arg("check").arg(&file).output().unwrap()
+    };
+    let name = file.display();
+    std::fs::write(&file, &config).unwrap();
+    let output = check();
+    let ok = format!("{name}: ok: 1 service, 1 deployment, 1 listener\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), ok);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+
+    std::fs::write(&file, format!("include = [\"services/*.toml\"]\n{config}")).unwrap();
+    let output = check();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), ok);
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("warning: {name}:1: include[0] = \"services/*.toml\": matches no file\n")
+    );
+}

@@ -17,8 +17,11 @@ impl Lock {
     pub(super) fn take(state: &Path) -> Result<Self, StoreError> {
         let path = beside(state);
         let unusable = |error: std::io::Error| StoreError::Unusable {
-            path: path.clone(),
-            reason: error.to_string(),
+            path: state.to_owned(),
+            reason: match state.parent().filter(|folder| !folder.exists()) {
+                Some(folder) => format!("the folder {} does not exist", folder.display()),
+                None => error.to_string(),
+            },
         };
         // A lock on the file itself would be in SQLite's way.
         let file = OpenOptions::new()
