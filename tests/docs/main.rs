@@ -56,23 +56,40 @@ fn every_command_that_is_mentioned_anywhere_exists() {
 }
 
 #[test]
-fn the_configuration_that_is_shown_is_good() {
+fn every_example_can_be_added_to_the_first_one_as_it_stands() {
     let dir = tempfile::tempdir().unwrap();
-    let mut whole = toml::Table::new();
-    for block in readme::blocks("toml") {
-        let block: toml::Table = block.parse().unwrap();
-        // The first one is whole, the others change it.
-        if whole.is_empty() {
-            whole = block.clone();
-        }
-        let mut changed = whole.clone();
-        readme::merge(&mut changed, block);
-        let file = dir.path().join("penstock.toml");
-        fs::write(&file, changed.to_string()).unwrap();
+    let file = dir.path().join("penstock.toml");
+    let mut examples = readme::blocks("toml");
+    let first = examples.next().unwrap();
+    let mut count = 0;
+    for example in std::iter::once("").chain(examples) {
+        fs::write(&file, readme::added(first, example)).unwrap();
         let output = penstock(&["check", file.to_str().unwrap()]);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{errors}");
+        assert!(output.status.success(), "{example}\n{errors}");
+        count += 1;
     }
+    assert!(count > 10, "{count} examples");
+}
+
+#[test]
+fn the_commands_do_with_the_example_what_the_page_says() {
+    let penstock = Running::start_example("canary.toml");
+    let weights = readme::commands("Weights while it runs");
+    // Of twenty requests, those that the canary gets after each command.
+    for (command, canary) in weights.iter().zip([10, 20, 10, 2]) {
+        penstock.run_command(command);
+        penstock.until("the weights are in force", || {
+            let models = (0..20).map(|_| penstock.model_that_answers());
+            models.filter(|model| model == "canary").count() == canary
+        });
+    }
+    assert_eq!(weights.len(), 4);
+    for command in readme::commands("Pause and resume") {
+        penstock.run_command(command);
+    }
+    penstock.run_command("penstock rollout speech");
+    penstock.stop();
 }
 
 #[test]

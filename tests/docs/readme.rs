@@ -42,12 +42,39 @@ pub(crate) fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
     blocks.filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
 }
 
-/// Puts the settings of one table into another.
-pub(crate) fn merge(into: &mut toml::Table, from: toml::Table) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(into)), toml::Value::Table(from)) => merge(into, from),
-            (_, value) => drop(into.insert(key, value)),
+/// The commands of the shell in a section, without those of other programs.
+pub(crate) fn commands(heading: &str) -> Vec<&'static str> {
+    let blocks = section(heading).split("```").skip(1).step_by(2);
+    let shell = blocks.filter_map(|block| block.strip_prefix("sh\n"));
+    let lines = shell.flat_map(str::lines);
+    lines.filter(|line| line.starts_with("penstock ")).collect()
+}
+
+/// A file with an example added as a reader would: its tables at the end, and keys below the comment
+/// `# in [TABLE]:` in that table.
+pub(crate) fn added(file: &str, example: &str) -> String {
+    let mut file = file.to_owned();
+    let mut at = None;
+    for line in example.lines() {
+        if let Some(table) = line
+            .strip_prefix("# in ")
+            .and_then(|rest| rest.strip_suffix(':'))
+        {
+            let header = file.find(&format!("\n{table}\n"));
+            let header = header.unwrap_or_else(|| panic!("there is no {table} to add to"));
+            at = Some(header + 1 + table.len() + 1);
+            continue;
         }
+        if line.starts_with('[') {
+            at = None;
+        }
+        let end = file.len();
+        let place = at.as_mut().map_or(end, |at| {
+            let place = *at;
+            *at += line.len() + 1;
+            place
+        });
+        file.insert_str(place, &format!("{line}\n"));
     }
+    file
 }

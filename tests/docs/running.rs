@@ -1,4 +1,4 @@
-//! A running program that has every metric there is.
+//! A running program.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,9 +32,28 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// One with every metric there is.
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         write_config(dir.path(), "first");
+        Self::start_in(dir)
+    }
+
+    /// An example, on free ports.
+    pub(crate) fn start_example(name: &str) -> Self {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+        let text = fs::read_to_string(examples.join(name)).unwrap();
+        let text = text.replace("127.0.0.1:8080", "127.0.0.1:0");
+        let text = text.replace("127.0.0.1:9900", "127.0.0.1:0");
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("penstock.toml"), text).unwrap();
+        // As if it were installed.
+        let installed = dir.path().join("penstock");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_penstock"), installed).unwrap();
+        Self::start_in(dir)
+    }
+
+    fn start_in(dir: TempDir) -> Self {
         let ready = dir.path().join("ready.json");
         let log = fs::File::create(dir.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_penstock"))
@@ -46,7 +65,7 @@ impl Running {
             .stderr(log)
             .spawn()
             .unwrap();
-        let text = eventually(|| fs::read_to_string(&ready).ok());
+        let text = eventually("it is ready", || fs::read_to_string(&ready).ok());
         let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         Self {
@@ -55,6 +74,34 @@ impl Running {
             dir,
             child,
         }
+    }
+
+    /// Runs a command as a user of this one would, and expects it to succeed.
+    pub(crate) fn run_command(&self, command: &str) {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", self.dir.path().display());
+        let output = Command::new("sh")
+            .args(["-ec", command])
+            .env("PATH", path)
+            .env("PENSTOCK_ADMIN", &self.admin)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {errors}");
+    }
+
+    /// The model of the worker that answers a request to the bare address.
+    pub(crate) fn model_that_answers(&self) -> String {
+        let (head, body) = exchange(&self.gateway, "GET", "/v1/models", &self.gateway, "");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
+        let models: serde_json::Value = serde_json::from_str(&body).unwrap();
+        models["data"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Returns once something is so.
+    pub(crate) fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        eventually(what, || is_so().then_some(()));
     }
 
     /// So that there is a reload to count.
@@ -84,7 +131,7 @@ impl Running {
             "",
         );
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        eventually(|| {
+        eventually("a worker is ready", || {
             let (_, page) = self.ask("GET", "/metrics");
             let served = page.contains("penstock_request_duration_seconds_count{");
             let started = page.contains("penstock_start_seconds_count{");
@@ -186,13 +233,13 @@ fn parse(page: &str) -> Metrics {
 
 /// What `look` finds, as soon as it finds something.
 #[allow(clippy::disallowed_methods, reason = "another process is waited for")]
-fn eventually<T>(look: impl Fn() -> Option<T>) -> T {
+fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let begun = std::time::Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < LIMIT, "it takes too long");
+        assert!(begun.elapsed() < LIMIT, "it takes too long until {what}");
         std::thread::sleep(LOOK_AGAIN);
     }
 }

@@ -29,7 +29,10 @@ from pytriton.triton import Triton, TritonConfig
 def double(x):
     return [x * 2]
 
-config = TritonConfig(http_port=int(os.environ["PORT"]), allow_grpc=False, allow_metrics=False)
+port = int(os.environ["PORT"])
+config = TritonConfig(
+    http_address="127.0.0.1", http_port=port, allow_grpc=False, allow_metrics=False
+)
 with Triton(config=config) as triton:
     tensor = lambda name: Tensor(name=name, dtype=np.float32, shape=(-1,))
     config = ModelConfig(max_batch_size=4)
