@@ -6,7 +6,7 @@ mod ready_file;
 mod start_error;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ use anyhow::Context;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use penstock_config::{Config, Source, fleet::FleetSnapshot};
+use penstock_config::{AccessLogTo, Config, LogFormat, Source, fleet::FleetSnapshot};
 use penstock_control::{
     Control,
     api::{self, Api, Hooks},
@@ -27,13 +27,14 @@ use penstock_gateway::Gateway;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    output,
     reload::FileWatch,
     signals::{Asked, Signals},
     telemetry,
 };
 
 /// Run gateway and control with a configuration file, until SIGTERM or Ctrl-C.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct RunArgs {
     /// The configuration file. It is watched, and read again on SIGHUP.
     file: PathBuf,
@@ -44,8 +45,30 @@ pub(crate) struct RunArgs {
 
 /// Runs until a signal asks to end.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let config = penstock_config::load(&args.file).map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    telemetry::start_logs(args.json_logs);
+    let logs = telemetry::start_logs(args.json_logs)?;
+    let mut ended = run_logged(args, &logs);
+    if let Err(error) = &ended
+        && args.json_logs
+    {
+        tracing::error!("{error:#}");
+        ended = Err(output::Told.into());
+    }
+    logs.finish();
+    ended
+}
+
+/// Reads the configuration. Beside logs as JSON, a log of requests that nobody asked for is JSON too.
+fn load(file: &Path, json_logs: bool) -> anyhow::Result<Config> {
+    let mut config = penstock_config::load(file).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    let log = &mut config.gateway.access_log;
+    if json_logs && matches!(log.to, AccessLogTo::Unasked(_)) {
+        log.format = LogFormat::Json;
+    }
+    Ok(config)
+}
+
+fn run_logged(args: &RunArgs, logs: &telemetry::Logs) -> anyhow::Result<()> {
+    let config = load(&args.file, args.json_logs)?;
     for warning in penstock_config::warnings(&args.file) {
         tracing::warn!("{warning}");
     }
@@ -57,10 +80,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let metrics = telemetry::start_metrics()?;
         penstock_control::describe_metrics();
-        let program = Program::start(args.file.clone(), config, metrics).await?;
+        let program = Program::start(args, config, metrics).await?;
         if !args.json_logs {
             let listeners = program.gateway.addresses();
-            banner::print(&program.config, &listeners, program.api.address());
+            let text = banner::text(&program.config, &listeners, program.api.address());
+            logs.print(&text);
         }
         program.run().await
     })
@@ -78,6 +102,7 @@ fn raise_descriptor_limit() {
 /// Everything that runs.
 struct Program {
     file: PathBuf,
+    json_logs: bool,
     config: Arc<Config>,
     control: Arc<Control>,
     gateway: Gateway,
@@ -94,10 +119,11 @@ type ReloadReply = oneshot::Sender<Result<(), String>>;
 
 impl Program {
     async fn start(
-        file: PathBuf,
+        args: &RunArgs,
         config: Config,
         metrics: PrometheusHandle,
     ) -> anyhow::Result<Self> {
+        let RunArgs { file, json_logs } = args.clone();
         // First of all, so that no signal between here and the loop below is missed.
         let signals = Signals::listen().context("cannot listen to signals")?;
         let files = FileWatch::start(&file)?;
@@ -139,9 +165,10 @@ impl Program {
                 start_error::cannot_listen("admin.address", config.admin.address, &error)
             })?;
         let listeners = gateway.addresses();
-        ready_file::write(&listeners, api.address())?;
+        ready_file::write(&listeners, api.address()).await?;
         Ok(Self {
             file,
+            json_logs,
             config,
             control,
             gateway,
@@ -200,10 +227,10 @@ impl Program {
 
     /// Whether anything changed.
     async fn try_reload(&mut self) -> anyhow::Result<bool> {
-        let file = self.file.clone();
+        let (file, json_logs) = (self.file.clone(), self.json_logs);
         // A large configuration takes a while, and requests for workers must not wait for it.
-        let config = tokio::task::spawn_blocking(move || penstock_config::load(&file)).await?;
-        let config = Arc::new(config.map_err(|errors| anyhow::anyhow!("{errors}"))?);
+        let config = tokio::task::spawn_blocking(move || load(&file, json_logs)).await??;
+        let config = Arc::new(config);
         let changed = config != self.config;
         if changed {
             self.refuse_what_needs_a_restart(&config)?;

@@ -65,10 +65,11 @@ pub(crate) fn check(
     routes::check(&mut check, &services_path, &services);
 
     let listeners = settings::listeners(&mut check, &root.key("listeners"), &file.listeners);
+    let worker_logs = settings::worker_logs(&mut check, &root.key("worker_logs"), file.worker_logs);
     Config {
         admin: settings::admin(&mut check, &root.key("admin"), file.admin, &listeners),
-        gateway: settings::gateway(&mut check, &root.key("gateway"), file.gateway),
-        worker_logs: settings::worker_logs(&mut check, &root.key("worker_logs"), file.worker_logs),
+        gateway: settings::gateway(&mut check, &root.key("gateway"), file.gateway, &worker_logs),
+        worker_logs,
         region: file.region.0,
         domain: file.domain.0,
         listeners,

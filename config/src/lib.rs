@@ -66,6 +66,7 @@ pub use scaling::{
 pub use schema::schema;
 pub use service::{Protocol, Queue, Service, Timeouts};
 pub use settings::{
-    AccessLog, Admin, Config, GatewaySettings, Gpus, Listener, LogFormat, RequestLimits, WorkerLogs,
+    AccessLog, AccessLogTo, Admin, Config, GatewaySettings, Gpus, Listener, LogFormat,
+    RequestLimits, WorkerLogs,
 };
 pub use split::{MatchRule, Split, Sticky, WhenCold};

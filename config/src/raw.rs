@@ -40,7 +40,8 @@ pub(crate) use scaling::{
 };
 pub(crate) use service::{Protocol, Service, Timeouts};
 pub(crate) use settings::{
-    AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, WorkerLogs,
+    AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, ProxyProtocol,
+    WorkerLogs,
 };
 pub(crate) use split::{MatchRule, Split, Sticky, WhenCold};
 

@@ -1,6 +1,12 @@
 //! The whole checked configuration, and the settings that belong to no service.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{Service, ServiceName};
 
@@ -30,9 +36,9 @@ pub struct Config {
 pub struct Listener {
     /// IP address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Whether every connection begins with a PROXY protocol header, version 1 or 2, that tells the
-    /// client's address.
-    pub proxy_protocol: bool,
+    /// Networks (address and prefix length) of the proxies whose connections begin with a PROXY protocol
+    /// header, version 1 or 2, that tells the client's address. Empty: no connection begins with one.
+    pub proxy_protocol: Vec<(IpAddr, u8)>,
 }
 
 /// The admin address and what control keeps.
@@ -56,7 +62,7 @@ pub struct GatewaySettings {
     /// The access log.
     pub access_log: AccessLog,
     /// Networks whose `X-Forwarded-*`, `Forwarded` and `x-request-id` are believed: address and prefix length.
-    pub trusted_proxies: Vec<(std::net::IpAddr, u8)>,
+    pub trusted_proxies: Vec<(IpAddr, u8)>,
     /// Whether clients are told what only the operator needs to know of an error.
     pub error_details: bool,
 }
@@ -74,17 +80,37 @@ pub struct RequestLimits {
     pub idle_timeout: Duration,
     /// Most concurrent streams of one HTTP/2 connection.
     pub max_streams: u32,
+    /// First bits of an IPv6 address by which clients are told apart, 32 to 128.
+    pub ipv6_prefix: u8,
+    /// Most connections of clients at once; `None`: as many as the descriptor limit has room for.
+    pub max_connections: Option<usize>,
+    /// Most of them from one address; `None`: half of all.
+    pub max_connections_per_address: Option<usize>,
 }
 
 /// The access log: one line per request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessLog {
+pub struct AccessLog {
+    /// Where it is written.
+    pub to: AccessLogTo,
+    /// Form of a line.
+    pub format: LogFormat,
+    /// Whether lines hold the query of the URL.
+    pub query: bool,
+}
+
+/// Where the access log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogTo {
     /// None is written.
-    Off,
+    Nowhere,
+    /// The user has not said it: to standard output, or to this file (absolute path) where that is a
+    /// terminal.
+    Unasked(PathBuf),
     /// To standard output.
-    Stdout(LogFormat),
+    Stdout,
     /// Appended to a file, absolute path; opened again on SIGHUP.
-    File(PathBuf, LogFormat),
+    File(PathBuf),
 }
 
 /// Form of a log line.

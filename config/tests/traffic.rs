@@ -227,9 +227,10 @@ fn a_deployment_in_a_rollout_has_no_weight_of_its_own() {
 #[test]
 fn a_listener_expects_the_proxy_protocol_only_when_told_so() {
     let text = "listeners = [{ address = \"127.0.0.1:1\" }, { address = \"127.0.0.1:2\", \
-                proxy_protocol = true }]\n\
+                proxy_protocol = false }, { address = \"127.0.0.1:3\", \
+                proxy_protocol = [\"10.0.0.0/8\", \"::1\"] }]\n\
                 services.chat.deployments.stable.static.addresses = [\"10.0.0.1:80\"]";
     let config = parse(text, Path::new("/etc/penstock.toml")).unwrap();
-    let expects = config.listeners.iter().map(|l| l.proxy_protocol);
-    assert_eq!(expects.collect::<Vec<_>>(), [false, true]);
+    let believed = config.listeners.iter().map(|l| l.proxy_protocol.len());
+    assert_eq!(believed.collect::<Vec<_>>(), [0, 0, 2]);
 }

@@ -1,4 +1,5 @@
 //! Who may use a service: networks that clients may come from, and API keys.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
 mod api_keys;
 

@@ -1,25 +1,31 @@
 //! The access log: one line per request, written by a thread of its own.
 //!
-//! A request only formats its line and appends it to a bounded buffer. When the disk does not keep
-//! up the buffer fills, and lines are dropped and counted: a slow disk must not slow requests.
+//! A request only formats its line and appends it to a bounded buffer (`lines`): a slow disk must not
+//! slow requests.
 
 mod current;
 mod line;
-mod sink;
 
 use std::{
     cell::RefCell,
-    io,
+    io::{self, IsTerminal},
     net::SocketAddr,
-    sync::Arc,
-    thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
-use penstock_config::{AccessLog as Settings, LogFormat};
+use penstock_config::{AccessLog as Settings, AccessLogTo, LogFormat};
 
+use crate::lines::{Lines, LogFile, Output};
 pub(crate) use current::CurrentLog;
-use sink::{Output, Sink};
+
+/// How long the writer waits for more after the first line. A person who watches sees no delay.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// How long the end of the program waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Bytes at which a log that nobody asked for is begun anew.
+const UNASKED_BYTES: u64 = 16 << 20;
 
 /// Everything a line tells of a request.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +34,8 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) request_id: &'a str,
     /// The peer.
     pub(crate) client: SocketAddr,
-    /// As the client sent it; so are host, path (with query) and protocol.
+    /// As the client sent it; so are host, path and protocol. The path with its query, which is not
+    /// written unless the settings say so.
     pub(crate) method: &'a str,
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
@@ -64,24 +71,32 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) retries: u32,
 }
 
-/// An open access log. Dropping it writes what is buffered and ends its thread.
+/// An open access log.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     format: LogFormat,
-    sink: Arc<Sink>,
-    writer: Option<JoinHandle<()>>,
+    shows_query: bool,
+    lines: Lines,
 }
 
 impl AccessLog {
-    /// Opens what the settings name; `None` when the log is off. A file is created when missing and
-    /// appended to.
+    /// Opens what the settings name; `None` when the log is off.
     pub(crate) fn open(settings: &Settings) -> io::Result<Option<Self>> {
-        let (output, format) = match settings {
-            Settings::Off => return Ok(None),
-            Settings::Stdout(format) => (Output::stdout(), *format),
-            Settings::File(path, format) => (Output::file(path)?, *format),
+        let output = match &settings.to {
+            AccessLogTo::Nowhere => return Ok(None),
+            AccessLogTo::Stdout => Output::stdout()?,
+            AccessLogTo::File(path) => Output::File(LogFile::open(path)?),
+            AccessLogTo::Unasked(path) => match unasked(path) {
+                Some(output) => output,
+                None => return Ok(None),
+            },
         };
-        Self::writing_to(output, format).map(Some)
+        let dropped = "penstock_access_log_dropped_total";
+        Ok(Some(Self {
+            format: settings.format,
+            shows_query: settings.query,
+            lines: Lines::start("access-log", output, LINGER, dropped)?,
+        }))
     }
 
     /// Writes a line, dated now.
@@ -95,45 +110,52 @@ impl AccessLog {
 
     /// Opens the file again before the next line is written: it was moved away.
     pub(crate) fn reopen(&self) {
-        self.sink.reopen();
+        self.lines.reopen();
+    }
+
+    /// Waits a moment for the last lines to be written.
+    pub(crate) fn finish(&self) {
+        self.lines.finish(LAST_LINES);
     }
 
     fn record_at(&self, now: SystemTime, record: &AccessRecord<'_>) {
         thread_local! {
             static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
+        let path = match self.shows_query {
+            true => record.path,
+            false => without_query(record.path),
+        };
+        let record = &AccessRecord { path, ..*record };
         LINE.with_borrow_mut(|line| {
             line.clear();
             match self.format {
                 LogFormat::Text => line::text(line, now, record),
                 LogFormat::Json => line::json(line, now, record),
             }
-            self.sink.push(line);
+            self.lines.push(line);
         });
-    }
-
-    fn writing_to(output: Output, format: LogFormat) -> io::Result<Self> {
-        let sink = Arc::new(Sink::default());
-        let for_writer = Arc::clone(&sink);
-        let writer = std::thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || for_writer.write_to(output))?;
-        Ok(Self {
-            format,
-            sink,
-            writer: Some(writer),
-        })
     }
 }
 
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        self.sink.close();
-        if let Some(writer) = self.writer.take() {
-            // It panics on nothing, and if it did, no log line could tell.
-            let _ = writer.join();
+/// Where the log goes when nobody said anything: at a terminal lines would flood what the user reads, so
+/// that they go to a file. That it cannot be written keeps nobody from working.
+fn unasked(path: &std::path::Path) -> Option<Output> {
+    if !io::stdout().is_terminal() {
+        return Output::stdout().ok();
+    }
+    match LogFile::open_rotated(path, UNASKED_BYTES) {
+        Ok(file) => Some(Output::File(file)),
+        Err(error) => {
+            tracing::warn!(%error, "there is no access log; gateway.access_log chooses another file, or \"off\"");
+            None
         }
     }
+}
+
+/// Up to and with the question mark: queries hold keys and what users typed.
+fn without_query(path: &str) -> &str {
+    path.split_inclusive('?').next().unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -1,28 +1,35 @@
 //! One downstream connection: protocol by preface, served by hyper, watched by one timer.
 
+mod begin;
+
 use std::{
     future::poll_fn,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     os::fd::RawFd,
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, ready},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use penstock_config::RequestLimits;
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
+use pingora_core::{protocols::Stream, server::ShutdownWatch};
 
+pub(crate) use self::begin::App;
 use crate::{
-    alarm::Alarm, headers::Forwarding, io::DownstreamIo, proxy, proxy_header::Malformed,
-    thread::Thread, timer::SharedTimer,
+    alarm::Alarm,
+    crowd::{Place, Seat},
+    headers::Forwarding,
+    io::DownstreamIo,
+    proxy,
+    thread::Thread,
+    timer::SharedTimer,
 };
 
 /// Header fields hyper keeps on the stack; more of them cost an allocation per request.
@@ -42,40 +49,18 @@ const H2_CONNECTION_WINDOW: u32 = 4 << 20;
 /// bound is 400 KiB, for each of a connection's streams.
 const H2_SEND_BUFFER: usize = 32 * 1024;
 
+/// Streams that a client may take back before anybody has looked at them, at a time ("rapid reset").
+const H2_UNSEEN_RESETS_MAX: usize = 20;
+
+/// Streams on which a client may break the rules before its connection ends.
+const H2_ERRORS_MAX: usize = 1024;
+
 /// An HTTP/2 client has this long to hear that its idle connection ends (GOAWAY, RFC 9113 §6.8), so
 /// that no request of its is lost on the way.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 /// In place of a time: there is nothing that is not complete.
 const COMPLETE: u64 = u64::MAX;
-
-/// What pingora-core calls for every accepted connection. One per thread and listener.
-pub(crate) struct App {
-    thread: Arc<Thread>,
-    /// Whether connections begin with a PROXY protocol header; a reload may change it.
-    proxied: Arc<AtomicBool>,
-}
-
-impl App {
-    /// Serves connections on `thread`, which begin with a PROXY protocol header while `proxied` says so.
-    pub(crate) fn new(thread: Arc<Thread>, proxied: Arc<AtomicBool>) -> Self {
-        Self { thread, proxied }
-    }
-}
-
-#[async_trait]
-impl ServerApp for App {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        let _open = self.thread.opened();
-        let proxied = self.proxied.load(Ordering::Relaxed);
-        serve(&self.thread, stream, proxied, shutdown.clone()).await;
-        None
-    }
-}
 
 /// What the requests of one connection share.
 pub(crate) struct Connection {
@@ -85,6 +70,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Whether the client speaks HTTP/2.
     pub(crate) h2: bool,
+    /// Most fields of a request's head.
+    pub(crate) max_headers: usize,
     /// Limits how long workers may take to answer its requests.
     pub(crate) timer: SharedTimer,
     /// What it adds to its requests about who asked.
@@ -97,10 +84,8 @@ pub(crate) struct Connection {
     pub(crate) expects_head: AtomicBool,
     /// Whether the client may still be sending a body that nobody has read (HTTP/1 only).
     pub(crate) sends_body: AtomicBool,
-    /// Requests begun and not finished.
-    in_flight: AtomicU32,
-    /// When it last became idle, or when the first byte of the current head came; ms of the clock.
-    since: AtomicU64,
+    /// What those see of it who look for a connection that can leave.
+    seat: Arc<Seat>,
     /// Whether `since` is the start of a head.
     head_began: AtomicBool,
     /// When the client began an HTTP/2 frame or a head of several that is not complete; ms of the
@@ -109,11 +94,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(thread: Arc<Thread>, peer: SocketAddr, h2: bool, fd: RawFd) -> Self {
-        let now = thread.now();
-        let trusted = thread.settings().trusted.contains(peer.ip());
+    fn new(thread: Arc<Thread>, peer: SocketAddr, h2: bool, fd: RawFd, seat: Arc<Seat>) -> Self {
+        seat.since.store(millis(thread.now()), Ordering::Relaxed);
+        let (trusted, max_headers) = {
+            let settings = thread.settings();
+            let trusted = settings.trusted.contains(peer.ip());
+            (trusted, settings.limits.max_headers)
+        };
         Self {
             forwarding: Forwarding::new(peer.ip(), false, trusted),
+            max_headers,
             thread,
             peer,
             h2,
@@ -122,8 +112,7 @@ impl Connection {
             head: Mutex::new(Vec::new()),
             expects_head: AtomicBool::new(true),
             sends_body: AtomicBool::new(false),
-            in_flight: AtomicU32::new(0),
-            since: AtomicU64::new(millis(now)),
+            seat,
             head_began: AtomicBool::new(false),
             frame_began: AtomicU64::new(COMPLETE),
         }
@@ -132,7 +121,8 @@ impl Connection {
     /// Bytes came in.
     pub(crate) fn bytes_read(&self) {
         if !self.is_serving() && !self.head_began() {
-            self.since
+            self.seat
+                .since
                 .store(millis(self.thread.now()), Ordering::Relaxed);
             self.head_began.store(true, Ordering::Relaxed);
         }
@@ -149,21 +139,31 @@ impl Connection {
         }
     }
 
+    /// The client sends frames that only make work, and is cut off.
+    pub(crate) fn floods(&self) {
+        let floods = &self.thread.shared.floods;
+        if let Some(count) = floods.add(self.thread.now()) {
+            let client = self.peer;
+            tracing::warn!(%client, count, "connection closed: a flood of HTTP/2 frames without content");
+        }
+    }
+
     /// A request head is complete.
     pub(crate) fn request_began(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.seat.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.seat.known.store(true, Ordering::Relaxed);
         self.head_began.store(false, Ordering::Relaxed);
     }
 
     /// A request is over.
     pub(crate) fn request_ended(&self, now: Duration) {
-        self.since.store(millis(now), Ordering::Relaxed);
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.seat.since.store(millis(now), Ordering::Relaxed);
+        self.seat.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether a request is being served.
     pub(crate) fn is_serving(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0
+        self.seat.in_flight.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a head has begun and is not complete.
@@ -176,7 +176,7 @@ impl Connection {
         if self.is_serving() {
             return None;
         }
-        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
+        let since = Duration::from_millis(self.seat.since.load(Ordering::Relaxed));
         if !self.h2 && self.head_began() {
             return Some(since + limits.header_timeout);
         }
@@ -194,70 +194,35 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn serve(thread: &Arc<Thread>, stream: Stream, proxied: bool, shutdown: ShutdownWatch) {
+async fn serve(
+    app: &App,
+    stream: Stream,
+    peer: SocketAddr,
+    mut place: Place,
+    shutdown: ShutdownWatch,
+) {
+    let thread = &app.thread;
     let limits = thread.settings().limits;
     let fd = stream.id();
-    let peer = stream
-        .get_socket_digest()
-        .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()))
-        .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
     let mut io = DownstreamIo::new(stream);
-    let begun = begin(thread, &mut io, peer, proxied, &limits);
+    let seat = Arc::clone(&place.seat);
+    let begun = begin::begin(app, &mut io, peer, &mut place, &limits);
     let mut ends = shutdown.clone();
     let begun = tokio::select! {
         biased;
         begun = begun => begun,
-        // Whoever has said nothing so far keeps nobody from ending.
+        // Whoever has said nothing so far keeps nobody from ending, and nobody out.
         _ = ends.wait_for(|&down| down) => None,
+        () = seat.asked_to_leave() => None,
     };
     let Some((peer, h2)) = begun else { return };
-    let connection = Arc::new(Connection::new(Arc::clone(thread), peer, h2, fd));
+    let connection = Arc::new(Connection::new(Arc::clone(thread), peer, h2, fd, seat));
     io.attach(Arc::clone(&connection));
     if h2 {
         serve_h2(connection, io, limits, shutdown).await;
     } else {
         serve_h1(connection, io, limits, shutdown).await;
     }
-}
-
-/// Reads what comes before the first request: the client's address, and whether it speaks HTTP/2.
-/// `None` when that does not come, or not in time.
-async fn begin(
-    thread: &Thread,
-    io: &mut DownstreamIo,
-    peer: SocketAddr,
-    proxied: bool,
-    limits: &RequestLimits,
-) -> Option<(SocketAddr, bool)> {
-    let client = match proxied {
-        false => peer,
-        true => named_client(thread, io, peer, limits.header_timeout).await?,
-    };
-    let preface = io.reads_h2_preface(limits.header_timeout);
-    let h2 = tokio::time::timeout(limits.idle_timeout, preface).await;
-    Some((client, h2.ok()?.ok()?))
-}
-
-/// Client address; `None` if the PROXY header is missing, malformed or late.
-async fn named_client(
-    thread: &Thread,
-    io: &mut DownstreamIo,
-    peer: SocketAddr,
-    timeout: Duration,
-) -> Option<SocketAddr> {
-    let header = tokio::time::timeout(timeout, io.read_proxy_header()).await;
-    let malformed = match header {
-        Ok(Ok(Ok(client))) => return Some(client.unwrap_or(peer)),
-        // Nothing but a look whether somebody listens here.
-        Ok(Err(_)) => return None,
-        Ok(Ok(Err(malformed))) => malformed,
-        Err(_) => Malformed::Incomplete,
-    };
-    thread
-        .shared
-        .refused_headers
-        .add(peer, malformed, thread.now());
-    None
 }
 
 async fn serve_h1(
@@ -290,6 +255,10 @@ async fn serve_h1(
         _ = &mut serving => return,
         () = watch(&connection, &limits, shutdown) => {}
     }
+    if connection.seat.is_asked() && !connection.is_serving() {
+        // Somebody else waits for its place, and there is nothing to be told.
+        return;
+    }
     serving.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
@@ -312,6 +281,8 @@ async fn serve_h2(
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
+        .max_pending_accept_reset_streams(H2_UNSEEN_RESETS_MAX)
+        .max_local_error_reset_streams(H2_ERRORS_MAX)
         .enable_connect_protocol();
     let service = {
         let connection = Arc::clone(&connection);
@@ -335,11 +306,16 @@ async fn serve_h2(
     }
 }
 
-/// Returns when the connection should end: the gateway drains, or the client is idle or slow.
+/// Returns when the connection should end: the gateway drains, somebody else needs the place, or the
+/// client is idle or slow.
 async fn watch(connection: &Connection, limits: &RequestLimits, mut shutdown: ShutdownWatch) {
+    let seat = Arc::clone(&connection.seat);
     let down = Alarm::new(async move {
-        // An error means that the listener is gone, which is a reason to end as well.
-        let _ = shutdown.wait_for(|&down| down).await;
+        tokio::select! {
+            // An error means that the listener is gone, which is a reason to end as well.
+            _ = shutdown.wait_for(|&down| down) => {}
+            () = seat.asked_to_leave() => {}
+        }
     });
     tokio::select! {
         biased;

@@ -105,7 +105,7 @@ pub(crate) struct Exchange {
     detail: Option<Box<str>>,
     bytes_out: u64,
     complete: bool,
-    logged: Option<Box<LoggedHead>>,
+    logged: Option<LoggedHead>,
 }
 
 impl Exchange {
@@ -113,7 +113,7 @@ impl Exchange {
     pub(crate) fn begin<B>(
         connection: &Arc<Connection>,
         request: &Request<B>,
-        logged: Option<Box<LoggedHead>>,
+        logged: Option<LoggedHead>,
     ) -> Self {
         connection.request_began();
         Self {
@@ -407,12 +407,13 @@ impl Exchange {
             return;
         };
         let deployment = self.deployment.as_deref();
+        let (host, path) = head.target();
         log.record(&AccessRecord {
             request_id: self.id(),
             client: self.connection.peer,
             method: head.method.as_str(),
-            host: &head.host,
-            path: &head.path,
+            host,
+            path,
             protocol: head.protocol,
             service: deployment
                 .map(|deployment| &deployment.service)

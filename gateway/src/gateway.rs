@@ -22,11 +22,11 @@ use crate::{
     clock::Clock,
     fleet::Follower,
     metrics::{DeploymentMetrics, Page},
-    proxy_header::RefusedHeaders,
     refusal::RefusalLog,
     report::Poke,
     server::{Drained, Threads},
     table::Table,
+    tally::Tally,
     thread::{Settings, Shared},
 };
 
@@ -66,7 +66,11 @@ impl Gateway {
             access_log: CurrentLog::new(open_log(settings)?),
             unrouted: DeploymentMetrics::unrouted(),
             open: AtomicUsize::new(0),
-            refused_headers: RefusedHeaders::default(),
+            upstream_places: Arc::default(),
+            crowd: Arc::default(),
+            accept_errors: Tally::default(),
+            floods: Tally::default(),
+            refused_headers: Tally::default(),
             refusals: RefusalLog::default(),
             obeyed: watch::Sender::new(0),
             poke: Poke::default(),
@@ -108,7 +112,9 @@ impl Gateway {
         if let Some(log) = log {
             self.shared.access_log.store(log);
         }
-        self.shared.settings.store(Arc::new(Settings::new(new)));
+        let settings = Settings::new(new);
+        self.shared.upstream_places.limit(settings.most.upstream);
+        self.shared.settings.store(Arc::new(settings));
         self.settings = new.clone();
         Ok(())
     }
@@ -131,6 +137,7 @@ impl Gateway {
         move || {
             let mut page = Page::new(shared.open.load(Ordering::Relaxed));
             page.add_refused_headers(shared.refused_headers.count());
+            page.add_crowd(&shared.crowd, &shared.floods, &shared.accept_errors);
             page.add_unrouted(&shared.unrouted);
             for service in shared.table.load().services() {
                 page.add_unrouted(&service.turned_away);
@@ -147,8 +154,10 @@ impl Gateway {
     /// at once when nothing is open.
     pub async fn drain(self, timeout: Duration) -> Drained {
         let drained = self.threads.drain(timeout).await;
-        // Dropping it writes what is still in memory.
-        self.shared.access_log.store(None);
+        if let Some(log) = self.shared.access_log.take() {
+            // Not here: it may be that nobody reads it. That it panics nobody needs to know any more.
+            let _ = tokio::task::spawn_blocking(move || log.finish()).await;
+        }
         drained
     }
 }

@@ -24,10 +24,10 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
     };
-    let value = value.as_bytes();
-    value.len() >= PREFIX.len()
-        && value[..PREFIX.len()].eq_ignore_ascii_case(PREFIX)
-        && matches!(value.get(PREFIX.len()), None | Some(b'+' | b';' | b' '))
+    let begin = value.as_bytes().split_at_checked(PREFIX.len());
+    begin.is_some_and(|(prefix, rest)| {
+        prefix.eq_ignore_ascii_case(PREFIX) && matches!(rest, [] | [b'+' | b';' | b' ', ..])
+    })
 }
 
 /// `UNAVAILABLE`: the call may be tried again.

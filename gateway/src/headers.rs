@@ -4,6 +4,7 @@
 //! written into `X-Forwarded-*` and `Forwarded`, and the request gets an id and a trace. On the way
 //! down, fields that concern only the worker's connection are removed and the id is added. What a
 //! peer says about earlier hops is believed only when it is a trusted proxy.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
 mod check;
 mod client;
@@ -11,6 +12,7 @@ mod forwarded;
 mod hop_by_hop;
 mod list;
 mod named;
+mod own;
 mod trace;
 mod upgrade;
 
@@ -24,6 +26,7 @@ pub(crate) use check::check_request;
 pub(crate) use client::client_address;
 pub(crate) use forwarded::Forwarding;
 pub(crate) use named::Named;
+pub(crate) use own::clean_trailers;
 pub(crate) use trace::{X_REQUEST_ID, new_id};
 pub(crate) use upgrade::requested_upgrade;
 
@@ -40,6 +43,13 @@ pub(crate) struct Onward {
     pub(crate) protocol: Protocol,
     /// Whether an HTTP/1.1 upgrade that [`requested_upgrade`] accepted goes along.
     pub(crate) upgrade: bool,
+}
+
+/// Whether a request has more than `max` fields. The lines of a cookie, of which HTTP/2 clients send one
+/// for each part, count as one field.
+pub(crate) fn are_too_many(headers: &HeaderMap, max: usize) -> bool {
+    let further_cookies = || headers.get_all(COOKIE).iter().count().saturating_sub(1);
+    headers.len() > max && headers.len() - further_cookies() > max
 }
 
 /// Gives the request its id and its trace, and returns the id.
@@ -73,6 +83,9 @@ pub(crate) fn prepare_request(
     };
     if named.has(Named::CONNECTION | Named::ENDS_HERE) {
         hop_by_hop::remove_from_request(headers);
+    }
+    if named.has(Named::OWN) {
+        own::remove(headers, from.is_trusted());
     }
     headers.reserve(ADDED);
     if takes_trailers {

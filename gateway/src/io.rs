@@ -28,7 +28,7 @@ use crate::{
     rejection,
     small_writes::poll_write_pieces,
 };
-use frames::Frames;
+pub(crate) use frames::Frames;
 use read_ahead::ReadAhead;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
@@ -164,22 +164,28 @@ impl DownstreamIo {
         Ok(())
     }
 
-    fn keep_head(&mut self, bytes: &[u8]) {
+    /// Looks at what the client sent. An error when it only makes work.
+    fn look_at(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(connection) = &self.connection else {
-            return;
+            return Ok(());
         };
         if bytes.is_empty() {
-            return;
+            return Ok(());
         }
         connection.bytes_read();
         if connection.h2 {
             self.frames.read(bytes);
             connection.in_frame(self.frames.in_middle());
+            if self.frames.is_flood(|| connection.thread.now()) {
+                connection.floods();
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
         } else if connection.expects_head.load(Ordering::Relaxed) {
             let mut head = connection.head.lock();
             let room = KEPT_MAX.saturating_sub(head.len());
             head.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
+        Ok(())
     }
 }
 
@@ -202,8 +208,7 @@ impl AsyncRead for DownstreamIo {
         } else {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         }
-        this.keep_head(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.look_at(&buf.filled()[before..]))
     }
 }
 
@@ -218,7 +223,9 @@ impl AsyncWrite for DownstreamIo {
         if this.replaces(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
-        Pin::new(&mut this.stream).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        this.frames.written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -233,7 +240,9 @@ impl AsyncWrite for DownstreamIo {
         {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        poll_write_pieces(&mut this.stream, cx, bufs)
+        let written = ready!(poll_write_pieces(&mut this.stream, cx, bufs))?;
+        this.frames.written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

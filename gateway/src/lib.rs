@@ -4,7 +4,7 @@
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `connection`, `proxy_header`, `io`, `alarm`, `timer`, `linger`, `dead_peer` | pingora-core accepts; a proxy in front may name the client; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 1 | `listener`, `crowd`, `connection`, `proxy_header`, `io`, `alarm`, `timer`, `linger`, `dead_peer`, `tally` | accepted, unless there are too many; a proxy in front may name the client; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
@@ -14,6 +14,8 @@
 //! | 8 | `attempt`, `retry`, `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6 |
 //! | 9 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 10 | `exchange`, `outcomes` | dropped on whatever way out: the lease is given back, metrics and log are written |
+//!
+//! Log lines are written by threads of their own (`lines`), so that nobody waits for a disk or a terminal.
 //!
 //! What the gateway answers itself is made in `problem` from a `refusal` with its `reason`.
 //!
@@ -35,6 +37,7 @@ mod classes;
 mod client_gone;
 mod clock;
 mod connection;
+mod crowd;
 mod dead_peer;
 mod deployment;
 mod destination;
@@ -47,6 +50,7 @@ mod headers;
 mod io;
 mod lease;
 mod limits;
+mod lines;
 mod linger;
 mod listener;
 mod load;
@@ -77,6 +81,7 @@ mod shards;
 mod small_writes;
 mod split;
 mod table;
+mod tally;
 mod thread;
 mod timer;
 mod tunnel;
@@ -86,4 +91,5 @@ mod verdict;
 mod worker;
 
 pub use gateway::{Gateway, GatewayError};
+pub use lines::{Lines, LogFile, Output};
 pub use server::Drained;

@@ -1,27 +1,25 @@
-//! Sockets: bound here, accepted on by pingora-core.
+//! Sockets: bound and accepted on.
 //!
 //! Every thread of the gateway has its own socket for an address (`SO_REUSEPORT`), so that the
-//! kernel spreads connections and threads share no accept queue. pingora-core takes the sockets
-//! from its descriptor table, which is why port 0 works and the bound address is known.
+//! kernel spreads connections and threads share no accept queue. Accepting is done here and not by
+//! pingora-core, which would spin when the whole machine is out of descriptors.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    os::fd::{IntoRawFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::Arc,
+    time::Duration,
 };
 
-use parking_lot::Mutex;
-use pingora_core::{
-    apps::ServerApp,
-    listeners::ListenerConfig,
-    protocols::l4::stream::L4BufferSettings,
-    server::{Fds, ListenFds, ShutdownWatch},
-    services::{Service as _, listening::Service},
-};
+use pingora_core::server::ShutdownWatch;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::dead_peer;
+use crate::{connection::App, dead_peer};
+
+/// When this machine lacks what it takes to accept a connection, it is tried again after so long. The
+/// connections wait in the kernel meanwhile.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Connections the kernel holds for us until they are accepted; it lowers this to `somaxconn`.
 const BACKLOG: i32 = 65_535;
@@ -68,16 +66,34 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Bound> {
 }
 
 /// Accepts connections on `socket` and hands each to `app` until `shutdown` says true.
-pub(crate) async fn accept<A>(address: SocketAddr, socket: OwnedFd, app: A, shutdown: ShutdownWatch)
-where
-    A: ServerApp + Send + Sync + 'static,
-{
-    let key = address.to_string();
-    let mut fds = Fds::new();
-    fds.add(key.clone(), socket.into_raw_fd());
-    let fds: ListenFds = Arc::new(Mutex::new(fds));
-    let mut service = Service::new(key.clone(), app);
-    // hyper has buffers of its own; a second layer would only cost memory and copies.
-    service.add_listener(ListenerConfig::tcp(key).l4_buffer(L4BufferSettings::unbuffered()));
-    service.start_service(Some(fds), shutdown, 1).await;
+pub(crate) async fn accept(socket: OwnedFd, app: Arc<App>, mut shutdown: ShutdownWatch) {
+    let listener = match tokio::net::TcpListener::from_std(TcpListener::from(socket)) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "no connections can be accepted");
+            return;
+        }
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // An error means that whoever could say it is gone.
+            _ = shutdown.wait_for(|&down| down) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => app.begin(stream, peer, &shutdown),
+            // It was over before it began.
+            Err(error) if is_over(&error) => {}
+            Err(error) => {
+                app.cannot_accept(&error);
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Whether only one connection is at an end, and not what it takes to accept any.
+fn is_over(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }

@@ -54,7 +54,7 @@ pub(crate) async fn handle(
     let logged = connection
         .thread
         .logs_access()
-        .then(|| Box::new(LoggedHead::of(&request)));
+        .then(|| LoggedHead::of(&request));
     let mut exchange = Box::new(Exchange::begin(&connection, &request, logged));
     match forward(&mut exchange, &connection, request).await {
         Ok(forwarded) => Ok(pass_on(exchange, &connection, forwarded)),
@@ -76,6 +76,7 @@ async fn forward(
     connection: &Arc<Connection>,
     mut request: Request<Incoming>,
 ) -> Result<Forwarded, Failure> {
+    let has_too_many = has_too_many_fields(connection, &mut request);
     let named = Named::of(request.headers());
     let downstream_upgrade = Wanted::of(&mut request, named);
     let (mut parts, body) = request.into_parts();
@@ -84,6 +85,11 @@ async fn forward(
         named,
         &connection.forwarding,
     ));
+    if has_too_many {
+        let most = connection.max_headers;
+        let detail = format!("the request head has more than {most} fields");
+        return Err(Refusal::new(Reason::HeaderTooLarge, detail).into());
+    }
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, named, has_body);
     let host = check_head(framing, &parts, named)?;
@@ -130,6 +136,17 @@ async fn forward(
         idle: service.spec.timeouts.idle,
         close: framing == Framing::Unseen,
     })
+}
+
+/// Whether the request has more fields than it may, which are gone then: a map that is full takes none of
+/// ours. hyper itself sees to it over HTTP/1 only.
+fn has_too_many_fields(connection: &Connection, request: &mut Request<Incoming>) -> bool {
+    let too_many =
+        connection.h2 && headers::are_too_many(request.headers(), connection.max_headers);
+    if too_many {
+        request.headers_mut().clear();
+    }
+    too_many
 }
 
 /// The body as it goes to the worker, and to the mirror's target if this request is copied.

@@ -1,11 +1,8 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy in front says about the client, before the first
 //! byte of HTTP. <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
-use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::net::SocketAddr;
 
 use ppp::{v1, v2};
 
@@ -49,6 +46,9 @@ pub(crate) enum Malformed {
     /// It did not come to its end.
     #[error("the PROXY protocol header is not complete")]
     Incomplete,
+    /// It would not be believed: the peer is no proxy of ours.
+    #[error("the peer is in no network of the listener's `proxy_protocol`")]
+    Stranger,
 }
 
 /// Reads the header that `bytes` begin with; `None` while more bytes are needed to tell.
@@ -72,14 +72,14 @@ fn begins(bytes: &[u8], signature: &[u8]) -> bool {
 
 fn parse_v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, Malformed> {
     // The parser is asked about whole lines only: it takes some parts of one for a mistake.
-    let within = &bytes[..bytes.len().min(V1_BYTES_MAX)];
-    let Some(end) = within.iter().position(|byte| *byte == b'\n') else {
+    let within = bytes.get(..V1_BYTES_MAX).unwrap_or(bytes);
+    let line = within.split_inclusive(|byte| *byte == b'\n').next();
+    let Some(line) = line.filter(|line| line.ends_with(b"\n")) else {
         return match bytes.len() {
             ..V1_BYTES_MAX => Ok(None),
             _ => Err(Malformed::TooLong),
         };
     };
-    let line = &bytes[..=end];
     let header = v1::Header::try_from(line).map_err(|_| Malformed::Invalid)?;
     if header.header.len() != line.len() {
         return Err(Malformed::Invalid);
@@ -96,10 +96,10 @@ fn parse_v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, Malformed> {
 }
 
 fn parse_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, Malformed> {
-    let Some(fixed) = bytes.get(..V2_FIXED) else {
+    let Some([.., high, low]) = bytes.first_chunk::<V2_FIXED>() else {
         return Ok(None);
     };
-    let length = V2_FIXED + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    let length = V2_FIXED + usize::from(u16::from_be_bytes([*high, *low]));
     if length > V2_BYTES_MAX {
         return Err(Malformed::TooLong);
     }
@@ -138,38 +138,14 @@ fn check_extensions(header: &v2::Header<'_>) -> Result<(), Malformed> {
 /// CRC32c of the whole header, counting its own four bytes as zeros (§2.2.3).
 fn check_sum(header: &[u8], at: usize, stated: &[u8]) -> Result<(), Malformed> {
     let stated: [u8; 4] = stated.try_into().map_err(|_| Malformed::Invalid)?;
-    let before = crc32c::crc32c(&header[..at]);
-    let with_zeros = crc32c::crc32c_append(before, &[0; 4]);
-    let sum = crc32c::crc32c_append(with_zeros, &header[at + 4..]);
+    let parts = header.get(..at).zip(header.get(at + stated.len()..));
+    let (before, after) = parts.ok_or(Malformed::Invalid)?;
+    let with_zeros = crc32c::crc32c_append(crc32c::crc32c(before), &[0; 4]);
+    let sum = crc32c::crc32c_append(with_zeros, after);
     if sum == u32::from_be_bytes(stated) {
         Ok(())
     } else {
         Err(Malformed::Checksum)
-    }
-}
-
-/// Connections closed because they did not begin with a header.
-#[derive(Debug, Default)]
-pub(crate) struct RefusedHeaders {
-    count: AtomicU64,
-    /// When the last one was logged, in seconds of the gateway's clock, plus one.
-    logged: AtomicU64,
-}
-
-impl RefusedHeaders {
-    /// Counts one, and logs one per second at the most: whoever can connect can be refused as often as
-    /// they like.
-    pub(crate) fn add(&self, peer: SocketAddr, why: Malformed, now: Duration) {
-        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let second = now.as_secs() + 1;
-        if self.logged.swap(second, Ordering::Relaxed) != second {
-            tracing::debug!(%peer, %why, count, "connection closed");
-        }
-    }
-
-    /// How many there were.
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
     }
 }
 

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use crate::{
     clock::Clock,
     connection::Connection,
+    headers::clean_trailers,
     mirror::{CopiedBody, Dropped, Tee},
     timer::Timer,
 };
@@ -169,7 +170,12 @@ impl ClientBody {
         };
         self.waiting_since = None;
         let frame = match frame {
-            Some(Ok(frame)) => frame,
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    clean_trailers(trailers);
+                }
+                frame
+            }
             Some(Err(_)) => return self.upload.fail(UploadFailure::Aborted),
             None => {
                 self.end();

@@ -1,4 +1,5 @@
 //! The head of a request: what the log keeps of it, and whether its framing can be trusted.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
 use std::sync::atomic::Ordering;
 
@@ -9,36 +10,47 @@ use crate::{connection::Connection, headers::Named};
 /// What the access log needs when the request is over. Made only when there is a log.
 pub(crate) struct LoggedHead {
     pub(crate) method: Method,
-    pub(crate) host: String,
-    pub(crate) path: String,
     pub(crate) protocol: &'static str,
+    /// The host and after it the path with its query: one piece of memory for both.
+    target: String,
+    host_length: usize,
 }
 
 impl LoggedHead {
     /// Copies what the log needs.
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("*", |path| path.as_str());
         let host = match request.uri().authority() {
-            Some(authority) => authority.as_str().to_owned(),
+            Some(authority) => authority.as_str().into(),
             None => request
                 .headers()
                 .get(HOST)
-                .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+                .map(|host| String::from_utf8_lossy(host.as_bytes()))
                 .unwrap_or_default(),
         };
+        let mut target = String::with_capacity(host.len() + path.len());
+        target.push_str(&host);
+        target.push_str(path);
         Self {
             method: request.method().clone(),
-            host,
-            path: request
-                .uri()
-                .path_and_query()
-                .map_or("*", |path| path.as_str())
-                .to_owned(),
+            host_length: host.len(),
+            target,
             protocol: match request.version() {
                 Version::HTTP_10 => "HTTP/1.0",
                 Version::HTTP_2 => "HTTP/2",
                 _ => "HTTP/1.1",
             },
         }
+    }
+
+    /// The host, and the path with its query.
+    pub(crate) fn target(&self) -> (&str, &str) {
+        self.target
+            .split_at_checked(self.host_length)
+            .unwrap_or_default()
     }
 }
 
@@ -87,7 +99,9 @@ fn judge(read: &[u8], method: &Method) -> Framing {
     let Some(end) = end.filter(|_| begins_here) else {
         return Framing::Unseen;
     };
-    let names_length = read[..=end]
+    let names_length = read
+        .get(..=end)
+        .unwrap_or_default()
         .split(|&byte| byte == b'\n')
         .filter_map(|line| line.split(|&byte| byte == b':').next())
         .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"));

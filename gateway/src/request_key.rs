@@ -1,4 +1,5 @@
 //! What tells where a request belongs: a small borrowed view of its head, and keys read from it.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
 use std::net::IpAddr;
 
@@ -30,7 +31,7 @@ pub(crate) struct RequestHead<'a> {
 pub(crate) enum Key<'a> {
     /// As it stands in the request.
     Text(&'a [u8]),
-    /// An address in its IPv6 form, which IPv4 addresses have too.
+    /// A client's address, see [`told_apart`].
     Address([u8; 16]),
 }
 
@@ -123,11 +124,8 @@ impl<'a> RequestHead<'a> {
     pub(crate) fn query(&self, name: &str) -> Option<&'a [u8]> {
         let mut pairs = self.uri.query()?.as_bytes().split(|byte| *byte == b'&');
         pairs.find_map(|pair| {
-            let end = pair.iter().position(|byte| *byte == b'=');
-            let (encoded, value) = match end {
-                Some(end) => (&pair[..end], &pair[end + 1..]),
-                None => (pair, &pair[pair.len()..]),
-            };
+            let mut parts = pair.splitn(2, |byte| *byte == b'=');
+            let (encoded, value) = (parts.next()?, parts.next().unwrap_or_default());
             Decoded(encoded).eq(name.bytes()).then_some(value)
         })
     }
@@ -156,11 +154,8 @@ impl<'a> RequestHead<'a> {
             KeySource::Query(name) => self.query(name),
             KeySource::ApiKey => self.api_key.map(str::as_bytes),
             KeySource::ClientAddress => {
-                let address = match self.client_address() {
-                    IpAddr::V4(address) => address.to_ipv6_mapped(),
-                    IpAddr::V6(address) => address,
-                };
-                return Some(Key::Address(address.octets()));
+                let prefix = || self.settings.load().limits.ipv6_prefix;
+                return Some(Key::Address(told_apart(self.client_address(), prefix)));
             }
         };
         text.filter(|text| !text.is_empty()).map(Key::Text)
@@ -182,6 +177,19 @@ impl Key<'_> {
     }
 }
 
+/// What clients are told apart by: an IPv4 address, or the first bits of an IPv6 address. Who has an IPv6
+/// network has all of its addresses, and would count as a new client with each of them.
+pub(crate) fn told_apart(client: IpAddr, ipv6_prefix: impl FnOnce() -> u8) -> [u8; 16] {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => {
+            let beyond = 128_u32.saturating_sub(u32::from(ipv6_prefix()));
+            let mask = u128::MAX.checked_shl(beyond).unwrap_or(0);
+            (address.to_bits() & mask).to_be_bytes()
+        }
+    }
+}
+
 /// The bytes of a form-encoded name; an escape that is none stands for itself.
 struct Decoded<'a>(&'a [u8]);
 
@@ -197,7 +205,7 @@ impl Iterator for Decoded<'_> {
             [byte, ..] => (*byte, 1),
             [] => return None,
         };
-        self.0 = &self.0[width..];
+        self.0 = self.0.get(width..).unwrap_or_default();
         Some(byte)
     }
 }

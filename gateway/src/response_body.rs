@@ -17,6 +17,7 @@ use crate::{
     clock::Moment,
     exchange::Exchange,
     grpc::{GRPC_MESSAGE, GRPC_STATUS},
+    headers::clean_trailers,
     problem::X_PENSTOCK_REASON,
     reason::Reason,
     timer::Timer,
@@ -154,7 +155,10 @@ impl WorkerBody {
         };
         self.waiting_since = None;
         match frame {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    clean_trailers(trailers);
+                }
                 // A body that never pauses never waits for the timer.
                 if let Some(reason) = self.exchange.overdue(moment) {
                     return Poll::Ready(self.fail(reason));

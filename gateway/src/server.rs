@@ -1,17 +1,11 @@
 //! The gateway's threads and listeners: started, changed and drained.
 
 use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
+    collections::HashMap, net::SocketAddr, os::fd::OwnedFd, sync::Arc, thread::JoinHandle,
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use penstock_config::Listener;
 use pingora_core::server::ShutdownWatch;
 use tokio::{
@@ -22,6 +16,7 @@ use tokio::{
 use crate::{
     connection::App,
     listener,
+    networks::Networks,
     thread::{Shared, Thread},
 };
 
@@ -30,9 +25,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// What a thread is told.
 enum Command {
-    /// Accept connections on a socket until the watch says true; the flag says whether they begin
-    /// with a PROXY protocol header.
-    Accept(SocketAddr, OwnedFd, Arc<AtomicBool>, ShutdownWatch),
+    /// Accept connections on a socket until the watch says true; those of these proxies begin with a
+    /// PROXY protocol header.
+    Accept(OwnedFd, Arc<ArcSwap<Networks>>, ShutdownWatch),
     /// Finish what is open, at the latest after this long, then end.
     Drain(Duration),
 }
@@ -59,7 +54,7 @@ pub(crate) struct Threads {
 
 struct Listening {
     bound: SocketAddr,
-    proxied: Arc<AtomicBool>,
+    proxies: Arc<ArcSwap<Networks>>,
     stop: watch::Sender<bool>,
 }
 
@@ -93,13 +88,13 @@ impl Threads {
         }
         for (listener, bound) in added {
             let (stop, stopped) = watch::channel(false);
-            let proxied = Arc::new(AtomicBool::new(listener.proxy_protocol));
+            let proxies = Networks::new(&listener.proxy_protocol);
+            let proxies = Arc::new(ArcSwap::from_pointee(proxies));
             for (handle, socket) in self.handles.iter().zip(bound.sockets) {
                 // A thread that has ended takes no connections; the drain says why.
                 let _ = handle.commands.send(Command::Accept(
-                    bound.address,
                     socket,
-                    Arc::clone(&proxied),
+                    Arc::clone(&proxies),
                     stopped.clone(),
                 ));
             }
@@ -107,7 +102,7 @@ impl Threads {
                 listener.address,
                 Listening {
                     bound: bound.address,
-                    proxied,
+                    proxies,
                     stop,
                 },
             );
@@ -117,8 +112,8 @@ impl Threads {
             match wanted {
                 // For the connections that come from now on.
                 Some(wanted) => listening
-                    .proxied
-                    .store(wanted.proxy_protocol, Ordering::Relaxed),
+                    .proxies
+                    .store(Arc::new(Networks::new(&wanted.proxy_protocol))),
                 None => drop(listening.stop.send_replace(true)),
             }
             wanted.is_some()
@@ -176,9 +171,9 @@ async fn run(thread: Arc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>
     loop {
         tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Accept(address, socket, proxied, stop)) => {
-                    let app = App::new(Arc::clone(&thread), proxied);
-                    tokio::spawn(listener::accept(address, socket, app, stop));
+                Some(Command::Accept(socket, proxies, stop)) => {
+                    let app = App::new(Arc::clone(&thread), proxies);
+                    tokio::spawn(listener::accept(socket, Arc::new(app), stop));
                 }
                 Some(Command::Drain(timeout)) => return drain(&thread, timeout).await,
                 None => return drain(&thread, Duration::ZERO).await,

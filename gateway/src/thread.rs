@@ -13,9 +13,18 @@ use penstock_config::{GatewaySettings, RequestLimits};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    access_log::CurrentLog, clock::Clock, metrics::DeploymentMetrics, networks::Networks,
-    proxy_header::RefusedHeaders, readmission::Readmissions, refusal::RefusalLog, report::Poke,
-    table::Table, unread::Unread, upstream::Upstreams,
+    access_log::CurrentLog,
+    clock::Clock,
+    crowd::{Crowd, Most},
+    metrics::DeploymentMetrics,
+    networks::Networks,
+    readmission::Readmissions,
+    refusal::RefusalLog,
+    report::Poke,
+    table::Table,
+    tally::Tally,
+    unread::Unread,
+    upstream::{Places, Upstreams},
 };
 
 /// What all threads share.
@@ -32,8 +41,16 @@ pub(crate) struct Shared {
     pub(crate) unrouted: DeploymentMetrics,
     /// Downstream connections and tunnels open on all threads.
     pub(crate) open: AtomicUsize,
+    /// How many connections to workers there may be.
+    pub(crate) upstream_places: Arc<Places>,
+    /// How many connections of clients there may be, and which gives way.
+    pub(crate) crowd: Arc<Crowd>,
+    /// How often this machine lacked what it takes to accept a connection.
+    pub(crate) accept_errors: Tally,
+    /// HTTP/2 connections cut off because they only made work.
+    pub(crate) floods: Tally,
     /// Connections that did not begin with the PROXY protocol header they should have.
-    pub(crate) refused_headers: RefusedHeaders,
+    pub(crate) refused_headers: Tally,
     /// Bounds how many refusals are logged.
     pub(crate) refusals: RefusalLog,
     /// Generation of the newest snapshot that is in force on all threads.
@@ -48,6 +65,8 @@ pub(crate) struct Shared {
 pub(crate) struct Settings {
     /// Limits of a request's head and of a connection.
     pub(crate) limits: RequestLimits,
+    /// Most connections of clients.
+    pub(crate) most: Most,
     /// Whose forwarding headers are believed.
     pub(crate) trusted: Networks,
     /// Whether clients are told what only the operator needs to know.
@@ -59,6 +78,7 @@ impl Settings {
     pub(crate) fn new(settings: &GatewaySettings) -> Self {
         Self {
             limits: settings.limits,
+            most: Most::of(&settings.limits),
             trusted: Networks::new(&settings.trusted_proxies),
             error_details: settings.error_details,
         }
@@ -84,8 +104,8 @@ impl Thread {
     pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
         Self {
             index,
+            upstreams: Upstreams::new(Arc::clone(&shared.upstream_places)),
             shared,
-            upstreams: Upstreams::default(),
             unread: Unread::default(),
             open: AtomicUsize::new(0),
             closed: Notify::new(),

@@ -6,6 +6,7 @@
 mod connect;
 mod h1;
 mod h2;
+mod watched;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,8 +15,12 @@ use hyper::{Request, Response, body::Incoming};
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
 
-pub(crate) use self::h1::Handback;
-use self::{h1::IdleConnection, h2::SharedConnection};
+use self::{
+    connect::{Connected, connect},
+    h1::IdleConnection,
+    h2::SharedConnection,
+};
+pub(crate) use self::{h1::Handback, watched::Places};
 use crate::{request_body::UpstreamBody, worker::WorkerState};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
@@ -23,8 +28,9 @@ use crate::{request_body::UpstreamBody, worker::WorkerState};
 const IDLE_MAX: usize = 1024;
 
 /// One thread's connections to all workers.
-#[derive(Default)]
 pub(crate) struct Upstreams {
+    /// Those of all threads.
+    places: Arc<Places>,
     /// By the workers' keys, which are hashes already.
     workers: Mutex<HashMap<u64, WorkerConnections, RandomState>>,
 }
@@ -63,6 +69,34 @@ pub(crate) enum SendError {
 }
 
 impl Upstreams {
+    /// Without connections; each takes one of `places`.
+    pub(crate) fn new(places: Arc<Places>) -> Self {
+        Self {
+            places,
+            workers: Mutex::default(),
+        }
+    }
+
+    /// Opens a connection. Where all places are taken, one that is idle gives way.
+    async fn connect(
+        &self,
+        worker: &WorkerState,
+        timeouts: &Timeouts,
+    ) -> Result<Connected, String> {
+        if self.places.are_taken() {
+            let closed = {
+                let mut workers = self.workers.lock();
+                workers.values_mut().find_map(|worker| worker.idle.pop())
+            };
+            if closed.is_some() {
+                drop(closed);
+                // Its task closes it.
+                tokio::task::yield_now().await;
+            }
+        }
+        connect(worker.address, timeouts.connect, &self.places).await
+    }
+
     /// Sends `request` to `worker` at `now` and waits for the response head. Times out only the opening of
     /// a connection: how long a worker may think is the caller's business.
     ///

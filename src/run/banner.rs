@@ -7,13 +7,13 @@ use std::{
 
 use penstock_config::{Config, Service, Source};
 
-/// Prints the URLs of all services and, at a terminal, a few commands. Beside the logs: standard output
-/// may be the access log's.
-pub(super) fn print(config: &Config, listeners: &[SocketAddr], admin: SocketAddr) {
-    let mut out = std::io::stderr().lock();
-    // A closed standard error is no reason not to run.
+/// The URLs of all services and, at a terminal, a few commands. It goes to standard error beside the logs:
+/// standard output may be the access log's.
+pub(super) fn text(config: &Config, listeners: &[SocketAddr], admin: SocketAddr) -> String {
+    let mut out = Vec::new();
+    // Memory takes all of it.
     let _ = write(&mut out, config, listeners, admin);
-    let _ = out.flush();
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Services listed before the rest is only counted.

@@ -51,6 +51,8 @@ async fn assert_untouched(worker: &FakeWorker, penstock: &Penstock) {
     assert_eq!(penstock.client("chat").get("/").await.text(), "ok");
 }
 
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 const HOST: &str = "host: chat.local.localhost\r\n";
 
 #[tokio::test]
@@ -255,4 +257,72 @@ async fn a_body_that_turns_out_too_long_on_the_way_is_refused() {
     }
     penstock.until_load("chat", 0, 0).await;
     assert_eq!(worker.seen().finished, 2);
+}
+
+#[tokio::test]
+async fn the_number_of_fields_is_limited_over_http2_too() {
+    let (worker, penstock) = start().await;
+    let client = penstock.client("chat").h2();
+    let many = |name: &str, count: usize| -> Vec<(String, &str)> {
+        (0..count).map(|at| (format!("{name}{at}"), "1")).collect()
+    };
+    let reply = async |fields: &[(String, &str)]| {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (&**name, *value))
+            .collect();
+        let exchange = client.send_with(Method::GET, "/", &fields, empty()).await;
+        exchange.whole().await
+    };
+    let refused = reply(&many("x-", 60)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.reason()),
+        (431, "header_too_large")
+    );
+    assert!(!refused.header("x-request-id").is_empty());
+    assert_untouched(&worker, &penstock).await;
+    // Browsers send each part of a cookie by itself.
+    let cookie = vec![("cookie".to_owned(), "a=b"); 60];
+    assert_eq!(reply(&cookie).await.text(), "ok");
+    assert_eq!(reply(&many("x-", 40)).await.text(), "ok");
+}
+
+#[tokio::test]
+async fn as_many_fields_as_a_map_can_hold_are_refused_and_nothing_more() {
+    let worker = FakeWorker::start().await;
+    let config = format!(
+        r#"
+        gateway.limits = {{ max_header_bytes = "16MiB" }}
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address
+    );
+    let penstock = Penstock::start(&config).await;
+    let names: Vec<_> = (0..24_570).map(|at| format!("x{at}")).collect();
+    let fields: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
+    let client = penstock.client("chat").h2();
+    let exchange = client.send_with(Method::GET, "/", &fields, empty()).await;
+    assert_eq!(exchange.whole().await.reason(), "header_too_large");
+    assert_untouched(&worker, &penstock).await;
+    assert!(!penstock.log().contains("panicked"));
+}
+
+/// Pings, empty data, settings and resets cost a client nothing and the gateway something each.
+#[tokio::test]
+async fn a_flood_of_frames_without_content_is_cut_off() {
+    let (worker, penstock) = start().await;
+    let ping: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let update: &[u8] = &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let priority: &[u8] = &[0, 0, 5, 2, 0, 0, 0, 0, 3, 0, 0, 0, 0, 1];
+    for frame in [ping, update, priority, SETTINGS] {
+        let mut client = RawConnection::open(penstock.address).await;
+        let flood = [H2_PREFACE, SETTINGS, &frame.repeat(20_000)].concat();
+        client.write(flood).await;
+        client.read_to_end().await;
+    }
+    let flood = [("reason", "flood")];
+    let page = penstock.metrics().await;
+    assert_eq!(page.sum("penstock_connections_shed_total", &flood), 4.0);
+    assert_untouched(&worker, &penstock).await;
 }

@@ -38,6 +38,60 @@ async fn an_answer_that_is_not_http_is_told_from_a_broken_connection() {
 }
 
 #[tokio::test]
+async fn a_worker_that_only_announces_answers_is_given_up_soon() {
+    for (protocol, worker) in [
+        ("http1", ScriptedWorker::endless(EARLY_HINTS).await),
+        ("h2", ScriptedWorker::endless(&h2_early_hints()).await),
+    ] {
+        let penstock = start(&worker, protocol).await;
+        let answer = penstock.client("chat").post("/", "x").await;
+        assert_eq!(answer.status, 502, "{protocol}: {}", answer.text());
+        penstock.until_load("chat", 0, 0).await;
+        assert_eq!(worker.requests(), 1, "{protocol}: a POST is sent once");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_announced_is_passed_on() {
+    let announced = format!(
+        "{}HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n{}",
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(50),
+        "x".repeat(300_000)
+    );
+    let worker = ScriptedWorker::start(announced.leak()).await;
+    let penstock = start(&worker, "http1").await;
+    let answer = penstock.client("chat").post("/", "x").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text().len()),
+        (200, 300_000)
+    );
+}
+
+const EARLY_HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+
+/// HEADERS with `:status: 103` on the first stream, without an end.
+fn h2_early_hints() -> Vec<u8> {
+    let mut frame = vec![0, 0, 5, 1, 4, 0, 0, 0, 1];
+    frame.extend(b"\x08\x03103");
+    frame
+}
+
+#[tokio::test]
+async fn what_only_the_gateway_may_say_is_taken_from_a_workers_answer() {
+    let bytes = "HTTP/1.1 200 OK\r\nx-penstock-reason: queue_full\r\nX_Penstock_Queue_Eta: 1\r\n\
+                 trailer: x-penstock-reason\r\ntransfer-encoding: chunked\r\n\r\n\
+                 2\r\nok\r\n0\r\nx-penstock-reason: forged\r\nx-own: 1\r\n\r\n";
+    let worker = ScriptedWorker::start(bytes).await;
+    let penstock = start(&worker, "http1").await;
+    let client = penstock.client("chat");
+    for client in [client.clone(), client.h2()] {
+        let answer = client.get("/").await;
+        assert_eq!((answer.text(), answer.reason()), ("ok", ""));
+        assert_eq!(answer.header("x_penstock_queue_eta"), "");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_shorter_than_its_length_is_seen_to_break_off() {
     let bytes = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this";
     let worker = ScriptedWorker::start(bytes).await;

@@ -36,7 +36,10 @@ fn v2() -> Vec<u8> {
 /// Time for a header, for those who send one.
 const ENOUGH: &str = "60s";
 
-fn config(worker: &FakeWorker, proxy_protocol: bool, header_timeout: &str) -> String {
+/// Where the tests connect from.
+const HERE: &str = r#"["127.0.0.0/8"]"#;
+
+fn config(worker: &FakeWorker, proxy_protocol: &str, header_timeout: &str) -> String {
     format!(
         r#"
         listeners = [{{ address = "127.0.0.1:0", proxy_protocol = {proxy_protocol} }}]
@@ -51,7 +54,7 @@ fn config(worker: &FakeWorker, proxy_protocol: bool, header_timeout: &str) -> St
 
 async fn start(header_timeout: &str) -> (FakeWorker, Penstock) {
     let worker = FakeWorker::start().await;
-    let penstock = Penstock::start(&config(&worker, true, header_timeout)).await;
+    let penstock = Penstock::start(&config(&worker, HERE, header_timeout)).await;
     (worker, penstock)
 }
 
@@ -152,19 +155,106 @@ async fn what_does_not_begin_with_a_header_is_closed_and_counted() {
 }
 
 #[tokio::test]
+async fn a_header_from_elsewhere_is_not_believed() {
+    let worker = FakeWorker::start().await;
+    // Who could name a client from there would get in, and could name the request too.
+    let config = format!(
+        r#"
+        listeners = [{{ address = "127.0.0.1:0", proxy_protocol = ["192.0.2.0/24"] }}]
+        gateway.trusted_proxies = ["10.0.0.0/8"]
+        [services.chat.clients]
+        allow = ["10.0.0.0/8"]
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address
+    );
+    let penstock = Penstock::start(&config).await;
+    let claim = b"PROXY TCP4 10.0.0.9 198.51.100.1 4711 80\r\n";
+    let request =
+        String::from_utf8_lossy(REQUEST).replace("host:", "x-request-id: forged\r\nhost:");
+    let mut connection = RawConnection::open(penstock.address).await;
+    connection.write([claim, request.as_bytes()].concat()).await;
+    assert_eq!(connection.read_to_end().await, "");
+    assert_eq!(refused(&penstock).await, 1.0);
+    assert_eq!(worker.seen().started, 0);
+    let why = "the peer is in no network of the listener's `proxy_protocol`";
+    eventually("the log says why", async || {
+        penstock.log().contains(why).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_named_is_a_client_and_no_proxy() {
+    let worker = FakeWorker::start().await;
+    let trusted = "gateway.trusted_proxies = [\"127.0.0.0/8\"]";
+    let config = format!("{}\n", config(&worker, HERE, ENOUGH)).replace(
+        "gateway.access_log",
+        &format!("{trusted}\n        gateway.access_log"),
+    );
+    let penstock = Penstock::start(&config).await;
+    let claims = "x-request-id: forged\r\nx-forwarded-for: 10.0.0.1\r\nhost:";
+    let request = String::from_utf8_lossy(REQUEST).replace("host:", claims);
+    let mut connection = RawConnection::open(penstock.address).await;
+    connection.write([V1, request.as_bytes()].concat()).await;
+    let answer = connection.read_to_end().await;
+    assert!(
+        answer.ends_with("ok") && !answer.contains("forged"),
+        "{answer}"
+    );
+    assert_eq!(last_client(&worker), "192.0.2.1");
+}
+
+#[tokio::test]
+async fn all_addresses_of_an_ipv6_network_are_one_client_and_ipv4_in_disguise_is_ipv4() {
+    let worker = FakeWorker::start().await;
+    let limits = r#"[services.chat]
+        limits = [{ requests = 2, period = "1h", per = "client-address" }]
+        [services.chat.deployments"#;
+    let config = config(&worker, HERE, ENOUGH).replace("[services.chat.deployments", limits);
+    let penstock = Penstock::start(&config).await;
+    let admitted = async |clients: &[String]| {
+        let mut admitted = 0;
+        for client in clients {
+            let mut connection = RawConnection::open(penstock.address).await;
+            let header = format!("PROXY TCP6 {client} ::1 4711 80\r\n");
+            connection
+                .write([header.as_bytes(), REQUEST].concat())
+                .await;
+            admitted += usize::from(connection.read_to_end().await.ends_with("ok"));
+        }
+        admitted
+    };
+    let network: Vec<_> = (1..=30)
+        .map(|host| format!("2001:db8::{host:x}:{host:x}"))
+        .collect();
+    assert_eq!(admitted(&network).await, 2);
+    assert_eq!(admitted(&["2001:db8:0:1::1".to_owned()]).await, 1);
+    let disguised = ["::ffff:192.0.2.1", "::ffff:192.0.2.2"].map(str::to_owned);
+    assert_eq!(admitted(&disguised).await, 2);
+    let mut plain = RawConnection::open(penstock.address).await;
+    plain.write([V1, REQUEST].concat()).await;
+    assert!(plain.read_to_end().await.ends_with("ok"), "its second");
+    let mut third = RawConnection::open(penstock.address).await;
+    third.write([V1, REQUEST].concat()).await;
+    assert!(third.read_to_end().await.contains("429"), "its third");
+}
+
+#[tokio::test]
 async fn a_reload_changes_it_for_connections_that_come_from_then_on() {
     let (worker, penstock) = start(ENOUGH).await;
     let mut before = RawConnection::open(penstock.address).await;
     let keep = String::from_utf8_lossy(REQUEST).replace("connection: close\r\n", "");
     before.write([V1, keep.as_bytes()].concat()).await;
     before.read_until("ok").await;
-    penstock.reload(&config(&worker, false, ENOUGH)).await;
+    penstock.reload(&config(&worker, "[]", ENOUGH)).await;
     assert_eq!(penstock.client("chat").get("/").await.text(), "ok");
     assert_eq!(last_client(&worker), "127.0.0.1");
     before.write(REQUEST).await;
     assert!(before.read_to_end().await.ends_with("ok"));
     assert_eq!(last_client(&worker), "192.0.2.1");
-    penstock.reload(&config(&worker, true, ENOUGH)).await;
+    penstock.reload(&config(&worker, HERE, ENOUGH)).await;
     let mut after = RawConnection::open(penstock.address).await;
     after.write(REQUEST).await;
     assert_eq!(after.read_to_end().await, "");

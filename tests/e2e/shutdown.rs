@@ -97,7 +97,7 @@ async fn a_second_signal_ends_it_now() {
 
 #[tokio::test]
 async fn a_client_that_has_said_nothing_yet_keeps_nobody_from_ending() {
-    for proxy_protocol in [false, true] {
+    for proxy_protocol in ["[]", "[\"127.0.0.1\"]"] {
         let worker = FakeWorker::start().await;
         let mut penstock = Penstock::start(&format!(
             r#"

@@ -1,11 +1,15 @@
 //! Tables that belong to no service.
 
-use std::{collections::HashSet, net::SocketAddr, thread};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    thread,
+};
 
 use super::{Check, service::Domain};
 use crate::{
-    AccessLog, Admin, GatewaySettings, Gpus, Listener, LogFormat, RequestLimits, WorkerLogs,
-    key_path::KeyPath, raw, units,
+    AccessLog, AccessLogTo, Admin, GatewaySettings, Gpus, Listener, LogFormat, RequestLimits,
+    WorkerLogs, key_path::KeyPath, raw, units,
 };
 
 /// A request head must fit hyper's read buffer, which takes no less than 8 KiB; more than 16 MiB
@@ -47,11 +51,29 @@ pub(super) fn listeners(
     }
     listeners
         .iter()
-        .map(|listener| Listener {
+        .enumerate()
+        .map(|(index, listener)| Listener {
             address: listener.address.0,
-            proxy_protocol: listener.proxy_protocol,
+            proxy_protocol: proxy_protocol(check, &path.index(index), &listener.proxy_protocol),
         })
         .collect()
+}
+
+/// Whoever may write PROXY headers may claim to be any client, so nobody is believed by default.
+fn proxy_protocol(
+    check: &mut Check<'_>,
+    listener: &KeyPath,
+    proxies: &raw::ProxyProtocol,
+) -> Vec<(IpAddr, u8)> {
+    match proxies {
+        raw::ProxyProtocol::Switch(false) => Vec::new(),
+        raw::ProxyProtocol::Switch(true) => {
+            let rule = "must name the proxies whose headers are believed: [\"10.0.0.0/8\"]";
+            check.error(&listener.key("proxy_protocol"), rule);
+            Vec::new()
+        }
+        raw::ProxyProtocol::From(networks) => networks.iter().map(|network| network.0).collect(),
+    }
 }
 
 pub(super) fn admin(
@@ -74,6 +96,7 @@ pub(super) fn gateway(
     check: &mut Check<'_>,
     path: &KeyPath,
     gateway: raw::Gateway,
+    logs: &WorkerLogs,
 ) -> GatewaySettings {
     let limits = gateway.limits;
     let max_header_bytes = limits.max_header_bytes.0;
@@ -94,9 +117,14 @@ pub(super) fn gateway(
             max_headers: limits.max_headers as usize,
             idle_timeout: limits.idle_timeout.0,
             max_streams: limits.max_streams,
+            ipv6_prefix: limits.ipv6_prefix,
+            max_connections: limits.max_connections.map(|most| most as usize),
+            max_connections_per_address: limits
+                .max_connections_per_address
+                .map(|most| most as usize),
         },
         error_details: gateway.error_details,
-        access_log: access_log(check, path, gateway.access_log),
+        access_log: access_log(check, path, gateway.access_log, logs),
         trusted_proxies: gateway
             .trusted_proxies
             .into_iter()
@@ -109,18 +137,42 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn access_log(check: &Check<'_>, path: &KeyPath, log: raw::AccessLog) -> AccessLog {
+/// Name of the access log in the folder of the workers' logs, when the user has not said where it goes.
+const ACCESS_LOG: &str = "access.log";
+
+fn access_log(
+    check: &Check<'_>,
+    path: &KeyPath,
+    log: Option<raw::AccessLog>,
+    logs: &WorkerLogs,
+) -> AccessLog {
+    let stdout = |format| AccessLog {
+        to: AccessLogTo::Stdout,
+        format,
+        query: false,
+    };
     match log {
-        raw::AccessLog::Choice(raw::AccessLogChoice::Off) => AccessLog::Off,
-        raw::AccessLog::Choice(raw::AccessLogChoice::Text) => AccessLog::Stdout(LogFormat::Text),
-        raw::AccessLog::Choice(raw::AccessLogChoice::Json) => AccessLog::Stdout(LogFormat::Json),
-        raw::AccessLog::File(file) => {
-            let format = match file.format {
+        None => AccessLog {
+            to: AccessLogTo::Unasked(logs.directory.join(ACCESS_LOG)),
+            ..stdout(LogFormat::Text)
+        },
+        Some(raw::AccessLog::Choice(raw::AccessLogChoice::Off)) => AccessLog {
+            to: AccessLogTo::Nowhere,
+            ..stdout(LogFormat::Text)
+        },
+        Some(raw::AccessLog::Choice(raw::AccessLogChoice::Text)) => stdout(LogFormat::Text),
+        Some(raw::AccessLog::Choice(raw::AccessLogChoice::Json)) => stdout(LogFormat::Json),
+        Some(raw::AccessLog::Table(table)) => AccessLog {
+            to: match table.path {
+                Some(file) => AccessLogTo::File(check.absolute(path, &file)),
+                None => AccessLogTo::Stdout,
+            },
+            format: match table.format {
                 raw::LogFormat::Text => LogFormat::Text,
                 raw::LogFormat::Json => LogFormat::Json,
-            };
-            AccessLog::File(check.absolute(path, &file.path), format)
-        }
+            },
+            query: table.query,
+        },
     }
 }
 

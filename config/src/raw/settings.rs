@@ -17,10 +17,27 @@ use super::text::{ByteSize, HumanDuration, Network, PositiveDuration, SocketAddr
 pub(crate) struct Listener {
     /// IP address and port. Port 0 takes a free one.
     pub(crate) address: SocketAddress,
-    /// Whether every connection begins with a PROXY protocol header, version 1 or 2, by which a proxy
-    /// in front of the gateway tells the client's address. Connections without one are closed.
+    /// Networks of the proxies in front of the gateway that tell the client's address by a PROXY protocol
+    /// header, version 1 or 2, such as "10.0.0.0/8". Where there are some, connections from elsewhere and
+    /// connections without such a header are closed. Default: none.
     #[serde(default)]
-    pub(crate) proxy_protocol: bool,
+    pub(crate) proxy_protocol: ProxyProtocol,
+}
+
+/// Whose PROXY protocol headers are believed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum ProxyProtocol {
+    /// `false`: nobody's.
+    Switch(bool),
+    /// Those from these networks.
+    From(Vec<Network>),
+}
+
+impl Default for ProxyProtocol {
+    fn default() -> Self {
+        Self::From(Vec::new())
+    }
 }
 
 /// API, metrics, and what the control service keeps.
@@ -61,8 +78,10 @@ pub(crate) struct Gateway {
     pub(crate) error_details: bool,
     /// Limits of a request's head and of a connection.
     pub(crate) limits: Limits,
-    /// One line per request: "off", "text" or "json" to standard output, or a table for a file.
-    pub(crate) access_log: AccessLog,
+    /// One line per request: "off", "text" or "json" to standard output, or a table. Default: text to
+    /// standard output, or to the file `access.log` in the folder of worker_logs where that is a
+    /// terminal.
+    pub(crate) access_log: Option<AccessLog>,
 }
 
 impl Default for Gateway {
@@ -73,7 +92,7 @@ impl Default for Gateway {
             trusted_proxies: Vec::new(),
             error_details: false,
             limits: Limits::default(),
-            access_log: AccessLog::Choice(AccessLogChoice::Off),
+            access_log: None,
         }
     }
 }
@@ -94,6 +113,18 @@ pub(crate) struct Limits {
     /// Most concurrent streams of one HTTP/2 connection.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_streams: u32,
+    /// First bits of an IPv6 address by which clients are told apart in limits, in `fair_by` and in
+    /// hashes: one client usually has all addresses of a /64.
+    #[schemars(range(min = 32, max = 128))]
+    pub(crate) ipv6_prefix: u8,
+    /// Most connections of clients at once; then those that are idle for longest are closed for new ones.
+    /// Default: as many as the limit of open files has room for, when each needs one more to a worker.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) max_connections: Option<u32>,
+    /// Most of them from one address, or one IPv6 network of `ipv6_prefix`. Those of `trusted_proxies`
+    /// are not counted. Default: half of `max_connections`.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) max_connections_per_address: Option<u32>,
 }
 
 impl Default for Limits {
@@ -104,6 +135,9 @@ impl Default for Limits {
             max_headers: 100,
             idle_timeout: PositiveDuration(Duration::from_secs(75)),
             max_streams: 100,
+            ipv6_prefix: 64,
+            max_connections: None,
+            max_connections_per_address: None,
         }
     }
 }
@@ -114,8 +148,8 @@ impl Default for Limits {
 pub(crate) enum AccessLog {
     /// None, or to standard output.
     Choice(AccessLogChoice),
-    /// To a file.
-    File(AccessLogFile),
+    /// In detail.
+    Table(AccessLogTable),
 }
 
 /// Whether and how the access log is written to standard output.
@@ -127,16 +161,21 @@ pub(crate) enum AccessLogChoice {
     Json,
 }
 
-/// An access log in a file.
+/// An access log in detail.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AccessLogFile {
+pub(crate) struct AccessLogTable {
     /// Form of a line.
     #[serde(default = "json")]
     pub(crate) format: LogFormat,
-    /// The file. Lines are appended; opened again on SIGHUP.
+    /// The file, which only its owner may read. Lines are appended; opened again on SIGHUP. Default:
+    /// standard output.
     #[schemars(length(min = 1))]
-    pub(crate) path: PathBuf,
+    #[serde(default)]
+    pub(crate) path: Option<PathBuf>,
+    /// Whether lines hold the query of the URL, in which there may be keys and what users typed.
+    #[serde(default)]
+    pub(crate) query: bool,
 }
 
 /// A log file is read by machines more often than by people.

@@ -126,5 +126,6 @@ fn key_in<'a>(carrier: &HeaderName, line: &'a HeaderValue) -> Option<&'a [u8]> {
 
 fn words(hash: &[u8; 32]) -> Words {
     let (words, _) = hash.as_chunks::<8>();
-    std::array::from_fn(|at| u64::from_be_bytes(words[at]))
+    let mut words = words.iter().map(|word| u64::from_be_bytes(*word));
+    std::array::from_fn(|_| words.next().unwrap_or_default())
 }

@@ -35,6 +35,12 @@ impl CurrentLog {
         self.log.load()
     }
 
+    /// Takes it away.
+    pub(crate) fn take(&self) -> Option<Arc<AccessLog>> {
+        self.is_on.store(false, Ordering::Relaxed);
+        self.log.swap(None)
+    }
+
     /// From now on requests are written to `log`.
     pub(crate) fn store(&self, log: Option<Arc<AccessLog>>) {
         let is_on = log.is_some();

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, path::Path};
 
 use super::*;
 
@@ -30,7 +30,12 @@ pub(super) fn record() -> AccessRecord<'static> {
 
 #[test]
 fn no_log_is_opened_when_it_is_off() {
-    assert!(AccessLog::open(&Settings::Off).unwrap().is_none());
+    let off = Settings {
+        to: AccessLogTo::Nowhere,
+        format: LogFormat::Text,
+        query: false,
+    };
+    assert!(AccessLog::open(&off).unwrap().is_none());
 }
 
 #[test]
@@ -38,10 +43,9 @@ fn every_line_is_written_before_the_log_is_gone_and_old_ones_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     for round in 1..=2 {
-        let settings = Settings::File(path.clone(), LogFormat::Json);
-        let log = AccessLog::open(&settings).unwrap().unwrap();
+        let log = open(&path, LogFormat::Json, false);
         (0..1000).for_each(|_| log.record(&record()));
-        drop(log);
+        log.finish();
         let lines = fs::read_to_string(&path).unwrap();
         assert_eq!(lines.lines().count(), round * 1000);
         assert!(
@@ -56,18 +60,50 @@ fn every_line_is_written_before_the_log_is_gone_and_old_ones_stay() {
 fn lines_go_to_a_new_file_after_the_old_one_was_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
-    let settings = Settings::File(path.clone(), LogFormat::Text);
-    let log = AccessLog::open(&settings).unwrap().unwrap();
+    let log = open(&path, LogFormat::Text, false);
     fs::rename(&path, folder.path().join("access.log.1")).unwrap();
     log.reopen();
     log.record(&record());
-    drop(log);
+    log.finish();
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
 }
 
 #[test]
 fn a_file_that_cannot_be_opened_is_an_error_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::File(folder.path().join("missing/access.log"), LogFormat::Text);
-    assert!(AccessLog::open(&settings).is_err());
+    let settings = to_file(
+        &folder.path().join("missing/access.log"),
+        LogFormat::Text,
+        false,
+    );
+    let error = AccessLog::open(&settings).unwrap_err().to_string();
+    assert!(error.contains("missing/access.log"), "{error}");
+}
+
+#[test]
+fn a_query_is_shown_only_when_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    for (shows, shown) in [(false, " /v1/x? "), (true, " /v1/x?a=b ")] {
+        let log = open(&path, LogFormat::Text, shows);
+        log.record(&record());
+        log.finish();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.lines().last().unwrap().contains(shown), "{text}");
+    }
+    assert_eq!(without_query("/v1/x"), "/v1/x");
+    assert_eq!(without_query("*"), "*");
+}
+
+fn to_file(path: &Path, format: LogFormat, query: bool) -> Settings {
+    Settings {
+        to: AccessLogTo::File(path.to_owned()),
+        format,
+        query,
+    }
+}
+
+fn open(path: &Path, format: LogFormat, query: bool) -> AccessLog {
+    let settings = to_file(path, format, query);
+    AccessLog::open(&settings).unwrap().unwrap()
 }

@@ -112,7 +112,8 @@ fn check_host(host: &[u8]) -> Result<(), &'static str> {
                 .iter()
                 .position(|byte| *byte == b']')
                 .ok_or("Host lacks a bracket")?;
-            (&host[..end + 2], &rest[end + 1..])
+            // The bracket before and the one after.
+            host.split_at_checked(end + 2).unwrap_or((host, &[]))
         }
         _ => host.split_at(
             host.iter()

@@ -70,9 +70,9 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 fn parameter<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     element.split(|byte| *byte == b';').find_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
-        let value = pair[at + 1..].trim_ascii();
+        let (given, value) = (pair.get(..at)?, pair.get(at + 1..)?.trim_ascii());
         let quoted = || value.strip_prefix(b"\"")?.strip_suffix(b"\"");
-        pair[..at]
+        given
             .trim_ascii()
             .eq_ignore_ascii_case(name)
             .then(|| quoted().unwrap_or(value))

@@ -158,8 +158,8 @@ fn remove_claims(headers: &mut HeaderMap) {
     }
 }
 
-/// `X-Forwarded-Port`, `-Prefix`, …, `X-Real-IP`, `X-Penstock-Mirror`; and all of them with
-/// underscores, which CGI-like workers (WSGI) cannot tell from hyphens.
+/// `X-Forwarded-Port`, `-Prefix`, …, `X-Real-IP`; and all of them with underscores, which CGI-like
+/// workers (WSGI) cannot tell from hyphens.
 pub(super) fn is_claim(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     let is = |pattern: &[u8], name: &[u8]| {
@@ -170,8 +170,7 @@ pub(super) fn is_claim(name: &HeaderName) -> bool {
     };
     name.first() == Some(&b'x')
         && (name.len() > 12 && is(b"x-forwarded-", name)
-            || name.len() == 9 && is(b"x-real-ip", name)
-            || name.len() == 17 && is(b"x-penstock-mirror", name))
+            || name.len() == 9 && is(b"x-real-ip", name))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use http::{
     },
 };
 
-use super::list;
+use super::{list, own};
 
 /// Removes what ends here from a request. `Expect` is among it, because the gateway itself is the
 /// one that answers `100-continue`.
@@ -20,12 +20,12 @@ pub(super) fn remove_from_request(headers: &mut HeaderMap) {
     });
 }
 
-/// Removes what ends here from a response.
+/// Removes what ends here from a response, and what only the gateway itself may say.
 pub(super) fn remove_from_response(headers: &mut HeaderMap) {
     remove_nominated(headers);
     remove_where(headers, |name| match *name {
         TE | TRANSFER_ENCODING | UPGRADE | PROXY_AUTHENTICATE => true,
-        _ => is_unregistered_hop_by_hop(name),
+        _ => is_unregistered_hop_by_hop(name) || own::is_own(name),
     });
 }
 

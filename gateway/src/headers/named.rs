@@ -10,7 +10,7 @@ use http::{
     },
 };
 
-use super::{forwarded, hop_by_hop};
+use super::{forwarded, hop_by_hop, own};
 
 /// The fields that a request has, or groups of them. One walk over the names costs less than looking
 /// for each of ours by itself; most requests have hardly any.
@@ -34,6 +34,8 @@ impl Named {
     pub(super) const ENDS_HERE: Self = Self(1 << 9);
     /// What the client says about hops before it.
     pub(super) const CLAIMS: Self = Self(1 << 10);
+    /// What only the gateway itself may say.
+    pub(super) const OWN: Self = Self(1 << 11);
 
     /// Looks at every name.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
@@ -68,6 +70,7 @@ impl Named {
             "traceparent" | "tracestate" => Self::TRACE,
             _ if hop_by_hop::ends_here(name) => Self::ENDS_HERE,
             _ if forwarded::is_claim(name) => Self::CLAIMS,
+            _ if own::is_own(name) => Self::OWN,
             _ => Self::default(),
         }
     }
@@ -126,7 +129,8 @@ mod tests {
             ("x-real-ip", Named::CLAIMS),
             ("x_forwarded_for", Named::CLAIMS),
             ("x-forwarded-prefix", Named::CLAIMS),
-            ("x-penstock-mirror", Named::CLAIMS),
+            ("x-penstock-mirror", Named::OWN),
+            ("x_penstock_reason", Named::OWN),
         ] {
             assert!(of(&["host", name]).has(expected), "{name}");
             assert!(!of(&["host", "accept"]).has(expected), "{name}");

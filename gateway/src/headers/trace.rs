@@ -17,7 +17,7 @@ const ID_LEN_MAX: usize = 128;
 /// `00-` trace id `-` parent id `-` flags.
 const PARENT_LEN: usize = 55;
 const TRACE_ID: std::ops::Range<usize> = 3..35;
-const PARENT_ID: std::ops::Range<usize> = 36..52;
+const PARENT_ID_LEN: usize = 16;
 
 /// Writes both fields and returns the request's id.
 ///
@@ -75,11 +75,10 @@ fn fresh_parent() -> Bytes {
 
 fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    text.extend(
-        bytes
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 0xf].map(|nibble| DIGITS[usize::from(nibble)])),
-    );
+    text.extend(bytes.iter().flat_map(|byte| {
+        [byte >> 4, byte & 0xf]
+            .map(|nibble| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'))
+    }));
 }
 
 fn is_id(id: &[u8]) -> bool {
@@ -98,23 +97,26 @@ fn has_valid_parent(headers: &HeaderMap) -> bool {
 fn is_parent(value: &[u8]) -> bool {
     let is_hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let is_zero = |part: &[u8]| part.iter().all(|b| *b == b'0');
-    if value.len() < PARENT_LEN || [2, 35, 52].iter().any(|at| value[*at] != b'-') {
+    let Some((known, rest)) = value.split_first_chunk::<PARENT_LEN>() else {
         return false;
-    }
-    let (version, rest) = (&value[..2], &value[PARENT_LEN..]);
-    let ends_well = rest.is_empty() || (version != b"00" && rest[0] == b'-');
+    };
+    let mut parts = known.split(|byte| *byte == b'-');
+    let (Some(version), Some(trace), Some(parent), Some(flags), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
+        return false;
+    };
+    let ends_well = rest.is_empty() || (version != b"00" && rest.starts_with(b"-"));
     ends_well
         && version != b"ff"
-        && [
-            version,
-            &value[TRACE_ID],
-            &value[PARENT_ID],
-            &value[53..PARENT_LEN],
-        ]
-        .into_iter()
-        .all(is_hex)
-        && !is_zero(&value[TRACE_ID])
-        && !is_zero(&value[PARENT_ID])
+        && (version.len(), trace.len(), parent.len()) == (2, TRACE_ID.len(), PARENT_ID_LEN)
+        && [version, trace, parent, flags].into_iter().all(is_hex)
+        && !is_zero(trace)
+        && !is_zero(parent)
 }
 
 #[cfg(test)]

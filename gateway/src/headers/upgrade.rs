@@ -31,7 +31,8 @@ pub(crate) fn requested_upgrade(version: Version, headers: &HeaderMap) -> bool {
 /// One protocol, with or without a version, that is not HTTP (`h2c`, `HTTP/2.0`) or TLS itself.
 pub(super) fn is_tunnelled(protocol: &[u8]) -> bool {
     let begins = |prefix: &[u8]| {
-        protocol.len() >= prefix.len() && protocol[..prefix.len()].eq_ignore_ascii_case(prefix)
+        let begin = protocol.get(..prefix.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
     };
     let is_one = !protocol.is_empty()
         && protocol

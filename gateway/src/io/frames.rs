@@ -1,16 +1,31 @@
 //! Where one HTTP/2 frame ends and the next begins: enough to tell a client that is idle from one
-//! that stopped in the middle of something.
+//! that stopped in the middle of something, and one that talks from one that only makes work.
+
+use std::time::Duration;
 
 /// Bytes of a frame's header: length (3), type, flags, stream (RFC 9113 §4.1).
 const HEADER: usize = 9;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
+/// Frames without content that a client may send ahead: pings, settings, window updates, priorities, empty
+/// data, resets. Each costs little, but a client can send millions of them in a second.
+const AHEAD_MAX: u32 = 2000;
+
+/// So many more it may send in a second, whatever else happens.
+const AHEAD_PER_SECOND: u32 = 50;
+
+/// And one more for so many bytes that were written to it, because who reads must send window updates, and
+/// may measure the way by pings.
+const WRITTEN_PER_FRAME: usize = 128;
+
 /// Follows the frames of what a client sends.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     header: [u8; HEADER],
     /// Bytes of `header` that are known.
     known: usize,
@@ -18,21 +33,61 @@ pub(super) struct Frames {
     payload: usize,
     /// Whether a head was begun by HEADERS and not ended yet.
     in_head: bool,
+    /// Heads that nobody has asked about.
+    heads: u32,
+    /// Frames without content that it may still send.
+    ahead: u32,
+    /// When it was last allowed more because of the time.
+    allowed: Duration,
 }
 
 impl Frames {
     /// Begins with a preface of so many bytes.
-    pub(super) fn after(preface: usize) -> Self {
+    pub(crate) fn after(preface: usize) -> Self {
         Self {
             header: [0; HEADER],
             known: 0,
             payload: preface,
             in_head: false,
+            heads: 0,
+            ahead: AHEAD_MAX,
+            allowed: Duration::ZERO,
         }
     }
 
+    /// How many heads have begun since this was asked last.
+    pub(crate) fn take_heads(&mut self) -> u32 {
+        std::mem::take(&mut self.heads)
+    }
+
+    /// Bytes were written to the client.
+    pub(crate) fn written(&mut self, bytes: usize) {
+        let more = u32::try_from(bytes / WRITTEN_PER_FRAME).unwrap_or(AHEAD_MAX);
+        self.allow(more);
+    }
+
+    /// Whether the client has sent more frames without content than any client needs. `now` is asked only
+    /// when that seems so.
+    pub(crate) fn is_flood(&mut self, now: impl FnOnce() -> Duration) -> bool {
+        if self.ahead > 0 {
+            return false;
+        }
+        let now = now();
+        let passed = now.saturating_sub(self.allowed).as_secs_f64();
+        let more = (passed * f64::from(AHEAD_PER_SECOND)) as u32;
+        if more > 0 {
+            self.allowed = now;
+            self.allow(more);
+        }
+        self.ahead == 0
+    }
+
+    fn allow(&mut self, more: u32) {
+        self.ahead = self.ahead.saturating_add(more).min(AHEAD_MAX);
+    }
+
     /// Goes on with these bytes.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload > 0 {
                 let skipped = self.payload.min(bytes.len());
@@ -51,7 +106,7 @@ impl Frames {
     }
 
     /// Whether something was begun and has not come to its end: a frame, or a head of several.
-    pub(super) fn in_middle(&self) -> bool {
+    pub(crate) fn in_middle(&self) -> bool {
         self.known > 0 || self.payload > 0 || self.in_head
     }
 
@@ -62,6 +117,16 @@ impl Frames {
         self.known = 0;
         if matches!(kind, HEADERS | CONTINUATION) {
             self.in_head = flags & END_HEADERS == 0;
+        }
+        match kind {
+            HEADERS => {
+                self.heads = self.heads.saturating_add(1);
+                self.allow(1);
+            }
+            DATA if length > 0 => self.allow(1),
+            // It takes back what it asked for.
+            RST_STREAM => self.ahead = self.ahead.saturating_sub(3),
+            _ => self.ahead = self.ahead.saturating_sub(1),
         }
     }
 }
@@ -99,6 +164,45 @@ mod tests {
             assert_eq!(after(&bytes), !ends.contains(&cut), "{cut}");
         }
         assert!(Frames::after(24).in_middle());
+    }
+
+    fn sends(frames: &mut Frames, frame: &[u8], times: usize) -> bool {
+        (0..times).any(|_| {
+            frames.read(frame);
+            frames.is_flood(|| Duration::ZERO)
+        })
+    }
+
+    const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    const UPDATE: &[u8] = &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    const EMPTY_DATA: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 1];
+    const RESET: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
+    const DATA_OF_ONE: &[u8] = &[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
+
+    #[test]
+    fn frames_without_content_are_a_flood_when_nothing_else_happens() {
+        for frame in [PING, UPDATE, EMPTY_DATA, SETTINGS] {
+            assert!(!sends(&mut Frames::after(0), frame, 1999), "{frame:?}");
+            assert!(sends(&mut Frames::after(0), frame, 2000), "{frame:?}");
+        }
+        let mut resets = Frames::after(0);
+        assert!(sends(&mut resets, &[HEAD, RESET].concat(), 1000));
+    }
+
+    #[test]
+    fn who_reads_sends_or_takes_time_is_no_flood() {
+        let mut reads = Frames::after(0);
+        let mut sent = Frames::after(0);
+        for _ in 0..10_000 {
+            reads.written(1024);
+            assert!(!sends(&mut reads, UPDATE, 2));
+            assert!(!sends(&mut sent, DATA_OF_ONE, 1));
+        }
+        let mut slow = Frames::after(0);
+        for second in 0..10_000 {
+            slow.read(PING);
+            assert!(!slow.is_flood(|| Duration::from_secs(second)));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     histogram::{BOUNDS, Histogram, HistogramSnapshot},
     mirror::{MirrorMetrics, MirrorPart},
 };
-use crate::{reason::Reason, retry::Cause};
+use crate::{crowd::Crowd, reason::Reason, retry::Cause, tally::Tally};
 
 const NEVER_FAILS: &str = "writing to a string does not fail";
 
@@ -36,6 +36,8 @@ pub(crate) struct Page {
     retries_refused: Metric,
     connections: Metric,
     refused_headers: Metric,
+    shed: Metric,
+    accept_errors: Metric,
     mirror: MirrorPart,
 }
 
@@ -93,7 +95,15 @@ impl Page {
             connections: Metric::gauge("connections", "Open connections of clients."),
             refused_headers: Metric::counter(
                 "proxy_headers_refused_total",
-                "Connections closed because they began with no valid PROXY protocol header.",
+                "Connections closed because they began with no valid PROXY protocol header, or came from nobody who may send one.",
+            ),
+            shed: Metric::counter(
+                "connections_shed_total",
+                "Connections of clients refused or closed because there were too many or they only made work, by reason.",
+            ),
+            accept_errors: Metric::counter(
+                "accept_errors_total",
+                "How often this machine lacked what it takes to accept a connection.",
             ),
             mirror: MirrorPart::new(),
         };
@@ -105,6 +115,26 @@ impl Page {
     pub(crate) fn add_refused_headers(&mut self, count: u64) {
         let text = &mut self.refused_headers.text;
         writeln!(text, "penstock_proxy_headers_refused_total {count}").expect(NEVER_FAILS);
+    }
+
+    /// Adds the connections that were too many.
+    pub(crate) fn add_crowd(&mut self, crowd: &Crowd, floods: &Tally, accept_errors: &Tally) {
+        for (reason, tally) in [
+            ("idlest", &crowd.idlest),
+            ("full", &crowd.full),
+            ("per_address", &crowd.of_one),
+            ("flood", floods),
+        ] {
+            let labels = format_args!("reason=\"{reason}\"");
+            self.shed.sample("", labels, tally.count());
+        }
+        let text = &mut self.accept_errors.text;
+        writeln!(
+            text,
+            "penstock_accept_errors_total {}",
+            accept_errors.count()
+        )
+        .expect(NEVER_FAILS);
     }
 
     /// Adds the counts of requests that reached no deployment, of one service or of none.
@@ -179,6 +209,8 @@ impl Page {
             self.retries_refused,
             self.connections,
             self.refused_headers,
+            self.shed,
+            self.accept_errors,
         ];
         own.map(Metric::into_text).concat() + &self.mirror.finish()
     }

@@ -3,6 +3,7 @@
 use std::{
     mem::take,
     os::fd::{AsRawFd, RawFd},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use http::HeaderName;
 use hyper::{Request, Response, client::conn::http1};
 use penstock_config::Timeouts;
 
-use super::{Answer, IDLE_MAX, SendError, Upstreams, connect::connect};
+use super::{Answer, IDLE_MAX, SendError, Upstreams, watched::Allowance};
 use crate::{client_gone::is_established, request_body::UpstreamBody, worker::WorkerState};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -27,11 +28,17 @@ const READY_WITHIN: Duration = Duration::from_millis(20);
 /// A connection that was idle for so long may have been closed by the worker for just that.
 const ASK_FROM: Duration = Duration::from_millis(100);
 
+/// What is known of a connection beside its sender.
+pub(crate) struct Link {
+    /// The socket. Open for as long as the sender is not closed.
+    fd: RawFd,
+    allowance: Arc<Allowance>,
+}
+
 /// A connection that no request uses.
 pub(super) struct IdleConnection {
     sender: Sender,
-    /// Open for as long as the sender is not closed.
-    fd: RawFd,
+    link: Link,
     since: Duration,
     expires: Duration,
 }
@@ -45,7 +52,7 @@ impl IdleConnection {
     /// yet, and a request that cannot be sent twice must not find out. A connection in steady use
     /// is not asked, because a worker closes those that are idle.
     fn is_alive(&self, now: Duration) -> bool {
-        now.saturating_sub(self.since) < ASK_FROM || is_established(self.fd)
+        now.saturating_sub(self.since) < ASK_FROM || is_established(self.link.fd)
     }
 }
 
@@ -56,8 +63,8 @@ pub(crate) enum Handback {
     H1 {
         /// The connection.
         sender: http1::SendRequest<UpstreamBody>,
-        /// Its socket.
-        fd: RawFd,
+        /// What is known of it.
+        link: Link,
         /// Whose it is.
         worker: u64,
         /// How long it may be idle.
@@ -105,15 +112,17 @@ impl Upstreams {
         now: Duration,
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
-        while let Some((mut sender, fd)) = self.take_idle(worker, now) {
+        while let Some((mut sender, link)) = self.take_idle(worker, now) {
             if !is_ready(&mut sender).await {
                 continue;
             }
+            link.allowance.request_sent();
             match sender.try_send_request(take(request)).await {
                 Ok(response) => {
+                    link.allowance.head_came();
                     let handback = Handback::H1 {
                         sender,
-                        fd,
+                        link,
                         worker: worker.key,
                         keepalive: kept_for(&response, keepalive),
                     };
@@ -140,11 +149,15 @@ impl Upstreams {
         timeouts: &Timeouts,
     ) -> Result<Answer, SendError> {
         let begun = worker.now();
-        let io = match connect(worker.address, timeouts.connect).await {
+        let io = match self.connect(worker, timeouts).await {
             Ok(io) => io,
             Err(error) => return Err(SendError::Connect(error)),
         };
-        let fd = io.inner().0.as_raw_fd();
+        let watched = &io.inner().0;
+        let link = Link {
+            fd: watched.stream.as_raw_fd(),
+            allowance: watched.allowance(),
+        };
         let connect_time = worker.now().saturating_sub(begun);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_MAX)
@@ -167,9 +180,10 @@ impl Upstreams {
                 });
             }
         };
+        link.allowance.head_came();
         let handback = Handback::H1 {
             sender,
-            fd,
+            link,
             worker: worker.key,
             keepalive: kept_for(&response, timeouts.keepalive),
         };
@@ -180,12 +194,12 @@ impl Upstreams {
         })
     }
 
-    fn take_idle(&self, worker: &WorkerState, now: Duration) -> Option<(Sender, RawFd)> {
+    fn take_idle(&self, worker: &WorkerState, now: Duration) -> Option<(Sender, Link)> {
         let mut workers = self.workers.lock();
         let idle = &mut workers.get_mut(&worker.key)?.idle;
         while let Some(connection) = idle.pop() {
             if connection.is_usable(now) && connection.is_alive(now) {
-                return Some((connection.sender, connection.fd));
+                return Some((connection.sender, connection.link));
             }
         }
         None
@@ -195,7 +209,7 @@ impl Upstreams {
     pub(crate) fn give_back(&self, handback: Handback, now: Duration) {
         let Handback::H1 {
             sender,
-            fd,
+            link,
             worker,
             keepalive,
         } = handback
@@ -210,7 +224,7 @@ impl Upstreams {
         if idle.len() < IDLE_MAX {
             idle.push(IdleConnection {
                 sender,
-                fd,
+                link,
                 since: now,
                 expires: now + keepalive,
             });

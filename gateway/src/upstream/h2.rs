@@ -14,7 +14,7 @@ use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use penstock_config::Timeouts;
 
-use super::{Answer, Handback, SendError, Upstreams, connect::connect};
+use super::{Answer, Handback, SendError, Upstreams, watched::Allowance};
 use crate::{request_body::UpstreamBody, worker::WorkerState};
 
 /// Tells a request that the worker says it did not process from one that it may have begun: a stream
@@ -48,6 +48,9 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// not read their answers cannot stop those of others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS_MAX as u32 + 1);
 
+/// Longest head or trailers of an answer; hyper's own bound, said aloud.
+const HEADER_LIST_MAX: u32 = 16 * 1024;
+
 /// A connection that many requests use.
 pub(super) struct SharedConnection {
     sender: Sender,
@@ -56,6 +59,7 @@ pub(super) struct SharedConnection {
 
 struct Streams {
     open: AtomicUsize,
+    allowance: Arc<Allowance>,
     /// When the connection may be closed if no stream is open, in ms of the clock.
     expires: parking_lot::Mutex<Duration>,
 }
@@ -82,6 +86,7 @@ impl SharedConnection {
             return None;
         }
         self.streams.open.fetch_add(1, Ordering::Relaxed);
+        self.streams.allowance.stream_opened();
         *self.streams.expires.lock() = expires;
         Some(StreamPlace {
             streams: Arc::clone(&self.streams),
@@ -163,11 +168,16 @@ impl Upstreams {
         if let Some(stream) = self.stream(worker, worker.now() + timeouts.keepalive) {
             return Ok(stream);
         }
-        let io = connect(worker.address, timeouts.connect).await?;
+        let mut io = self.connect(worker, timeouts).await?;
+        let watched = &mut io.inner_mut().0;
+        watched.speaks_h2();
+        let allowance = watched.allowance();
+        allowance.stream_opened();
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST_MAX)
             .handshake(io);
         let (sender, connection) = handshake
             .await
@@ -177,6 +187,7 @@ impl Upstreams {
             sender: sender.clone(),
             streams: Arc::new(Streams {
                 open: AtomicUsize::new(1),
+                allowance,
                 expires: parking_lot::Mutex::new(worker.now() + timeouts.keepalive),
             }),
         };

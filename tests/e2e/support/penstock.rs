@@ -118,6 +118,24 @@ impl Penstock {
         }
     }
 
+    /// One that has much to say to its standard error, which nobody reads.
+    pub(crate) async fn start_unheard(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = format!("{}-unheard", std::process::id());
+        write_config(dir.path(), config);
+        let mut command = command(dir.path(), &mark);
+        command.env("RUST_LOG", "trace").stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary");
+        let (address, admin) = ready(dir.path(), &mut child).await;
+        Self {
+            dir,
+            mark,
+            child,
+            address,
+            admin,
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -344,13 +362,18 @@ fn write_config(dir: &Path, config: &str) {
 }
 
 fn spawn(dir: &Path, mark: &str) -> Child {
+    command(dir, mark).spawn().expect("the binary")
+}
+
+fn command(dir: &Path, mark: &str) -> Command {
     let _ = fs::remove_file(ready_file(dir));
     let log = File::options()
         .create(true)
         .append(true)
         .open(log_file(dir))
         .unwrap();
-    Command::new(env!("CARGO_BIN_EXE_penstock"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+    command
         .args(["run", "penstock.toml"])
         .current_dir(dir)
         .env("PENSTOCK_READY_FILE", ready_file(dir))
@@ -358,9 +381,8 @@ fn spawn(dir: &Path, mark: &str) -> Child {
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the binary")
+        .kill_on_drop(true);
+    command
 }
 
 /// Waits until it is ready; where the gateway and the admin API listen.
