@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     admin_client::block_on,
     weights,
-    who::{ChangeArgs, Who},
+    who::{Asked, TrafficArgs},
 };
 
 /// Send all traffic of a service to one deployment, until `penstock rollback` or `penstock weights --reset`.
@@ -23,14 +23,14 @@ pub(crate) struct PromoteArgs {
     #[arg(value_parser = |text: &str| DeploymentName::try_from(text))]
     deployment: DeploymentName,
     #[command(flatten)]
-    change: ChangeArgs,
+    change: TrafficArgs,
 }
 
 #[derive(Serialize)]
 struct Promote<'a> {
     deployment: &'a str,
     #[serde(flatten)]
-    who: Who,
+    asked: Asked,
 }
 
 /// Asks for it, and prints the weights as they are then.
@@ -38,9 +38,9 @@ pub(crate) fn run(args: &PromoteArgs) -> anyhow::Result<()> {
     let client = args.change.client();
     let body = Promote {
         deployment: args.deployment.as_str(),
-        who: args.change.who(),
+        asked: args.change.asked(),
     };
     let path = format!("/api/v1/services/{}/promote", args.service);
     let status = block_on(client.change(Method::POST, &path, &body))?;
-    weights::print(&status)
+    weights::print(&status, args.change.is_dry())
 }

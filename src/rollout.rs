@@ -11,7 +11,7 @@ use crate::{
     admin_client::block_on,
     output::print_json,
     weights,
-    who::{ChangeArgs, Who},
+    who::{Asked, TrafficArgs},
 };
 
 /// Show how far the rollout of a service has come, pause it, or begin it again.
@@ -31,14 +31,14 @@ pub(crate) struct RolloutArgs {
     /// Go on after a pause.
     #[arg(long, group = "action")]
     resume: bool,
-    /// Begin again with the first step.
+    /// Begin again with the first step, also after it was taken back because it failed.
     #[arg(long, group = "action")]
     restart: bool,
     /// Print it as JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    change: ChangeArgs,
+    change: TrafficArgs,
 }
 
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ struct Ask<'a> {
     action: &'static str,
     deployment: Option<&'a str>,
     #[serde(flatten)]
-    who: Who,
+    asked: Asked,
 }
 
 /// Asks for it, if anything, and prints how things are then.
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &RolloutArgs) -> anyhow::Result<()> {
     if args.json {
         return print_json(&rolling.rollout);
     }
-    weights::print(&status)
+    weights::print(&status, args.change.is_dry())
 }
 
 async fn ask(args: &RolloutArgs) -> anyhow::Result<WeightsStatus> {
@@ -84,7 +84,7 @@ async fn ask(args: &RolloutArgs) -> anyhow::Result<WeightsStatus> {
     let body = Ask {
         action,
         deployment: args.deployment.as_ref().map(DeploymentName::as_str),
-        who: args.change.who(),
+        asked: args.change.asked(),
     };
     let path = format!("/api/v1/services/{}/rollout", args.service);
     client.change(Method::POST, &path, &body).await

@@ -8,26 +8,28 @@ use anyhow::bail;
 use clap::Args;
 use http::Method;
 use penstock_config::{DeploymentName, ServiceName};
-use penstock_control::status::WeightsStatus;
+use penstock_control::{status::WeightsStatus, weights::Amount};
 use serde::Serialize;
 
 use crate::{
     admin_client::block_on,
     output::print_json,
-    who::{ChangeArgs, Who},
+    who::{Asked, TrafficArgs},
 };
 
 /// Show how a service's traffic is shared between its deployments, or share it differently.
 ///
-/// Weights that are set here override the file, also across restarts, until `--reset`.
+/// A share (`canary=10%`) is a share of the traffic; deployments that are not named share the rest as they
+/// did before. Bare numbers are weights in relation to each other, and then all are named (`stable=9 canary=1`).
+/// What is set here overrides the file, also across restarts, until `--reset`.
 #[derive(Args)]
 pub(crate) struct WeightsArgs {
     /// The service.
     #[arg(value_parser = |text: &str| ServiceName::try_from(text))]
     service: ServiceName,
-    /// New weights, in relation to each other; deployments that are not named keep theirs.
-    #[arg(value_name = "DEPLOYMENT=WEIGHT", value_parser = parse_weight)]
-    weights: Vec<(DeploymentName, u32)>,
+    /// New shares, such as `canary=10%`, or new weights of all, such as `stable=9 canary=1`.
+    #[arg(value_name = "DEPLOYMENT=SHARE", value_parser = parse_amount)]
+    weights: Vec<(DeploymentName, Amount)>,
     /// Follow the file again.
     #[arg(long, conflicts_with = "weights")]
     reset: bool,
@@ -35,25 +37,22 @@ pub(crate) struct WeightsArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    change: ChangeArgs,
+    change: TrafficArgs,
 }
 
 #[derive(Serialize)]
 struct Set<'a> {
-    weights: BTreeMap<&'a str, u32>,
+    weights: BTreeMap<&'a str, Amount>,
     #[serde(flatten)]
-    who: Who,
+    asked: Asked,
 }
 
-fn parse_weight(text: &str) -> Result<(DeploymentName, u32), String> {
-    let (name, weight) = text
+fn parse_amount(text: &str) -> Result<(DeploymentName, Amount), String> {
+    let (name, amount) = text
         .split_once('=')
-        .ok_or("must be DEPLOYMENT=WEIGHT, such as canary=10")?;
+        .ok_or("must be DEPLOYMENT=SHARE, such as canary=10%")?;
     let name = DeploymentName::try_from(name).map_err(|error| error.to_string())?;
-    let weight = weight
-        .parse()
-        .map_err(|_| format!("the weight \"{weight}\" must be a whole number from 0 on"))?;
-    Ok((name, weight))
+    Ok((name, amount.parse()?))
 }
 
 /// Asks for the change, if there is one, and prints the weights as they are then.
@@ -62,30 +61,30 @@ pub(crate) fn run(args: &WeightsArgs) -> anyhow::Result<()> {
     if args.json {
         return print_json(&status);
     }
-    print(&status)
+    print(&status, args.change.is_dry())
 }
 
 async fn ask(args: &WeightsArgs) -> anyhow::Result<WeightsStatus> {
     let client = args.change.client();
     let path = format!("/api/v1/services/{}/weights", args.service);
-    let who = args.change.who();
+    let asked = args.change.asked();
     if args.reset {
-        return client.change(Method::DELETE, &path, &who).await;
+        return client.change(Method::DELETE, &path, &asked).await;
     }
     if args.weights.is_empty() {
         return client.get_json(&path).await;
     }
     let mut weights = BTreeMap::new();
-    for (name, weight) in &args.weights {
-        if weights.insert(name.as_str(), *weight).is_some() {
-            bail!("{name} is given two weights");
+    for (name, amount) in &args.weights {
+        if weights.insert(name.as_str(), *amount).is_some() {
+            bail!("{name} is named twice");
         }
     }
-    let body = Set { weights, who };
+    let body = Set { weights, asked };
     client.change(Method::PUT, &path, &body).await
 }
 
-/// Prints the weights of a service.
-pub(crate) fn print(status: &WeightsStatus) -> anyhow::Result<()> {
-    Ok(anstream::stdout().write_all(table::weights(status).as_bytes())?)
+/// Prints the weights of a service, as they are or as they would be.
+pub(crate) fn print(status: &WeightsStatus, is_dry: bool) -> anyhow::Result<()> {
+    Ok(anstream::stdout().write_all(table::weights(status, is_dry).as_bytes())?)
 }

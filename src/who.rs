@@ -35,6 +35,49 @@ impl ChangeArgs {
     }
 }
 
+/// What every command that changes the shares of the traffic is told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrafficArgs {
+    /// Only show what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    /// Give more traffic even to a deployment that was taken back because it failed.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl TrafficArgs {
+    /// Of whom it is asked.
+    pub(crate) fn client(&self) -> AdminClient {
+        self.change.client()
+    }
+
+    /// Whether it is only to be tried.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+
+    /// What the change says of itself.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            who: self.change.who(),
+            force: self.force,
+            dry_run: self.dry_run,
+        }
+    }
+}
+
+/// What every change of shares says of itself.
+#[derive(Debug, Serialize)]
+pub(crate) struct Asked {
+    #[serde(flatten)]
+    who: Who,
+    force: bool,
+    dry_run: bool,
+}
+
 /// What every change says of itself.
 #[derive(Debug, Serialize)]
 pub(crate) struct Who {

@@ -13,10 +13,34 @@ pub struct Access {
     pub pass_api_key: bool,
     /// Whether a CORS preflight, which browsers send without a key, is let in without one.
     pub pass_preflight: bool,
+    /// Who may ask for a deployment by its own host.
+    pub deployment_hosts: DeploymentHosts,
     /// Networks (address and prefix length) of clients that are let in. Empty: all.
     pub allow: Vec<(IpAddr, u8)>,
     /// Networks of clients that are refused, even if they are allowed as well.
     pub deny: Vec<(IpAddr, u8)>,
+}
+
+/// Who may ask for a deployment by its own host, `{deployment}--{service}.{region}.{domain}`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum DeploymentHosts {
+    /// Whoever may use the service.
+    #[default]
+    Open,
+    /// Nobody: the hosts lead nowhere.
+    Closed,
+    /// Whoever has a key of this SHA-256, in place of the service's API keys. Never empty.
+    Key(Vec<[u8; 32]>),
+}
+
+impl std::fmt::Debug for DeploymentHosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "Open",
+            Self::Closed => "Closed",
+            Self::Key(_) => "Key",
+        })
+    }
 }
 
 /// A client's API key, as far as the file tells it.

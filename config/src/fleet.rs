@@ -170,7 +170,8 @@ pub struct DeploymentLoad {
     pub workers: Vec<WorkerLoad>,
 }
 
-/// How well a deployment answered. Mirrored copies do not count.
+/// How well a deployment answered what the split sent there. Mirrored copies and requests at its own
+/// host do not count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcomes {
     /// Requests answered with a status below 500 (gRPC: without a server's error) to the end.
@@ -179,6 +180,20 @@ pub struct Outcomes {
     pub failed: u64,
     /// Times from getting a worker to the head of its answer, of those that succeeded.
     pub first_byte: LatencyHistogram,
+    /// Of all that the requests of some clients, that whose requests fail most among them; only where
+    /// a rollout is judged by it.
+    pub suspects: Vec<ClientOutcomes>,
+}
+
+/// How well one client's requests were answered, since it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientOutcomes {
+    /// Its number, which means nothing else.
+    pub client: u32,
+    /// As in [`Outcomes`].
+    pub succeeded: u64,
+    /// As in [`Outcomes`].
+    pub failed: u64,
 }
 
 /// Load of one worker.

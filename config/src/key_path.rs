@@ -40,7 +40,8 @@ impl KeyPath {
     /// Whether the value may hold an API key: one that somebody wrote in place of its hash, perhaps.
     pub(crate) fn is_secret(&self) -> bool {
         let is = |at: usize, name: &str| matches!(self.0.get(at), Some(Segment::Key(key)) if key == name);
-        is(0, "services") && is(2, "api_keys") && (self.0.len() <= 4 || is(4, "sha256"))
+        let of_api_keys = is(2, "api_keys") && (self.0.len() <= 4 || is(4, "sha256"));
+        is(0, "services") && (of_api_keys || is(2, "deployment_hosts"))
     }
 
     /// Whether this is `other` or below it.

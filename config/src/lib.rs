@@ -45,7 +45,7 @@ mod structure;
 mod suggest;
 pub mod units;
 
-pub use access::{Access, ApiKey, Limit, LimitKind};
+pub use access::{Access, ApiKey, DeploymentHosts, Limit, LimitKind};
 pub use balance::{Balance, Hash, Overflow};
 pub use deployment::{
     Deployment, MetricsPage, Probe, ProbeKind, Probes, ProcessCommand, ProcessSpec, Source,

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use access::{ApiKey, Clients, KeyHashes, Limit};
+pub(crate) use access::{ApiKey, Clients, DeploymentHosts, KeyHashes, Limit};
 pub(crate) use balance::{Balance, Hash, Overflow};
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress};
 pub(crate) use health::{Ejection, Retries};

@@ -26,7 +26,7 @@ use crate::{
     Control, ControlError,
     explain::Unknown,
     status::{ServiceDetail, Status},
-    store::{JournalEntry, JournalQuery},
+    store::{JournalEntry, JournalQuery, StoreError},
 };
 
 /// Journal entries given when nobody says how many.
@@ -246,6 +246,7 @@ impl From<ControlError> for Problem {
             ControlError::Refused(refused) if refused.is_unknown() => StatusCode::NOT_FOUND,
             ControlError::Refused(refused) if refused.is_conflict() => StatusCode::CONFLICT,
             ControlError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlError::Store(StoreError::NotWritten(_)) => StatusCode::INSUFFICIENT_STORAGE,
             ControlError::Store(_) | ControlError::Processes(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

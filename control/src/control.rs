@@ -18,7 +18,7 @@ use crate::{
         process::{ProcessDriver, ProcessSettings},
     },
     explain::{Explanation, Unknown},
-    reconcile::{Command, Drivers, Ends, PauseRequest, Reconciler, TrafficAsk, TrafficRequest},
+    reconcile::{Command, Drivers, Ends, PauseRequest, Reconciler, TrafficRequest},
     status::{PauseStatus, Status, WeightsStatus},
     store::{ChangesQuery, JournalEntry, JournalQuery, Store, StoreError},
     weights::Refused,
@@ -154,20 +154,11 @@ impl Control {
     /// the state file and the gateways are being told.
     pub(crate) async fn traffic(
         &self,
-        service: String,
-        ask: TrafficAsk,
-        by: Option<String>,
-        reason: Option<String>,
+        request: TrafficRequest,
     ) -> Result<WeightsStatus, ControlError> {
-        let request = TrafficRequest {
-            service,
-            ask,
-            by,
-            reason,
-        };
         let (reply, answer) = oneshot::channel();
         self.command(Command::Traffic(request, reply)).await;
-        Ok(answer.await.map_err(|_| ControlError::Ended)??)
+        answer.await.map_err(|_| ControlError::Ended)?
     }
 
     /// Pauses or resumes a service or a deployment, or only tells. When this returns the change is in
@@ -175,7 +166,7 @@ impl Control {
     pub(crate) async fn pause(&self, request: PauseRequest) -> Result<PauseStatus, ControlError> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Pause(request, reply)).await;
-        Ok(answer.await.map_err(|_| ControlError::Ended)??)
+        answer.await.map_err(|_| ControlError::Ended)?
     }
 
     /// Why the deployments of a service, or one of them, have as many workers as they have: the

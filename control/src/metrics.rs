@@ -34,6 +34,7 @@ pub(crate) struct DeploymentMetrics {
 /// Says what the metrics mean; to be called once a recorder is there.
 pub fn describe() {
     rollout::describe();
+    crate::store::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
     metrics::describe_gauge!(

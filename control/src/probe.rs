@@ -29,7 +29,7 @@ use self::{
     state::{Change, Kind, State},
     target::Target,
 };
-use crate::driver::NewWorker;
+use crate::{driver::NewWorker, worker_http::Failure};
 
 /// What probes found out about a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,7 @@ impl Watcher {
         let start = Instant::now();
         let mut state = State::new(&self.probes);
         let mut running = JoinSet::new();
+        let mut hindered = false;
         self.tell(state.begin());
         loop {
             if self.shared.traffic.swap(false, Ordering::Relaxed) {
@@ -133,15 +134,24 @@ impl Watcher {
                     if self.shared.traffic.swap(false, Ordering::Relaxed) {
                         state.traffic(start.elapsed());
                     }
-                    self.note(kind, &result);
-                    self.tell(state.result(kind, result, start.elapsed()));
+                    self.note(kind, &result, &mut hindered);
+                    self.tell(match result {
+                        Err(failure) if failure.is_local => {
+                            state.not_asked(kind, start.elapsed());
+                            None
+                        }
+                        other => {
+                            let result = other.map_err(|failure| failure.text);
+                            state.result(kind, result, start.elapsed())
+                        }
+                    });
                 }
                 () = until_due => {}
             }
         }
     }
 
-    fn begin(&self, kind: Kind, running: &mut JoinSet<(Kind, Result<(), String>)>) {
+    fn begin(&self, kind: Kind, running: &mut JoinSet<(Kind, Result<(), Failure>)>) {
         let probe = match kind {
             Kind::Startup => &self.probes.startup,
             Kind::Ready => &self.probes.ready,
@@ -153,10 +163,20 @@ impl Watcher {
         }
     }
 
-    fn note(&self, kind: Kind, result: &Result<(), String>) {
+    fn note(&self, kind: Kind, result: &Result<(), Failure>, hindered: &mut bool) {
+        let failure = result.as_ref().err();
         if kind != Kind::Live {
-            *self.shared.last_failure.lock() = result.as_ref().err().cloned();
+            *self.shared.last_failure.lock() = failure.map(|failure| failure.text.clone());
         }
+        let local = failure.filter(|failure| failure.is_local);
+        // Not with every probe.
+        if let Some(failure) = local.filter(|_| !*hindered) {
+            tracing::warn!(
+                worker = %self.target.id, reason = failure.text,
+                "a worker cannot be probed for want of something on this machine; it is tried again, and counts neither for nor against the worker"
+            );
+        }
+        *hindered = local.is_some();
     }
 
     fn tell(&self, change: Option<Change>) {
@@ -173,11 +193,11 @@ impl Watcher {
 }
 
 /// Asks once; an error says why the probe failed.
-async fn ask(target: &Target, probe: &Probe) -> Result<(), String> {
+async fn ask(target: &Target, probe: &Probe) -> Result<(), Failure> {
     let limit = probe.timeout;
     match timeout(limit, target.ask(&probe.kind)).await {
         Ok(result) => result,
-        Err(_) => Err(format!("no answer within {}", shown(limit))),
+        Err(_) => Err(format!("no answer within {}", shown(limit)).into()),
     }
 }
 

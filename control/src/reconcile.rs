@@ -276,6 +276,7 @@ impl Reconciler {
             self.turn(&key, now);
         }
         self.turn_rollouts(now);
+        self.store.retry();
         self.save_all_traffic();
         self.save_all_pauses();
         self.save_demand();

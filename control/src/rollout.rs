@@ -12,6 +12,8 @@
 //!   first by an exact one-sided binomial test, the second by Fisher's exact one-sided test, which
 //!   also takes into account that the siblings' rate is only known from so many requests. Without
 //!   requests of siblings (the step of 100 %) those that they had in the step before are taken.
+//!   A client can make requests fail. So the same must be true without the client whose requests
+//!   failed most, if there are others; and what came to the deployment's own host does not count.
 //! - **Latency** ([`latency`]), with `max_p95_ratio`. The claim is "at most 5 % of the canary's
 //!   requests wait longer for the first byte than `max_p95_ratio` times the siblings' 95th
 //!   percentile". That percentile is taken at the upper end of its confidence interval (an order
@@ -96,10 +98,24 @@ pub fn judge(
     if !over {
         return Verdict::Hold(Hold::Interval);
     }
-    match finding(rollout, evidence, doubt) {
+    let worse = finding(rollout, evidence, doubt).or_else(|| lonely(rollout, evidence, doubt));
+    match worse {
         Some(worse) => Verdict::Hold(Hold::InDoubt(worse)),
         None => Verdict::Advance,
     }
+}
+
+/// What speaks against the canary by the word of one client, as long as the others have not asked
+/// enough to contradict it.
+fn lonely(rollout: &Rollout, evidence: &Evidence, level: f64) -> Option<String> {
+    let rest = evidence::without_the_loudest(&evidence.canary)?;
+    let asked = rest.succeeded + rest.failed;
+    let worse = errors::worse(rollout.max_error_rate, evidence, level)?;
+    (asked < u64::from(rollout.min_requests)).then(|| {
+        format!(
+            "{worse}; but nearly all of one client, and the others have had {asked} requests only"
+        )
+    })
 }
 
 /// What speaks against the canary at this level of significance, shared by the criteria.
@@ -107,5 +123,13 @@ fn finding(rollout: &Rollout, evidence: &Evidence, level: f64) -> Option<String>
     let criteria = 1 + u32::from(rollout.max_p95_ratio.is_some());
     let level = level / f64::from(criteria);
     let worse = errors::worse(rollout.max_error_rate, evidence, level);
+    // Where several clients ask, one alone convicts nobody.
+    let worse = worse.filter(|_| {
+        evidence::without_the_loudest(&evidence.canary).is_none_or(|canary| {
+            let siblings = evidence.siblings.clone();
+            let rest = Evidence { canary, siblings };
+            errors::worse(rollout.max_error_rate, &rest, level).is_some()
+        })
+    });
     worse.or_else(|| latency::worse(rollout.max_p95_ratio?, evidence, level))
 }

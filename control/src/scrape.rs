@@ -90,7 +90,7 @@ impl ScrapeSpec {
             headers: &self.headers,
             agent: "penstock-scrape",
         };
-        let mut answer = get.send().await?;
+        let mut answer = get.send().await.map_err(|failure| failure.text)?;
         let status = answer.response.status();
         if status != StatusCode::OK {
             return Err(format!("HTTP status {}", status.as_u16()));

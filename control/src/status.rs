@@ -12,7 +12,9 @@ pub use self::aside::{ClassStatus, MirrorStatus};
 pub(crate) use self::aside::{classes, mirror};
 pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
 pub(crate) use self::settings::describe as describe_settings;
-pub use self::traffic::{ByHandStatus, DeploymentWeight, RolloutStatus, WeightsStatus};
+pub use self::traffic::{
+    ByHandStatus, DeploymentWeight, RolloutStatus, WeightsChange, WeightsStatus,
+};
 use crate::store::JournalEntry;
 
 mod aside;
@@ -27,6 +29,9 @@ pub struct Status {
     pub generation: u64,
     /// The lowest generation that a live gateway obeys; absent when none reports.
     pub gateway_generation: Option<u64>,
+    /// Why what operators do is not remembered at the moment, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_failure: Option<String>,
     /// About the configuration.
     pub config: ConfigStatus,
     /// Every service by name.

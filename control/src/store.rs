@@ -9,11 +9,13 @@
 mod advice;
 mod changes;
 mod demand;
+mod health;
 mod journal;
 mod lock;
 mod open;
 mod rows;
 mod starts;
+mod unwritten;
 mod writer;
 
 use std::{
@@ -27,15 +29,17 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::health::describe;
 pub use self::{
     advice::AdviceRow,
     changes::ChangesQuery,
     demand::DemandRow,
+    health::Failure,
     journal::{JournalEntry, JournalQuery},
     rows::{DesiredRow, ServiceRow, WorkerRow},
     starts::StartRow,
 };
-use self::{lock::Lock, rows::Table, writer::Job};
+use self::{health::Health, lock::Lock, rows::Table, writer::Job};
 
 /// Jobs waiting for the thread; what does not fit must wait or, if it is only a note, is dropped.
 const JOBS_MAX: usize = 8192;
@@ -72,6 +76,11 @@ pub enum StoreError {
         /// What the system or SQLite says.
         reason: String,
     },
+    /// Something was not written, and will be as soon as it can be.
+    #[error(
+        "it is in force, but not in the state file, which cannot be written ({0}); it is tried again until it is there, and a restart before that forgets it"
+    )]
+    NotWritten(Arc<str>),
     /// The thread that works on it has ended.
     #[error("the state file was closed")]
     Closed,
@@ -102,7 +111,11 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
     /// Said once, not with every lost entry.
     losing: Arc<AtomicBool>,
+    health: Health,
 }
+
+/// Tells what became of something that was to be written.
+pub type Written = oneshot::Receiver<Result<(), Arc<str>>>;
 
 impl Store {
     /// Opens the file, or makes it. Blocks for a moment.
@@ -114,11 +127,13 @@ impl Store {
         let lock = Lock::take(path)?;
         let (connection, remembered) = open::open(path)?;
         let (jobs, todo) = mpsc::channel(JOBS_MAX);
+        let health = Health::default();
+        let of_writer = health.clone();
         let name = path.to_owned();
         std::thread::Builder::new()
             .name("penstock-store".to_owned())
             .spawn(move || {
-                let closing = writer::run(connection, todo);
+                let closing = writer::run(connection, todo, of_writer);
                 // Only now may another process have the file.
                 drop(lock);
                 drop(closing);
@@ -128,7 +143,12 @@ impl Store {
                 reason: error.to_string(),
             })?;
         let losing = Arc::default();
-        Ok((Self { jobs, losing }, remembered))
+        let store = Self {
+            jobs,
+            losing,
+            health,
+        };
+        Ok((store, remembered))
     }
 
     /// Writes a line into the journal, soon. Dropped when the disk cannot keep up.
@@ -161,29 +181,43 @@ impl Store {
         self.try_send(Job::ForgetDemand(service, deployment));
     }
 
-    /// Remembers a worker; returns when it is written, so that what is started afterwards will be
-    /// found again whatever happens.
-    pub async fn put_worker(&self, row: WorkerRow) {
-        self.send(|done| Job::PutWorker(row, done)).await;
+    /// Why the file cannot be written, if so, and since when.
+    pub fn failure(&self) -> Option<Failure> {
+        self.health.failure()
     }
 
-    /// Forgets a worker; returns when it is written.
+    /// Tries again what could not be written. To be called now and then.
+    pub fn retry(&self) {
+        if self.health.failure().is_some() {
+            // When there is no room, others are about to try.
+            drop(self.jobs.try_send(Job::Retry));
+        }
+    }
+
+    /// Remembers a worker; returns when it is written, so that what is started afterwards will be
+    /// found again whatever happens; or when it cannot be: it is tried again then.
+    pub async fn put_worker(&self, row: WorkerRow) {
+        self.send_row(|done| Job::PutWorker(row, done)).await;
+    }
+
+    /// Forgets a worker; returns when it is written, or cannot be: it is tried again then.
     pub async fn forget_worker(&self, id: String) {
-        self.send(|done| Job::ForgetWorker(id, done)).await;
+        self.send_row(|done| Job::ForgetWorker(id, done)).await;
     }
 
     /// Remembers what was done to the traffic of a service, in the order of the calls. The receiver
-    /// tells when it is written; `None` when the disk cannot keep up, and it must be tried again.
-    pub fn put_traffic(&self, row: ServiceRow) -> Option<oneshot::Receiver<()>> {
+    /// tells when it is written, or why it is not yet; `None` when the disk cannot keep up, and it must
+    /// be tried again.
+    pub fn put_traffic(&self, row: ServiceRow) -> Option<Written> {
         self.put_service(Table::Traffic, row)
     }
 
     /// The same for what is paused of a service.
-    pub fn put_pauses(&self, row: ServiceRow) -> Option<oneshot::Receiver<()>> {
+    pub fn put_pauses(&self, row: ServiceRow) -> Option<Written> {
         self.put_service(Table::Pauses, row)
     }
 
-    fn put_service(&self, table: Table, row: ServiceRow) -> Option<oneshot::Receiver<()>> {
+    fn put_service(&self, table: Table, row: ServiceRow) -> Option<Written> {
         let (done, written) = oneshot::channel();
         let queued = self.jobs.try_send(Job::PutService(table, row, done));
         queued.is_ok().then_some(written)
@@ -233,6 +267,14 @@ impl Store {
             tracing::warn!("the state file cannot keep up; entries of the journal are lost");
         } else if !lost {
             self.losing.store(false, Ordering::Relaxed);
+        }
+    }
+
+    async fn send_row(&self, job: impl FnOnce(oneshot::Sender<Result<(), Arc<str>>>) -> Job) {
+        let (done, written) = oneshot::channel();
+        if self.jobs.send(job(done)).await.is_ok() {
+            // What went wrong shows in the log and in the status, and is tried again.
+            drop(written.await);
         }
     }
 

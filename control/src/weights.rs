@@ -6,16 +6,21 @@
 //! later takes no share before somebody says so; one that is removed drops out. Changes are
 //! remembered, so that the last ones can be taken back one after the other.
 
+mod amount;
 mod refused;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use penstock_config::{Service, Split};
 use serde::{Deserialize, Serialize};
 
-pub use self::refused::Refused;
+pub(crate) use self::amount::percent;
+pub use self::{
+    amount::{Amount, Share, Wanted},
+    refused::Refused,
+};
 
 /// Changes that can be taken back.
 const EARLIER_MAX: usize = 20;
@@ -33,6 +38,9 @@ pub struct Weights {
     by_hand: Option<ByHand>,
     /// What was in force before each of the last changes, the latest at the end.
     earlier: VecDeque<Option<ByHand>>,
+    /// Deployments that a rollback took traffic from, until somebody gives them some again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    taken_back: BTreeSet<String>,
 }
 
 /// Weights that an operator has set.
@@ -59,7 +67,8 @@ pub struct Change {
 }
 
 impl Weights {
-    /// Sets the weights of the named deployments; the others keep those `in_force`.
+    /// Gives the named deployments what is wanted for them. With weights all are named, as a rule;
+    /// with shares those that are not named share the rest as they did by the weights `in_force`.
     ///
     /// # Errors
     ///
@@ -67,18 +76,18 @@ impl Weights {
     pub fn set(
         &mut self,
         service: &Service,
-        wanted: &WeightMap,
+        wanted: &Wanted,
         in_force: &WeightMap,
         change: Change,
     ) -> Result<(), Refused> {
+        is_by_weights(service)?;
         if wanted.is_empty() {
             return Err(Refused::NothingWanted {
                 service: service.name.to_string(),
             });
         }
         check(service, wanted)?;
-        let mut weights = in_force.clone();
-        weights.extend(wanted.iter().map(|(name, weight)| (name.clone(), *weight)));
+        let weights = amount::weights(service, wanted, in_force)?;
         self.put(service, weights, change)
     }
 
@@ -93,7 +102,11 @@ impl Weights {
         deployment: &str,
         change: Change,
     ) -> Result<(), Refused> {
-        check(service, &WeightMap::from([(deployment.to_owned(), 100)]))?;
+        is_by_weights(service)?;
+        check(
+            service,
+            &Wanted::from([(deployment.to_owned(), Amount::Weight(100))]),
+        )?;
         let names = service.deployments.keys();
         let weights = names.map(|name| {
             (
@@ -151,6 +164,21 @@ impl Weights {
         self.earlier.iter().any(|before| *before != self.by_hand)
     }
 
+    /// Keeps in mind from whom a rollback took traffic.
+    pub fn took_back(&mut self, names: impl IntoIterator<Item = String>) {
+        self.taken_back.extend(names);
+    }
+
+    /// Somebody gave it traffic, knowing what they do.
+    pub fn gave(&mut self, name: &str) {
+        self.taken_back.remove(name);
+    }
+
+    /// The deployments that a rollback took traffic from and that nobody has given any since.
+    pub fn taken_back(&self) -> impl Iterator<Item = &str> {
+        self.taken_back.iter().map(String::as_str)
+    }
+
     /// Whether there is nothing to remember.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -159,6 +187,8 @@ impl Weights {
     /// Takes over other settings: what is not there any more drops out of the override. In words
     /// what became of it.
     pub fn follow(&mut self, service: &Service) -> Vec<Followed> {
+        self.taken_back
+            .retain(|name| service.deployments.contains_key(name.as_str()));
         let Some(by_hand) = &mut self.by_hand else {
             return Vec::new();
         };
@@ -182,11 +212,6 @@ impl Weights {
         weights: WeightMap,
         change: Change,
     ) -> Result<(), Refused> {
-        if service.split == Split::Workers {
-            return Err(Refused::NotByWeights {
-                service: service.name.to_string(),
-            });
-        }
         if !takes_traffic(service, &weights) {
             return Err(Refused::NoneLeft {
                 service: service.name.to_string(),
@@ -245,9 +270,19 @@ pub fn file(service: &Service) -> WeightMap {
         .collect()
 }
 
+/// Where weights have no effect they are not changed.
+fn is_by_weights(service: &Service) -> Result<(), Refused> {
+    match service.split {
+        Split::Workers => Err(Refused::NotByWeights {
+            service: service.name.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Rules for what an operator asks for.
-fn check(service: &Service, wanted: &WeightMap) -> Result<(), Refused> {
-    for (name, weight) in wanted {
+fn check(service: &Service, wanted: &Wanted) -> Result<(), Refused> {
+    for (name, amount) in wanted {
         let Some(deployment) = service.deployments.get(name.as_str()) else {
             return Err(Refused::NoDeployment {
                 service: service.name.to_string(),
@@ -259,14 +294,16 @@ fn check(service: &Service, wanted: &WeightMap) -> Result<(), Refused> {
                     .collect(),
             });
         };
-        if *weight > WEIGHT_MAX {
+        if let Amount::Weight(weight) = *amount
+            && weight > WEIGHT_MAX
+        {
             return Err(Refused::TooLarge {
                 deployment: name.clone(),
-                weight: *weight,
+                weight,
                 most: WEIGHT_MAX,
             });
         }
-        if *weight > 0 && !deployment.takes_traffic {
+        if !amount.is_zero() && !deployment.takes_traffic {
             return Err(Refused::TakesNoTraffic {
                 deployment: name.clone(),
             });
@@ -283,11 +320,5 @@ fn of_those_there_are(service: &Service, weights: &WeightMap) -> WeightMap {
 }
 
 fn takes_traffic(service: &Service, weights: &WeightMap) -> bool {
-    let takes = |name: &str| {
-        let deployment = service.deployments.get(name);
-        deployment.is_some_and(|deployment| deployment.takes_traffic)
-    };
-    weights
-        .iter()
-        .any(|(name, weight)| *weight > 0 && takes(name))
+    amount::total(service, weights) > 0
 }

@@ -1,6 +1,6 @@
 //! One GET to a worker, on a connection of its own: for probes and for scrapes.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
 use http_body_util::Empty;
@@ -10,6 +10,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use penstock_config::Protocol;
+use rustix::io::Errno;
 use tokio::{net::TcpStream, task::JoinSet};
 
 /// What is asked, and of whom.
@@ -31,15 +32,60 @@ pub(crate) struct Answer {
     _connection: JoinSet<()>,
 }
 
+/// Why there is no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// In words.
+    pub(crate) text: String,
+    /// Whether this machine had not what it takes to ask. That says nothing about the worker.
+    pub(crate) is_local: bool,
+}
+
+impl Failure {
+    /// An error of the system, met while doing `what`.
+    pub(crate) fn of_system(what: &str, error: &io::Error) -> Self {
+        Self {
+            text: format!("{what}: {error}"),
+            is_local: is_local(error),
+        }
+    }
+}
+
+/// What a worker did not do.
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            is_local: false,
+        }
+    }
+}
+
+/// Whether an error says that something is used up on this machine: descriptors, ports, memory or
+/// processes.
+pub(crate) fn is_local(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::MFILE
+                | Errno::NFILE
+                | Errno::ADDRNOTAVAIL
+                | Errno::NOBUFS
+                | Errno::NOMEM
+                | Errno::AGAIN
+        )
+    )
+}
+
 /// A fresh connection.
-pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
     let connected = TcpStream::connect(address).await;
-    connected.map_err(|error| format!("connecting to {address}: {error}"))
+    connected.map_err(|error| Failure::of_system(&format!("connecting to {address}"), &error))
 }
 
 impl Get<'_> {
     /// Asks, without a limit of time; an error says why there is no answer.
-    pub(crate) async fn send(self) -> Result<Answer, String> {
+    pub(crate) async fn send(self) -> Result<Answer, Failure> {
         let request = self.request()?;
         let io = TokioIo::new(connect(self.address).await?);
         let mut connection = JoinSet::new();

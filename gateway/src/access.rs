@@ -10,7 +10,7 @@ use http::{
     header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
     request::Parts,
 };
-use penstock_config::Access as Settings;
+use penstock_config::{Access as Settings, DeploymentHosts};
 
 use crate::{networks::Networks, reason::Reason, refusal::Refusal, request_key::RequestHead};
 
@@ -23,6 +23,8 @@ pub(crate) struct Access {
     allow: Networks,
     deny: Networks,
     keys: Option<ApiKeys>,
+    /// What the deployments' own hosts need instead.
+    host_keys: Option<ApiKeys>,
     pass_api_key: bool,
     pass_preflight: bool,
 }
@@ -31,11 +33,19 @@ impl Access {
     /// The rule that these settings make; `None` when everybody may use the service.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let keys = ApiKeys::new(&settings.api_keys);
-        let is_open = settings.allow.is_empty() && settings.deny.is_empty() && keys.is_none();
+        let host_keys = match &settings.deployment_hosts {
+            DeploymentHosts::Key(hashes) => Some(ApiKeys::of_hosts(hashes)),
+            DeploymentHosts::Open | DeploymentHosts::Closed => None,
+        };
+        let is_open = settings.allow.is_empty()
+            && settings.deny.is_empty()
+            && keys.is_none()
+            && host_keys.is_none();
         (!is_open).then(|| Self {
             allow: Networks::new(&settings.allow),
             deny: Networks::new(&settings.deny),
             keys,
+            host_keys,
             pass_api_key: settings.pass_api_key,
             pass_preflight: settings.pass_preflight,
         })
@@ -58,9 +68,15 @@ impl Access {
     }
 
     /// The API key that a request carries; `None` when the service wants none of it. Takes the key out
-    /// of the header fields, which go to the worker, unless the service says otherwise.
-    pub(crate) fn check_key(&self, request: &mut Parts) -> Result<Option<Arc<NamedKey>>, Refusal> {
-        let Some(keys) = &self.keys else {
+    /// of the header fields, which go to the worker, unless the service says otherwise. A host that
+    /// names a deployment (`is_direct`) may need a key of its own.
+    pub(crate) fn check_key(
+        &self,
+        request: &mut Parts,
+        is_direct: bool,
+    ) -> Result<Option<Arc<NamedKey>>, Refusal> {
+        let host_keys = self.host_keys.as_ref().filter(|_| is_direct);
+        let Some(keys) = host_keys.or(self.keys.as_ref()) else {
             return Ok(None);
         };
         let detail = match keys.find(&mut request.headers, self.pass_api_key) {

@@ -16,7 +16,7 @@ use crate::{
     request_body::{UploadFailure, UpstreamBody},
     retry::{Cause, Retry},
     table::ServiceState,
-    upstream::{Answer, SendError},
+    upstream::{Answer, ConnectError, SendError},
 };
 
 /// Pause before a worker that refused a connection is tried again because there is no other: time
@@ -42,7 +42,7 @@ type Tried = Result<Answer, Missed>;
 /// A try that brought no answer.
 enum Missed {
     /// Nothing was sent, for this reason.
-    Unsent(String),
+    Unsent(ConnectError),
     /// The worker did not process it, because it is too busy or because the connection is `going_away`.
     NotProcessed { going_away: bool, error: String },
     /// The connection broke after the request was begun.
@@ -120,8 +120,8 @@ fn once_more(
 ) -> Result<(), Refusal> {
     match came {
         Ok(_) => exchange.give_up_worker(),
-        Err(Missed::Unsent(_)) => {
-            exchange.worker_failed();
+        Err(Missed::Unsent(error)) => {
+            unreached(exchange, &error);
             return Ok(());
         }
         Err(Missed::NotProcessed { going_away, .. }) => {
@@ -130,6 +130,7 @@ fn once_more(
                 exchange.worker_refused();
             }
         }
+        Err(Missed::Broken(_)) if exchange.may_be_refused_early() => exchange.give_up_worker(),
         Err(Missed::Broken(_) | Missed::Late(_)) => exchange.worker_failed(),
     }
     *request = retry
@@ -154,16 +155,26 @@ fn conclude(
             timed_out(reason, service.spec.timeouts.first_byte)
         }
         Err(Missed::Unsent(error)) => {
-            exchange.worker_failed();
-            Refusal::new(Reason::ConnectFailed, "no worker could be reached").because(error)
+            unreached(exchange, &error);
+            Refusal::new(Reason::ConnectFailed, "no worker could be reached").because(error.text)
         }
         Err(Missed::NotProcessed { error, .. }) => {
-            exchange.worker_failed();
+            // It has as many streams as it wants, or is about to go: it does not fail.
+            exchange.worker_refused();
             let detail = "the worker did not process the request";
             Refusal::new(Reason::UpstreamReset, detail).because(error)
         }
     };
     Err(refusal.into())
+}
+
+/// No connection came about: by the worker's doing, or for want of something here.
+fn unreached(exchange: &mut Exchange, error: &ConnectError) {
+    if error.is_local {
+        exchange.give_up_worker();
+    } else {
+        exchange.worker_unreachable();
+    }
 }
 
 /// Sends the request to the worker it has a lease on and waits for the response head.
@@ -237,7 +248,12 @@ fn broken(exchange: &mut Exchange, error: &hyper::Error) -> Failure {
         }
         Some(UploadFailure::Aborted) => Failure::ClientGone,
         None => {
-            exchange.worker_failed();
+            // What is no HTTP is the worker's doing in any case.
+            if exchange.may_be_refused_early() && !error.is_parse() {
+                exchange.give_up_worker();
+            } else {
+                exchange.worker_failed();
+            }
             let (reason, detail) = match error.is_parse() {
                 true => (
                     Reason::BadUpstreamResponse,

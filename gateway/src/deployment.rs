@@ -101,6 +101,8 @@ impl DeploymentState {
     ) -> Self {
         let name = fleet.spec.name.clone();
         let view = View::next(fleet, policy, None, around.clock);
+        let outcomes = OutcomeMeter::new(around.threads);
+        outcomes.set_on_trial(fleet.spec.rollout.is_some());
         Self {
             metrics: DeploymentMetrics::new(around.service, &name),
             service: around.service.clone(),
@@ -109,7 +111,7 @@ impl DeploymentState {
             strikes: Strikes::default(),
             wait: AtomicTimeHistogram::default(),
             service_time: AtomicTimeHistogram::default(),
-            outcomes: OutcomeMeter::new(around.threads),
+            outcomes,
             copies: Copies::default(),
             view: ArcSwap::from_pointee(view),
             ejections: Ejections::new(eject, around.readmissions),
@@ -137,6 +139,7 @@ impl DeploymentState {
     ) {
         let old = self.view.load_full();
         self.retired.store(false, Ordering::SeqCst);
+        self.outcomes.set_on_trial(fleet.spec.rollout.is_some());
         self.view
             .store(Arc::new(View::next(fleet, policy, Some(&old), self.clock)));
         old.close_all_but(&self.view());

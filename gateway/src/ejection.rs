@@ -17,6 +17,9 @@ use penstock_config::Ejection;
 
 use crate::{deployment::DeploymentState, readmission::Readmissions, worker::WorkerState};
 
+/// Between two lines of the log about workers that stay in although they fail.
+const COMPLAIN_SECONDS: u64 = 60;
+
 /// The balancer's form of a service's settings.
 pub(crate) fn rules(settings: &Ejection) -> EjectRules {
     EjectRules {
@@ -32,6 +35,8 @@ pub(crate) struct Ejections {
     ejector: Mutex<Ejector>,
     /// Ejections and rests so far.
     total: AtomicU64,
+    /// When it was last said that a worker stays in although it fails: a second, plus one.
+    complained: AtomicU64,
     readmissions: Arc<Readmissions>,
 }
 
@@ -41,6 +46,7 @@ impl Ejections {
         Self {
             ejector: Mutex::new(Ejector::new(rules)),
             total: AtomicU64::new(0),
+            complained: AtomicU64::new(0),
             readmissions,
         }
     }
@@ -65,7 +71,23 @@ impl Ejections {
         }
         let workers = deployment.view().ready();
         let until = ejector.failed(&worker.candidate(1), workers, now);
+        let rules = ejector.rules();
+        let stays = rules.failures > 0
+            && ejector.ejected_until(worker.key).is_none()
+            && worker.fails_since(rules.failures);
+        let others = workers.saturating_sub(1);
+        let ejected = ejector.ejected();
         drop(ejector);
+        if stays && self.may_complain(now) {
+            tracing::error!(
+                service = deployment.service.as_str(),
+                deployment = deployment.name.as_str(),
+                worker = worker.slot,
+                address = %worker.address,
+                others, ejected,
+                "a worker fails request after request and gets them all the same: too few others are left"
+            );
+        }
         self.is_out(worker, deployment, until, now);
     }
 
@@ -106,6 +128,17 @@ impl Ejections {
     /// Ejections and rests so far.
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is worth a line of the log again.
+    fn may_complain(&self, now: Duration) -> bool {
+        let now = now.as_secs();
+        let before = self.complained.load(Ordering::Relaxed);
+        let may = before == 0 || now.saturating_sub(before - 1) >= COMPLAIN_SECONDS;
+        if may {
+            self.complained.store(now + 1, Ordering::Relaxed);
+        }
+        may
     }
 
     fn is_out(

@@ -22,6 +22,7 @@ use crate::{
     access::NamedKey,
     access_log::AccessRecord,
     classes::Class,
+    clients::ClientId,
     clock::{Clock, Moment},
     connection::Connection,
     deployment::DeploymentState,
@@ -79,6 +80,10 @@ pub(crate) struct Exchange {
     pub(crate) placement: Placement,
     /// A `Set-Cookie` for the client, whatever the answer is.
     pub(crate) cookie: Option<HeaderValue>,
+    /// Whose request it is, as far as the service tells clients apart.
+    pub(crate) client: ClientId,
+    /// Whether the client named the deployment by its host.
+    pub(crate) is_direct: bool,
     /// Its class in the queue.
     pub(crate) class: Option<Arc<Class>>,
     /// The body being sent, if the request has one.
@@ -128,6 +133,8 @@ impl Exchange {
             turned_away: None,
             placement: Placement::default(),
             cookie: None,
+            client: ClientId::at(connection.peer.ip()),
+            is_direct: false,
             class: None,
             upload: None,
             outlook: None,

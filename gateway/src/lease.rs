@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{deployment::DeploymentState, worker::WorkerState};
+use crate::{clients::ClientId, deployment::DeploymentState, worker::WorkerState};
 
 /// One in-flight place on one worker. Dropping it gives the place back, and to the next waiter if
 /// there is one.
@@ -44,11 +44,13 @@ impl Lease {
         self.worker.recovered(now);
     }
 
-    /// The worker failed the request. It may be ejected for that.
-    pub(crate) fn failed(&self, now: Duration) {
+    /// The worker failed the request of this client; `None` when no client can have caused it. It may be
+    /// ejected for that.
+    pub(crate) fn failed(&self, client: Option<ClientId>, now: Duration) {
         self.deployment.strikes.failed(now);
-        self.worker.failed(now);
-        self.deployment.worker_failed(&self.worker, now);
+        if self.worker.failed(client, now) {
+            self.deployment.worker_failed(&self.worker, now);
+        }
     }
 
     /// The worker has too much to do, and may want to `rest`.

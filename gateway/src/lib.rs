@@ -35,6 +35,7 @@ mod alarm;
 mod attempt;
 mod classes;
 mod client_gone;
+mod clients;
 mod clock;
 mod connection;
 mod crowd;

@@ -1,19 +1,25 @@
 //! How well a deployment answers: what control judges a canary by.
 
+mod suspects;
+
 use std::{
     array,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
 use penstock_config::fleet::{LatencyHistogram, Outcomes};
 
-use crate::shards::Shards;
+use self::suspects::Suspects;
+use crate::{clients::ClientId, shards::Shards};
 
 /// Counts the outcomes of one deployment's requests.
 #[derive(Debug)]
 pub(crate) struct OutcomeMeter {
     shards: Shards<Counts>,
+    /// Whether control judges the deployment by them.
+    is_on_trial: AtomicBool,
+    suspects: Suspects,
 }
 
 /// The counts of one thread.
@@ -38,18 +44,34 @@ impl OutcomeMeter {
     pub(crate) fn new(threads: usize) -> Self {
         Self {
             shards: Shards::new(threads),
+            is_on_trial: AtomicBool::new(false),
+            suspects: Suspects::default(),
         }
     }
 
-    /// A request was answered well to its end. The head of the answer had come `first_byte` after
-    /// the worker got the request.
-    pub(crate) fn succeeded(&self, thread: usize, first_byte: Duration) {
-        let bucket = LatencyHistogram::bucket(first_byte);
-        self.shards.of(thread).first_byte[bucket].fetch_add(1, Ordering::Relaxed);
+    /// Whether a rollout judges the deployment, so that its clients are told apart.
+    pub(crate) fn set_on_trial(&self, is_on_trial: bool) {
+        self.is_on_trial.store(is_on_trial, Ordering::Relaxed);
     }
 
-    /// A worker failed a request, even if another one answered it then.
-    pub(crate) fn failed(&self, thread: usize) {
+    /// A request of this client was answered well to its end. The head of the answer had come `first_byte` after
+    /// the worker got the request.
+    pub(crate) fn succeeded(&self, thread: usize, client: ClientId, first_byte: Duration) {
+        let bucket = LatencyHistogram::bucket(first_byte);
+        self.shards.of(thread).first_byte[bucket].fetch_add(1, Ordering::Relaxed);
+        if self.is_on_trial.load(Ordering::Relaxed) {
+            self.suspects.succeeded(client);
+        }
+    }
+
+    /// A worker failed a request of this client, even if another one answered it then; `None`: through
+    /// nothing that a client could do.
+    pub(crate) fn failed(&self, thread: usize, client: Option<ClientId>) {
+        if let Some(client) = client
+            && self.is_on_trial.load(Ordering::Relaxed)
+        {
+            self.suspects.failed(client);
+        }
         self.shards
             .of(thread)
             .failed
@@ -66,6 +88,7 @@ impl OutcomeMeter {
             }
         }
         outcomes.succeeded = outcomes.first_byte.counts.iter().sum();
+        outcomes.suspects = self.suspects.read();
         outcomes
     }
 }
@@ -79,10 +102,11 @@ mod tests {
         let meter = OutcomeMeter::new(2);
         assert_eq!(meter.read(), Outcomes::default());
         let took = Duration::from_millis(3);
-        meter.succeeded(0, took);
-        meter.succeeded(1, took);
-        meter.succeeded(1, Duration::MAX);
-        meter.failed(1);
+        let client = ClientId::COPIES;
+        meter.succeeded(0, client, took);
+        meter.succeeded(1, client, took);
+        meter.succeeded(1, client, Duration::MAX);
+        meter.failed(1, None);
         let outcomes = meter.read();
         assert_eq!((outcomes.succeeded, outcomes.failed), (3, 1));
         let counts = outcomes.first_byte.counts;

@@ -8,6 +8,7 @@ use hyper::body::{Body, Incoming};
 use crate::{
     admission::{self, Try},
     attempt::{Destined, attempt},
+    clients::ClientId,
     connection::Connection,
     deployment::DeploymentState,
     destination::Destination,
@@ -235,7 +236,7 @@ fn let_in(
     let mut key = None;
     if let Some(access) = &service.access {
         access.check_network(&RequestHead::new(connection, parts))?;
-        key = access.check_key(parts)?;
+        key = access.check_key(parts, destination.is_direct())?;
         exchange.api_key.clone_from(&key);
     }
     check_length(body, service.spec.max_body_bytes)?;
@@ -243,6 +244,8 @@ fn let_in(
     if let Some(limits) = &service.limits {
         exchange.held = limits.take(&head, exchange.started())?;
     }
+    exchange.client = ClientId::of(&head);
+    exchange.is_direct = destination.is_direct();
     exchange.placement = Placement::of(&head, &service.spec);
     exchange.class = service.classes.of(&head, &service.spec);
     destination.choose(&head, exchange)

@@ -17,7 +17,7 @@ mod prefix;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use penstock_config::Service;
+use penstock_config::{DeploymentHosts, Service};
 
 /// Longest host name that is looked up: the limit of DNS (RFC 1035) with its dots.
 const HOST_LEN_MAX: usize = 255;
@@ -57,6 +57,9 @@ impl RouteTable {
             };
             for host in &service.hosts {
                 table.add(host, &service.paths, split);
+            }
+            if service.access.deployment_hosts == DeploymentHosts::Closed {
+                continue;
             }
             for (position, deployment) in service.deployments.values().enumerate() {
                 let straight = Target {

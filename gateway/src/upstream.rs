@@ -20,7 +20,7 @@ use self::{
     h1::IdleConnection,
     h2::SharedConnection,
 };
-pub(crate) use self::{h1::Handback, watched::Places};
+pub(crate) use self::{connect::ConnectError, h1::Handback, watched::Places};
 use crate::{request_body::UpstreamBody, worker::WorkerState};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
@@ -56,7 +56,7 @@ pub(crate) struct Answer {
 /// Why a request got no response head.
 pub(crate) enum SendError {
     /// No connection could be opened; nothing was sent, and the request is as it was.
-    Connect(String),
+    Connect(ConnectError),
     /// The worker said that it did not process the request, which does not come back.
     NotProcessed {
         /// Whether only the connection is at its end, and the worker not too busy.
@@ -82,7 +82,7 @@ impl Upstreams {
         &self,
         worker: &WorkerState,
         timeouts: &Timeouts,
-    ) -> Result<Connected, String> {
+    ) -> Result<Connected, ConnectError> {
         if self.places.are_taken() {
             let closed = {
                 let mut workers = self.workers.lock();

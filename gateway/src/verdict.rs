@@ -1,7 +1,8 @@
 //! What an answer says of the worker that gave it.
 //!
 //! A status of 500 and above is the worker's failure, whatever the request was: a worker whose GPU has
-//! failed often answers every request so while its probes pass. Requests that are at fault themselves
+//! failed often answers every request so while its probes pass. But for 501 and 505: they say that the
+//! client used a method or a version of HTTP that the worker does not have. Requests that are at fault themselves
 //! hit all workers alike, and one good answer in between is enough to clear a worker; so it is not
 //! ejected for a few of them. Envoy (`consecutive_5xx`) and HAProxy (`observe layer7`) see it the same way.
 
@@ -32,7 +33,7 @@ impl Verdict {
             StatusCode::SERVICE_UNAVAILABLE if answer.headers().contains_key(RETRY_AFTER) => {
                 Self::Busy(retry_after(answer.headers()))
             }
-            status if status.is_server_error() => Self::Failed,
+            status if is_failure(status) => Self::Failed,
             StatusCode::OK if is_grpc => match grpc::status(answer.headers()) {
                 Some(status) => Self::of_grpc(status),
                 None => Self::Later,
@@ -53,6 +54,15 @@ impl Verdict {
             Self::Well
         }
     }
+}
+
+/// Whether a status says that the worker failed.
+fn is_failure(status: StatusCode) -> bool {
+    let is_about_the_request = matches!(
+        status,
+        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED
+    );
+    status.is_server_error() && !is_about_the_request
 }
 
 /// How long a worker wants to be left alone: whole seconds, or until a date (RFC 9110 §10.2.3).
@@ -80,11 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn a_status_from_500_is_a_failure_and_any_below_is_none() {
-        for failed in [500, 501, 502, 503, 504, 599] {
+    fn a_status_from_500_is_a_failure_unless_it_is_about_the_request_and_any_below_is_none() {
+        for failed in [500, 502, 503, 504, 506, 507, 599] {
             assert_eq!(of(false, failed, &[]), Verdict::Failed, "{failed}");
         }
-        for well in [101, 200, 302, 400, 404, 422, 499] {
+        for well in [101, 200, 302, 400, 404, 422, 499, 501, 505] {
             assert_eq!(of(false, well, &[]), Verdict::Well, "{well}");
         }
     }

@@ -12,7 +12,10 @@ use std::{
 use penstock_balancer::{Candidate, Gate, Vitals, key};
 use penstock_config::fleet::{WorkerEntry, WorkerId, WorkerLoad, WorkerState as State};
 
-use crate::clock::Clock;
+use crate::{
+    clients::{ClientId, Witnesses},
+    clock::Clock,
+};
 
 /// A worker: its gate and what requests saw of it. Survives every snapshot that lists it.
 pub(crate) struct WorkerState {
@@ -27,6 +30,7 @@ pub(crate) struct WorkerState {
     vitals: Arc<Vitals>,
     answered: AtomicU64,
     failed: AtomicU64,
+    witnesses: Witnesses,
     /// Copies in flight that are no load.
     copies: AtomicU32,
     clock: Clock,
@@ -43,6 +47,7 @@ impl WorkerState {
             vitals: Arc::new(Vitals::new(max_concurrency, entry.ramp)),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            witnesses: Witnesses::default(),
             copies: AtomicU32::new(0),
             clock,
         }
@@ -72,10 +77,15 @@ impl WorkerState {
         }
     }
 
+    /// A client's request goes there.
+    pub(crate) fn is_used_by(&self, client: ClientId, now: Duration) {
+        self.witnesses.sees(client, now);
+    }
+
     /// Counts a good answer whose head came `took` after the request was sent. Whether this opened
     /// more places.
     pub(crate) fn answered(&self, took: Duration, now: Duration) -> bool {
-        self.vitals.recovered(now);
+        self.recovered(now);
         self.began(took, now)
     }
 
@@ -88,13 +98,22 @@ impl WorkerState {
 
     /// An answer that began was a good one to its end.
     pub(crate) fn recovered(&self, now: Duration) {
+        self.witnesses.did_well();
         self.vitals.recovered(now);
     }
 
-    /// Counts a failure. A worker that fails fast must not seem to be the least busy one.
-    pub(crate) fn failed(&self, now: Duration) {
+    /// Counts a failure of a request of this client; `None` when no client can have caused it. A worker
+    /// that fails fast must not seem to be the least busy one. Whether its failures in a row prove
+    /// something.
+    pub(crate) fn failed(&self, client: Option<ClientId>, now: Duration) -> bool {
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.vitals.failed(now);
+        self.witnesses.failed(client, now)
+    }
+
+    /// Whether it has failed so many requests in a row, or more.
+    pub(crate) fn fails_since(&self, failures: u32) -> bool {
+        self.vitals.failures() >= failures
     }
 
     /// Counts an answer that says that the worker has too much to do.

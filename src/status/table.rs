@@ -55,6 +55,9 @@ fn about_config(status: &Status) -> String {
         ..
     } = &status.config;
     let mut text = String::new();
+    if let Some(failure) = &status.state_failure {
+        text += &format!("{}\n\n", styled(&printable(failure), BAD.bold()));
+    }
     if let Some(error) = last_error {
         let title = "The new configuration was refused; the one before stays in force:";
         text += &format!("{}\n", styled(title, BAD.bold()));

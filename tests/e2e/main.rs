@@ -21,6 +21,7 @@ mod crash;
 mod crowd;
 mod ejection;
 mod eta;
+mod evidence;
 mod exact_counts;
 mod explain;
 mod follow;

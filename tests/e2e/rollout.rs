@@ -171,3 +171,133 @@ async fn a_canary_that_is_slow_is_taken_back() {
     let text = penstock.command(&["rollout", "chat"]).await;
     assert!(text.contains("answers began later than"), "{text}");
 }
+
+/// A static canary that fails everything, which its rollout has taken back, after somebody had given
+/// it half of the traffic by hand once.
+async fn taken_back_after_half_by_hand() -> (Penstock, FakeWorker, FakeWorker) {
+    let (stable, canary) = (FakeWorker::start().await, FakeWorker::start().await);
+    let config = format!(
+        r#"
+        [services.chat]
+        retries = {{ attempts = 0 }}
+        [services.chat.deployments.stable]
+        static = {{ addresses = ["{}"] }}
+        [services.chat.deployments.canary]
+        static = {{ addresses = ["{}"] }}
+        rollout = {{ steps = [20, 100], interval = "1s", min_requests = 20 }}
+        "#,
+        stable.address, canary.address
+    );
+    let penstock = Penstock::start(&config).await;
+    penstock.until_known("chat", 2).await;
+    penstock
+        .command(&["weights", "chat", "stable=50%", "canary=50%"])
+        .await;
+    canary.on("/", Behaviour::Answer(500, "broken"));
+    penstock.command(&["weights", "chat", "--reset"]).await;
+    let requests = {
+        let client = penstock.client("chat");
+        Task::spawn(async move {
+            loop {
+                client.get("/").await;
+            }
+        })
+    };
+    until_state(&penstock, "rolled_back").await;
+    drop(requests);
+    penstock
+        .until_weights(&[("canary", 0), ("stable", 1)])
+        .await;
+    (penstock, stable, canary)
+}
+
+#[tokio::test]
+async fn nothing_gives_a_canary_that_failed_its_traffic_again_unless_somebody_insists() {
+    let (penstock, _stable, _canary) = taken_back_after_half_by_hand().await;
+    let still_nothing = [("canary", 0), ("stable", 1)];
+    for args in [
+        &["rollback", "chat"][..],
+        &["rollback", "chat"],
+        &["promote", "chat", "canary"],
+        &["weights", "chat", "canary=5%"],
+        &["weights", "chat", "canary=1", "stable=1"],
+    ] {
+        let error = penstock.failing(args).await;
+        for words in ["taken back because it failed", "--force", "--restart"] {
+            assert!(error.contains(words), "{args:?}: {error}");
+        }
+        let dry = [args, &["--dry-run"]].concat();
+        let said = penstock.command(&dry).await;
+        for words in ["nothing has changed", "it needs --force", "BEFORE"] {
+            assert!(said.contains(words), "{dry:?}: {said}");
+        }
+        penstock.until_weights(&still_nothing).await;
+    }
+    let client = penstock.client("chat");
+    for _ in 0..100 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    let admin = penstock.admin();
+    let path = "/api/v1/services/chat/rollback";
+    let post = async |body: &'static str| {
+        let body = crate::support::client::full(body);
+        let exchange = admin.send(http::Method::POST, path, body).await;
+        exchange.whole().await
+    };
+    let refused = post("{}").await;
+    assert_eq!(refused.status, 409);
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains("\\\"force\\\": true"), "{detail}");
+    let dry = post(r#"{"dry_run": true}"#).await;
+    assert_eq!(dry.status, 200);
+    assert_eq!(dry.json()["deployments"][0]["weight"], 50);
+    assert!(dry.json()["change"]["needs_force"].is_string());
+    penstock.until_weights(&still_nothing).await;
+    // Back to the file is back to the rollout, which gives it nothing.
+    penstock.command(&["promote", "chat", "stable"]).await;
+    penstock.command(&["weights", "chat", "--reset"]).await;
+    penstock.until_weights(&still_nothing).await;
+    penstock
+        .command(&["weights", "chat", "canary=10%", "--force"])
+        .await;
+    penstock
+        .until_weights(&[("canary", 10), ("stable", 90)])
+        .await;
+    // Less of it is always given.
+    penstock.command(&["weights", "chat", "canary=5%"]).await;
+    penstock
+        .until_weights(&[("canary", 5), ("stable", 95)])
+        .await;
+}
+
+#[tokio::test]
+async fn a_second_rollback_does_not_undo_the_first() {
+    let (stable, canary) = (FakeWorker::start().await, FakeWorker::start().await);
+    let config = format!(
+        r#"
+        [services.chat.deployments.stable]
+        static = {{ addresses = ["{}"] }}
+        [services.chat.deployments.canary]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        stable.address, canary.address
+    );
+    let penstock = Penstock::start(&config).await;
+    penstock.until_known("chat", 2).await;
+    for share in ["canary=50%", "canary=0%", "canary=30%"] {
+        penstock.command(&["weights", "chat", share]).await;
+    }
+    penstock.command(&["rollback", "chat"]).await;
+    let nothing = [("canary", 0), ("stable", 100)];
+    penstock.until_weights(&nothing).await;
+    let error = penstock.failing(&["rollback", "chat"]).await;
+    assert!(
+        error.contains("an earlier rollback took it away"),
+        "{error}"
+    );
+    penstock.until_weights(&nothing).await;
+    penstock.command(&["rollback", "chat", "--force"]).await;
+    penstock
+        .until_weights(&[("canary", 50), ("stable", 50)])
+        .await;
+}

@@ -142,10 +142,10 @@ async fn what_cannot_be_is_refused_with_a_reason_and_changes_nothing() {
             &["weights", "chat", "blue=0"],
             "at least one weight must be above 0",
         ),
-        (&["weights", "chat", "blue=many"], "must be a whole number"),
+        (&["weights", "chat", "blue=many"], "must be a weight"),
         (
             &["weights", "chat", "blue=1", "blue=2"],
-            "blue is given two weights",
+            "blue is named twice",
         ),
         (&["weights", "nobody"], "there is no service nobody"),
         (&["promote", "chat", "red"], "chat has no deployment red"),
@@ -180,4 +180,53 @@ async fn what_cannot_be_is_refused_with_a_reason_and_changes_nothing() {
     let table = penstock.command(&["weights", "chat"]).await;
     assert!(!table.contains("by hand"), "{table}");
     penstock.until_weights(&[("blue", 100), ("green", 0)]).await;
+}
+
+#[tokio::test]
+async fn a_share_is_what_the_deployment_gets_and_a_number_that_could_mean_two_things_is_refused() {
+    let (blue, green) = (named("blue").await, named("green").await);
+    let penstock = Penstock::start(&config(&blue, &green, [1, 1])).await;
+    penstock.until_known("chat", 2).await;
+    let error = penstock.failing(&["weights", "chat", "green=10"]).await;
+    assert!(
+        error.contains("green=10%") && error.contains("90.91 %"),
+        "{error}"
+    );
+    let dry = penstock
+        .command(&["weights", "chat", "green=10%", "--dry-run"])
+        .await;
+    assert!(dry.contains("dry run, nothing has changed"), "{dry}");
+    penstock.until_weights(&[("blue", 1), ("green", 1)]).await;
+    let said = penstock.command(&["weights", "chat", "green=10%"]).await;
+    for words in ["BEFORE", "10 %    50 %", "90 %    50 %"] {
+        assert!(said.contains(words), "{words} is missing:\n{said}");
+    }
+    penstock.until_weights(&[("blue", 90), ("green", 10)]).await;
+    let client = penstock.client("chat");
+    assert_eq!(
+        shares(&client, 100).await,
+        of(&[("blue", 90), ("green", 10)])
+    );
+    let admin = penstock.admin();
+    let path = "/api/v1/services/chat/weights";
+    let put = async |body: &'static str| {
+        let exchange = admin.send(Method::PUT, path, full(body)).await;
+        exchange.whole().await
+    };
+    let reply = put(r#"{"weights": {"green": "25%"}}"#).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.json()["change"]["before"]["green"], 10);
+    penstock.until_weights(&[("blue", 75), ("green", 25)]).await;
+    for body in [
+        r#"{"weights": {"green": 10}}"#,
+        r#"{"weights": {"green": "60%", "blue": "50%"}}"#,
+    ] {
+        assert_eq!(put(body).await.status, 422, "{body}");
+    }
+    for body in [
+        r#"{"weights": {"green": "many"}}"#,
+        r#"{"weights": {"green": 1.5}}"#,
+    ] {
+        assert_eq!(put(body).await.status, 400, "{body}");
+    }
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{Check, request_key::request_key};
-use crate::{Access, ApiKey, KeySource, Limit, LimitKind, key_path::KeyPath, raw, units};
+use crate::{
+    Access, ApiKey, DeploymentHosts, KeySource, Limit, LimitKind, key_path::KeyPath, raw, units,
+};
 
 /// A limit over more than a day is a quota, for which a counter in memory is too forgetful.
 const PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -18,11 +20,30 @@ pub(super) struct Passed {
     pub(super) preflight: bool,
 }
 
+/// Who may ask for a deployment by its own host.
+pub(super) fn deployment_hosts(
+    check: &mut Check<'_>,
+    service: &KeyPath,
+    raw: raw::DeploymentHosts,
+) -> DeploymentHosts {
+    match raw {
+        raw::DeploymentHosts::Open(true) => DeploymentHosts::Open,
+        raw::DeploymentHosts::Open(false) => DeploymentHosts::Closed,
+        raw::DeploymentHosts::Key(key) => {
+            let path = service.key("deployment_hosts").key("sha256");
+            let hashes = hashes(path, key.sha256);
+            no_hash_twice(check, &hashes, &mut HashMap::new());
+            DeploymentHosts::Key(hashes.into_iter().map(|(_, hash)| hash).collect())
+        }
+    }
+}
+
 pub(super) fn access(
     check: &mut Check<'_>,
     service: &KeyPath,
     api_keys: BTreeMap<String, raw::ApiKey>,
     passed: Passed,
+    deployment_hosts: DeploymentHosts,
     clients: raw::Clients,
 ) -> Access {
     let keys_path = service.key("api_keys");
@@ -56,8 +77,37 @@ pub(super) fn access(
         api_keys,
         pass_api_key: passed.api_key,
         pass_preflight: passed.preflight,
+        deployment_hosts,
         allow,
         deny,
+    }
+}
+
+/// The hashes of a key, each with its place.
+fn hashes(path: KeyPath, raw: raw::KeyHashes) -> Vec<(KeyPath, [u8; 32])> {
+    match raw {
+        raw::KeyHashes::One(hash) => vec![(path, hash.0)],
+        raw::KeyHashes::Several(hashes) => hashes
+            .into_iter()
+            .enumerate()
+            .map(|(index, hash)| (path.index(index), hash.0))
+            .collect(),
+    }
+}
+
+fn no_hash_twice(
+    check: &mut Check<'_>,
+    hashes: &[(KeyPath, [u8; 32])],
+    seen: &mut HashMap<[u8; 32], KeyPath>,
+) {
+    for (path, hash) in hashes {
+        match seen.get(hash) {
+            Some(first) => {
+                let rule = format!("is the key of {first} too ({})", check.place(first));
+                check.error_without_value(path, rule);
+            }
+            None => drop(seen.insert(*hash, path.clone())),
+        }
     }
 }
 
@@ -69,24 +119,8 @@ fn api_key(
     seen: &mut HashMap<[u8; 32], KeyPath>,
 ) -> ApiKey {
     let path = keys_path.key(name);
-    let hashes_path = path.key("sha256");
-    let hashes = match raw.sha256 {
-        raw::KeyHashes::One(hash) => vec![(hashes_path, hash.0)],
-        raw::KeyHashes::Several(hashes) => hashes
-            .into_iter()
-            .enumerate()
-            .map(|(index, hash)| (hashes_path.index(index), hash.0))
-            .collect(),
-    };
-    for (path, hash) in &hashes {
-        match seen.get(hash) {
-            Some(first) => {
-                let rule = format!("is the key of {first} too ({})", check.place(first));
-                check.error_without_value(path, rule);
-            }
-            None => drop(seen.insert(*hash, path.clone())),
-        }
-    }
+    let hashes = hashes(path.key("sha256"), raw.sha256);
+    no_hash_twice(check, &hashes, seen);
     let limits_path = path.key("limits");
     let mut limits = Vec::with_capacity(raw.limits.len());
     for (index, raw) in raw.limits.into_iter().enumerate() {

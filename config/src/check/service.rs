@@ -54,7 +54,15 @@ pub(super) fn service(
         api_key: raw.pass_api_key,
         preflight: raw.pass_preflight,
     };
-    let access = access::access(check, path, raw.api_keys, passed, raw.clients);
+    let hosts_of_deployments = access::deployment_hosts(check, path, raw.deployment_hosts);
+    let access = access::access(
+        check,
+        path,
+        raw.api_keys,
+        passed,
+        hosts_of_deployments,
+        raw.clients,
+    );
     let service = Service {
         name: name.clone(),
         display_name: display_name(check, path, name, raw.display_name),

@@ -35,6 +35,30 @@ pub(crate) enum KeyHashes {
     Several(#[schemars(length(min = 1))] Vec<KeyHash>),
 }
 
+/// Whether the deployments' own hosts lead anywhere, or the key that they need.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum DeploymentHosts {
+    /// For whoever may use the service, or for nobody.
+    Open(bool),
+    /// For whoever has this key.
+    Key(HostKey),
+}
+
+/// A key of its own.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostKey {
+    /// SHA-256 of the key (`penstock key` makes one), or several.
+    pub(crate) sha256: KeyHashes,
+}
+
+impl Default for DeploymentHosts {
+    fn default() -> Self {
+        Self::Open(true)
+    }
+}
+
 /// Who is let in, by the client's IP address: behind a trusted proxy the one that the proxy names.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

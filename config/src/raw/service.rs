@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiKey, Balance, Clients, Deployment, Ejection, Hash, Limit, MatchRule, Mirror, Queue, Retries,
-    Split, Sticky,
+    ApiKey, Balance, Clients, Deployment, DeploymentHosts, Ejection, Hash, Limit, MatchRule,
+    Mirror, Queue, Retries, Split, Sticky,
     text::{self, ByteSize, HostName, HumanDuration, PositiveDuration, UrlPath},
 };
 use crate::DeploymentName;
@@ -56,6 +56,9 @@ pub(crate) struct Service {
     /// Whether a browser's question before a request from another site (a CORS preflight), which never
     /// has an API key, is passed on to the worker without one. It can wake a service from zero.
     pub(crate) pass_preflight: bool,
+    /// Whether {deployment}--{service}.{region}.{domain} leads to the deployment: true for whoever may use
+    /// the service, false for nobody, or for those who have a key of its own: { sha256 = "…" }.
+    pub(crate) deployment_hosts: DeploymentHosts,
     /// Who is let in, by the client's IP address.
     pub(crate) clients: Clients,
     /// How much may be used; all of them hold. Default: no limit.

@@ -1,7 +1,8 @@
 //! The pages that change how a service's traffic is shared.
 //!
 //! Every change may say who makes it (`by`) and why (`reason`); both show in the status and in the
-//! journal. The answer is always how the weights are now.
+//! journal; it is only tried out with `dry_run`, and needs `force` to give more traffic to what was
+//! taken back because it failed. The answer is always how the weights are then, and what they were.
 
 use axum::{
     Json, Router,
@@ -15,9 +16,9 @@ use super::{
     body::{Body, OptionalBody, Who},
 };
 use crate::{
-    reconcile::{RolloutAsk, TrafficAsk},
+    reconcile::{RolloutAsk, TrafficAsk, TrafficRequest},
     status::WeightsStatus,
-    weights::WeightMap,
+    weights::Wanted,
 };
 
 pub(super) fn routes() -> Router<Shared> {
@@ -32,9 +33,23 @@ pub(super) fn routes() -> Router<Shared> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Set {
-    weights: WeightMap,
+    weights: Wanted,
     by: Option<String>,
     reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A change that names nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Bare {
+    by: Option<String>,
+    reason: Option<String>,
+    force: bool,
+    dry_run: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,6 +58,10 @@ struct Promote {
     deployment: String,
     by: Option<String>,
     reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +71,10 @@ struct AboutRollout {
     deployment: Option<String>,
     by: Option<String>,
     reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -63,7 +86,7 @@ enum RolloutAction {
 }
 
 async fn show(State(shared): State<Shared>, Named(service): Named) -> Answer {
-    ask(&shared, service, TrafficAsk::Show, Who::default()).await
+    ask(&shared, service, TrafficAsk::Show, Bare::default()).await
 }
 
 async fn set(State(shared): State<Shared>, Named(service): Named, Body(body): Body<Set>) -> Answer {
@@ -71,17 +94,24 @@ async fn set(State(shared): State<Shared>, Named(service): Named, Body(body): Bo
         weights,
         by,
         reason,
+        force,
+        dry_run,
     } = body;
-    let wanted = TrafficAsk::Set(weights);
-    ask(&shared, service, wanted, Who { by, reason }).await
+    let bare = Bare {
+        by,
+        reason,
+        force,
+        dry_run,
+    };
+    ask(&shared, service, TrafficAsk::Set(weights), bare).await
 }
 
 async fn reset(
     State(shared): State<Shared>,
     Named(service): Named,
-    OptionalBody(who): OptionalBody<Who>,
+    OptionalBody(bare): OptionalBody<Bare>,
 ) -> Answer {
-    ask(&shared, service, TrafficAsk::Reset, who).await
+    ask(&shared, service, TrafficAsk::Reset, bare).await
 }
 
 async fn promote(
@@ -93,17 +123,24 @@ async fn promote(
         deployment,
         by,
         reason,
+        force,
+        dry_run,
     } = body;
-    let wanted = TrafficAsk::Promote(deployment);
-    ask(&shared, service, wanted, Who { by, reason }).await
+    let bare = Bare {
+        by,
+        reason,
+        force,
+        dry_run,
+    };
+    ask(&shared, service, TrafficAsk::Promote(deployment), bare).await
 }
 
 async fn roll_back(
     State(shared): State<Shared>,
     Named(service): Named,
-    OptionalBody(who): OptionalBody<Who>,
+    OptionalBody(bare): OptionalBody<Bare>,
 ) -> Answer {
-    ask(&shared, service, TrafficAsk::RollBack, who).await
+    ask(&shared, service, TrafficAsk::RollBack, bare).await
 }
 
 async fn rollout(
@@ -116,19 +153,40 @@ async fn rollout(
         deployment: of,
         by,
         reason,
+        force,
+        dry_run,
     } = body;
     let wanted = TrafficAsk::Rollout(match action {
         RolloutAction::Pause => RolloutAsk::Pause { of },
         RolloutAction::Resume => RolloutAsk::Resume { of },
         RolloutAction::Restart => RolloutAsk::Restart { of },
     });
-    ask(&shared, service, wanted, Who { by, reason }).await
+    let bare = Bare {
+        by,
+        reason,
+        force,
+        dry_run,
+    };
+    ask(&shared, service, wanted, bare).await
 }
 
 type Answer = Result<Json<WeightsStatus>, Problem>;
 
-async fn ask(shared: &Shared, service: String, wanted: TrafficAsk, who: Who) -> Answer {
-    let (by, reason) = who.said()?;
-    let status = shared.control.traffic(service, wanted, by, reason);
-    Ok(Json(status.await?))
+async fn ask(shared: &Shared, service: String, ask: TrafficAsk, bare: Bare) -> Answer {
+    let Bare {
+        by,
+        reason,
+        force,
+        dry_run,
+    } = bare;
+    let (by, reason) = Who { by, reason }.said()?;
+    let request = TrafficRequest {
+        service,
+        ask,
+        by,
+        reason,
+        force,
+        dry_run,
+    };
+    Ok(Json(shared.control.traffic(request).await?))
 }

@@ -10,18 +10,21 @@ use std::{
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, waitpid};
 
 use super::target::Target;
-use crate::driver::process::{Identity, Watch, describe, fill, find_program};
+use crate::{
+    driver::process::{Identity, Watch, describe, fill, find_program},
+    worker_http::Failure,
+};
 
 /// Passes on exit status 0. What the command started in its process group ends with it.
-pub(super) async fn ask(target: &Target, command: &[String]) -> Result<(), String> {
+pub(super) async fn ask(target: &Target, command: &[String]) -> Result<(), Failure> {
     let command = prepare(target, command)?;
     let spawned = tokio::task::spawn_blocking(move || Running::spawn(command)).await;
     let running = spawned.map_err(|error| error.to_string())??;
     running.watch.ended().await;
     match running.end() {
         Some(status) if status.exit_status() == Some(0) => Ok(()),
-        Some(status) => Err(describe(status.exit_status(), status.terminating_signal())),
-        None => Err("the command ended".to_owned()),
+        Some(status) => Err(describe(status.exit_status(), status.terminating_signal()).into()),
+        None => Err("the command ended".to_owned().into()),
     }
 }
 
@@ -55,17 +58,22 @@ struct Running {
 }
 
 impl Running {
-    fn spawn(mut command: Command) -> Result<Self, String> {
-        let child = command
-            .spawn()
-            .map_err(|error| format!("running {}: {error}", command.get_program().display()))?;
+    fn spawn(mut command: Command) -> Result<Self, Failure> {
+        let child = command.spawn().map_err(|error| {
+            let what = format!("running {}", command.get_program().display());
+            Failure::of_system(&what, &error)
+        })?;
         let pid = Pid::from_child(&child);
         let watch = Identity::of(pid.as_raw_nonzero().get())
             .and_then(Identity::open)
             .and_then(|handle| handle.watch().ok());
         let Some(watch) = watch else {
             end_group(pid);
-            return Err("no handle on the command".to_owned());
+            // It was there a moment ago: what is missing is a descriptor.
+            return Err(Failure {
+                text: "no handle on the command".to_owned(),
+                is_local: true,
+            });
         };
         Ok(Self {
             pid,

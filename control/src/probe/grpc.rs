@@ -6,18 +6,18 @@ use tonic_health::pb::{
 };
 
 use super::target::Target;
-use crate::worker_http::connect;
+use crate::worker_http::{Failure, connect, is_local};
 
 /// Passes when the worker says SERVING for `service`; the empty name means all of it.
-pub(super) async fn ask(target: &Target, service: &str) -> Result<(), String> {
+pub(super) async fn ask(target: &Target, service: &str) -> Result<(), Failure> {
     let url = format!("http://{}", target.address);
     let endpoint = Endpoint::from_shared(url).map_err(|error| error.to_string())?;
     // Connecting by ourselves gives a plain reason.
     drop(connect(target.address).await?);
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|error| format!("gRPC: {error}"))?;
+    let channel = endpoint.connect().await.map_err(|error| Failure {
+        text: format!("gRPC: {error}"),
+        is_local: is_caused_here(&error),
+    })?;
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
@@ -29,6 +29,12 @@ pub(super) async fn ask(target: &Target, service: &str) -> Result<(), String> {
     })?;
     match response.into_inner().status() {
         ServingStatus::Serving => Ok(()),
-        status => Err(format!("the worker says {}", status.as_str_name())),
+        status => Err(format!("the worker says {}", status.as_str_name()).into()),
     }
+}
+
+fn is_caused_here(error: &tonic::transport::Error) -> bool {
+    let first = std::error::Error::source(error);
+    let mut causes = std::iter::successors(first, |cause| cause.source());
+    causes.any(|cause| cause.downcast_ref().is_some_and(is_local))
 }

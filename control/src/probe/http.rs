@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::target::Target;
-use crate::worker_http::Get;
+use crate::worker_http::{Failure, Get};
 
 /// Most of the body that is read: enough to let the worker finish a usual answer.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -21,7 +21,7 @@ pub(super) async fn ask(
     target: &Target,
     path: &str,
     headers: &[(String, String)],
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let get = Get {
         address: target.address,
         protocol: target.protocol,
@@ -30,7 +30,7 @@ pub(super) async fn ask(
         agent: "penstock-probe",
     };
     let mut answer = get.send().await?;
-    judge(&mut answer.response).await
+    Ok(judge(&mut answer.response).await?)
 }
 
 async fn judge(response: &mut Response<Incoming>) -> Result<(), String> {

@@ -123,6 +123,19 @@ impl State {
         }
     }
 
+    /// A probe that was running could not be made, through no fault of the worker's: neither passed nor
+    /// failed.
+    pub(crate) fn not_asked(&mut self, kind: Kind, now: Duration) {
+        let was_ready = self.was_ready;
+        if let Some(track) = self.track(kind) {
+            let period = match was_ready {
+                true => track.period,
+                false => track.starting_period,
+            };
+            track.ended(period, now);
+        }
+    }
+
     fn startup_result(&mut self, passed: bool, now: Duration) -> Option<Change> {
         let startup = self.startup.as_mut()?;
         startup.ended(startup.starting_period, now);

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use penstock_config::{ProbeKind, Protocol, Source, fleet::WorkerId};
 
 use super::{exec, grpc, http};
-use crate::{driver::NewWorker, worker_http};
+use crate::{
+    driver::NewWorker,
+    worker_http::{self, Failure},
+};
 
 /// All that a probe needs to know of a worker.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Target {
     }
 
     /// Asks once, without a limit of time; an error says why the probe failed.
-    pub(super) async fn ask(&self, kind: &ProbeKind) -> Result<(), String> {
+    pub(super) async fn ask(&self, kind: &ProbeKind) -> Result<(), Failure> {
         match kind {
             ProbeKind::Http { path, headers } => http::ask(self, path, headers).await,
             ProbeKind::Tcp => worker_http::connect(self.address).await.map(drop),

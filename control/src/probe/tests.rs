@@ -25,6 +25,10 @@ use crate::driver::{process::Identity, testing};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+async fn asked(target: &Target, probe: &Probe) -> Result<(), String> {
+    ask(target, probe).await.map_err(|failure| failure.text)
+}
+
 #[tokio::test]
 async fn an_http_probe_asks_with_the_given_path_and_headers() {
     let address = serve(Protocol::Http1, |request| {
@@ -102,7 +106,7 @@ async fn a_probe_without_an_answer_ends_with_its_timeout() {
         ..probe(get("/", &[]))
     };
     assert_eq!(
-        ask(&target, &probe).await,
+        asked(&target, &probe).await,
         Err("no answer within 50ms".to_owned())
     );
 }
@@ -146,7 +150,7 @@ async fn an_exec_probe_that_takes_too_long_is_killed_with_all_of_its_group() {
         ..probe(shell(script))
     };
     assert_eq!(
-        ask(&target, &probe).await,
+        asked(&target, &probe).await,
         Err("no answer within 200ms".to_owned())
     );
     let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
@@ -248,7 +252,7 @@ async fn once(address: SocketAddr, kind: ProbeKind) -> Result<(), String> {
 }
 
 async fn once_of(worker: &NewWorker, address: SocketAddr, kind: ProbeKind) -> Result<(), String> {
-    ask(&Target::new(worker, address), &probe(kind)).await
+    asked(&Target::new(worker, address), &probe(kind)).await
 }
 
 async fn exec(folder: &Path, script: &str) -> Result<(), String> {

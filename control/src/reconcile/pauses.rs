@@ -15,6 +15,7 @@ use super::{
     traffic::{by_whom, reply_when_written},
 };
 use crate::{
+    ControlError,
     pause::{self, Expiry, Pause, Pauses},
     status::PauseStatus,
     weights::{Change, Refused},
@@ -45,7 +46,7 @@ pub(crate) enum PauseAsk {
 }
 
 /// Where whoever asked waits.
-pub(crate) type PauseReply = oneshot::Sender<Result<PauseStatus, Refused>>;
+pub(crate) type PauseReply = oneshot::Sender<Result<PauseStatus, ControlError>>;
 
 /// What an operator has stopped of a service.
 #[derive(Debug, Default)]
@@ -73,13 +74,18 @@ enum Done {
 impl Reconciler {
     /// Does what is asked for; the answer comes when it is written down.
     pub(super) fn on_pause(&mut self, request: PauseRequest, reply: PauseReply) {
+        let asks_for_change = !matches!(request.ask, PauseAsk::Show);
         match self.do_with_pauses(request) {
             Ok((name, status)) => {
-                let written = self.save_pauses(&name);
-                reply_when_written(written, reply, status);
+                let saving = self.save_pauses(&name);
+                reply_when_written(
+                    saving.for_change(asks_for_change, &self.store),
+                    reply,
+                    status,
+                );
             }
             // Whoever does not wait any more needs no answer.
-            Err(refused) => drop(reply.send(Err(refused))),
+            Err(refused) => drop(reply.send(Err(refused.into()))),
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     metrics::RolloutMetrics,
     reports::Gateways,
-    rollout::{self, Event, Hold, Memory, Run},
+    rollout::{self, Event, Hold, Memory, Run, Stage},
     weights::WeightMap,
 };
 
@@ -65,6 +65,12 @@ impl Reconciler {
                 rolling.run.memory.since_ms = at_ms;
             }
             // That an interval has begun goes without saying.
+            if let Some(Event::RolledBack(why)) = &event {
+                tracing::error!(
+                    service = %name, deployment = %rolling.deployment, why,
+                    "a rollout was taken back because its deployment does badly"
+                );
+            }
             if let Some(event) = event.filter(|event| *event != Event::Held(Hold::Interval)) {
                 let seen = rolling.run.seen().filter(|_| is_news);
                 let seen = seen.map_or_else(String::new, |seen| format!(" (before: {seen})"));
@@ -104,6 +110,13 @@ impl ServiceState {
                 (deployment.outcomes, deployment.workers_min) = (None, 0);
             }
             let text = "no rollout is configured any more; the file's weights are in force";
+            let memory = &gone.run.memory;
+            if let (Stage::RolledBack(why), false) = (&memory.stage, memory.by_operator) {
+                tracing::warn!(
+                    service = %self.spec.name, deployment = %gone.deployment, why,
+                    "a deployment that was taken back has the file's weight again: its rollout is not configured any more"
+                );
+            }
             return vec![(gone.deployment, text.to_owned())];
         };
         for deployment in self.deployments.values_mut() {

@@ -12,6 +12,7 @@ use crate::{
     reports::Gateways,
     scale::Bounds,
     status::{self, DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings},
+    store::Failure,
 };
 
 impl Reconciler {
@@ -21,6 +22,12 @@ impl Reconciler {
         Status {
             generation: self.generation,
             gateway_generation: self.gateways.generation(),
+            state_failure: self.store.failure().map(|failure| {
+                let Failure { reason, unwritten } = failure;
+                format!(
+                    "the state file cannot be written ({reason}); {unwritten} changes wait for it, and a restart forgets them"
+                )
+            }),
             config: self.config.clone(),
             services: self
                 .services

@@ -1,6 +1,8 @@
 //! Puts weights into force: those of the file, or those that an operator set.
 
 mod describe;
+mod saving;
+mod taken_back;
 
 use std::time::Duration;
 
@@ -8,14 +10,16 @@ use penstock_config::ServiceName;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+pub(super) use self::saving::{Saving, reply_when_written};
 use super::{
     Reconciler, ServiceState,
     rollouts::{RolloutAsk, RolloutMemory},
 };
 use crate::{
+    ControlError,
     status::WeightsStatus,
     store::ServiceRow,
-    weights::{self, Change, Followed, Refused, WeightMap, Weights},
+    weights::{self, Change, Followed, Refused, Wanted, WeightMap, Weights},
 };
 
 /// What an operator asks for.
@@ -27,6 +31,10 @@ pub(crate) struct TrafficRequest {
     pub(crate) by: Option<String>,
     /// Why, as far as they say.
     pub(crate) reason: Option<String>,
+    /// Whether a deployment may get more again that was taken back because it failed.
+    pub(crate) force: bool,
+    /// Only to be told what would become of it.
+    pub(crate) dry_run: bool,
 }
 
 /// What may be asked for.
@@ -34,8 +42,8 @@ pub(crate) struct TrafficRequest {
 pub(crate) enum TrafficAsk {
     /// Only to be told how things are.
     Show,
-    /// These weights.
-    Set(WeightMap),
+    /// These weights or shares.
+    Set(Wanted),
     /// Those of the file.
     Reset,
     /// All traffic to this deployment.
@@ -47,7 +55,7 @@ pub(crate) enum TrafficAsk {
 }
 
 /// Where whoever asked waits.
-pub(crate) type TrafficReply = oneshot::Sender<Result<WeightsStatus, Refused>>;
+pub(crate) type TrafficReply = oneshot::Sender<Result<WeightsStatus, ControlError>>;
 
 /// What control remembers of a service's traffic across restarts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,13 +68,18 @@ pub(super) struct Traffic {
 impl Reconciler {
     /// Does what is asked for; the answer comes when it is written down.
     pub(super) fn on_traffic(&mut self, request: TrafficRequest, reply: TrafficReply) {
+        let asks_for_change = !request.dry_run && !matches!(request.ask, TrafficAsk::Show);
         match self.do_with_traffic(request) {
             Ok((name, status)) => {
-                let written = self.save_traffic(&name);
-                reply_when_written(written, reply, status);
+                let saving = self.save_traffic(&name);
+                reply_when_written(
+                    saving.for_change(asks_for_change, &self.store),
+                    reply,
+                    status,
+                );
             }
             // Whoever does not wait any more needs no answer.
-            Err(refused) => drop(reply.send(Err(refused))),
+            Err(refused) => drop(reply.send(Err(refused.into()))),
         }
     }
 
@@ -82,32 +95,44 @@ impl Reconciler {
         };
         let name = self.known(&request.service)?;
         let service = self.services.get_mut(&name).expect("it is known");
-        let before = service.in_force();
-        if let Some(done) = service.obey(request.ask, &change)? {
-            let changed = service.reweigh();
+        let trial = service.try_out(request.ask, &change)?;
+        if request.dry_run {
+            let status = service.describe_trial(&trial);
+            service.put_back(trial);
+            return Ok((name, status));
+        }
+        if let Some(refused) = trial.raises.clone().filter(|_| !request.force) {
+            service.put_back(trial);
+            return Err(refused);
+        }
+        let status = service.describe_trial(&trial);
+        if let Some(done) = &trial.done {
             let after = service.in_force();
-            let mut text = format!("{done}: {}", listed(&after));
-            if before != after {
-                text += &format!(" (before: {})", listed(&before));
-            }
-            text += &by_whom(&change);
-            if changed {
+            let forced = if trial.raises.is_some() {
+                " (forced)"
+            } else {
+                ""
+            };
+            let mut text = format!("{done}{forced}: {}", listed(&after));
+            if trial.before != after {
+                text += &format!(" (before: {})", listed(&trial.before));
                 self.stale.insert(name.clone());
             }
+            text += &by_whom(&change);
             self.note_service(&name, "weights", &text, now);
             // A rollout may have something to say to it.
             self.next_tick = now;
         }
-        let status = self.services[&name].describe_weights();
         Ok((name, status))
     }
 
-    /// Writes down what is to be remembered of a service's traffic. The receiver tells when it is
-    /// written.
-    pub(super) fn save_traffic(&mut self, name: &ServiceName) -> Option<oneshot::Receiver<()>> {
-        let service = self.services.get_mut(name)?;
+    /// Writes down what is to be remembered of a service's traffic.
+    pub(super) fn save_traffic(&mut self, name: &ServiceName) -> Saving {
+        let Some(service) = self.services.get_mut(name) else {
+            return Saving::Nothing;
+        };
         if service.traffic == service.saved {
-            return None;
+            return Saving::Nothing;
         }
         let nothing = service.removed || service.traffic == Traffic::default();
         let state = (!nothing)
@@ -116,9 +141,11 @@ impl Reconciler {
             service: name.to_string(),
             state,
         };
-        let written = self.store.put_traffic(row)?;
-        service.saved = service.traffic.clone();
-        Some(written)
+        let saving = Saving::of(self.store.put_traffic(row));
+        if let Saving::Queued(_) = saving {
+            service.saved = service.traffic.clone();
+        }
+        saving
     }
 
     /// Takes up what an earlier run remembered.
@@ -274,22 +301,6 @@ impl ServiceState {
         }
         changed
     }
-}
-
-/// Answers as soon as what was done is in the state file.
-pub(super) fn reply_when_written<T: Send + 'static>(
-    written: Option<oneshot::Receiver<()>>,
-    reply: oneshot::Sender<Result<T, Refused>>,
-    answer: T,
-) {
-    tokio::spawn(async move {
-        if let Some(written) = written {
-            // An error means that the state file was closed, and that was said.
-            let _ = written.await;
-        }
-        // Whoever does not wait any more needs no answer.
-        let _ = reply.send(Ok(answer));
-    });
 }
 
 /// Weights for people.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use penstock_config::fleet::{LatencyHistogram, Outcomes};
+use penstock_config::fleet::{ClientOutcomes, LatencyHistogram, Outcomes};
 
 /// How well a canary and its siblings answered over the same time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,7 +45,40 @@ pub(crate) fn since(now: &Outcomes, base: &Outcomes) -> Outcomes {
         succeeded: now.succeeded.saturating_sub(base.succeeded),
         failed: now.failed.saturating_sub(base.failed),
         first_byte,
+        suspects: now
+            .suspects
+            .iter()
+            .map(|now| {
+                let base = base.suspects.iter().find(|base| base.client == now.client);
+                // One that was forgotten in between begins at nothing again.
+                let base = base
+                    .filter(|base| base.succeeded <= now.succeeded && base.failed <= now.failed);
+                ClientOutcomes {
+                    client: now.client,
+                    succeeded: now.succeeded - base.map_or(0, |base| base.succeeded),
+                    failed: now.failed - base.map_or(0, |base| base.failed),
+                }
+            })
+            .collect(),
     }
+}
+
+/// The clients that are kept of a sum.
+const SUSPECTS_MAX: usize = 32;
+
+/// What the others did, without the client whose requests failed most; `None` when no client stands
+/// out, or nobody else asked.
+pub(crate) fn without_the_loudest(outcomes: &Outcomes) -> Option<Outcomes> {
+    let loudest = outcomes
+        .suspects
+        .iter()
+        .max_by_key(|client| client.failed)?;
+    let rest = Outcomes {
+        succeeded: outcomes.succeeded.saturating_sub(loudest.succeeded),
+        failed: outcomes.failed.saturating_sub(loudest.failed),
+        ..outcomes.clone()
+    };
+    (rest.succeeded + rest.failed > 0).then_some(rest)
 }
 
 /// Adds `more` to a sum.
@@ -55,5 +88,23 @@ pub(crate) fn add(sum: &mut Outcomes, more: &Outcomes) {
     let counts = sum.first_byte.counts.iter_mut();
     for (count, more) in counts.zip(&more.first_byte.counts) {
         *count += more;
+    }
+    for more in &more.suspects {
+        match sum
+            .suspects
+            .iter_mut()
+            .find(|known| known.client == more.client)
+        {
+            Some(known) => {
+                known.succeeded += more.succeeded;
+                known.failed += more.failed;
+            }
+            None => sum.suspects.push(*more),
+        }
+    }
+    if sum.suspects.len() > SUSPECTS_MAX {
+        sum.suspects
+            .sort_by_key(|client| std::cmp::Reverse(client.failed));
+        sum.suspects.truncate(SUSPECTS_MAX);
     }
 }

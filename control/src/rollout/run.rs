@@ -20,6 +20,9 @@ pub struct Memory {
     pub stage: Stage,
     /// Since when it stands there: milliseconds since 1970.
     pub since_ms: u64,
+    /// Whether it was an operator who took it back, and not its failures.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_operator: bool,
 }
 
 /// Where a rollout stands.
@@ -122,6 +125,7 @@ impl Memory {
             taken: 0,
             stage: Stage::Running,
             since_ms: at_ms,
+            by_operator: false,
         }
     }
 

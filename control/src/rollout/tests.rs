@@ -5,6 +5,8 @@ mod world;
 
 use std::time::Duration;
 
+use penstock_config::fleet::{ClientOutcomes, Outcomes};
+
 use self::world::{Behaviour, GOOD, World};
 use super::*;
 
@@ -251,4 +253,66 @@ fn without_siblings_at_the_last_step_those_of_the_step_before_are_compared_with(
         done += u32::from(world.play(HOUR).contains(&Event::Done(100)));
     }
     assert!(done >= 45, "{done} of 50");
+}
+
+/// What a canary is judged by whose clients each had so many of so many requests failed, beside
+/// siblings that do well.
+fn by_client(clients: &[(u64, u64)]) -> Evidence {
+    let suspects = clients.iter().zip(1..).map(|((failed, requests), client)| {
+        let succeeded = requests - failed;
+        ClientOutcomes {
+            client,
+            succeeded,
+            failed: *failed,
+        }
+    });
+    let canary = Outcomes {
+        succeeded: clients
+            .iter()
+            .map(|(failed, requests)| requests - failed)
+            .sum(),
+        failed: clients.iter().map(|(failed, _)| failed).sum(),
+        suspects: suspects.collect(),
+        ..Outcomes::default()
+    };
+    let siblings = Outcomes {
+        succeeded: 10_000,
+        ..Outcomes::default()
+    };
+    Evidence { canary, siblings }
+}
+
+#[test]
+fn one_client_alone_convicts_only_where_there_is_no_other() {
+    let world = World::new(GOOD, GOOD, 1);
+    let judged = |clients: &[(u64, u64)]| {
+        let evidence = by_client(clients);
+        let over = world.rollout.interval;
+        judge(&world.rollout, &evidence, over, &mut Looks::default())
+    };
+    let is_taken_back = |clients: &[(u64, u64)]| matches!(judged(clients), Verdict::RollBack(_));
+    assert!(is_taken_back(&[(100, 200)]), "nobody else is there");
+    assert!(
+        is_taken_back(&[(100, 200), (20, 100)]),
+        "another one says the same"
+    );
+    // The others have asked enough to know better.
+    assert_eq!(judged(&[(100, 200), (0, 100), (1, 200)]), Verdict::Advance);
+    // They have not asked enough to know.
+    let Verdict::Hold(Hold::InDoubt(why)) = judged(&[(100, 200), (0, 10)]) else {
+        panic!("it is neither clear nor to be taken back");
+    };
+    assert!(
+        why.ends_with("the others have had 10 requests only"),
+        "{why}"
+    );
+}
+
+#[test]
+fn what_a_client_did_before_a_step_does_not_count_in_it() {
+    let before = by_client(&[(100, 200), (3, 10)]);
+    let mut now = before.clone();
+    evidence::add(&mut now.canary, &by_client(&[(5, 6), (0, 90)]).canary);
+    let rest = evidence::without_the_loudest(&now.since(&before).canary).expect("there is another");
+    assert_eq!((rest.failed, rest.succeeded), (0, 90));
 }

@@ -1,6 +1,6 @@
 //! How a service's traffic is shared, and who says so.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,20 @@ pub struct WeightsStatus {
     pub deployments: Vec<DeploymentWeight>,
     /// Whether there is a change that can be taken back.
     pub can_roll_back: bool,
+    /// What was just changed, or would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<WeightsChange>,
+}
+
+/// A change of weights that was just asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsChange {
+    /// What was done, in words.
+    pub done: String,
+    /// The weights in force before.
+    pub before: BTreeMap<String, u32>,
+    /// Why it is done only for those who insist (`force`), if so.
+    pub needs_force: Option<String>,
 }
 
 /// Who set weights by hand, and what of it is worth knowing.

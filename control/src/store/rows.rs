@@ -114,7 +114,7 @@ pub(super) fn desired(db: &Connection) -> Result<Vec<DesiredRow>> {
 }
 
 /// Which of the tables of service rows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
     Traffic,
     Pauses,

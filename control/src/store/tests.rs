@@ -142,10 +142,8 @@ async fn what_was_done_to_traffic_survives_in_the_order_it_was_done() {
         drop(store.put_traffic(traffic("chat", Some(state))));
     }
     let written = store.put_traffic(traffic("other", Some("{}")));
-    written
-        .expect("there is room")
-        .await
-        .expect("it is written");
+    let written = written.expect("there is room").await;
+    assert_eq!(written.expect("the file is open"), Ok(()));
     drop(store.put_traffic(traffic("other", None)));
     store.close().await;
     let (store, remembered) = folder.open();
@@ -159,10 +157,8 @@ async fn what_is_paused_survives_beside_what_was_done_to_traffic() {
     let (store, _) = folder.open();
     for (service, state) in [("chat", Some("{}")), ("other", Some("{}")), ("other", None)] {
         let written = store.put_pauses(traffic(service, state));
-        written
-            .expect("there is room")
-            .await
-            .expect("it is written");
+        let written = written.expect("there is room").await;
+        assert_eq!(written.expect("the file is open"), Ok(()));
     }
     drop(store.put_traffic(traffic("chat", None)));
     store.close().await;
@@ -336,4 +332,43 @@ async fn the_load_of_the_last_days_of_every_deployment_survives_until_it_is_forg
     expected.extend((20_010..20_040).map(|day| row("stable", day, 2)));
     expected.extend([row("stable", 99_999, 4), row("stable", 20_040, 2)]);
     assert_eq!(folder.open().1.demand, expected);
+}
+
+/// Keeps the file from being written, as a full disk would, until it is dropped.
+fn occupy(folder: &Folder) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(folder.file()).expect("it is there");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody else writes");
+    other
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_said_and_tried_again_until_it_is() {
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    let occupied = occupy(&folder);
+    let written = store.put_pauses(traffic("chat", Some("{}")));
+    let written = written.expect("there is room").await;
+    let error = written
+        .expect("the file is open")
+        .expect_err("it is not written");
+    assert!(error.contains("locked"), "{error}");
+    tokio::join!(
+        store.put_worker(worker("a", "")),
+        store.put_worker(worker("b", "")),
+        store.put_worker(worker("a", "found")),
+        store.forget_worker("b".to_owned()),
+    );
+    let failure = store.failure().expect("it is known");
+    assert_eq!((failure.reason, failure.unwritten), (error, 3));
+    drop(occupied);
+    store.retry();
+    store.flush().await;
+    assert_eq!(store.failure(), None);
+    store.close().await;
+    let (store, remembered) = folder.open();
+    assert_eq!(remembered.pauses, [traffic("chat", Some("{}"))]);
+    assert_eq!(remembered.workers, [worker("a", "found")]);
+    store.close().await;
 }

@@ -1,6 +1,6 @@
 //! The thread that works on the state file.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -10,9 +10,11 @@ use super::{
     advice::{self, AdviceRow},
     changes::{self, ChangesQuery},
     demand::{self, DemandRow},
+    health::{Health, Teller},
     journal::{self, JournalEntry, JournalQuery},
     rows::{self, DesiredRow, ServiceRow, Table, WorkerRow},
     starts::{self, StartRow},
+    unwritten::{Unwritten, is_worth_another_try},
 };
 
 /// Most jobs of one transaction.
@@ -25,6 +27,9 @@ const PRUNE_EVERY: u32 = 100;
 /// Where entries of the journal are sent that somebody asked for.
 type Entries = oneshot::Sender<Result<Vec<JournalEntry>, StoreError>>;
 
+/// Who waits for something to be written; an error says why it is not yet.
+type Done = oneshot::Sender<Result<(), Arc<str>>>;
+
 /// What there is to do. The senders are told when it is written.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -35,9 +40,11 @@ pub(super) enum Job {
     PutDemand(DemandRow),
     /// Of a deployment of a service.
     ForgetDemand(String, String),
-    PutWorker(WorkerRow, oneshot::Sender<()>),
-    ForgetWorker(String, oneshot::Sender<()>),
-    PutService(Table, ServiceRow, oneshot::Sender<()>),
+    PutWorker(WorkerRow, Done),
+    ForgetWorker(String, Done),
+    PutService(Table, ServiceRow, Done),
+    /// Nothing new, but what could not be written.
+    Retry,
     Journal(JournalQuery, Entries),
     Changes(ChangesQuery, Entries),
     Flush(oneshot::Sender<()>),
@@ -46,9 +53,10 @@ pub(super) enum Job {
 
 /// Works until it is told to close or nobody can send any more. Gives back what was waiting for
 /// the end; whoever waits is released when it is dropped.
-pub(super) fn run(mut db: Connection, mut jobs: mpsc::Receiver<Job>) -> Vec<Job> {
+pub(super) fn run(mut db: Connection, mut jobs: mpsc::Receiver<Job>, health: Health) -> Vec<Job> {
     let mut closing = Vec::new();
     let mut writer = Writer::default();
+    let teller = Teller::new(health);
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH_MAX
@@ -56,14 +64,11 @@ pub(super) fn run(mut db: Connection, mut jobs: mpsc::Receiver<Job>) -> Vec<Job>
         {
             batch.push(next);
         }
-        if let Err(error) = writer.write(&mut db, &batch) {
-            // Control works on: what is lost is memory, not service.
-            tracing::error!(%error, "writing the state file failed");
-        }
+        let written = writer.write_all(&mut db, &batch, &teller);
         for job in batch {
             match job {
                 Job::Close(_) => closing.push(job),
-                other => reply(&db, other),
+                other => reply(&db, other, &written),
             }
         }
         if !closing.is_empty() {
@@ -82,11 +87,37 @@ struct Writer {
     /// with news between two prunings of all.
     unpruned: HashMap<(String, String), u32>,
     written: u32,
+    /// What failed before and is tried again with whatever comes next.
+    unwritten: Unwritten,
 }
 
 impl Writer {
+    /// Writes a batch and what is left of earlier ones; an error says why nothing was written.
+    fn write_all(
+        &mut self,
+        db: &mut Connection,
+        batch: &[Job],
+        teller: &Teller,
+    ) -> Result<(), Arc<str>> {
+        let Err(error) = self.write(db, batch) else {
+            self.unwritten = Unwritten::default();
+            teller.well();
+            return Ok(());
+        };
+        if is_worth_another_try(&error) {
+            batch.iter().for_each(|job| self.unwritten.keep(job));
+        } else {
+            // Were it something kept, nothing could ever be written again.
+            self.unwritten = Unwritten::default();
+        }
+        let reason: Arc<str> = error.to_string().into();
+        teller.failed(Arc::clone(&reason), self.unwritten.len());
+        Err(reason)
+    }
+
     fn write(&mut self, db: &mut Connection, batch: &[Job]) -> rusqlite::Result<()> {
         let transaction = db.transaction()?;
+        self.unwritten.write(&transaction)?;
         for job in batch {
             match job {
                 Job::Note(entry) => self.note(&transaction, entry)?,
@@ -103,7 +134,11 @@ impl Writer {
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
                 Job::PutService(table, row, _) => rows::put_service(&transaction, *table, row)?,
-                Job::Journal(..) | Job::Changes(..) | Job::Flush(_) | Job::Close(_) => {}
+                Job::Journal(..)
+                | Job::Changes(..)
+                | Job::Retry
+                | Job::Flush(_)
+                | Job::Close(_) => {}
             }
         }
         transaction.commit()
@@ -129,19 +164,19 @@ impl Writer {
 }
 
 /// Whoever does not wait any more needs no answer.
-fn reply(db: &Connection, job: Job) {
+fn reply(db: &Connection, job: Job, written: &Result<(), Arc<str>>) {
     match job {
         Job::Note(_)
         | Job::Desired(_)
         | Job::Started(_)
         | Job::Advice(_)
         | Job::PutDemand(_)
+        | Job::Retry
         | Job::ForgetDemand(..) => {}
-        Job::PutWorker(_, done)
-        | Job::ForgetWorker(_, done)
-        | Job::PutService(_, _, done)
-        | Job::Flush(done)
-        | Job::Close(done) => {
+        Job::PutWorker(_, done) | Job::ForgetWorker(_, done) | Job::PutService(_, _, done) => {
+            let _ = done.send(written.clone());
+        }
+        Job::Flush(done) | Job::Close(done) => {
             let _ = done.send(());
         }
         Job::Journal(query, reply) => {

@@ -3,7 +3,7 @@
 use crate::explain::Unknown;
 
 /// Why a change of weights, of a rollout or of a pause was not made. Nothing has changed then.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refused {
     /// No such service.
     #[error(transparent)]
@@ -41,6 +41,55 @@ pub enum Refused {
         weight: u32,
         /// The largest weight.
         most: u32,
+    },
+    /// A bare number where not all deployments are named: it could be meant in percent.
+    #[error(
+        "{deployment}={number} could mean two things: {number} % of the traffic is {deployment}={number}%; as a weight beside the others' it is {percent:.2} % of it, and then all are to be named: {all}"
+    )]
+    WeightOrShare {
+        /// The deployment.
+        deployment: String,
+        /// What was asked for.
+        number: u32,
+        /// What the number would come to as a weight.
+        percent: f64,
+        /// The weights that would then hold, as on the command line.
+        all: String,
+    },
+    /// Percents beside bare numbers.
+    #[error("give either shares (stable=90% canary=10%) or weights (stable=9 canary=1), not both")]
+    SharesAndWeights,
+    /// Shares of more than there is, or of all deployments but not of all the traffic.
+    #[error(
+        "the shares add up to {sum} %{}", if *all_named { ", and no deployment is left for the rest: must be 100 %" } else { ": must be at most 100 %" }
+    )]
+    SharesDoNotAddUp {
+        /// In percent.
+        sum: f64,
+        /// Whether every deployment that takes traffic has one.
+        all_named: bool,
+    },
+    /// None of the deployments that are left has traffic now, so there is no proportion to keep.
+    #[error("none of {} has traffic now: say which of them gets how much of the rest", others.join(", "))]
+    WhoGetsTheRest {
+        /// Those that are not named.
+        others: Vec<String>,
+    },
+    /// What was taken back would get more of the traffic again.
+    #[error("{deployment} would get {after:.2} % of the traffic instead of {before:.2} %, although {why}; nothing has changed. {}", remedy(*has_rollout, service, deployment))]
+    RaisesTakenBack {
+        /// The service.
+        service: String,
+        /// The deployment.
+        deployment: String,
+        /// Its share now, in percent.
+        before: f64,
+        /// Its share then, in percent.
+        after: f64,
+        /// Why it was taken back.
+        why: String,
+        /// Whether it has a rollout, which could begin again.
+        has_rollout: bool,
     },
     /// All weights would be 0.
     #[error("no deployment of {service} would take traffic: at least one weight must be above 0")]
@@ -111,6 +160,17 @@ impl Refused {
                 | Self::NothingBefore { .. }
                 | Self::WrongStage { .. }
                 | Self::SetByHand { .. }
+                | Self::RaisesTakenBack { .. }
         )
+    }
+}
+
+/// What whoever wants it all the same can do.
+fn remedy(has_rollout: bool, service: &str, deployment: &str) -> String {
+    let force = "--force (in the API \"force\": true) does it all the same";
+    if has_rollout {
+        format!("{force}; penstock rollout {service} {deployment} --restart begins its steps again")
+    } else {
+        force.to_owned()
     }
 }

@@ -67,6 +67,15 @@ impl ApiKeys {
         })
     }
 
+    /// The key of the deployments' own hosts.
+    pub(super) fn of_hosts(hashes: &[[u8; 32]]) -> Self {
+        let name = "deployment_hosts".into();
+        Self {
+            keys: vec![Arc::new(NamedKey { name })],
+            hashes: hashes.iter().map(|hash| (words(hash), 0)).collect(),
+        }
+    }
+
     /// The first valid key in `headers`. A field that held one is removed, unless it is to be passed
     /// on; whatever else it held is for nobody else either.
     pub(super) fn find(&self, headers: &mut HeaderMap, pass_on: bool) -> Sent {

@@ -38,7 +38,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 /// Name of the key that lets a request with these lines in; its headers afterwards.
 fn admitted(access: &Access, lines: &[(&str, &str)]) -> (Result<String, Reason>, HeaderMap) {
     let mut parts = Fixture::new("/", lines).parts;
-    let key = access.check_key(&mut parts);
+    let key = access.check_key(&mut parts, false);
     let key = key.map(|key| key.unwrap().name.to_string());
     (key.map_err(|refusal| refusal.reason), parts.headers)
 }
@@ -182,7 +182,7 @@ fn a_preflight_passes_without_a_key_only_where_the_service_says_so() {
         access.pass_preflight = pass;
         let mut parts = Fixture::new("/", lines).parts;
         parts.method = method;
-        access.check_key(&mut parts).is_ok()
+        access.check_key(&mut parts, false).is_ok()
     };
     assert!(asks(&preflight, Method::OPTIONS, true));
     assert!(!asks(&preflight, Method::OPTIONS, false));
@@ -190,4 +190,35 @@ fn a_preflight_passes_without_a_key_only_where_the_service_says_so() {
     assert!(!asks(&preflight[..1], Method::OPTIONS, true));
     let wrong = [&preflight[..], &[("x-api-key", "wrong")]].concat();
     assert!(!asks(&wrong, Method::OPTIONS, true));
+}
+
+#[test]
+fn a_deployments_own_host_may_need_a_key_of_its_own_which_opens_nothing_else() {
+    let of = |service_keys: &[(&str, &[&str])]| {
+        let hash: [u8; 32] = Sha256::digest("psk_host").into();
+        let api_keys = service_keys.iter().map(|(name, valid)| {
+            let key = ApiKey {
+                sha256: valid.iter().map(|key| Sha256::digest(key).into()).collect(),
+                class: None,
+                limits: Vec::new(),
+            };
+            ((*name).to_owned(), key)
+        });
+        Access::of(&Settings {
+            api_keys: api_keys.collect(),
+            deployment_hosts: DeploymentHosts::Key(vec![hash]),
+            ..Settings::default()
+        })
+        .unwrap()
+    };
+    let asks = |access: &Access, key: &str, is_direct: bool| {
+        let mut parts = Fixture::new("/", &[("x-api-key", key)]).parts;
+        access.check_key(&mut parts, is_direct).is_ok()
+    };
+    let open = of(&[]);
+    assert!(asks(&open, "psk_host", true) && !asks(&open, "wrong", true));
+    assert!(asks(&open, "", false), "the service itself needs none");
+    let keyed = of(&[("app", &["psk_app"])]);
+    assert!(asks(&keyed, "psk_host", true) && !asks(&keyed, "psk_app", true));
+    assert!(asks(&keyed, "psk_app", false) && !asks(&keyed, "psk_host", false));
 }

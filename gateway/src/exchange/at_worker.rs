@@ -1,17 +1,21 @@
 //! The part of the account that concerns the worker: the lease, and how the worker did.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Response};
 
 use super::{Exchange, Judged};
-use crate::{lease::Lease, reason::Reason, upstream::Handback, verdict::Verdict};
+use crate::{
+    clients::ClientId, deployment::DeploymentState, lease::Lease, reason::Reason,
+    upstream::Handback, verdict::Verdict,
+};
 
 impl Exchange {
     /// The request got a worker at `now`.
     pub(crate) fn leased(&mut self, lease: Lease, now: Duration) {
         self.leased_at = now;
         self.worker_slot = Some(lease.worker().slot);
+        lease.worker().is_used_by(self.client, now);
         self.lease = Some(lease);
     }
 
@@ -27,10 +31,25 @@ impl Exchange {
 
     /// The request gives up its worker, which failed it.
     pub(crate) fn worker_failed(&mut self) {
+        self.blame(Some(self.client));
+    }
+
+    /// The request gives up its worker, which took no connection. No request can cause that.
+    pub(crate) fn worker_unreachable(&mut self) {
+        self.blame(None);
+    }
+
+    fn blame(&mut self, client: Option<ClientId>) {
         if let Some(lease) = self.lease.take() {
-            lease.failed(self.connection.thread.now());
-            self.count_failure();
+            lease.failed(client, self.connection.thread.now());
+            self.count_failure(client);
         }
+    }
+
+    /// Whether the worker may have broken the connection only because it did not want the rest of a
+    /// body that was still being sent (RFC 9112 §9.6), which proves nothing about it.
+    pub(crate) fn may_be_refused_early(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| !upload.ended())
     }
 
     /// The request gives up its worker, which is too busy to take it.
@@ -63,10 +82,12 @@ impl Exchange {
             Verdict::Well => lease.answered(took, now),
             Verdict::Later => lease.began(took, now),
             Verdict::Busy(rest) => lease.is_busy(rest, now),
-            Verdict::Failed => lease.failed(now),
+            Verdict::Failed => lease.failed(Some(self.client), now),
         }
-        if verdict == Verdict::Failed || status.is_server_error() {
-            self.count_failure();
+        // A worker that is too busy by its own words is a failure for a canary.
+        let is_busy = matches!(verdict, Verdict::Busy(_)) && status.is_server_error();
+        if verdict == Verdict::Failed || is_busy {
+            self.count_failure(Some(self.client));
         } else {
             self.judged.head_took = Some(took);
             self.judged.by_trailers = (verdict == Verdict::Later).then_some(verdict);
@@ -99,8 +120,8 @@ impl Exchange {
             }
             // A call without a status has failed too.
             (Some(_), Some(lease)) => {
-                lease.failed(now);
-                self.count_failure();
+                lease.failed(Some(self.client), now);
+                self.count_failure(Some(self.client));
             }
             (Some(_), None) => {}
         }
@@ -112,6 +133,7 @@ impl Exchange {
         self.reason = Some(reason);
         self.complete = true;
         match reason {
+            Reason::UpstreamReset if self.may_be_refused_early() => self.lease = None,
             Reason::UpstreamReset | Reason::IdleTimeout => self.worker_failed(),
             _ => self.lease = None,
         }
@@ -119,18 +141,25 @@ impl Exchange {
 
     /// Counts an answer that was good to its end.
     pub(super) fn worker_did_well(&mut self) {
-        if let (Some(took), Some(deployment)) = (self.judged.head_took.take(), &self.deployment) {
-            deployment
-                .outcomes
-                .succeeded(self.connection.thread.index, took);
+        let took = self.judged.head_took.take();
+        if let (Some(took), Some(deployment)) = (took, self.deployment_on_trial()) {
+            let thread = self.connection.thread.index;
+            deployment.outcomes.succeeded(thread, self.client, took);
         }
     }
 
-    fn count_failure(&mut self) {
+    fn count_failure(&mut self, client: Option<ClientId>) {
         self.judged = Judged::default();
-        if let Some(deployment) = &self.deployment {
-            deployment.outcomes.failed(self.connection.thread.index);
+        if let Some(deployment) = self.deployment_on_trial() {
+            let thread = self.connection.thread.index;
+            deployment.outcomes.failed(thread, client);
         }
+    }
+
+    /// The deployment that this request is evidence about. Whoever asks for one by its own host chooses
+    /// it, and what they find says nothing about a share of the traffic.
+    fn deployment_on_trial(&self) -> Option<&Arc<DeploymentState>> {
+        self.deployment.as_ref().filter(|_| !self.is_direct)
     }
 
     pub(super) fn lease_ended(&mut self, now: Duration) {

@@ -9,6 +9,7 @@ use tokio::{sync::oneshot, time::sleep_until};
 
 use super::{Dropped, Seen, pipe::Watch, seen::Original};
 use crate::{
+    clients::ClientId,
     deployment::{CopyLease, DeploymentState, Load, Waking},
     grpc,
     placement::Placement,
@@ -133,8 +134,10 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
         .await;
     let answer = match sent {
         Ok(answer) => answer,
-        Err(SendError::Connect(..)) => {
-            lease.lease().failed(thread.now());
+        Err(SendError::Connect(error)) => {
+            if !error.is_local {
+                lease.lease().failed(None, thread.now());
+            }
             return Err(Dropped::ConnectFailed);
         }
         Err(SendError::NotProcessed { .. }) => return Err(Dropped::UpstreamReset),
@@ -172,7 +175,10 @@ async fn wait(
 /// The connection broke: because the body did, or by the worker's doing.
 fn broken(thread: &Thread, lease: &CopyLease, body: Option<&Watch>) -> Dropped {
     body.and_then(Watch::failure).unwrap_or_else(|| {
-        lease.lease().failed(thread.now());
+        // What is being sent may have been refused early: see `Exchange::broke_off`.
+        if body.is_none_or(Watch::is_read) {
+            lease.lease().failed(Some(ClientId::COPIES), thread.now());
+        }
         Dropped::UpstreamReset
     })
 }
@@ -215,7 +221,7 @@ impl Reading<'_> {
         let now = self.thread.now();
         match (verdict, seen.is_good()) {
             (Verdict::Later, true) => self.lease.lease().recovered(now),
-            (Verdict::Later, false) => self.lease.lease().failed(now),
+            (Verdict::Later, false) => self.lease.lease().failed(Some(ClientId::COPIES), now),
             _ => {}
         }
         // A connection on which the request is still being sent cannot take another one.
@@ -232,7 +238,7 @@ impl Reading<'_> {
             Verdict::Well => lease.answered(self.took(), now),
             Verdict::Later => lease.began(self.took(), now),
             Verdict::Busy(rest) => lease.is_busy(rest, now),
-            Verdict::Failed => lease.failed(now),
+            Verdict::Failed => lease.failed(Some(ClientId::COPIES), now),
         }
     }
 

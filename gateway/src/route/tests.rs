@@ -222,3 +222,12 @@ fn ten_thousand_services_are_each_found() {
         );
     }
 }
+
+#[test]
+fn the_hosts_of_deployments_can_be_closed() {
+    let mut closed = service("chat", &["/"]);
+    closed.access.deployment_hosts = DeploymentHosts::Closed;
+    let table = table(&[closed]);
+    assert_eq!(table.find("canary--chat.local.localhost", "/"), None);
+    assert_eq!(table.find("chat.local.localhost", "/"), split(0));
+}

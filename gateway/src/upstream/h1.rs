@@ -11,7 +11,7 @@ use http::HeaderName;
 use hyper::{Request, Response, client::conn::http1};
 use penstock_config::Timeouts;
 
-use super::{Answer, IDLE_MAX, SendError, Upstreams, watched::Allowance};
+use super::{Answer, IDLE_MAX, SendError, Upstreams, connect::ConnectError, watched::Allowance};
 use crate::{client_gone::is_established, request_body::UpstreamBody, worker::WorkerState};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -174,7 +174,8 @@ impl Upstreams {
                     Some(unsent) => {
                         *request = unsent;
                         let address = worker.address;
-                        SendError::Connect(format!("{address} closed a new connection at once"))
+                        let text = format!("{address} closed a new connection at once");
+                        SendError::Connect(ConnectError::of_worker(text))
                     }
                     None => SendError::Broken(error.into_error()),
                 });

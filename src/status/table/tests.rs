@@ -174,3 +174,14 @@ fn what_waits_by_class_and_what_became_of_copies_is_told_where_there_are_any() {
     let compared = "12 dropped; 3 of 1000 answers have another status\n";
     assert!(text.ends_with(compared), "{text}");
 }
+
+#[test]
+fn a_state_file_that_cannot_be_written_comes_first() {
+    let mut status = status(Some("bad"), None);
+    status.state_failure = Some("the state file cannot be written (disk full)".to_owned());
+    let text = plain(&overview(&status));
+    assert!(
+        text.starts_with("the state file cannot be written (disk full)\n"),
+        "{text}"
+    );
+}

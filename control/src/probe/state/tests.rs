@@ -156,3 +156,31 @@ fn a_probe_that_runs_is_not_begun_again() {
     state.result(Kind::Ready, Ok(()), SECOND * 9);
     assert_eq!(state.wake_at(), Some(SECOND * 9), "late already");
 }
+
+#[test]
+fn a_probe_that_could_not_be_made_is_neither_passed_nor_failed() {
+    let mut state = state(None, probe(0, 1, 3), probe(0, 1, 2));
+    assert_eq!(state.due(Duration::ZERO), [Kind::Ready]);
+    assert!(state.result(Kind::Ready, Ok(()), Duration::ZERO).is_some());
+    for second in 1..100 {
+        let now = SECOND * second;
+        for kind in state.due(now) {
+            state.not_asked(kind, now);
+        }
+        assert_eq!(
+            state.wake_at(),
+            Some(SECOND * (second + 1)),
+            "it is tried again"
+        );
+    }
+    // What failed before still counts afterwards, and only that.
+    let now = SECOND * 100;
+    assert_eq!(state.due(now), [Kind::Ready, Kind::Live]);
+    assert_eq!(state.result(Kind::Live, failure(), now), None);
+    let now = SECOND * 101;
+    state.due(now);
+    state.not_asked(Kind::Live, now);
+    let now = SECOND * 102;
+    state.due(now);
+    assert!(state.result(Kind::Live, failure(), now).is_some());
+}

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use penstock_config::ServiceName;
-use tokio::sync::oneshot;
 
 use super::{Reconciler, ServiceState, Stopped};
-use crate::{pause::Pauses, store::ServiceRow};
+use crate::{pause::Pauses, reconcile::traffic::Saving, store::ServiceRow};
 
 impl Reconciler {
-    /// Writes down what is to be remembered of a service's pauses. The receiver tells when it is
-    /// written.
-    pub(super) fn save_pauses(&mut self, name: &ServiceName) -> Option<oneshot::Receiver<()>> {
-        let Stopped { pauses, saved } = &mut self.services.get_mut(name)?.stopped;
+    /// Writes down what is to be remembered of a service's pauses.
+    pub(super) fn save_pauses(&mut self, name: &ServiceName) -> Saving {
+        let Some(service) = self.services.get_mut(name) else {
+            return Saving::Nothing;
+        };
+        let Stopped { pauses, saved } = &mut service.stopped;
         if pauses == saved {
-            return None;
+            return Saving::Nothing;
         }
         let state = (!pauses.is_empty())
             .then(|| serde_json::to_string(pauses).expect("names and numbers are JSON"));
@@ -22,9 +23,11 @@ impl Reconciler {
             service: name.to_string(),
             state,
         };
-        let written = self.store.put_pauses(row)?;
-        saved.clone_from(pauses);
-        Some(written)
+        let saving = Saving::of(self.store.put_pauses(row));
+        if let Saving::Queued(_) = saving {
+            saved.clone_from(pauses);
+        }
+        saving
     }
 
     /// What could not be written down at once is tried again.

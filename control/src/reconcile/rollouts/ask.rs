@@ -76,6 +76,7 @@ impl ServiceState {
         };
         let why = format!("taken back{}", by_whom(change));
         rolling.run.roll_back(why);
+        rolling.run.memory.by_operator = true;
         rolling.run.memory.since_ms = change.at_ms;
         format!("rollout of {} taken back", rolling.deployment)
     }

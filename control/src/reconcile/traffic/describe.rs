@@ -40,6 +40,7 @@ impl ServiceState {
                     .rolling
                     .as_ref()
                     .is_some_and(|rolling| rolling.run.memory.share() > 0),
+            change: None,
         }
     }
 

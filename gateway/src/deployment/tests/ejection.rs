@@ -12,7 +12,7 @@ fn now(deployment: &DeploymentState) -> Duration {
 fn eject(deployment: &Arc<DeploymentState>, slot: u32) {
     let worker = worker(deployment, slot);
     for _ in 0..EjectRules::default().failures {
-        worker.failed(now(deployment));
+        worker.failed(None, now(deployment));
         deployment.worker_failed(&worker, now(deployment));
     }
     assert!(worker.gate().is_ejected());
@@ -55,7 +55,7 @@ async fn a_lonely_worker_is_never_ejected() {
     let deployment = Fixture::new(1).deployment(Phase::Warm, &READY);
     let worker = worker(&deployment, 0);
     for _ in 0..100 {
-        worker.failed(now(&deployment));
+        worker.failed(None, now(&deployment));
         deployment.worker_failed(&worker, now(&deployment));
         deployment.worker_rests(&worker, Duration::from_secs(9), now(&deployment));
     }
@@ -91,7 +91,7 @@ async fn a_worker_that_drains_is_not_ejected_by_its_last_requests() {
     let deployment = fixture.deployment(Phase::Warm, &[TWO[0], (1, State::Draining)]);
     let draining = worker(&deployment, 1);
     for _ in 0..100 {
-        draining.failed(now(&deployment));
+        draining.failed(None, now(&deployment));
         deployment.worker_failed(&draining, now(&deployment));
     }
     assert!(!draining.gate().is_ejected());

@@ -1,0 +1,73 @@
+//! What could not be written, to be tried again: the newest state of each service and worker, so that
+//! it never is more than there is of those.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{
+    rows::{self, ServiceRow, Table, WorkerRow},
+    writer::Job,
+};
+
+/// The newest state that is not in the file.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten {
+    services: BTreeMap<(Table, String), ServiceRow>,
+    /// By id; `None`: it is to be forgotten.
+    workers: BTreeMap<String, Option<WorkerRow>>,
+}
+
+impl Unwritten {
+    /// Keeps what a job wanted to write, if it must not be lost.
+    pub(super) fn keep(&mut self, job: &Job) {
+        match job {
+            Job::PutService(table, row, _) => {
+                let key = (*table, row.service.clone());
+                self.services.insert(key, row.clone());
+            }
+            Job::PutWorker(row, _) => {
+                self.workers.insert(row.id.clone(), Some(row.clone()));
+            }
+            Job::ForgetWorker(id, _) => {
+                self.workers.insert(id.clone(), None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes it; before whatever is newer.
+    pub(super) fn write(&self, db: &Connection) -> rusqlite::Result<()> {
+        for ((table, _), row) in &self.services {
+            rows::put_service(db, *table, row)?;
+        }
+        for (id, worker) in &self.workers {
+            match worker {
+                Some(row) => rows::put_worker(db, row)?,
+                None => rows::forget_worker(db, id)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.services.len() + self.workers.len()
+    }
+}
+
+/// Whether the same can be written at another time: the trouble is with the disk, not with the data.
+pub(super) fn is_worth_another_try(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OutOfMemory
+                | ErrorCode::PermissionDenied
+        )
+    )
+}
