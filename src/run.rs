@@ -188,26 +188,32 @@ impl Program {
                 asked = self.signals.next() => match asked {
                     Asked::Reload => {
                         self.gateway.reopen_access_log();
-                        let _ = self.reload().await;
+                        let _ = self.reload(true).await;
                     }
                     Asked::End => return self.end().await,
                 },
                 () = self.files.changed() => {
-                    let _ = self.reload().await;
+                    let _ = self.reload(false).await;
                 }
                 Some(reply) = self.reloads.recv() => {
                     // Whoever asked may have gone; the reload happened all the same.
-                    let _ = reply.send(self.reload().await);
+                    let _ = reply.send(self.reload(true).await);
                 }
                 _ = upkeep.tick() => self.metrics.run_upkeep(),
             }
         }
     }
 
-    /// Reads the configuration again. A bad one changes nothing and says why.
-    async fn reload(&mut self) -> Result<(), String> {
+    /// Reads the configuration again. A bad one changes nothing and says why. Whoever `asked` for it is
+    /// told too that nothing has changed; other files in the same folder change all the time.
+    async fn reload(&mut self, asked: bool) -> Result<(), String> {
         match self.try_reload().await {
-            Ok(false) => Ok(()),
+            Ok(false) => {
+                if asked {
+                    tracing::info!(file = %self.file.display(), "configuration unchanged");
+                }
+                Ok(())
+            }
             Ok(true) => {
                 metrics::counter!("penstock_config_reloads_total", "result" => "applied")
                     .increment(1);

@@ -1,6 +1,7 @@
 //! Logs and metrics of the whole program.
 
 use std::{
+    ffi::OsStr,
     io::{self, IsTerminal, Write},
     sync::Arc,
     time::Duration,
@@ -9,16 +10,16 @@ use std::{
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use penstock_gateway::{Lines, Output};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// How often recorded samples are folded into their histograms. Until then they take memory.
 pub(crate) const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Upper bounds in seconds of every duration histogram: from a cached answer to a long generation
-/// behind a cold start.
-const SECONDS: [f64; 18] = [
+/// Upper bounds in seconds of every duration histogram of control: from what takes no time to the
+/// start of a worker that loads a large model for hours, in steps of 2 to 3.
+const SECONDS: [f64; 22] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0,
-    180.0, 300.0,
+    180.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0,
 ];
 
 /// How long the end of the program waits for its last words to be written.
@@ -53,17 +54,24 @@ impl Write for Logs {
     }
 }
 
-/// Logs to standard error: text, or JSON when `json` says so. `RUST_LOG`
-/// chooses what is logged; `info` unless set. Panics are told there too.
+/// What is logged unless `RUST_LOG` says otherwise.
+const LOGGED: &str = "info,pingora_core=warn";
+
+/// Logs to standard error: text, or JSON when `json` says so. `RUST_LOG` chooses what is logged. Panics
+/// are told there too.
+///
+/// # Errors
+///
+/// When `RUST_LOG` cannot be read: who sets it wants something, and must not get something else. When
+/// there is no standard error.
 pub(crate) fn start_logs(json: bool) -> anyhow::Result<Logs> {
+    let filter = filter(std::env::var_os("RUST_LOG").as_deref())?;
     let lines = Output::stderr()
         .and_then(|stderr| {
             Lines::start("log", stderr, Duration::ZERO, "penstock_log_dropped_total")
         })
         .context("cannot write logs to standard error")?;
     let writer = Logs(Arc::new(lines));
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,pingora_core=warn"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer({
@@ -85,10 +93,74 @@ pub(crate) fn start_logs(json: bool) -> anyhow::Result<Logs> {
     Ok(writer)
 }
 
+fn filter(wanted: Option<&OsStr>) -> anyhow::Result<EnvFilter> {
+    let wanted = wanted.filter(|wanted| !wanted.is_empty());
+    let Some(wanted) = wanted else {
+        return Ok(EnvFilter::new(LOGGED));
+    };
+    let text = wanted.to_str().context("RUST_LOG is not UTF-8")?;
+    for part in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
+        check_level(part)?;
+    }
+    EnvFilter::builder().parse(text).map_err(|_| {
+        anyhow::anyhow!(
+            "RUST_LOG={text:?} cannot be read: it takes a level ({LEVELS}), or TARGET=LEVEL, separated by commas, such as {LOGGED:?}"
+        )
+    })
+}
+
+/// A word that is no level is a target for the filter, of which everything is logged and of all others
+/// nothing: `RUST_LOG=wran` would be silent for ever.
+fn check_level(part: &str) -> anyhow::Result<()> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let is_level = || part.parse::<LevelFilter>().is_ok();
+    let is_ours =
+        || part.starts_with("penstock") || part.starts_with("pingora") || part.contains("::");
+    if part.chars().all(is_word) && !is_level() && !is_ours() {
+        anyhow::bail!(
+            "RUST_LOG: {part:?} is no level; the levels are {LEVELS}, that of one target is set with {part}=debug"
+        );
+    }
+    Ok(())
+}
+
+const LEVELS: &str = "off, error, warn, info, debug, trace";
+
 /// Makes `/metrics` possible: from now on what is recorded can be rendered.
 pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
         .context("cannot start metrics")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(wanted: &str) -> Result<String, String> {
+        let found = filter(Some(OsStr::new(wanted)));
+        found
+            .map(|filter| filter.to_string())
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn levels_and_targets_are_taken_and_what_is_neither_is_refused() {
+        assert_eq!(read("warn").unwrap(), "warn");
+        assert_eq!(read("").unwrap(), read(LOGGED).unwrap());
+        assert!(read("info,penstock_gateway=debug").is_ok());
+        assert!(read("penstock_control").is_ok());
+        let error = read("wran").unwrap_err();
+        assert!(error.contains("\"wran\" is no level"), "{error}");
+        let error = read("penstock_control=verbose").unwrap_err();
+        assert!(
+            error.starts_with("RUST_LOG=\"penstock_control=verbose\" cannot be read"),
+            "{error}"
+        );
+    }
 }

@@ -34,8 +34,11 @@ pub struct Deployment {
     pub metrics: MetricsPage,
     /// Longest time from the start of a worker until it is ready.
     pub start_timeout: Duration,
-    /// Longest time a worker may take to finish what it has before it is stopped.
+    /// Longest time a worker may take to finish what it has before it is stopped, where something
+    /// forces it to stop.
     pub drain_timeout: Duration,
+    /// The same where nothing does; at least `drain_timeout`.
+    pub voluntary_drain_timeout: Duration,
     /// How many workers there should be. A static deployment does not scale: `min` and `max` are
     /// the number of its addresses, and the rest has its defaults.
     pub scaling: Scaling,
@@ -95,8 +98,8 @@ pub enum ProcessCommand {
 pub struct Probes {
     /// Passed once before the other two begin; `None`: readiness alone decides.
     pub startup: Option<Probe>,
-    /// Whether the worker may get requests. For process workers TCP when the user gave none;
-    /// for static ones `None` means always ready.
+    /// Whether the worker may get requests. TCP when the user gave none; `None`: it is ready as soon
+    /// as it is there.
     pub ready: Option<Probe>,
     /// Whether the worker must be replaced; `None`: only its exit tells.
     pub live: Option<Probe>,

@@ -171,14 +171,31 @@ fn a_page_is_not_waited_for_longer_than_until_the_next_time() {
 }
 
 #[test]
-fn processes_are_probed_by_tcp_and_addresses_count_as_ready() {
+fn workers_are_probed_by_tcp_unless_that_is_turned_off() {
     let probes = stable(PROCESS).probes;
     let ready = probes.ready.unwrap();
     assert_eq!(ready.kind, ProbeKind::Tcp);
     assert_eq!((ready.initial_delay, ready.failures), (Duration::ZERO, 3));
     assert_eq!((probes.startup, probes.live), (None, None));
-    let probes = stable("static = { addresses = [\"10.0.0.1:80\"] }").probes;
-    assert_eq!(probes.ready, None);
+    let fixed = "static = { addresses = [\"10.0.0.1:80\"] }";
+    let kind = stable(fixed).probes.ready.map(|probe| probe.kind);
+    assert_eq!(kind, Some(ProbeKind::Tcp));
+    for source in [fixed, PROCESS] {
+        let probes = stable(&format!("{source}, probes.ready = {{ tcp = false }}")).probes;
+        assert_eq!(probes.ready, None);
+    }
+}
+
+#[test]
+fn a_voluntary_drain_never_has_less_time_than_a_forced_one() {
+    let minutes = |keys: &str| {
+        let deployment = stable(&format!("{PROCESS}{keys}"));
+        let drains = [deployment.drain_timeout, deployment.voluntary_drain_timeout];
+        drains.map(|drain| drain.as_secs_f64() / 60.0)
+    };
+    assert_eq!(minutes(""), [0.5, 60.0]);
+    assert_eq!(minutes(", voluntary_drain_timeout = \"5m\""), [0.5, 5.0]);
+    assert_eq!(minutes(", drain_timeout = \"2h\""), [120.0, 120.0]);
 }
 
 #[test]

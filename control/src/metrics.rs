@@ -26,9 +26,77 @@ pub(crate) struct DeploymentMetrics {
     decisions: Vec<(&'static str, Counter)>,
     starts_ready: Counter,
     starts_failed: Counter,
+    /// By name and reason; only what has happened.
+    mishaps: Vec<(&'static str, &'static str, Counter)>,
     start_seconds: Histogram,
     /// Readings of workers' pages that went well and that did not, once there was one.
     scrapes: Option<[Counter; 2]>,
+}
+
+/// Why a start failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartFailure {
+    /// It could not be started at all.
+    NotStarted,
+    /// It ended before it proved good.
+    Crashed,
+    /// It was not ready in time.
+    TimedOut,
+    /// It failed its liveness probe before it was ready.
+    Liveness,
+}
+
+impl StartFailure {
+    fn label(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not_started",
+            Self::Crashed => "crashed",
+            Self::TimedOut => "timed_out",
+            Self::Liveness => "liveness",
+        }
+    }
+}
+
+/// How a worker ended that was not asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitReason {
+    /// With status 0.
+    Success,
+    /// With another status.
+    Status,
+    /// By a signal.
+    Signal,
+    /// Nobody knows how.
+    Unknown,
+}
+
+impl ExitReason {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Success => "exit_0",
+            Self::Status => "exit_status",
+            Self::Signal => "signal",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// By the words of the driver.
+    pub(crate) fn of(reason: &str) -> Self {
+        if let Some(status) = reason.strip_prefix("exit status ") {
+            let digits = status.find(|c: char| !c.is_ascii_digit());
+            let number = &status[..digits.unwrap_or(status.len())];
+            return if number == "0" {
+                Self::Success
+            } else {
+                Self::Status
+            };
+        }
+        if reason.starts_with("killed by ") {
+            Self::Signal
+        } else {
+            Self::Unknown
+        }
+    }
 }
 
 /// Says what the metrics mean; to be called once a recorder is there.
@@ -52,6 +120,14 @@ pub fn describe() {
     metrics::describe_counter!(
         "penstock_worker_starts_total",
         "Starts of workers, by result."
+    );
+    metrics::describe_counter!(
+        "penstock_worker_start_failures_total",
+        "Starts of workers that failed, by reason."
+    );
+    metrics::describe_counter!(
+        "penstock_worker_exits_total",
+        "Workers that ended without being asked to, by how."
     );
     metrics::describe_counter!(
         "penstock_worker_scrapes_total",
@@ -79,6 +155,7 @@ impl DeploymentMetrics {
             )
         };
         Self {
+            mishaps: Vec::new(),
             workers: STATES.map(|state| {
                 let [service, deployment] = labels.clone();
                 gauge!(
@@ -190,8 +267,29 @@ impl DeploymentMetrics {
         counters[usize::from(!well)].increment(1);
     }
 
-    pub(crate) fn start_failed(&self) {
+    pub(crate) fn start_failed(&mut self, why: StartFailure) {
         self.starts_failed.increment(1);
+        self.mishap("penstock_worker_start_failures_total", why.label());
+    }
+
+    /// A worker ended without being asked to.
+    pub(crate) fn worker_exited(&mut self, how: ExitReason) {
+        self.mishap("penstock_worker_exits_total", how.label());
+    }
+
+    fn mishap(&mut self, name: &'static str, reason: &'static str) {
+        let is_it = |known: &(&str, &str, Counter)| (known.0, known.1) == (name, reason);
+        let place = self.mishaps.iter().position(is_it).unwrap_or_else(|| {
+            let counter = counter!(
+                name,
+                "service" => self.service.clone(),
+                "deployment" => self.deployment.clone(),
+                "reason" => reason,
+            );
+            self.mishaps.push((name, reason, counter));
+            self.mishaps.len() - 1
+        });
+        self.mishaps[place].2.increment(1);
     }
 }
 
@@ -204,6 +302,25 @@ impl Drop for DeploymentMetrics {
         self.paused.set(0);
         if let Some((advised, _)) = &self.advised {
             advised.set(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ExitReason::{self, Signal, Status, Success, Unknown};
+
+    #[test]
+    fn an_exit_is_counted_by_the_words_of_the_driver_and_not_by_those_of_the_worker() {
+        for (reason, expected) in [
+            ("exit status 0", Success),
+            ("exit status 0: killed by fate", Success),
+            ("exit status 1", Status),
+            ("exit status 137: out of memory", Status),
+            ("killed by SIGSEGV", Signal),
+            ("the supervisor was killed", Unknown),
+        ] {
+            assert_eq!(ExitReason::of(reason), expected, "{reason}");
         }
     }
 }

@@ -72,6 +72,8 @@ pub enum DrainCause {
     Surplus,
     /// It runs something else than is configured now.
     Outdated,
+    /// As [`Self::Outdated`], and there is no room for its successor beside it.
+    GivesWay,
     /// Its liveness probe failed.
     Broken,
 }
@@ -99,8 +101,11 @@ pub fn plan(decision: &Decision, situation: &Situation<'_>, now: Duration) -> Pl
     drain_broken(&mut plan, situation);
     let desired = decision.desired as usize;
     let undrained = undrain(&mut plan, situation, desired, &count);
-    start(&mut plan, situation, desired, &count, undrained, now);
+    let started = start(&mut plan, situation, desired, &count, undrained, now);
     retire_outdated(&mut plan, situation, desired, &count, undrained);
+    if started == 0 {
+        give_way(&mut plan, situation, &count);
+    }
     drain_surplus(&mut plan, situation, desired, &count);
     plan
 }
@@ -197,6 +202,7 @@ fn undrain(plan: &mut Plan, situation: &Situation<'_>, desired: usize, count: &C
     chosen.len()
 }
 
+/// Starts what is missing, if it may be tried; how many.
 fn start(
     plan: &mut Plan,
     situation: &Situation<'_>,
@@ -204,7 +210,7 @@ fn start(
     count: &Count,
     undrained: usize,
     now: Duration,
-) {
+) -> usize {
     let current = count.current + undrained;
     let timed_out = plan.actions.iter().any(|action| {
         matches!(
@@ -225,18 +231,20 @@ fn start(
         .saturating_sub(current)
         .min(room.saturating_sub(current + count.outdated));
     if wanted == 0 || timed_out || situation.starts_wait {
-        return;
+        return 0;
     }
     if let Some(not_before) = situation.starts.not_before.filter(|at| now < *at) {
         plan.look_again(not_before);
-        return;
+        return 0;
     }
     for slot in victims::free_slots(situation.workers).take(wanted) {
         plan.actions.push(Action::Start { slot });
     }
+    wanted
 }
 
-/// Lets workers of an older revision go as soon as newer ones stand in for them.
+/// Lets workers of an older revision go as soon as newer ones stand in for them. While starts fail
+/// nothing stands in for anything: the update stops, and what is left of the old revision serves on.
 fn retire_outdated(
     plan: &mut Plan,
     situation: &Situation<'_>,
@@ -259,22 +267,36 @@ fn retire_outdated(
             _ => {}
         }
     }
-    let needed = desired.saturating_sub(count.current_ready + undrained);
-    let mut surplus = count.outdated.saturating_sub(needed);
-    let current_starting = count.current - count.current_ready;
-    if surplus == 0
-        && current_starting == 0
-        && count.outdated > 0
-        && situation.starts.no_room.is_some()
-    {
-        // No room beside the old ones: one has to go first.
-        let giving_way = situation.workers.iter().any(|w| w.outdated && !w.is_kept());
-        surplus = usize::from(!giving_way);
-    }
+    let stand_in = if situation.starts.failing {
+        0
+    } else {
+        count.current_ready + undrained
+    };
+    let surplus = count
+        .outdated
+        .saturating_sub(desired.saturating_sub(stand_in));
     for worker in victims::to_drain(situation.workers, surplus, true) {
         plan.actions.push(Action::Drain {
             id: worker.id.clone(),
             why: DrainCause::Outdated,
+        });
+    }
+}
+
+/// Where there is no room for a new revision beside the old one, one old worker goes first. The next
+/// follows when the successor of the first is ready, and not while starts fail.
+fn give_way(plan: &mut Plan, situation: &Situation<'_>, count: &Count) {
+    let starts = situation.starts;
+    let is_on_its_way = count.current > count.current_ready;
+    let one_goes = situation.workers.iter().any(|w| w.outdated && !w.is_kept())
+        || plan.actions.iter().any(Action::is_outdated_drain);
+    if starts.no_room.is_none() || starts.failing || starts.gave_way || is_on_its_way || one_goes {
+        return;
+    }
+    for worker in victims::to_drain(situation.workers, 1, true) {
+        plan.actions.push(Action::Drain {
+            id: worker.id.clone(),
+            why: DrainCause::GivesWay,
         });
     }
 }
@@ -291,6 +313,16 @@ fn drain_surplus(plan: &mut Plan, situation: &Situation<'_>, desired: usize, cou
                 why: DrainCause::Surplus,
             });
         }
+    }
+}
+
+impl Action {
+    fn is_outdated_drain(&self) -> bool {
+        let why = match self {
+            Self::Drain { why, .. } => Some(*why),
+            _ => None,
+        };
+        why == Some(DrainCause::Outdated)
     }
 }
 

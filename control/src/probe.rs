@@ -38,6 +38,9 @@ pub enum ProbeEvent {
     Ready(WorkerId),
     /// It may not get requests any more, for the reason given, until it is ready again.
     NotReady(WorkerId, String),
+    /// A given address did not pass its first probe. Sent once: until then nobody knows whether the
+    /// deployment has a worker.
+    Unreachable(WorkerId),
     /// It must be replaced, for the reason given. Sent once; liveness is not asked after it.
     LivenessFailed(WorkerId, String),
 }
@@ -89,6 +92,7 @@ pub fn watch(
         probes: probes.clone(),
         shared: Arc::clone(&shared),
         events,
+        is_given: worker.spec.source.is_fixed(),
     };
     ProbeGuard {
         task: tokio::spawn(watcher.run()),
@@ -101,10 +105,13 @@ struct Watcher {
     probes: Probes,
     shared: Arc<Shared>,
     events: mpsc::UnboundedSender<ProbeEvent>,
+    /// Whether the worker is an address that the user gave, and there is something to tell of its
+    /// first probe.
+    is_given: bool,
 }
 
 impl Watcher {
-    async fn run(self) {
+    async fn run(mut self) {
         let start = Instant::now();
         let mut state = State::new(&self.probes);
         let mut running = JoinSet::new();
@@ -163,10 +170,15 @@ impl Watcher {
         }
     }
 
-    fn note(&self, kind: Kind, result: &Result<(), Failure>, hindered: &mut bool) {
+    fn note(&mut self, kind: Kind, result: &Result<(), Failure>, hindered: &mut bool) {
         let failure = result.as_ref().err();
         if kind != Kind::Live {
             *self.shared.last_failure.lock() = failure.map(|failure| failure.text.clone());
+            let failed = failure.is_some_and(|failure| !failure.is_local);
+            if std::mem::take(&mut self.is_given) && failed {
+                let id = self.target.id.clone();
+                let _ = self.events.send(ProbeEvent::Unreachable(id));
+            }
         }
         let local = failure.filter(|failure| failure.is_local);
         // Not with every probe.

@@ -23,6 +23,7 @@ mod rollouts;
 mod scrapes;
 mod status;
 mod traffic;
+mod trouble;
 mod worker;
 
 use std::{
@@ -242,7 +243,7 @@ impl Reconciler {
             Command::Pause(request, reply) => self.on_pause(request, reply),
             Command::Shutdown(done) => {
                 self.shutting_down.get_or_insert_default().push(done);
-                self.next_tick = self.clock.now();
+                self.force_drains();
             }
             Command::Hurry => self.hurry(),
         }

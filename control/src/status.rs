@@ -105,15 +105,25 @@ pub struct DeploymentStatus {
     pub rollout: Option<RolloutStatus>,
     /// Whether it is no longer configured and only finishes what it has.
     pub removed: bool,
-    /// `cold`, `starting`, `warm`, `failed` or `paused`.
+    /// `cold`, `starting`, `warm` or `paused`; where something is wrong `degraded` (it serves), `waiting`
+    /// (for room, such as a free GPU) or `failed`.
     pub phase: Cow<'static, str>,
-    /// Why it failed or is paused.
+    /// What is wrong, the worst of `troubles`; or why it is paused.
     pub phase_reason: Option<String>,
+    /// Everything that is wrong, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
     /// Its own pause; that of its service stands with the service.
     #[serde(default)]
     pub paused: Option<PausedStatus>,
     /// Why no worker can be started now although one is wanted.
     pub no_room: Option<String>,
+    /// Workers that ended without being asked to, since control began.
+    #[serde(default)]
+    pub restarts: u32,
+    /// The last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<ExitStatus>,
     /// Workers there should be.
     pub desired: u32,
     /// Bounds of `desired`.
@@ -139,6 +149,15 @@ pub struct DeploymentStatus {
     pub start_estimate: Option<f64>,
     /// Its workers by slot.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// A worker that ended without being asked to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExitStatus {
+    /// How long ago.
+    pub seconds_ago: f64,
+    /// Which worker, and how it ended.
+    pub reason: String,
 }
 
 /// What the rules would do if they were followed.

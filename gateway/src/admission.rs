@@ -8,7 +8,7 @@ use tokio::time::sleep_until;
 use crate::{
     client_gone::client_gone,
     connection::Connection,
-    deployment::{Admission, DeploymentState, Wanted},
+    deployment::{Admission, DeploymentState, NoRoom, Wanted},
     exchange::Exchange,
     lease::Lease,
     proxy::Failure,
@@ -129,7 +129,8 @@ async fn wait(
             .give_up()
             .unwrap_or_else(|| {
                 let after = deployment.retry_after(clock.now());
-                Err(too_long(reason, max_wait).predicted(after))
+                let no_room = deployment.has_no_room();
+                Err(too_long(reason, max_wait, no_room).predicted(after))
             }),
     };
     let waited = clock.now().saturating_sub(begun);
@@ -143,14 +144,50 @@ async fn wait(
     grant.map_err(Failure::Refused)
 }
 
-fn too_long(reason: Reason, max_wait: Duration) -> Refusal {
-    match reason {
-        Reason::QueueTimeout => {
+fn too_long(reason: Reason, max_wait: Duration, no_room: Option<NoRoom>) -> Refusal {
+    match (reason, no_room) {
+        (Reason::QueueTimeout, Some(NoRoom::ForAny)) => {
+            let detail = format!("no GPU became free for a worker within {max_wait:?}");
+            Refusal::new(Reason::NoWorkers, detail)
+        }
+        (Reason::QueueTimeout, Some(NoRoom::ForMore)) => Refusal::new(
+            reason,
+            format!(
+                "no worker became free within {max_wait:?}, and there is no free GPU for another one"
+            ),
+        ),
+        (Reason::QueueTimeout, None) => {
             Refusal::new(reason, format!("no worker became free within {max_wait:?}"))
         }
         _ => Refusal::new(
             reason,
             "the request's time was over before a worker became free",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waited_for_a_worker_that_no_gpu_was_free_for_is_told_so() {
+        let wait = Duration::from_secs(30);
+        let told = |reason, no_room| {
+            let refusal = too_long(reason, wait, no_room);
+            (refusal.reason, refusal.detail.into_owned())
+        };
+        let none = told(Reason::QueueTimeout, Some(NoRoom::ForAny));
+        let text = "no GPU became free for a worker within 30s";
+        assert_eq!(none, (Reason::NoWorkers, text.to_owned()));
+        let (reason, text) = told(Reason::QueueTimeout, Some(NoRoom::ForMore));
+        assert_eq!(reason, Reason::QueueTimeout);
+        assert!(
+            text.ends_with("there is no free GPU for another one"),
+            "{text}"
+        );
+        let (reason, text) = told(Reason::QueueTimeout, None);
+        assert_eq!(reason, Reason::QueueTimeout);
+        assert!(!text.contains("GPU"), "{text}");
     }
 }

@@ -77,6 +77,10 @@ pub(crate) async fn attempt(
         tried.extend(exchange.lease().map(|lease| lease.worker().key));
         // Any answer is better than none.
         let has_others = deployment.has_others(&tried);
+        if deployment.is_retired() {
+            // Nobody is left there; what went wrong is the answer.
+            return conclude(exchange, service, came);
+        }
         if (cause.has_answer() && !has_others) || !retry.may(cause, exchange, deployment) {
             return conclude(exchange, service, came);
         }
@@ -92,7 +96,19 @@ pub(crate) async fn attempt(
         }
         let unread = exchange.upload.is_some();
         let again = Try::Again(&tried);
-        admission::lease(exchange, connection, service, deployment, again, unread).await?;
+        let leased = admission::lease(exchange, connection, service, deployment, again, unread);
+        leased.await.map_err(without_workers)?;
+    }
+}
+
+/// The deployment may have been removed between two tries. The request came when there was a way to it,
+/// so it is not told that there is none.
+fn without_workers(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(refusal) if refusal.reason == Reason::NoRoute => {
+            Failure::Refused(Refusal::new(Reason::NoWorkers, refusal.detail))
+        }
+        other => other,
     }
 }
 

@@ -39,7 +39,7 @@ use self::pace::Pace;
 pub(crate) use self::{
     admit::{Admission, Wanted},
     copies::{Copies, CopyLease, Load, Waking},
-    view::View,
+    view::{NoRoom, View},
 };
 
 /// A deployment as the gateway keeps it: what changes is in its view, everything else survives
@@ -160,6 +160,11 @@ impl DeploymentState {
         self.refuse_if_hopeless();
     }
 
+    /// Whether the newest snapshot does not list it.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
     /// Whether nothing of it is left that a report would have to tell.
     pub(crate) fn is_over(&self) -> bool {
         let view = self.view.load();
@@ -180,6 +185,11 @@ impl DeploymentState {
     /// Time since the gateway's start.
     pub(crate) fn now(&self) -> Duration {
         self.clock.now()
+    }
+
+    /// Whether control finds no room for a worker that is wanted.
+    pub(crate) fn has_no_room(&self) -> Option<NoRoom> {
+        self.view.load().no_room()
     }
 
     /// Whether there is a worker that takes requests beside those with these keys.
@@ -234,7 +244,7 @@ impl DeploymentState {
 
     /// Why no request can hope for a worker, if that is so.
     fn hopeless(&self) -> Option<Refusal> {
-        if self.retired.load(Ordering::SeqCst) {
+        if self.is_retired() {
             let detail = "the deployment was removed while the request waited";
             return Some(Refusal::new(Reason::NoRoute, detail));
         }

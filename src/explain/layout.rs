@@ -8,6 +8,7 @@ use crate::status::printable;
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const WON: Style = AnsiColor::Green.on_default();
+pub(super) const WRONG: Style = AnsiColor::Red.on_default();
 pub(super) const LIMIT: Style = AnsiColor::Yellow.on_default();
 
 /// Where texts begin.

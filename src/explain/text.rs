@@ -9,7 +9,7 @@ use penstock_control::{
 };
 
 use super::{
-    layout::{BOLD, DIM, LIMIT, Page, WON},
+    layout::{BOLD, DIM, LIMIT, Page, WON, WRONG},
     time::ago,
 };
 
@@ -47,6 +47,7 @@ impl Page {
 
     fn present(&self, present: &Present) -> String {
         let Present {
+            troubles,
             reason_text,
             advice,
             inputs,
@@ -56,7 +57,9 @@ impl Page {
             next,
             ..
         } = present;
-        let mut text = self.item("why", reason_text, BOLD);
+        let troubles = troubles.iter().map(|trouble| (trouble.as_str(), WRONG));
+        let mut text = self.items("wrong", troubles);
+        text += &self.item("why", reason_text, BOLD);
         if let Some(advice) = advice {
             let would = format!("{} workers: {}", advice.workers, advice.reason_text);
             text += &self.item("advice", &would, LIMIT);

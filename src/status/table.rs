@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style};
 use penstock_control::{
-    status::{ConfigStatus, ServiceDetail, Status},
+    status::{ConfigStatus, DeploymentStatus, ServiceDetail, ServiceStatus, Status},
     store::JournalEntry,
 };
 
@@ -19,18 +19,47 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const CHANGING: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
+/// Deployments with something wrong that are named above the table; the others are counted.
+const TROUBLES_MAX: usize = 10;
+
 /// All services.
 pub(super) fn overview(status: &Status) -> String {
     let mut text = about_config(status);
     if status.services.is_empty() {
         return text + "no services\n";
     }
+    text += &troubles(status.services.iter());
     let mut rows = Rows::default();
     status
         .services
         .iter()
         .for_each(|service| rows.add_service(service, false));
     text += &rows.render();
+    text
+}
+
+/// What is wrong comes first: the worst of each deployment, in a line.
+fn troubles<'a>(services: impl Iterator<Item = &'a ServiceStatus>) -> String {
+    let of_service = |service: &'a ServiceStatus| {
+        let deployments = service.deployments.iter();
+        deployments.filter_map(move |deployment| {
+            let worst = deployment.troubles.first()?;
+            let DeploymentStatus { name, phase, .. } = deployment;
+            Some(format!("{}/{name} is {phase}: {worst}", service.name))
+        })
+    };
+    let lines: Vec<String> = services.flat_map(of_service).collect();
+    let mut text = String::new();
+    for line in lines.iter().take(TROUBLES_MAX) {
+        text += &format!("{}\n", styled(&printable(line), BAD));
+    }
+    if lines.len() > TROUBLES_MAX {
+        let more = format!("… and {} more deployments", lines.len() - TROUBLES_MAX);
+        text += &format!("{}\n", styled(&more, BAD));
+    }
+    if !lines.is_empty() {
+        text.push('\n');
+    }
     text
 }
 

@@ -11,7 +11,9 @@ use crate::support::{eventually, metrics::Metrics, penstock::Penstock};
 /// The service `chat`, answered by `stable`, with copies for `candidate`.
 fn config(settings: &str, stable: SocketAddr, candidate: SocketAddr, mirror: &str) -> String {
     // A fresh worker would get no more than one request at first, copies included.
-    let candidate = format!("ramp = false\nstatic = {{ addresses = [\"{candidate}\"] }}");
+    let candidate = format!(
+        "ramp = false\nprobes.ready = {{ tcp = false }}\nstatic = {{ addresses = [\"{candidate}\"] }}"
+    );
     config_with(settings, stable, &candidate, mirror)
 }
 

@@ -146,6 +146,35 @@ async fn who_waits_for_a_deployment_that_is_removed_goes_to_another_one() {
 }
 
 #[tokio::test]
+async fn what_a_removed_deployment_cuts_is_not_told_that_there_is_no_route() {
+    let (removed, kept) = (FakeWorker::start().await, FakeWorker::start().await);
+    removed.on("/", Behaviour::Hold);
+    let penstock = Penstock::start(&two(&removed, &kept, true)).await;
+    penstock.until_known("chat", 2).await;
+    let client = penstock.client("chat");
+    let held = tokio::spawn(async move { client.get("/").await });
+    removed.until("a request", |seen| seen.current == 1).await;
+    penstock.reload(&two(&removed, &kept, false)).await;
+    drop(removed);
+    let reply = held.await.unwrap();
+    assert_eq!(
+        (reply.status.as_u16(), reply.reason()),
+        (502, "upstream_reset")
+    );
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_reload_is_told_that_nothing_has_changed() {
+    let penstock = Penstock::start(NOBODY).await;
+    penstock.signal(Signal::SIGHUP);
+    crate::support::eventually("a word about it", async || {
+        let log = penstock.log();
+        log.contains("configuration unchanged").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_bad_file_changes_nothing_and_is_told() {
     let (http, grpc) = (FakeWorker::start().await, GrpcWorker::start().await);
     let penstock = Penstock::start(&config(&http, &grpc, "")).await;

@@ -25,6 +25,8 @@ async fn before(workers: &[SocketAddr], settings: &str) -> Penstock {
         {settings}
         [services.chat.deployments.main]
         static = {{ addresses = {addresses:?} }}
+        # The gateway finds out itself.
+        probes.ready = {{ tcp = false }}
         "#
     ))
     .await

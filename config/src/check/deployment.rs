@@ -39,7 +39,7 @@ pub(super) fn deployment(
         max_concurrency: raw.max_concurrency,
         ramp: raw.ramp,
         protocol: raw.protocol.map_or(context.protocol, service::protocol),
-        probes: probes::probes(check, &path.key("probes"), raw.probes, &source),
+        probes: probes::probes(check, &path.key("probes"), raw.probes),
         metrics: metrics_page::metrics_page(
             check,
             &path.key("metrics"),
@@ -49,6 +49,7 @@ pub(super) fn deployment(
         source,
         start_timeout: raw.start_timeout.0,
         drain_timeout: raw.drain_timeout.0,
+        voluntary_drain_timeout: raw.voluntary_drain_timeout.0.max(raw.drain_timeout.0),
         scaling,
     }
 }

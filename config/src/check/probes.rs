@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{Check, deployment::check_command};
-use crate::{Probe, ProbeKind, Probes, Source, key_path::KeyPath, raw};
+use crate::{Probe, ProbeKind, Probes, key_path::KeyPath, raw};
 
 /// A fresh worker is asked at once, and then every 100 ms: a delay before the first `startup` or
 /// `ready` probe would be added to every cold start.
@@ -13,22 +13,16 @@ const START_DELAY: Duration = Duration::ZERO;
 /// judged in the instant it got ready.
 const LIVE_DELAY: Duration = Duration::from_secs(1);
 
-pub(super) fn probes(
-    check: &mut Check<'_>,
-    path: &KeyPath,
-    raw: raw::Probes,
-    source: &Source,
-) -> Probes {
+pub(super) fn probes(check: &mut Check<'_>, path: &KeyPath, raw: raw::Probes) -> Probes {
+    let asks_nothing = raw.ready.as_ref().is_some_and(is_off);
     let mut one = |name, raw: Option<raw::Probe>, delay| {
         raw.and_then(|raw| probe(check, &path.key(name), raw, delay))
     };
     let startup = one("startup", raw.startup, START_DELAY);
-    let ready = one("ready", raw.ready, START_DELAY);
+    let ready = raw.ready.filter(|_| !asks_nothing);
+    let ready = one("ready", ready, START_DELAY);
     let live = one("live", raw.live, LIVE_DELAY);
-    let ready = ready.or_else(|| match source {
-        Source::Process(_) => Some(tcp()),
-        Source::Static(_) => None,
-    });
+    let ready = ready.or_else(|| (!asks_nothing).then(tcp));
     Probes {
         startup,
         ready,
@@ -36,7 +30,12 @@ pub(super) fn probes(
     }
 }
 
-/// A process that listens is ready, if nobody says otherwise.
+/// `ready = { tcp = false }`.
+fn is_off(raw: &raw::Probe) -> bool {
+    raw.tcp == Some(false) && raw.http.is_none() && raw.exec.is_none() && raw.grpc.is_none()
+}
+
+/// A worker that listens is ready, if nobody says otherwise.
 fn tcp() -> Probe {
     let raw = raw::Probe::default();
     Probe {

@@ -15,6 +15,8 @@ pub struct Coming {
     pub start_least: Option<Duration>,
     /// Workers on their way.
     pub starting: u32,
+    /// Whether one more is wanted and there is no room for it: no GPU is free.
+    pub no_room: bool,
     /// How long the oldest of them had been on its way when this was written down. `None`: none is,
     /// or nobody knows, because an earlier run of control began it.
     pub oldest: Option<Duration>,

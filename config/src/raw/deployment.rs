@@ -45,6 +45,10 @@ pub(crate) struct Deployment {
     pub(crate) start_timeout: PositiveDuration,
     /// Longest time a worker may take to finish its requests before it is stopped.
     pub(crate) drain_timeout: HumanDuration,
+    /// The same where nothing forces the worker to stop: fewer workers are needed, it is replaced by a
+    /// newer revision, or its deployment was removed. What runs longer is cut then. At least
+    /// `drain_timeout` counts.
+    pub(crate) voluntary_drain_timeout: HumanDuration,
     /// How many workers there should be. Not for `static` deployments.
     pub(crate) scaling: Option<Scaling>,
 }
@@ -65,6 +69,7 @@ impl Default for Deployment {
             metrics: MetricsPage::default(),
             start_timeout: PositiveDuration(Duration::from_secs(600)),
             drain_timeout: HumanDuration(Duration::from_secs(30)),
+            voluntary_drain_timeout: HumanDuration(Duration::from_secs(3600)),
             scaling: None,
         }
     }
@@ -147,8 +152,8 @@ impl Default for Process {
 pub(crate) struct Probes {
     /// Must pass once before the other two begin. Default: none, `ready` alone decides.
     pub(crate) startup: Option<Probe>,
-    /// Whether a worker may get requests. Default: { tcp = true } for processes; addresses of a
-    /// `static` deployment count as ready.
+    /// Whether a worker may get requests. Default: { tcp = true }. With { tcp = false } a worker counts
+    /// as ready as soon as it is there.
     pub(crate) ready: Option<Probe>,
     /// Whether a worker must be replaced. Default: none, a worker is replaced when it ends.
     pub(crate) live: Option<Probe>,
@@ -160,7 +165,7 @@ pub(crate) struct Probes {
 pub(crate) struct Probe {
     /// GET of this path passes with a status of 200 to 399.
     pub(crate) http: Option<UrlPath>,
-    /// Passes when a TCP connection opens.
+    /// Passes when a TCP connection opens. `false`, in `ready` alone, asks nothing.
     pub(crate) tcp: Option<bool>,
     /// Program and arguments; passes with exit status 0. {port} as in `command`.
     #[schemars(length(min = 1))]

@@ -38,8 +38,11 @@ pub struct Present {
     pub min: u32,
     /// Bounds of `desired`.
     pub max: u32,
-    /// `cold`, `starting`, `warm`, `failed` or `paused`.
+    /// `cold`, `starting`, `warm` or `paused`; where something is wrong `degraded`, `waiting` or `failed`.
     pub phase: Cow<'static, str>,
+    /// Everything that is wrong, the worst first.
+    #[serde(default)]
+    pub troubles: Vec<String>,
     /// Label of the reason.
     pub reason: Cow<'static, str>,
     /// The reason in words.

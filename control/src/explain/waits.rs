@@ -62,6 +62,9 @@ impl Waits<'_> {
                 })
             }
             Stage::Stopping => Some(format!("worker {slot} is being ended")),
+            Stage::Ready if worker.outdated && self.situation.starts.failing => Some(format!(
+                "worker {slot} runs an older revision and serves on: starts of the newer one fail"
+            )),
             Stage::Ready if worker.outdated => Some(format!(
                 "worker {slot} runs an older revision: it goes when another one stands in for it"
             )),
@@ -71,6 +74,9 @@ impl Waits<'_> {
 
     fn about_start(&self, worker: &WorkerFacts) -> String {
         let (slot, since) = (worker.slot, self.now.saturating_sub(worker.started_at));
+        if self.situation.start_timeout.is_none() {
+            return format!("address {slot} gets no requests while another one passes its probe");
+        }
         if worker.adopted {
             return format!("worker {slot} is of an earlier run: waits for its readiness probe");
         }

@@ -36,6 +36,8 @@ pub struct StartRecord {
     failures: u32,
     /// When the last of these failures became known.
     failed_at: Option<Duration>,
+    /// What the last of these failures was, for people.
+    failure: Option<Arc<str>>,
     facts: StartFacts,
     failed: Option<Failed>,
     times: VecDeque<Took>,
@@ -78,6 +80,11 @@ impl StartRecord {
         self.failures
     }
 
+    /// What went wrong the last time and when, until a start proves good.
+    pub fn last_failure(&self) -> Option<(&Arc<str>, Duration)> {
+        Some((self.failure.as_ref()?, self.failed_at?))
+    }
+
     /// Whether starting failed for good and must not be tried at `now`.
     pub fn failed(&self, now: Duration) -> Option<&Failed> {
         self.failed.as_ref().filter(|failed| now < failed.until)
@@ -117,11 +124,21 @@ impl StartRecord {
         }
     }
 
-    /// A worker became ready `took` after its start.
-    pub fn ready(&mut self, took: Duration) {
+    /// A worker became ready `took` after its start at `began`.
+    pub fn ready(&mut self, began: Duration, took: Duration) {
         self.failed = None;
-        self.facts = StartFacts::default();
+        // One that was on its way already when another one failed does not end the pause after it.
+        if self.failed_at.is_none_or(|failed_at| began > failed_at) {
+            self.facts.not_before = None;
+        }
+        self.facts.no_room = None;
+        self.facts.gave_way = false;
         self.remember(took, true);
+    }
+
+    /// A worker of an older revision was asked to make room for a newer one.
+    pub fn gave_way(&mut self) {
+        self.facts.gave_way = true;
     }
 
     /// A worker became ready `took` after its start, maybe in an earlier run. `current`: it ran what
@@ -139,17 +156,31 @@ impl StartRecord {
         self.times.iter_mut().for_each(|took| took.current = false);
     }
 
-    /// A worker has been ready for `up` so far, and may have ended just now.
-    pub fn up_for(&mut self, up: Duration) {
-        if up >= PROVEN_AFTER {
-            self.failures = 0;
+    /// A worker that runs what would be started now became ready at `ready_at` and was so until
+    /// `now`. It proves nothing about failures that came after it was ready.
+    pub fn up_since(&mut self, ready_at: Duration, now: Duration) {
+        let is_newer = self.failed_at.is_none_or(|failed_at| ready_at > failed_at);
+        if is_newer && now.saturating_sub(ready_at) >= PROVEN_AFTER {
+            self.forget_failures();
+        }
+    }
+
+    /// As many workers as are wanted are ready at `now`, and run what would be started now. The last
+    /// failure is no trouble any more, but the pause after the next one is none the shorter.
+    pub fn all_there(&mut self, now: Duration) {
+        let since = self
+            .failed_at
+            .map(|failed_at| now.saturating_sub(failed_at));
+        if since.is_some_and(|since| since >= PROVEN_AFTER) {
+            self.failure = None;
+            self.facts.failing = false;
         }
     }
 
     /// A start that began at `began` failed in a way that may go away: the worker ended before it
     /// proved good.
     pub fn crashed(&mut self, reason: Arc<str>, began: Duration, now: Duration) {
-        let pause = self.fail(began, now);
+        let pause = self.fail(&reason, began, now);
         if self.failures >= FAILURES_UNTIL_REFUSAL {
             self.refuse(reason, now + pause);
         }
@@ -157,7 +188,7 @@ impl StartRecord {
 
     /// A start that began at `began` failed in a way that is not likely to go away.
     pub fn failed_for_good(&mut self, reason: Arc<str>, began: Duration, now: Duration) {
-        let pause = self.fail(began, now);
+        let pause = self.fail(&reason, began, now);
         self.refuse(reason, now + pause);
     }
 
@@ -174,8 +205,8 @@ impl StartRecord {
 
     /// A start that began at `began` failed for a reason outside of the worker: try again after a
     /// pause, refuse nobody.
-    pub fn pause(&mut self, began: Duration, now: Duration) {
-        self.fail(began, now);
+    pub fn pause(&mut self, reason: &Arc<str>, began: Duration, now: Duration) {
+        self.fail(reason, began, now);
     }
 
     /// There may be room again.
@@ -187,14 +218,22 @@ impl StartRecord {
 
     /// The deployment changed: what failed before says nothing.
     pub fn reset(&mut self) {
-        self.failures = 0;
-        self.failed_at = None;
+        self.forget_failures();
         self.failed = None;
         self.facts = StartFacts::default();
     }
 
+    fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.failed_at = None;
+        self.failure = None;
+        self.facts.failing = false;
+    }
+
     /// Counts a failure; how long to pause because of it.
-    fn fail(&mut self, began: Duration, now: Duration) -> Duration {
+    fn fail(&mut self, reason: &Arc<str>, began: Duration, now: Duration) -> Duration {
+        self.failure = Some(Arc::clone(reason));
+        self.facts.failing = true;
         let known = self.failed_at.is_some_and(|at| began <= at);
         if !known || self.failures == 0 {
             self.failures = self.failures.saturating_add(1);
@@ -262,15 +301,63 @@ mod tests {
         for second in 0..2 {
             record.crashed("crash".into(), at(second), at(second));
         }
-        record.ready(at(3));
-        record.up_for(at(1));
+        record.ready(at(2), at(3));
+        record.up_since(at(5), at(6));
         record.crashed("crash".into(), at(6), at(9));
         assert!(record.failed(at(9)).is_some(), "three in a row");
-        record.ready(at(3));
-        record.up_for(at(10));
-        record.crashed("crash".into(), at(12), at(30));
+        assert_eq!(record.last_failure(), Some((&"crash".into(), at(9))));
+        record.ready(at(10), at(3));
+        record.up_since(at(13), at(23));
+        assert_eq!((record.failures(), record.last_failure()), (0, None));
+        record.crashed("crash".into(), at(24), at(30));
         assert!(record.failed(at(30)).is_none());
         assert_eq!(record.facts().not_before, Some(at(31)));
+    }
+
+    #[test]
+    fn a_worker_that_was_ready_before_a_failure_proves_nothing_about_it() {
+        let mut record = StartRecord::default();
+        let mut now = at(100);
+        // One worker has been well for a long time while another one fails again and again.
+        for pause in [1, 2, 4, 8, 16] {
+            record.crashed("exit status 1".into(), now, now);
+            assert_eq!(record.facts().not_before, Some(now + at(pause)));
+            record.up_since(at(20), now + at(pause));
+            now += at(pause);
+        }
+        assert_eq!(record.failures(), 5);
+        assert!(record.facts().failing);
+        record.up_since(now, now + PROVEN_AFTER);
+        assert!(!record.facts().failing);
+    }
+
+    #[test]
+    fn a_failure_is_no_trouble_when_no_more_workers_are_wanted_but_is_not_forgotten() {
+        let mut record = StartRecord::default();
+        record.crashed("exit status 1".into(), at(100), at(100));
+        record.all_there(at(109));
+        assert!(record.facts().failing);
+        record.all_there(at(110));
+        assert_eq!(
+            (record.last_failure(), record.facts().failing),
+            (None, false)
+        );
+        record.crashed("exit status 1".into(), at(120), at(120));
+        assert_eq!(
+            record.facts().not_before,
+            Some(at(122)),
+            "the second in a row"
+        );
+    }
+
+    #[test]
+    fn a_start_that_began_before_a_failure_does_not_end_the_pause_after_it() {
+        let mut record = StartRecord::default();
+        record.crashed("exit status 1".into(), at(100), at(101));
+        record.ready(at(100), at(1));
+        assert_eq!(record.facts().not_before, Some(at(102)));
+        record.ready(at(102), at(1));
+        assert_eq!(record.facts().not_before, None);
     }
 
     #[test]
@@ -289,9 +376,9 @@ mod tests {
     fn median_and_ninth_decile_are_those_of_the_last_starts() {
         let mut record = StartRecord::default();
         assert_eq!(record.times(), None);
-        record.ready(at(500));
+        record.ready(at(0), at(500));
         for took in [3, 2, 4, 3, 3, 3, 3, 3, 90, 3, 3, 3, 3, 3, 3, 3, 50, 3, 3] {
-            record.ready(at(took));
+            record.ready(at(0), at(took));
         }
         let (p50, p90) = (at(3), at(50));
         assert_eq!(record.times(), Some(StartTimes { p50, p90 }));
@@ -301,7 +388,9 @@ mod tests {
     fn the_least_time_is_below_all_that_was_seen() {
         let least = |seconds: &[u64]| {
             let mut record = StartRecord::default();
-            seconds.iter().for_each(|took| record.ready(at(*took)));
+            seconds
+                .iter()
+                .for_each(|took| record.ready(at(0), at(*took)));
             record.least().map(|least| least.as_secs_f64())
         };
         assert_eq!((least(&[]), least(&[100, 100])), (None, None));
@@ -324,7 +413,7 @@ mod tests {
         assert_eq!(record.least(), None);
         assert_eq!(record.times().map(|times| times.p50), Some(at(90)));
         record.remember(at(80), false);
-        (0..3).for_each(|_| record.ready(at(10)));
+        (0..3).for_each(|_| record.ready(at(0), at(10)));
         assert_eq!(record.least(), Some(at(5)));
     }
 

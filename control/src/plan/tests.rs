@@ -166,7 +166,7 @@ fn a_late_start_is_stopped_and_not_repeated_in_the_same_breath() {
 fn after_a_failure_nothing_is_started_before_its_time() {
     let starts = StartFacts {
         not_before: Some(NOW + Duration::from_secs(4)),
-        no_room: None,
+        ..StartFacts::default()
     };
     let waiting = plan_with(1, &[], &starts, NOW);
     assert_eq!(
@@ -228,19 +228,75 @@ fn an_outdated_worker_that_serves_nobody_goes_at_once() {
 
 #[test]
 fn without_room_for_the_new_revision_one_old_worker_goes_first() {
-    let starts = StartFacts {
-        not_before: Some(DEADLINE),
-        no_room: Some("no GPU free".into()),
-    };
+    let starts = no_room();
     let old = [outdated(worker(0, Ready, 4)), outdated(worker(1, Ready, 1))];
     let first = plan_with(2, &old, &starts, NOW).actions;
-    assert_eq!(first, [drain(1, DrainCause::Outdated)]);
+    assert_eq!(first, [drain(1, DrainCause::GivesWay)]);
     let giving_way = [old[0].clone(), outdated(worker(1, draining(false), 1))];
     assert_eq!(
         plan_with(2, &giving_way, &starts, NOW).actions,
         [],
         "only one at a time"
     );
+}
+
+#[test]
+fn the_next_old_worker_gives_way_when_the_successor_of_the_first_is_ready() {
+    let old = outdated(worker(0, Ready, 4));
+    // The first has just gone: its successor may be tried at once.
+    let room_may_exist = StartFacts {
+        not_before: None,
+        gave_way: true,
+        ..no_room()
+    };
+    let alone = std::slice::from_ref(&old);
+    let actions = plan_with(2, alone, &room_may_exist, NOW).actions;
+    assert_eq!(
+        actions,
+        [Action::Start { slot: 1 }, Action::Start { slot: 2 }]
+    );
+    // Somebody else was quicker and has the room.
+    let taken = StartFacts {
+        gave_way: true,
+        ..no_room()
+    };
+    assert_eq!(plan_with(2, alone, &taken, NOW).actions, []);
+    let coming = [old.clone(), worker(1, Starting, 0)];
+    assert_eq!(plan_with(2, &coming, &no_room(), NOW).actions, []);
+    let ready = [old, worker(1, Ready, 0)];
+    assert_eq!(
+        plan_with(2, &ready, &no_room(), NOW).actions,
+        [drain(0, DrainCause::GivesWay)]
+    );
+}
+
+#[test]
+fn an_update_whose_workers_fail_stops_and_the_old_ones_serve_on() {
+    let failing = StartFacts {
+        failing: true,
+        ..no_room()
+    };
+    let old = [outdated(worker(0, Ready, 4)), outdated(worker(1, Ready, 1))];
+    assert_eq!(
+        plan_with(2, &old, &failing, NOW).actions,
+        [],
+        "none gives way"
+    );
+    // One got ready, but crashed before and may do so again.
+    let unproven = [old[0].clone(), old[1].clone(), worker(2, Ready, 0)];
+    assert_eq!(plan_with(2, &unproven, &failing, NOW).actions, []);
+    let fewer = plan_with(1, &unproven, &failing, NOW).actions;
+    assert_eq!(fewer, [drain(1, DrainCause::Outdated)], "fewer are wanted");
+    let proven = plan_for(2, &unproven);
+    assert_eq!(proven, [drain(1, DrainCause::Outdated)]);
+}
+
+fn no_room() -> StartFacts {
+    StartFacts {
+        not_before: Some(DEADLINE),
+        no_room: Some("no GPU free".into()),
+        ..StartFacts::default()
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ impl fmt::Display for DrainCause {
         f.write_str(match self {
             Self::Surplus => "not needed any more",
             Self::Outdated => "replaced by a newer revision",
+            Self::GivesWay => "it makes room for a newer revision",
             Self::Broken => "it fails its liveness probe",
         })
     }
@@ -18,7 +19,7 @@ impl fmt::Display for StopCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Drained => "nothing is left to do",
-            Self::DrainDeadline => "it did not finish within drain_timeout",
+            Self::DrainDeadline => "it did not finish before its drain deadline",
             Self::StartTimeout => "not ready within start_timeout",
             Self::Unwanted => "not needed any more",
             Self::Broken => "it fails its liveness probe",

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     driver::NewWorker,
+    metrics::StartFailure,
     plan::{Action, DrainCause, StopCause},
 };
 
@@ -55,17 +56,27 @@ impl Reconciler {
     }
 
     fn drain(&mut self, id: &WorkerId, why: DrainCause, now: Duration) {
+        let shutting_down = self.shutting_down.is_some();
         let Some((key, deployment, place)) = self.worker_mut(id) else {
             return;
         };
-        let deadline = now + deployment.spec.drain_timeout;
+        let forced = why == DrainCause::Broken || shutting_down || deployment.paused.is_some();
+        let patience = if forced {
+            deployment.spec.drain_timeout
+        } else {
+            deployment.spec.voluntary_drain_timeout
+        };
         let worker = &mut deployment.workers[place];
         worker.life = Life::Draining {
             cause: why,
-            deadline,
+            began: now,
+            deadline: now + patience,
             generation: None,
         };
         let slot = worker.new.slot;
+        if why == DrainCause::GivesWay {
+            deployment.starts.gave_way();
+        }
         deployment.changed = true;
         self.note(
             &key,
@@ -101,7 +112,7 @@ impl Reconciler {
             return;
         };
         let worker = &mut deployment.workers[place];
-        worker.life = Life::Stopping;
+        let before = std::mem::replace(&mut worker.life, Life::Stopping);
         if let Some(failure) = worker
             .probing
             .take()
@@ -117,19 +128,26 @@ impl Reconciler {
         let text = format!(
             "worker {} is stopped: {}",
             worker.new.slot,
-            explain(worker, why, &deployment.spec)
+            explain(worker, why, &deployment.spec, before)
         );
+        let mut kind = "worker_stopping";
         if matches!(why, StopCause::StartTimeout | StopCause::Broken) {
             let reason = failure(worker, why, &deployment.spec);
             let began = worker.started_at;
-            deployment.metrics.start_failed();
-            match why {
-                StopCause::StartTimeout => deployment.starts.failed_for_good(reason, began, now),
-                _ => deployment.starts.crashed(reason, began, now),
+            kind = "start_failed";
+            if why == StopCause::StartTimeout {
+                deployment.metrics.start_failed(StartFailure::TimedOut);
+                deployment.starts.failed_for_good(reason, began, now);
+            } else {
+                deployment.metrics.start_failed(StartFailure::Liveness);
+                deployment.starts.crashed(reason, began, now);
             }
         }
+        if why == StopCause::DrainDeadline {
+            kind = "drain_cut";
+        }
         deployment.changed = true;
-        self.note(&key, "worker_stopping", &text, now);
+        self.note(&key, kind, &text, now);
     }
 
     /// From now on no worker is waited for.
@@ -137,11 +155,18 @@ impl Reconciler {
         let now = self.clock.now();
         for service in self.services.values_mut() {
             for deployment in service.deployments.values_mut() {
-                for worker in &mut deployment.workers {
-                    if let Life::Draining { deadline, .. } = &mut worker.life {
-                        *deadline = now.min(*deadline);
-                    }
-                }
+                deployment.hasten_drains(now);
+            }
+        }
+        self.next_tick = now;
+    }
+
+    /// From now on what drains is forced to: it has no more time than `drain_timeout`.
+    pub(super) fn force_drains(&mut self) {
+        let now = self.clock.now();
+        for service in self.services.values_mut() {
+            for deployment in service.deployments.values_mut() {
+                deployment.hasten_drains(now + deployment.spec.drain_timeout);
             }
         }
         self.next_tick = now;
@@ -194,11 +219,26 @@ pub(super) fn at_address(spec: &Arc<Deployment>, address: &str) -> Option<Arc<De
     }))
 }
 
-fn explain(worker: &Worker, why: StopCause, spec: &Deployment) -> String {
-    match why {
-        StopCause::Drained | StopCause::Unwanted => why.to_string(),
-        StopCause::DrainDeadline => format!("{why} ({:?})", spec.drain_timeout),
-        StopCause::StartTimeout | StopCause::Broken => failure(worker, why, spec).to_string(),
+impl DeploymentState {
+    /// Gives what drains no more time than until `latest`.
+    pub(super) fn hasten_drains(&mut self, latest: Duration) {
+        for worker in &mut self.workers {
+            worker.hasten(latest);
+        }
+    }
+}
+
+/// Why a worker is stopped, whose life was `before`.
+fn explain(worker: &Worker, why: StopCause, spec: &Deployment, before: Life) -> String {
+    match (why, before) {
+        (
+            StopCause::DrainDeadline,
+            Life::Draining {
+                began, deadline, ..
+            },
+        ) => format!("{why} ({:?})", deadline.saturating_sub(began)),
+        (StopCause::StartTimeout | StopCause::Broken, _) => failure(worker, why, spec).to_string(),
+        _ => why.to_string(),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     describe::News,
     pauses::Paused,
     revision::{is_current, revision, wanted_addresses},
+    trouble::Exits,
     worker::{Life, Worker},
 };
 use crate::{
@@ -41,6 +42,7 @@ pub(super) struct DeploymentState {
     pub(super) removed: bool,
     pub(super) scale: ScaleState,
     pub(super) starts: StartRecord,
+    pub(super) exits: Exits,
     pub(super) tracker: Tracker,
     /// How well it answered; only while somebody asks, that is during a rollout of its service.
     pub(super) outcomes: Option<Box<OutcomeSums>>,
@@ -94,6 +96,7 @@ impl DeploymentState {
             removed: false,
             scale,
             starts: StartRecord::default(),
+            exits: Exits::default(),
             tracker: Tracker::default(),
             outcomes: None,
             workers_min: 0,
@@ -245,16 +248,22 @@ impl DeploymentState {
         }
     }
 
-    /// A worker that has been ready for a while was a good start.
+    /// A worker that has been ready for a while was a good start, if it runs what would be started now.
     fn note_proven(&mut self, now: Duration) {
-        let longest = self
+        let (spec, revision) = (&self.spec, &self.revision);
+        let current = self
             .workers
             .iter()
-            .filter(|worker| worker.is_ready())
-            .filter_map(|w| w.ready_at)
-            .min();
-        if let Some(ready_at) = longest {
-            self.starts.up_for(now.saturating_sub(ready_at));
+            .filter(|worker| worker.is_ready() && is_current(spec, revision, &worker.revision));
+        // The one that became ready last comes after the most failures, and the earlier ones prove what
+        // it cannot yet.
+        let mut ready = 0;
+        for ready_at in current.filter_map(|worker| worker.ready_at) {
+            self.starts.up_since(ready_at, now);
+            ready += 1;
+        }
+        if ready > 0 && ready >= self.decision.desired {
+            self.starts.all_there(now);
         }
     }
 
@@ -267,6 +276,20 @@ impl DeploymentState {
             (new, known) => new == known,
         };
         if !same {
+            if let Phase::Failed {
+                reason,
+                retry_after,
+            } = &phase
+            {
+                let Key {
+                    service,
+                    deployment,
+                } = &self.key;
+                tracing::error!(
+                    %service, %deployment,
+                    "no worker can be started, requests are refused for {retry_after:.1?}: {reason}"
+                );
+            }
             self.phase = phase;
             self.changed = true;
         }
@@ -276,7 +299,7 @@ impl DeploymentState {
         if let Some(paused) = &self.paused {
             return paused.phase.clone();
         }
-        if self.ready() > 0 {
+        if self.ready() > 0 || self.fails_open() {
             return Phase::Warm;
         }
         if self.is_static() {
@@ -304,7 +327,7 @@ impl DeploymentState {
     /// up and has answered its first probe, one way or the other. After that it is down.
     fn static_phase(&self, now: Duration) -> Phase {
         let undecided =
-            |worker: &Worker| worker.life == Life::Starting && worker.probe_failure.is_none();
+            |worker: &Worker| worker.life == Life::Starting && worker.unreachable().is_none();
         let on_their_way = self.free_address().is_some() || self.workers.iter().any(undecided);
         if on_their_way && self.starts.failed(now).is_none() {
             Phase::Starting
@@ -315,10 +338,11 @@ impl DeploymentState {
 
     /// How the gateways see it at `now`.
     pub(super) fn fleet(&self, now: Duration) -> DeploymentFleet {
+        let open = self.fails_open();
         let mut workers: Vec<_> = self
             .workers
             .iter()
-            .filter_map(|worker| worker.entry(&self.spec))
+            .filter_map(|worker| worker.entry(&self.spec, open))
             .collect();
         workers.sort_unstable_by_key(|worker| worker.slot);
         DeploymentFleet {
@@ -346,6 +370,7 @@ impl DeploymentState {
         Coming {
             start_least: self.starts.least(),
             starting: count(starting()),
+            no_room: self.waits_for_room().is_some(),
             oldest: oldest
                 .filter(|_| starting().all(|worker| !worker.adopted))
                 .map(|oldest| now.saturating_sub(oldest)),

@@ -117,6 +117,7 @@ impl DeploymentState {
         let bounds = Bounds::at(&self.spec.scaling, turn.wall_ms);
         let rules = Rules::new(ruled, &outlook);
         // What is about to be done, and what is waited for.
+        let troubles = self.troubles(now);
         let mut plan = steps(&plan(decision, &situation, now), &situation);
         plan.extend(waits.steps());
         Present {
@@ -124,7 +125,8 @@ impl DeploymentState {
             desired: decision.desired,
             min: bounds.min,
             max: bounds.max,
-            phase: phase_name(&self.phase).into(),
+            phase: self.state_word(&troubles).into(),
+            troubles,
             reason: decision.reason.label().into(),
             reason_text: decision.reason.to_string(),
             advice: self.describe_advice(),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     driver::{StartError, StartedWorker, WorkerExit},
-    plan::PROVEN_AFTER,
+    metrics::StartFailure,
     probe::{self, ProbeEvent},
     reports::Base,
     store::StartRow,
@@ -75,22 +75,18 @@ impl Reconciler {
         }
         let worker = deployment.workers.swap_remove(place);
         deployment.changed = true;
-        let up = worker.ready_at.map(|ready_at| now.saturating_sub(ready_at));
         let reason: Arc<str> = exit.reason.into();
-        if let Some(up) = up {
-            deployment.starts.up_for(up);
-        }
-        let proven = up.is_some_and(|up| up >= PROVEN_AFTER);
-        if !proven && !worker.is_draining() {
-            let began = worker.started_at;
-            deployment.starts.crashed(Arc::clone(&reason), began, now);
-            deployment.metrics.start_failed();
-        }
+        deployment.note_exit(&worker, &reason, now);
+        let kind = if deployment.is_static() {
+            "worker_moved"
+        } else {
+            "worker_ended"
+        };
         self.owners.remove(&exit.id);
         self.executor.forget(exit.id);
         self.note(
             &key,
-            "worker_ended",
+            kind,
             &format!("worker {} ended: {reason}", worker.new.slot),
             now,
         );
@@ -101,6 +97,12 @@ impl Reconciler {
     pub(super) fn on_probe(&mut self, event: ProbeEvent) {
         match event {
             ProbeEvent::Ready(id) => self.on_ready(&id),
+            ProbeEvent::Unreachable(id) => {
+                // Whether requests may hope for this deployment can be told now.
+                if let Some((key, ..)) = self.worker_mut(&id) {
+                    self.touched.insert(key);
+                }
+            }
             ProbeEvent::NotReady(id, reason) => self.on_not_ready(&id, reason.into()),
             ProbeEvent::LivenessFailed(id, reason) => self.on_liveness_failed(&id, reason.into()),
         }
@@ -126,7 +128,7 @@ impl Reconciler {
             } else {
                 text = format!("worker {slot} is ready after {:.1} s", took.as_secs_f64());
                 let revision = Arc::clone(&worker.revision);
-                deployment.starts.ready(took);
+                deployment.starts.ready(worker.started_at, took);
                 deployment.metrics.started(took.as_secs_f64());
                 self.remember_start(&key, &revision, took, now);
             }
@@ -176,9 +178,11 @@ impl Reconciler {
             // There is nothing to replace it with. Its readiness decides.
             return;
         }
+        let latest = now + deployment.spec.drain_timeout;
         let worker = &mut deployment.workers[place];
         let slot = worker.new.slot;
         worker.broken = Some(Arc::clone(&reason));
+        worker.hasten(latest);
         self.note(
             &key,
             "worker_broken",
@@ -211,9 +215,14 @@ impl Reconciler {
             return;
         };
         deployment.starts.found_room();
+        deployment.workers[place].address = Some(started.address);
+        let all_found = deployment.workers.iter().all(|w| w.address.is_some());
+        if deployment.is_static() && all_found {
+            // What failed before was only that a name could not be looked up.
+            deployment.starts.reset();
+        }
         let probes = &deployment.spec.probes;
         let worker = &mut deployment.workers[place];
-        worker.address = Some(started.address);
         if worker.life == Life::Stopping {
             // It was called off while it was being started.
             executor.stop(&worker.new);
@@ -244,12 +253,12 @@ impl Reconciler {
                 deployment.starts.no_room(Arc::clone(&reason), now);
             }
             // A name that cannot be looked up now may be found later.
-            StartError::Failed(_) if fixed => deployment.starts.pause(began, now),
+            StartError::Failed(_) if fixed => deployment.starts.pause(&reason, began, now),
             StartError::Failed(_) => {
                 deployment
                     .starts
                     .failed_for_good(Arc::clone(&reason), began, now);
-                deployment.metrics.start_failed();
+                deployment.metrics.start_failed(StartFailure::NotStarted);
             }
         }
         self.owners.remove(id);

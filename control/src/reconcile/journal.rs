@@ -12,6 +12,16 @@ use super::{
 };
 use crate::store::{DesiredRow, JournalEntry};
 
+/// Kinds of events that somebody may have to act on.
+const BAD: [&str; 6] = [
+    "worker_ended",
+    "start_failed",
+    "no_room",
+    "worker_not_ready",
+    "worker_broken",
+    "drain_cut",
+];
+
 impl Reconciler {
     /// Writes down what is new in a decision.
     pub(super) fn note_decision(&mut self, key: &Key, news: News, now: Duration) {
@@ -75,7 +85,15 @@ impl Reconciler {
 
     /// Writes down something that happened to a worker.
     pub(super) fn note(&self, key: &Key, kind: &str, text: &str, now: Duration) {
-        tracing::info!(service = %key.service, deployment = %key.deployment, "{text}");
+        let Key {
+            service,
+            deployment,
+        } = key;
+        if BAD.contains(&kind) {
+            tracing::warn!(%service, %deployment, "{text}");
+        } else {
+            tracing::info!(%service, %deployment, "{text}");
+        }
         self.write(&key.service, key.deployment.to_string(), kind, text, now);
     }
 

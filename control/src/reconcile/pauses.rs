@@ -134,10 +134,11 @@ impl Reconciler {
 
     /// Stops and wakes what the pauses of a service ask for.
     fn obey_pauses(&mut self, name: &ServiceName) {
+        let now = self.clock.now();
         let Some(service) = self.services.get_mut(name) else {
             return;
         };
-        self.touched.extend(service.obey_pauses());
+        self.touched.extend(service.obey_pauses(now));
         let end_ms = service.stopped.pauses.next_end_ms();
         self.tick_at_end(end_ms);
     }
@@ -181,7 +182,7 @@ impl Reconciler {
 
 impl ServiceState {
     /// Tells the deployments what the pauses say; those for which that is news.
-    fn obey_pauses(&mut self) -> Vec<Key> {
+    fn obey_pauses(&mut self, now: Duration) -> Vec<Key> {
         let mut news = Vec::new();
         for (name, deployment) in &mut self.deployments {
             let paused = self.stopped.pauses.of(name.as_str()).map(Paused::new);
@@ -191,6 +192,8 @@ impl ServiceState {
             if paused.is_none() {
                 // Whoever resumes it wants it tried at once, whatever failed before.
                 deployment.starts.reset();
+            } else {
+                deployment.hasten_drains(now + deployment.spec.drain_timeout);
             }
             deployment.paused = paused.map(Arc::new);
             news.push(deployment.key.clone());

@@ -5,8 +5,7 @@ use std::time::Duration;
 use penstock_config::fleet::Phase;
 
 use super::{
-    Reconciler, ServiceState, deployment::DeploymentState, describe::phase_name,
-    revision::is_current, worker::Worker,
+    Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
 };
 use crate::{
     reports::Gateways,
@@ -73,9 +72,11 @@ fn describe_deployment(
     wall_ms: u64,
     now: Duration,
 ) -> DeploymentStatus {
+    let troubles = deployment.troubles(now);
     let phase_reason = match &deployment.phase {
-        Phase::Cold | Phase::Starting | Phase::Warm => None,
-        Phase::Failed { reason, .. } | Phase::Paused { reason, .. } => Some(reason.to_string()),
+        Phase::Failed { reason, .. } if troubles.is_empty() => Some(reason.to_string()),
+        Phase::Paused { reason, .. } => Some(reason.to_string()),
+        _ => troubles.first().cloned(),
     };
     let (decision, ruled) = (&deployment.decision, deployment.ruled());
     let bounds = Bounds::at(&deployment.spec.scaling, wall_ms);
@@ -92,15 +93,13 @@ fn describe_deployment(
         file_weight: deployment.spec.weight,
         rollout: None,
         removed: deployment.removed,
-        phase: phase_name(&deployment.phase).into(),
+        phase: deployment.state_word(&troubles).into(),
         phase_reason,
+        troubles,
         paused: None,
-        no_room: deployment
-            .starts
-            .facts()
-            .no_room
-            .as_ref()
-            .map(ToString::to_string),
+        no_room: deployment.waits_for_room(),
+        restarts: deployment.exits.count,
+        last_exit: deployment.exits.last(now),
         desired: decision.desired,
         min: bounds.min,
         max: bounds.max,
@@ -120,6 +119,8 @@ fn describe_deployment(
 }
 
 fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration) -> WorkerStatus {
+    // Of a process that loads nobody expects an answer yet.
+    let shows_probe = deployment.is_static() || worker.ready_at.is_some();
     WorkerStatus {
         id: worker.id().to_string(),
         slot: worker.new.slot,
@@ -132,8 +133,9 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
         probe_failure: worker
             .broken
             .as_ref()
-            .or(worker.probe_failure.as_ref())
-            .map(ToString::to_string),
+            .map(ToString::to_string)
+            .or_else(|| worker.unreachable().filter(|_| shows_probe))
+            .or_else(|| worker.probe_failure.as_ref().map(ToString::to_string)),
         metrics_failure: worker.metrics_failure().map(str::to_owned),
     }
 }

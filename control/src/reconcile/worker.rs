@@ -58,6 +58,7 @@ pub(super) enum Life {
     /// To take no new requests.
     Draining {
         cause: DrainCause,
+        began: Duration,
         deadline: Duration,
         /// The generation that tells the gateways; `None` until it is published.
         generation: Option<u64>,
@@ -107,6 +108,11 @@ impl Worker {
         self.life == Life::Serving && self.passes
     }
 
+    /// Whether it is meant to go on.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.life, Life::Starting | Life::Serving)
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         matches!(self.life, Life::Draining { .. } | Life::Stopping)
     }
@@ -127,6 +133,7 @@ impl Worker {
                 cause,
                 deadline,
                 generation,
+                ..
             } => Stage::Draining {
                 deadline,
                 // At shutdown no gateway takes requests any more, or soon nobody answers them.
@@ -148,15 +155,33 @@ impl Worker {
         }
     }
 
-    /// How the gateways see it; `None` as long as it has never been ready.
-    pub(super) fn entry(&self, spec: &Deployment) -> Option<WorkerEntry> {
+    /// Gives what it has no more time than until `deadline`, if it drains.
+    pub(super) fn hasten(&mut self, latest: Duration) {
+        if let Life::Draining { deadline, .. } = &mut self.life {
+            *deadline = latest.min(*deadline);
+        }
+    }
+
+    /// Why its readiness probe fails, if it was asked and is not ready.
+    pub(super) fn unreachable(&self) -> Option<String> {
+        let waits = matches!(self.life, Life::Starting | Life::Serving) && !self.passes;
+        let asked = self.probing.as_ref().filter(|_| waits)?;
+        asked.last_failure()
+    }
+
+    /// How the gateways see it; `None` as long as it has never been ready. `regardless`: it gets
+    /// requests whatever its readiness probe says.
+    pub(super) fn entry(&self, spec: &Deployment, regardless: bool) -> Option<WorkerEntry> {
         let state = match self.life {
+            Life::Starting | Life::Serving if regardless => WorkerState::Ready,
             Life::Starting => return None,
             Life::Serving if self.passes => WorkerState::Ready,
             // Its gate closes too, until it passes again.
             Life::Serving | Life::Draining { .. } | Life::Stopping => WorkerState::Draining,
         };
-        self.ready_at?;
+        if !regardless {
+            self.ready_at?;
+        }
         Some(WorkerEntry {
             id: self.new.id.clone(),
             slot: self.new.slot,
@@ -181,6 +206,10 @@ impl Worker {
     /// The word for its state in the API and in metrics.
     pub(super) fn state(&self) -> &'static str {
         match self.life {
+            // A given address is there or not; nobody starts it.
+            Life::Starting if self.new.spec.source.is_fixed() && self.unreachable().is_some() => {
+                "not_ready"
+            }
             Life::Starting => "starting",
             Life::Serving if self.passes => "ready",
             Life::Serving => "not_ready",

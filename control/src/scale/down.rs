@@ -30,7 +30,7 @@ pub(super) fn shrink(
         .hold
         .filter(|hold| is_held(hold, state, now))
         .map(|hold| hold.cause);
-    if before <= 1 {
+    if before <= 1 || (held.is_none() && has_idled(decision, scaling, seen, state, now)) {
         return to_zero(decision, scaling, seen, state, held, now);
     }
     if wish >= before {
@@ -83,6 +83,24 @@ fn step(
     } else {
         Reason::PacedDown
     };
+}
+
+/// Whether none of the workers has had anything to do for `idle_timeout`: then all of them go at once,
+/// however long the rules' windows are. They stay where a rule that never asks for fewer, or that
+/// expects load, wants them.
+fn has_idled(
+    decision: &Decision,
+    scaling: &Scaling,
+    seen: &Observation,
+    state: &ScaleState,
+    now: Duration,
+) -> bool {
+    seen.current == 0
+        && state.bounds().min == 0
+        && now.saturating_sub(state.busy_at) >= scaling.idle_timeout
+        && decision.wishes.iter().all(|wish| {
+            wish.expects().is_none() && (wish.shrinks || wish.workers < decision.before)
+        })
 }
 
 /// The last worker goes when there has been nothing to do for `idle_timeout`.

@@ -190,7 +190,7 @@ impl<'r> World<'r> {
 
     fn change(&mut self) {
         for took in self.fleet.finish_starts(self.now) {
-            self.starts.ready(took);
+            self.starts.ready(self.now.saturating_sub(took), took);
         }
         let gone = self.fleet.finish_stops(self.now);
         let cut: u32 = gone.iter().map(|worker| worker.in_flight).sum();

@@ -13,4 +13,5 @@ mod pause;
 mod reload;
 mod restart;
 mod rollout;
+mod trouble;
 mod weights;

@@ -60,6 +60,71 @@ async fn without_room_beside_it_the_old_worker_goes_first() {
 }
 
 #[tokio::test]
+async fn without_room_the_second_old_worker_stays_until_the_first_new_one_is_ready() {
+    let mut harness = Harness::start(&chat("quick", "scaling = { min = 2, max = 2 }")).await;
+    harness.until_ready(2).await;
+    harness.driver.room.store(2, Ordering::Relaxed);
+    harness
+        .apply(&chat("slow", "scaling = { min = 2, max = 2 }"))
+        .await;
+    for left in [1, 0] {
+        let found = harness.until(|found| draining(found).len() == 1).await;
+        assert_eq!(ready(&found).len(), 1, "one gives way at a time");
+        harness.report_nothing().await;
+        harness
+            .until_running(|driver| {
+                let old = driver.commands().iter().filter(|c| *c == "quick").count();
+                old == left && driver.running().len() == 2
+            })
+            .await;
+        // Room for another one is looked for again and again meanwhile.
+        let tried = harness.driver.starts.load(Ordering::Relaxed) + 2;
+        harness
+            .eventually(async |harness| {
+                let tries = harness.driver.starts.load(Ordering::Relaxed);
+                let found = harness.until(|_| true).await;
+                assert_eq!((ready(&found).len(), draining(&found).len()), (1, 0));
+                (tries >= tried || left == 0).then_some(())
+            })
+            .await;
+        harness.driver.make_ready();
+    }
+    harness.until_ready(2).await;
+    assert_eq!(harness.driver.commands(), ["slow", "slow"]);
+}
+
+#[tokio::test]
+async fn an_update_that_fails_leaves_the_old_workers_and_says_so_first() {
+    let mut harness = Harness::start(&chat("quick", "scaling = { min = 2, max = 2 }")).await;
+    let old = harness.until_ready(2).await;
+    harness
+        .apply(&chat("crash", "scaling = { min = 2, max = 2 }"))
+        .await;
+    let status = harness
+        .eventually(async |harness| {
+            let status = harness.control.status().await.expect("control lives");
+            let found = status.services[0].deployments[0].clone();
+            (found.restarts >= 2).then_some(found)
+        })
+        .await;
+    assert_eq!(status.phase, "degraded");
+    let reason = status.phase_reason.unwrap_or_default();
+    assert!(reason.contains("2 starts in a row failed"), "{reason}");
+    assert_eq!(harness.until_ready(2).await, old);
+    // What is mended is tried at once, and nothing is wrong any more.
+    harness
+        .apply(&chat("quick", "scaling = { min = 2, max = 2 }"))
+        .await;
+    harness
+        .eventually(async |harness| {
+            let status = harness.control.status().await.expect("control lives");
+            let found = &status.services[0].deployments[0];
+            (found.phase == "warm" && found.troubles.is_empty()).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn limits_and_scaling_apply_to_the_workers_that_run() {
     let mut harness = Harness::start(&chat("quick", "scaling = { min = 1, max = 1 }")).await;
     let workers = harness.until_ready(1).await;
@@ -137,7 +202,9 @@ async fn a_removed_service_that_comes_back_gets_its_draining_worker_back() {
 #[tokio::test]
 async fn static_addresses_come_and_go_one_by_one() {
     let service = |addresses: &str| {
-        format!("[services.chat.deployments.stable]\nstatic = {{ addresses = [{addresses}] }}\n")
+        format!(
+            "[services.chat.deployments.stable]\nstatic = {{ addresses = [{addresses}] }}\nprobes.ready = {{ tcp = false }}\n"
+        )
     };
     let mut harness = Harness::start(&service("\"127.0.0.1:1001\", \"127.0.0.1:1002\"")).await;
     let before = harness.until_ready(2).await;

@@ -14,6 +14,15 @@ use penstock_config::{
 
 use crate::{clock::Clock, reason::Reason, refusal::Refusal, worker::WorkerState};
 
+/// What a deployment has no free GPU for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// For a worker at all.
+    ForAny,
+    /// For more workers than there are.
+    ForMore,
+}
+
 /// What a snapshot says of a deployment, ready for use.
 pub(crate) struct View {
     /// What the user set.
@@ -83,6 +92,15 @@ impl View {
     /// Workers that take requests.
     pub(crate) fn ready(&self) -> usize {
         self.picker.candidates().len()
+    }
+
+    pub(super) fn no_room(&self) -> Option<NoRoom> {
+        let why = if self.has_ready() {
+            NoRoom::ForMore
+        } else {
+            NoRoom::ForAny
+        };
+        self.coming.no_room.then_some(why)
     }
 
     pub(super) fn close_all_but(&self, newer: &Self) {

@@ -110,11 +110,16 @@ impl Rows {
         // Of a pause more is known than its reason.
         let is_paused = *phase == "paused";
         self.note_pause(&format!("{service}/{name}"), deployment.paused.as_ref());
-        if let Some(reason) = deployment.phase_reason.as_ref().filter(|_| !is_paused) {
+        if deployment.troubles.is_empty()
+            && let Some(reason) = deployment.phase_reason.as_ref().filter(|_| !is_paused)
+        {
             self.note(reason, style_of(phase));
         }
-        if let Some(reason) = &deployment.no_room {
-            self.note(reason, BAD);
+        for trouble in &deployment.troubles {
+            self.note(trouble, BAD);
+        }
+        if let Some(exits) = about_exits(deployment) {
+            self.note(&exits, CHANGING);
         }
         if let Some(rollout) = &deployment.rollout {
             let (text, style) = about_rollout(rollout);
@@ -258,6 +263,20 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
     details
 }
 
+/// That workers ended by themselves, if any did.
+fn about_exits(deployment: &DeploymentStatus) -> Option<String> {
+    let last = deployment.last_exit.as_ref()?;
+    let times = match deployment.restarts {
+        1 => "1 worker has".to_owned(),
+        more => format!("{more} workers have"),
+    };
+    let ago = age(last.seconds_ago);
+    let reason = &last.reason;
+    Some(format!(
+        "{times} ended unasked, the last {ago} ago: {reason}"
+    ))
+}
+
 /// That the file's weights are not in force, who says so, and what can be done.
 pub(crate) fn about_by_hand(service: &str, by_hand: &ByHandStatus) -> String {
     let ByHandStatus {
@@ -314,7 +333,7 @@ pub(crate) fn about_rollout(rollout: &RolloutStatus) -> (String, Style) {
 fn style_of(state: &str) -> Style {
     match state {
         "ready" | "warm" => GOOD,
-        "failed" | "not_ready" => BAD,
+        "failed" | "degraded" | "waiting" | "not_ready" => BAD,
         "cold" => DIM,
         _ => CHANGING,
     }

@@ -8,7 +8,10 @@ use super::*;
 fn deployment() -> Value {
     json!({
         "name": "stable", "host": "stable--chat.local.localhost", "weight": 90, "file_weight": 90, "removed": false,
-        "phase": "warm", "phase_reason": null, "no_room": "no GPU is free",
+        "phase": "degraded", "phase_reason": "1 worker waits for room: no GPU is free",
+        "no_room": "1 worker waits for room: no GPU is free",
+        "troubles": ["1 worker waits for room: no GPU is free", "1 of 2 workers fail their readiness probe"],
+        "restarts": 2, "last_exit": {"seconds_ago": 63.5, "reason": "worker 1: exit status 1"},
         "desired": 3, "min": 0, "max": 4, "in_flight": 57, "queued": 100,
         "reason": "load_rose", "reason_text": "concurrency rose to 57.0, 20 per worker",
         "wishes": ["3 for concurrency 57.0"], "clamps": ["max is 4"], "start_estimate": 3.06,
@@ -50,10 +53,14 @@ fn every_service_deployment_and_worker_has_a_row() {
     let expected = "\
 configuration of 1970-01-01T00:00:01Z, generation 7
 
+chat/stable is degraded: 1 worker waits for room: no GPU is free
+
 NAME      STATE      IN-FLIGHT  QUEUED  DETAILS
 chat                        57     100  chat.local.localhost
-  stable  warm              57     100  1 ready, 3 desired (0–4)
-      no GPU is free
+  stable  degraded          57     100  1 ready, 3 desired (0–4)
+      1 worker waits for room: no GPU is free
+      1 of 2 workers fail their readiness probe
+      2 workers have ended unasked, the last 1m 3s ago: worker 1: exit status 1
       concurrency rose to 57.0, 20 per worker
     #0    ready             57          127.0.0.1:2000  1h 2m, outdated
     #1    not ready          0          127.0.0.1:2001  2s
@@ -78,8 +85,10 @@ NAME      STATE      IN-FLIGHT  QUEUED  DETAILS
 chat                        57     100  chat.local.localhost chat.example.org
       Chat ☃
       split: weights
-  stable  warm              57     100  1 ready, 3 desired (0–4), weight 90, starts in 3.1 s
-      no GPU is free
+  stable  degraded          57     100  1 ready, 3 desired (0–4), weight 90, starts in 3.1 s
+      1 worker waits for room: no GPU is free
+      1 of 2 workers fail their readiness probe
+      2 workers have ended unasked, the last 1m 3s ago: worker 1: exit status 1
       concurrency rose to 57.0, 20 per worker
       wish: 3 for concurrency 57.0
       limit: max is 4
@@ -132,7 +141,8 @@ fn what_is_paused_says_since_when_why_and_how_to_resume_it() {
     stable["phase"] = json!("paused");
     stable["phase_reason"] = json!("not told twice");
     stable["reason_text"] = json!("nor this");
-    (stable["no_room"], stable["workers"]) = (Value::Null, json!([]));
+    (stable["troubles"], stable["restarts"]) = (json!([]), json!(0));
+    (stable["last_exit"], stable["workers"]) = (Value::Null, json!([]));
     let mut status = status(None, Some(7));
     status.services = vec![serde_json::from_value(service).unwrap()];
     let expected = "\

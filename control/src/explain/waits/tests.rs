@@ -94,7 +94,7 @@ fn every_worker_says_what_it_waits_for() {
         ]
     );
     for took in [30, 30, 42] {
-        starts.ready(seconds(took));
+        starts.ready(Duration::ZERO, seconds(took));
     }
     assert_eq!(
         waits(0, &workers[8..], &starts),

@@ -240,3 +240,18 @@ fn after_a_rest_min_is_back_at_once_whatever_the_pace_and_the_load_begins_from_t
     assert_eq!(story.second(0, 0).reason, Reason::Asleep);
     assert_eq!(story.second(1, 1).desired, 1);
 }
+
+#[test]
+fn all_workers_go_together_when_none_had_anything_to_do_for_idle_timeout() {
+    let mut scaling = scaling();
+    scaling.idle_timeout = seconds(20);
+    let mut story = Story::begin(scaling, 4);
+    // The load of the last minute still asks for four, and fewer must have fitted for a minute.
+    (0..60).for_each(|_| drop(story.second(40, 4)));
+    let desired: Vec<u32> = (0..21).map(|_| story.second(0, 0).desired).collect();
+    assert_eq!(desired.iter().position(|desired| *desired == 0), Some(19));
+    assert!(
+        desired[..19].iter().all(|desired| *desired >= 3),
+        "{desired:?}"
+    );
+}

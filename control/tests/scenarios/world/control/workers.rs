@@ -62,7 +62,8 @@ impl Control {
                 && ready_at <= now
             {
                 worker.life = Life::Ready;
-                self.starts.ready(now - worker.started_at);
+                self.starts
+                    .ready(worker.started_at, now - worker.started_at);
                 notes.push(format!("worker {} is ready", worker.slot));
                 changed = true;
             }
