@@ -1,5 +1,7 @@
 //! `penstock check` and `penstock schema`: the configuration file, looked at without running it.
 
+mod warnings;
+
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -27,8 +29,11 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<()> {
         .values()
         .map(|service| service.deployments.len())
         .sum();
-    for warning in penstock_config::warnings(&args.file) {
-        eprintln!("warning: {warning}");
+    for warning in penstock_config::warnings(&args.file)
+        .into_iter()
+        .chain(warnings::of(&config))
+    {
+        eprintln!("{}: warning: {warning}", args.file.display());
     }
     writeln!(
         io::stdout(),

@@ -17,11 +17,11 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use penstock_config::{AccessLogTo, Config, LogFormat, Source, fleet::FleetSnapshot};
 use penstock_control::{
     Control,
     api::{self, Api, Hooks},
+    driver::process,
 };
 use penstock_gateway::Gateway;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -45,8 +45,12 @@ pub(crate) struct RunArgs {
 
 /// Runs until a signal asks to end.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let config = load(&args.file, args.json_logs);
+    // What whoever started us left open is nothing to us, nor to the commands of probes. After the
+    // configuration, which may be such a descriptor (`penstock run <(...)`), and before all others.
+    process::close_inherited_descriptors();
     let logs = telemetry::start_logs(args.json_logs)?;
-    let mut ended = run_logged(args, &logs);
+    let mut ended = config.and_then(|config| run_logged(args, config, &logs));
     if let Err(error) = &ended
         && args.json_logs
     {
@@ -67,8 +71,7 @@ fn load(file: &Path, json_logs: bool) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn run_logged(args: &RunArgs, logs: &telemetry::Logs) -> anyhow::Result<()> {
-    let config = load(&args.file, args.json_logs)?;
+fn run_logged(args: &RunArgs, config: Config, logs: &telemetry::Logs) -> anyhow::Result<()> {
     for warning in penstock_config::warnings(&args.file) {
         tracing::warn!("{warning}");
     }
@@ -92,12 +95,13 @@ fn run_logged(args: &RunArgs, logs: &telemetry::Logs) -> anyhow::Result<()> {
 
 /// Every connection needs a descriptor, and the usual soft limit of 1,024 is soon reached.
 fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
+    if let Err(error) = process::raise_open_files() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
+
+/// How long the end waits for workers that were killed: one that hangs in a driver may take for ever.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Everything that runs.
 struct Program {
@@ -269,7 +273,8 @@ impl Program {
         Ok(())
     }
 
-    /// Finishes what is in flight, stops all workers. A second signal waits for no request.
+    /// Finishes what is in flight, stops all workers. A second signal waits for no request and kills
+    /// the workers.
     async fn end(self) -> anyhow::Result<()> {
         let Self {
             config,
@@ -282,7 +287,9 @@ impl Program {
             ..
         } = self;
         ending.store(true, Ordering::Relaxed);
-        tracing::info!("ending: finishing what is in flight; a second signal ends at once");
+        tracing::info!(
+            "ending: finishing what is in flight; a second signal ends at once and kills the workers"
+        );
         let patience = config.gateway.drain_timeout;
         let hurried = {
             let drain = gateway.drain(patience);
@@ -304,9 +311,12 @@ impl Program {
                 () = signals.end() => {}
             }
         }
-        tracing::warn!("ending at once");
+        tracing::warn!("ending at once: workers are killed");
         // In this order: there is something to hurry only once the workers drain.
-        tokio::join!(stop, control.hurry());
+        let ended = async { tokio::join!(stop, control.hurry()) };
+        if tokio::time::timeout(AT_ONCE, ended).await.is_err() {
+            tracing::warn!("workers do not end, not even by SIGKILL; the next start ends them");
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod health;
 mod metrics_page;
 mod mirror;
 mod probes;
+pub(crate) mod process;
 mod queue;
 mod request_key;
 mod rollout;

@@ -78,10 +78,15 @@ pub struct ProcessSpec {
     pub directory: PathBuf,
     /// Added to the environment; values may hold `{port}`. `PORT` is always set.
     pub env: BTreeMap<String, String>,
+    /// Which variables of Penstock's own environment it gets: names, of which one that ends with `*`
+    /// stands for all that begin so.
+    pub inherit_env: Vec<String>,
     /// GPUs per worker, 0 to 8; given through `CUDA_VISIBLE_DEVICES`.
     pub gpus: u32,
     /// From SIGTERM to SIGKILL.
     pub stop_grace: Duration,
+    /// Whether a process that the worker did not start may listen on its port.
+    pub allow_foreign_listener: bool,
 }
 
 /// The command of a worker process.
@@ -98,8 +103,8 @@ pub enum ProcessCommand {
 pub struct Probes {
     /// Passed once before the other two begin; `None`: readiness alone decides.
     pub startup: Option<Probe>,
-    /// Whether the worker may get requests. TCP when the user gave none; `None`: it is ready as soon
-    /// as it is there.
+    /// Whether the worker may get requests. When the user gave none, [`ProbeKind::Loaded`] for processes
+    /// that speak HTTP/1.1, and TCP for others; `None`: it is ready as soon as it is there.
     pub ready: Option<Probe>,
     /// Whether the worker must be replaced; `None`: only its exit tells.
     pub live: Option<Probe>,
@@ -132,6 +137,10 @@ pub enum ProbeKind {
     },
     /// A TCP connection that opens passes.
     Tcp,
+    /// As `Tcp`; but until it has passed once, a worker that answers `GET /` with 503, or closes the
+    /// connection without an answer, is still loading. The default of process workers that speak
+    /// HTTP/1.1.
+    Loaded,
     /// A command with exit status 0 passes; `{port}` and `PORT` as for the worker.
     Exec(Vec<String>),
     /// `grpc.health.v1.Health/Check` of this service name answering SERVING passes.

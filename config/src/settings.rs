@@ -125,9 +125,9 @@ pub enum LogFormat {
 /// The GPUs that workers may be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gpus {
-    /// Those the machine has, as NVIDIA's driver lists them.
+    /// Those of our own `CUDA_VISIBLE_DEVICES`, or those that NVIDIA's driver lists.
     Detect,
-    /// These, by the index or UUID that `CUDA_VISIBLE_DEVICES` takes.
+    /// These, as `CUDA_VISIBLE_DEVICES` takes them.
     Devices(Vec<String>),
 }
 

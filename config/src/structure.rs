@@ -10,9 +10,10 @@ use toml::{
 };
 
 use crate::{
+    check::process::how_to_write,
     document::Document,
     error::Problems,
-    key_path::KeyPath,
+    key_path::{KeyPath, Segment},
     raw::text,
     shape::{Shape, Table, Text},
     suggest,
@@ -74,6 +75,12 @@ impl Walk<'_> {
                     path,
                     format!("must be a string, which {}", format_rule(format)),
                 )
+            }
+            (DeValue::String(line), Shape::List { .. }) if is_command(path) => {
+                let rule = how_to_write(path, line);
+                self.document
+                    .report_without_value(self.problems, path, rule);
+                None
             }
             _ => self.wrong(path, format!("must be {}", shape.noun())),
         }
@@ -265,6 +272,11 @@ fn format_rule(format: &str) -> String {
 /// TOML's integers have 64 bits; larger ones are out of every range.
 fn to_i64(integer: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// Whether a key holds a program with its arguments.
+fn is_command(path: &KeyPath) -> bool {
+    matches!(path.segments().last(), Some(Segment::Key(key)) if key == "command" || key == "exec")
 }
 
 fn is_kind(value: &DeValue<'_>, shape: &Shape) -> bool {

@@ -171,12 +171,14 @@ fn a_page_is_not_waited_for_longer_than_until_the_next_time() {
 }
 
 #[test]
-fn workers_are_probed_by_tcp_unless_that_is_turned_off() {
+fn processes_are_asked_whether_they_have_loaded_and_others_by_tcp_unless_that_is_turned_off() {
     let probes = stable(PROCESS).probes;
     let ready = probes.ready.unwrap();
-    assert_eq!(ready.kind, ProbeKind::Tcp);
+    assert_eq!(ready.kind, ProbeKind::Loaded);
     assert_eq!((ready.initial_delay, ready.failures), (Duration::ZERO, 3));
     assert_eq!((probes.startup, probes.live), (None, None));
+    let h2 = stable(&format!("{PROCESS}, protocol = \"h2\"")).probes;
+    assert_eq!(h2.ready.unwrap().kind, ProbeKind::Tcp);
     let fixed = "static = { addresses = [\"10.0.0.1:80\"] }";
     let kind = stable(fixed).probes.ready.map(|probe| probe.kind);
     assert_eq!(kind, Some(ProbeKind::Tcp));

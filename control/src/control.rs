@@ -228,7 +228,8 @@ impl Control {
         self.store.close().await;
     }
 
-    /// Stops workers without waiting for their requests, while [`Self::shutdown`] is under way.
+    /// Ends workers at once, without waiting for their requests or for themselves, while
+    /// [`Self::shutdown`] is under way.
     pub async fn hurry(&self) {
         self.command(Command::Hurry).await;
     }

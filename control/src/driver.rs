@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use penstock_config::{Deployment, DeploymentName, ServiceName, fleet::WorkerId};
 use tokio::sync::mpsc;
 
+use self::process::ProcessTree;
+
 /// Starts, stops and finds again the workers of deployments with one kind of source.
 #[async_trait]
 pub trait Driver: Send + Sync {
@@ -24,6 +26,9 @@ pub trait Driver: Send + Sync {
     /// Ends a worker and everything it started: asks first, forces after the grace of its
     /// deployment. Returns when nothing of it is left. Ending one that is gone already is fine.
     async fn stop(&self, id: &WorkerId);
+
+    /// From now on no worker is given time to end, not even one that is being stopped already.
+    fn hurry(&self) {}
 
     /// Takes over a worker that an earlier run of control started. `None` when it is not there any
     /// more; whatever was left of it has been ended then.
@@ -57,6 +62,8 @@ pub struct NewWorker {
 pub struct StartedWorker {
     /// Where it will listen.
     pub address: SocketAddr,
+    /// Where its processes are found; `None` when it is made of none that the driver started.
+    pub processes: Option<ProcessTree>,
     /// What the driver needs to find it again after a restart of control; opaque to everyone else.
     pub saved: String,
 }

@@ -46,10 +46,13 @@ pub mod plan;
 mod clock;
 pub mod driver;
 pub mod pause;
+mod plain_text;
+mod private;
 pub mod probe;
 mod reconcile;
 pub mod rollout;
 mod scrape;
+mod secret;
 pub mod weights;
 
 pub mod explain;

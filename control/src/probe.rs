@@ -5,6 +5,8 @@
 mod exec;
 mod grpc;
 mod http;
+mod loaded;
+mod port;
 mod state;
 mod target;
 
@@ -29,7 +31,11 @@ use self::{
     state::{Change, Kind, State},
     target::Target,
 };
-use crate::{driver::NewWorker, worker_http::Failure};
+use crate::{
+    driver::{NewWorker, process::ProcessTree},
+    plain_text::plain,
+    worker_http::{Cause, Failure},
+};
 
 /// What probes found out about a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +62,7 @@ pub struct ProbeGuard {
 struct Shared {
     /// A request was answered since the last look.
     traffic: AtomicBool,
-    last_failure: Mutex<Option<String>>,
+    last_failure: Mutex<Option<Failure>>,
 }
 
 impl ProbeGuard {
@@ -69,7 +75,15 @@ impl ProbeGuard {
     /// Why the last startup or readiness probe failed; `None` when it passed or none was made.
     /// Tells why a worker did not become ready in time.
     pub fn last_failure(&self) -> Option<String> {
-        self.shared.last_failure.lock().clone()
+        let failure = self.shared.last_failure.lock();
+        failure.as_ref().map(|failure| failure.text.clone())
+    }
+
+    /// The same, where the port is the matter: that is worth telling while the worker still loads.
+    pub fn wrong_port(&self) -> Option<String> {
+        let failure = self.shared.last_failure.lock();
+        let failure = failure.as_ref()?;
+        (failure.cause == Cause::Port).then(|| failure.text.clone())
     }
 }
 
@@ -79,16 +93,18 @@ impl Drop for ProbeGuard {
     }
 }
 
-/// Begins to probe a worker, whose start is now. Events end with the guard.
+/// Begins to probe a worker, whose start is now. Events end with the guard. `processes`: those of the
+/// worker, which nobody else may answer for.
 pub fn watch(
     worker: &NewWorker,
     address: SocketAddr,
+    processes: Option<ProcessTree>,
     probes: &Probes,
     events: mpsc::UnboundedSender<ProbeEvent>,
 ) -> ProbeGuard {
     let shared = Arc::new(Shared::default());
     let watcher = Watcher {
-        target: Arc::new(Target::new(worker, address)),
+        target: Arc::new(Target::new(worker, address, processes)),
         probes: probes.clone(),
         shared: Arc::clone(&shared),
         events,
@@ -143,7 +159,7 @@ impl Watcher {
                     }
                     self.note(kind, &result, &mut hindered);
                     self.tell(match result {
-                        Err(failure) if failure.is_local => {
+                        Err(failure) if failure.is_local() => {
                             state.not_asked(kind, start.elapsed());
                             None
                         }
@@ -173,14 +189,14 @@ impl Watcher {
     fn note(&mut self, kind: Kind, result: &Result<(), Failure>, hindered: &mut bool) {
         let failure = result.as_ref().err();
         if kind != Kind::Live {
-            *self.shared.last_failure.lock() = failure.map(|failure| failure.text.clone());
-            let failed = failure.is_some_and(|failure| !failure.is_local);
+            *self.shared.last_failure.lock() = failure.cloned();
+            let failed = failure.is_some_and(|failure| !failure.is_local());
             if std::mem::take(&mut self.is_given) && failed {
                 let id = self.target.id.clone();
                 let _ = self.events.send(ProbeEvent::Unreachable(id));
             }
         }
-        let local = failure.filter(|failure| failure.is_local);
+        let local = failure.filter(|failure| failure.is_local());
         // Not with every probe.
         if let Some(failure) = local.filter(|_| !*hindered) {
             tracing::warn!(
@@ -208,7 +224,11 @@ impl Watcher {
 async fn ask(target: &Target, probe: &Probe) -> Result<(), Failure> {
     let limit = probe.timeout;
     match timeout(limit, target.ask(&probe.kind)).await {
-        Ok(result) => result,
+        // Some of it may be the words of the worker.
+        Ok(result) => result.map_err(|failure| Failure {
+            text: plain(&failure.text).into_owned(),
+            ..failure
+        }),
         Err(_) => Err(format!("no answer within {}", shown(limit)).into()),
     }
 }

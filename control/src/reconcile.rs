@@ -63,6 +63,7 @@ use crate::{
     probe::ProbeEvent,
     reports::Gateways,
     scrape::ScrapeEvent,
+    secret::SecretKey,
     status::{ConfigStatus, Status},
     store::Store,
 };
@@ -154,6 +155,8 @@ pub(crate) struct Reconciler {
     /// Who waits for a configuration to be published.
     applied: Vec<oneshot::Sender<u64>>,
     shutting_down: Option<Vec<oneshot::Sender<()>>>,
+    /// What digests of revisions are made with.
+    secret_key: Arc<SecretKey>,
 }
 
 impl Reconciler {

@@ -1,9 +1,6 @@
 //! How things are, for the API and `penstock status`.
 
-use std::{
-    borrow::Cow,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::borrow::Cow;
 
 use penstock_config::Config;
 use serde::{Deserialize, Serialize};
@@ -15,7 +12,7 @@ pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{
     ByHandStatus, DeploymentWeight, RolloutStatus, WeightsChange, WeightsStatus,
 };
-use crate::store::JournalEntry;
+use crate::{secret::SecretKey, store::JournalEntry};
 
 mod aside;
 mod pause;
@@ -41,7 +38,7 @@ pub struct Status {
 /// About the configuration in force.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ConfigStatus {
-    /// Equal for equal configurations of one build of penstock.
+    /// Equal for equal configurations of one build and one installation of penstock.
     pub hash: String,
     /// When it was loaded: milliseconds since 1970.
     pub loaded_at_ms: u64,
@@ -50,11 +47,13 @@ pub struct ConfigStatus {
 }
 
 impl ConfigStatus {
-    pub(crate) fn loaded(config: &Config, at_ms: u64) -> Self {
-        let mut hasher = DefaultHasher::new();
-        format!("{config:?}").hash(&mut hasher);
+    pub(crate) fn loaded(config: &Config, key: &SecretKey, at_ms: u64) -> Self {
+        // Under a key: there are secrets in the configuration, and who sees the hash could try out what
+        // they may be.
+        let mut hash = key.digest(&format!("{config:?}"));
+        hash.truncate(16);
         Self {
-            hash: format!("{:016x}", hasher.finish()),
+            hash,
             loaded_at_ms: at_ms,
             last_error: None,
         }

@@ -40,6 +40,7 @@ pub use self::{
     starts::StartRow,
 };
 use self::{health::Health, lock::Lock, rows::Table, writer::Job};
+use crate::secret::SecretKey;
 
 /// Jobs waiting for the thread; what does not fit must wait or, if it is only a note, is dropped.
 const JOBS_MAX: usize = 8192;
@@ -103,6 +104,8 @@ pub struct Remembered {
     pub advice: Vec<AdviceRow>,
     /// The load of the last weeks, where it is to be foreseen.
     pub demand: Vec<DemandRow>,
+    /// Under which commands and environments are written down.
+    pub(crate) key: SecretKey,
 }
 
 /// The state file. Clones are handles to the same.

@@ -37,17 +37,35 @@ pub(crate) struct Answer {
 pub(crate) struct Failure {
     /// In words.
     pub(crate) text: String,
-    /// Whether this machine had not what it takes to ask. That says nothing about the worker.
-    pub(crate) is_local: bool,
+    /// What is to blame.
+    pub(crate) cause: Cause,
+}
+
+/// What is to blame when there is no good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The worker: it did not answer, or not well.
+    Worker,
+    /// This machine had not what it takes to ask. That says nothing about the worker.
+    Local,
+    /// Something came, but no HTTP.
+    NotHttp,
+    /// Somebody else holds the worker's port, or it listens on another one.
+    Port,
 }
 
 impl Failure {
     /// An error of the system, met while doing `what`.
     pub(crate) fn of_system(what: &str, error: &io::Error) -> Self {
+        let text = format!("{what}: {error}");
         Self {
-            text: format!("{what}: {error}"),
-            is_local: is_local(error),
+            text,
+            cause: cause_of(error),
         }
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        self.cause == Cause::Local
     }
 }
 
@@ -56,8 +74,27 @@ impl From<String> for Failure {
     fn from(text: String) -> Self {
         Self {
             text,
-            is_local: false,
+            cause: Cause::Worker,
         }
+    }
+}
+
+impl From<hyper::Error> for Failure {
+    fn from(error: hyper::Error) -> Self {
+        Self {
+            cause: match error.is_parse() {
+                true => Cause::NotHttp,
+                false => Cause::Worker,
+            },
+            text: shown(error),
+        }
+    }
+}
+
+fn cause_of(error: &io::Error) -> Cause {
+    match is_local(error) {
+        true => Cause::Local,
+        false => Cause::Worker,
     }
 }
 
@@ -91,19 +128,19 @@ impl Get<'_> {
         let mut connection = JoinSet::new();
         let response = match self.protocol {
             Protocol::Http1 => {
-                let (mut sender, driver) = http1::handshake(io).await.map_err(shown)?;
+                let (mut sender, driver) = http1::handshake(io).await?;
                 connection.spawn(async { drop(driver.await) });
                 sender.send_request(request).await
             }
             Protocol::H2 => {
                 let executor = TokioExecutor::new();
-                let (mut sender, driver) = http2::handshake(executor, io).await.map_err(shown)?;
+                let (mut sender, driver) = http2::handshake(executor, io).await?;
                 connection.spawn(async { drop(driver.await) });
                 sender.send_request(request).await
             }
         };
         Ok(Answer {
-            response: response.map_err(shown)?,
+            response: response?,
             _connection: connection,
         })
     }

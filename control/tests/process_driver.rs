@@ -9,12 +9,18 @@ mod support;
 
 #[path = "process_driver/basics.rs"]
 mod basics;
+#[path = "process_driver/grace.rs"]
+mod grace;
 #[path = "process_driver/leftovers.rs"]
 mod leftovers;
+#[path = "process_driver/listener.rs"]
+mod listener;
 #[path = "process_driver/real.rs"]
 mod real;
 #[path = "process_driver/recovery.rs"]
 mod recovery;
+#[path = "process_driver/surroundings.rs"]
+mod surroundings;
 
 use std::process::ExitCode;
 
@@ -28,8 +34,14 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(recovery::CONTROL) {
         recovery::control();
     }
+    if std::env::args().nth(1).as_deref() == Some(listener::LISTEN) {
+        listener::listen();
+    }
     let trials = [
         basics::trials(),
+        surroundings::trials(),
+        grace::trials(),
+        listener::trials(),
         leftovers::trials(),
         recovery::trials(),
         real::trials(),

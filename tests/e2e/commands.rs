@@ -1,6 +1,9 @@
 //! The commands for people: `status`, `logs`, `check`.
 
-use crate::support::penstock::{NOBODY, Penstock, simulated};
+use crate::support::{
+    eventually,
+    penstock::{NOBODY, Penstock, simulated},
+};
 
 #[tokio::test]
 async fn status_and_logs_tell_about_a_running_service() {
@@ -24,6 +27,72 @@ async fn status_and_logs_tell_about_a_running_service() {
     }
     let logs = penstock.command(&["logs", "chat"]).await;
     assert!(logs.contains("listening on http://127.0.0.1:"), "{logs}");
+}
+
+#[tokio::test]
+async fn logs_of_what_is_not_there_are_a_clear_error() {
+    let penstock = Penstock::start(
+        r#"
+        [services.chat.deployments.stable]
+        process = { shell = "printf '\\033[31mred\\033[0m\\a\\n'; exec sleep 1000" }
+        "#,
+    )
+    .await;
+    let logs = eventually("the worker has written", async || {
+        let logs = penstock.run(&["logs", "chat"]).await;
+        let text = String::from_utf8(logs.stdout).unwrap();
+        text.contains(" out ").then_some(text)
+    })
+    .await;
+    assert!(logs.contains(" out red\n"), "{logs:?}");
+    for (args, complaint) in [
+        (
+            vec!["logs", "chat", "--worker", "99"],
+            "chat has no worker 99; there are logs of stable#0",
+        ),
+        (
+            vec!["logs", "nope"],
+            "there is no service nope; there are: chat",
+        ),
+        (
+            vec!["logs", "nope", "--follow"],
+            "there is no service nope; there are: chat",
+        ),
+        (
+            vec!["logs", "chat", "--deployment", "stable", "--worker", "7"],
+            "chat/stable has no worker 7; there are logs of stable#0",
+        ),
+    ] {
+        let error = penstock.failing(&args).await;
+        assert_eq!(error, format!("penstock: {complaint}\n"), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_a_warning_of_check() {
+    let penstock = Penstock::start(NOBODY).await;
+    let file = penstock.path().join("other.toml");
+    let config = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        [services.chat.deployments]
+        stable = { process = { command = ["vllmm", "serve"] } }
+        good = { process = { command = ["sh"] } }
+    "#;
+    std::fs::write(&file, config).unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_penstock"))
+        .args(["check", "other.toml"])
+        .current_dir(penstock.path())
+        .env("PATH", "/bin")
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "other.toml: warning: services.chat.deployments.stable.process: workers cannot be started on \
+         this machine now: program vllmm not found in PATH (/bin); name it with its path, or set PATH \
+         in `env`\n"
+    );
 }
 
 #[tokio::test]

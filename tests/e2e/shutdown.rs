@@ -121,3 +121,36 @@ async fn a_client_that_has_said_nothing_yet_keeps_nobody_from_ending() {
         assert_eq!(silent.read_to_end().await, "");
     }
 }
+
+#[tokio::test]
+async fn a_second_signal_kills_the_workers() {
+    let command = simulated("--load-time 0s --ignore-sigterm");
+    let mut penstock = Penstock::start(&format!(
+        r#"
+        [services.chat.deployments.main]
+        process = {{ {command}, stop_grace = "10h" }}
+        scaling = {{ min = 3, max = 3 }}
+        "#
+    ))
+    .await;
+    penstock.until_ready("chat", 3).await;
+    penstock.signal(Signal::SIGINT);
+    let stopping = "the workers are asked to end";
+    eventually(stopping, async || {
+        let logs = penstock.path().join("penstock-logs/chat");
+        let asked = std::fs::read_dir(logs).unwrap().flatten().filter(|log| {
+            let text = std::fs::read_to_string(log.path()).unwrap_or_default();
+            text.contains("asked to stop")
+        });
+        (asked.count() == 3).then_some(())
+    })
+    .await;
+    assert_eq!(penstock.worker_processes().len(), 3, "they ignore it");
+    let second = std::time::Instant::now();
+    penstock.signal(Signal::SIGINT);
+    // They have hours.
+    assert!(penstock.exit().await.success());
+    let took = second.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    assert_eq!(penstock.processes().count(), 0);
+}

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Check, deployment::check_command};
-use crate::{Probe, ProbeKind, Probes, key_path::KeyPath, raw};
+use super::{Check, process::check_command};
+use crate::{Probe, ProbeKind, Probes, Protocol, Source, key_path::KeyPath, raw};
 
 /// A fresh worker is asked at once, and then every 100 ms: a delay before the first `startup` or
 /// `ready` probe would be added to every cold start.
@@ -13,7 +13,13 @@ const START_DELAY: Duration = Duration::ZERO;
 /// judged in the instant it got ready.
 const LIVE_DELAY: Duration = Duration::from_secs(1);
 
-pub(super) fn probes(check: &mut Check<'_>, path: &KeyPath, raw: raw::Probes) -> Probes {
+pub(super) fn probes(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    raw: raw::Probes,
+    source: &Source,
+    protocol: Protocol,
+) -> Probes {
     let asks_nothing = raw.ready.as_ref().is_some_and(is_off);
     let mut one = |name, raw: Option<raw::Probe>, delay| {
         raw.and_then(|raw| probe(check, &path.key(name), raw, delay))
@@ -22,7 +28,7 @@ pub(super) fn probes(check: &mut Check<'_>, path: &KeyPath, raw: raw::Probes) ->
     let ready = raw.ready.filter(|_| !asks_nothing);
     let ready = one("ready", ready, START_DELAY);
     let live = one("live", raw.live, LIVE_DELAY);
-    let ready = ready.or_else(|| (!asks_nothing).then(tcp));
+    let ready = ready.or_else(|| (!asks_nothing).then(|| default_ready(source, protocol)));
     Probes {
         startup,
         ready,
@@ -35,11 +41,15 @@ fn is_off(raw: &raw::Probe) -> bool {
     raw.tcp == Some(false) && raw.http.is_none() && raw.exec.is_none() && raw.grpc.is_none()
 }
 
-/// A worker that listens is ready, if nobody says otherwise.
-fn tcp() -> Probe {
+/// A worker that listens is ready, if nobody says otherwise; a process that speaks HTTP may say that it is
+/// still loading.
+fn default_ready(source: &Source, protocol: Protocol) -> Probe {
     let raw = raw::Probe::default();
     Probe {
-        kind: ProbeKind::Tcp,
+        kind: match (source, protocol) {
+            (Source::Process(_), Protocol::Http1) => ProbeKind::Loaded,
+            _ => ProbeKind::Tcp,
+        },
         initial_delay: START_DELAY,
         timeout: raw.timeout.0,
         period: raw.period.0,

@@ -124,13 +124,20 @@ pub(crate) struct Process {
     /// Working directory, taken from the file's folder.
     #[schemars(length(min = 1))]
     pub(crate) directory: PathBuf,
-    /// Added to the environment. Values may hold {port}.
+    /// Added to the environment. Values may hold {port}. Secrets belong here and not into `command`,
+    /// which every user of the machine can see.
     pub(crate) env: BTreeMap<String, String>,
+    /// Variables of Penstock's own environment that workers get too: names, of which one that ends
+    /// with * stands for all that begin so. ["*"] passes all on.
+    pub(crate) inherit_env: Vec<String>,
     /// GPUs for each worker, given through CUDA_VISIBLE_DEVICES.
     #[schemars(range(max = 8))]
     pub(crate) gpus: u32,
-    /// How long a worker may take to end after SIGTERM, before SIGKILL.
+    /// How long every process of a worker may take to end after SIGTERM, before SIGKILL.
     pub(crate) stop_grace: HumanDuration,
+    /// Whether a process that the worker did not start may listen on the worker's port, as is the
+    /// case with `docker run`.
+    pub(crate) allow_foreign_listener: bool,
 }
 
 impl Default for Process {
@@ -140,11 +147,24 @@ impl Default for Process {
             shell: None,
             directory: PathBuf::from("."),
             env: BTreeMap::new(),
+            inherit_env: INHERITED.split_whitespace().map(str::to_owned).collect(),
             gpus: 0,
             stop_grace: HumanDuration(Duration::from_secs(30)),
+            allow_foreign_listener: false,
         }
     }
 }
+
+/// What a program needs of its surroundings, and what inference servers are set up by. Everything
+/// else, credentials of Penstock's own surroundings among it, must be asked for.
+const INHERITED: &str = "
+    PATH HOME USER LOGNAME SHELL TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME
+    LANG LANGUAGE LC_* TZ
+    LD_LIBRARY_PATH PYTHON* VIRTUAL_ENV CONDA_*
+    CUDA_* NVIDIA_* NCCL_* ROCR_* ROCM_* HIP_* HSA_*
+    HF_* TRANSFORMERS_* TORCH* PYTORCH_* TRITON_* VLLM_* SGLANG_* OMP_* MKL_*
+    HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy SSL_CERT_FILE SSL_CERT_DIR
+";
 
 /// How workers are probed.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -152,8 +172,9 @@ impl Default for Process {
 pub(crate) struct Probes {
     /// Must pass once before the other two begin. Default: none, `ready` alone decides.
     pub(crate) startup: Option<Probe>,
-    /// Whether a worker may get requests. Default: { tcp = true }. With { tcp = false } a worker counts
-    /// as ready as soon as it is there.
+    /// Whether a worker may get requests. Default for processes with protocol "http1": that their port
+    /// opens and `GET /` is not answered with 503 (any other answer, and none, is fine); otherwise
+    /// { tcp = true }. With { tcp = false } a worker counts as ready as soon as it is there.
     pub(crate) ready: Option<Probe>,
     /// Whether a worker must be replaced. Default: none, a worker is replaced when it ends.
     pub(crate) live: Option<Probe>,

@@ -195,8 +195,8 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Gpus {
-    /// Indexes or UUIDs as CUDA_VISIBLE_DEVICES takes them; [] for none. Default: those that
-    /// NVIDIA's driver lists.
+    /// Indices, UUIDs or MIG devices as CUDA_VISIBLE_DEVICES takes them; [] for none. Default: those
+    /// in Penstock's own CUDA_VISIBLE_DEVICES, or the indices of all that NVIDIA's driver lists.
     pub(crate) devices: Option<Vec<String>>,
 }
 

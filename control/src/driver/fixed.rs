@@ -88,6 +88,7 @@ impl StaticDriver {
         let address = address.to_owned();
         let saved = Saved { address, socket };
         StartedWorker {
+            processes: None,
             address: socket,
             saved: serde_json::to_string(&saved).expect("two texts have a JSON form"),
         }

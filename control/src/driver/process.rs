@@ -14,6 +14,7 @@ mod gpu;
 mod identity;
 mod launch;
 mod life;
+mod listener;
 pub mod logs;
 mod port;
 mod saved;
@@ -23,7 +24,7 @@ mod tree;
 use std::{
     collections::{HashMap, HashSet},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -45,11 +46,20 @@ use self::{
 };
 use crate::driver::{Driver, ExitSender, NewWorker, StartError, StartedWorker};
 
-pub use self::supervisor::supervise;
+pub use self::{
+    command::missing_program,
+    listener::ProcessTree,
+    supervisor::{
+        clean::{close_inherited_descriptors, raise_open_files},
+        supervise,
+    },
+};
 pub(crate) use self::{
     command::{fill, find as find_program},
     identity::{Identity, Watch},
-    supervisor::describe,
+    launch::inherited,
+    listener::{Listener, holder, must_be_the_workers},
+    supervisor::{clean::open_files_before, describe},
 };
 
 /// First argument that makes this executable a supervisor; see [`supervise`].
@@ -80,6 +90,8 @@ pub struct ProcessDriver {
     gpus: Arc<Inventory>,
     exits: ExitSender,
     workers: Arc<Mutex<HashMap<WorkerId, Running>>>,
+    /// Becomes true when no worker has time left to end by itself.
+    hurry: watch::Sender<bool>,
 }
 
 /// How to stop a worker that the driver follows.
@@ -99,10 +111,13 @@ impl ProcessDriver {
     /// When this process cannot become a child subreaper.
     pub fn new(settings: ProcessSettings, exits: ExitSender) -> io::Result<Self> {
         children::adopt_orphans()?;
+        // The installation is told by its state file, and what is beside that belongs to it too.
+        let state = Path::new(&settings.installation);
         Ok(Self {
-            ports: Ports::default(),
+            ports: Ports::new(state.parent().unwrap_or(state)),
             gpus: Arc::new(Inventory::new(&settings.gpus)),
             workers: Arc::default(),
+            hurry: watch::channel(false).0,
             settings,
             exits,
         })
@@ -138,12 +153,12 @@ impl ProcessDriver {
 
     /// What `CUDA_VISIBLE_DEVICES` becomes. A worker that asked for no GPU sees none of those that
     /// the inventory hands out, unless its own environment says otherwise.
-    fn visible_gpus(&self, spec: &ProcessSpec, gpus: &Lease) -> Option<String> {
+    fn visible_gpus<'l>(&self, spec: &ProcessSpec, gpus: &'l Lease) -> Option<&'l [String]> {
         let own_choice = spec.env.contains_key("CUDA_VISIBLE_DEVICES");
         if spec.gpus == 0 && (own_choice || self.gpus.is_empty()) {
             return None;
         }
-        Some(gpus.names().join(","))
+        Some(gpus.names())
     }
 
     fn log(&self, worker: &NewWorker) -> LogOrder {
@@ -172,6 +187,7 @@ impl ProcessDriver {
             installation: self.settings.installation.clone(),
             exits: self.exits.clone(),
             stop: stop_wanted,
+            hurry: self.hurry.subscribe(),
             port,
             gpus,
         });
@@ -219,6 +235,10 @@ impl Driver for ProcessDriver {
         }
     }
 
+    fn hurry(&self) {
+        self.hurry.send_replace(true);
+    }
+
     async fn adopt(&self, worker: &NewWorker, saved: &str) -> Option<StartedWorker> {
         let saved = Saved::from_text(saved);
         let both = saved.as_ref().and_then(follow_living);
@@ -228,7 +248,7 @@ impl Driver for ProcessDriver {
         };
         let holder = title(worker);
         let gpus = self.gpus.reclaim(&saved.gpus, &holder);
-        let port = Port::reclaim(saved.port);
+        let port = self.ports.reclaim(saved.port);
         let started = started(&saved);
         self.follow(worker, port, gpus, |life| {
             life.adopt(saved, supervisor, process)
@@ -259,6 +279,7 @@ fn follow_living(saved: &Saved) -> Option<(Watch, Watch)> {
 fn started(saved: &Saved) -> StartedWorker {
     StartedWorker {
         address: port::address(saved.port),
+        processes: Some(ProcessTree::below(saved.supervisor)),
         saved: saved.to_text(),
     }
 }

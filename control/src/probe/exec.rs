@@ -7,12 +7,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, waitpid};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, kill_process_group, prlimit,
+    waitpid,
+};
 
 use super::target::Target;
 use crate::{
-    driver::process::{Identity, Watch, describe, fill, find_program},
-    worker_http::Failure,
+    driver::process::{
+        Identity, Watch, describe, fill, find_program, inherited, open_files_before,
+    },
+    worker_http::{Cause, Failure},
 };
 
 /// Passes on exit status 0. What the command started in its process group ends with it.
@@ -39,6 +44,8 @@ fn prepare(target: &Target, command: &[String]) -> Result<Command, String> {
     let mut command = Command::new(program);
     command
         .args(args.iter().map(|arg| fill(arg, port)))
+        .env_clear()
+        .envs(inherited(&target.inherit_env, env::vars_os()))
         .envs(values.map(|(name, value)| (name, fill(value, port))))
         .env("PORT", port.to_string())
         .current_dir(&target.directory)
@@ -64,6 +71,9 @@ impl Running {
             Failure::of_system(&what, &error)
         })?;
         let pid = Pid::from_child(&child);
+        if let Some(soft) = open_files_before() {
+            limit_open_files(pid, soft);
+        }
         let watch = Identity::of(pid.as_raw_nonzero().get())
             .and_then(Identity::open)
             .and_then(|handle| handle.watch().ok());
@@ -72,7 +82,7 @@ impl Running {
             // It was there a moment ago: what is missing is a descriptor.
             return Err(Failure {
                 text: "no handle on the command".to_owned(),
-                is_local: true,
+                cause: Cause::Local,
             });
         };
         Ok(Self {
@@ -98,6 +108,17 @@ impl Drop for Running {
             std::thread::spawn(move || end_group(pid));
         }
     }
+}
+
+/// Gives a command the limit of open files that we were started with, as workers have it.
+fn limit_open_files(pid: Pid, soft: u64) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: Some(soft),
+        maximum,
+    };
+    // It may have ended already.
+    let _ = prlimit(Some(pid), Resource::Nofile, limit);
 }
 
 /// Kills a process group and reaps its first process.

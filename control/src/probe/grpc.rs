@@ -6,7 +6,7 @@ use tonic_health::pb::{
 };
 
 use super::target::Target;
-use crate::worker_http::{Failure, connect, is_local};
+use crate::worker_http::{Cause, Failure, connect, is_local};
 
 /// Passes when the worker says SERVING for `service`; the empty name means all of it.
 pub(super) async fn ask(target: &Target, service: &str) -> Result<(), Failure> {
@@ -16,7 +16,10 @@ pub(super) async fn ask(target: &Target, service: &str) -> Result<(), Failure> {
     drop(connect(target.address).await?);
     let channel = endpoint.connect().await.map_err(|error| Failure {
         text: format!("gRPC: {error}"),
-        is_local: is_caused_here(&error),
+        cause: match is_caused_here(&error) {
+            true => Cause::Local,
+            false => Cause::Worker,
+        },
     })?;
     let request = HealthCheckRequest {
         service: service.to_owned(),

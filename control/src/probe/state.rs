@@ -246,7 +246,9 @@ impl Track {
     fn new(probe: &Probe) -> Self {
         let starting_period = match probe.kind {
             ProbeKind::Exec(_) => STARTING_PERIOD_EXEC,
-            ProbeKind::Http { .. } | ProbeKind::Tcp | ProbeKind::Grpc(_) => STARTING_PERIOD,
+            ProbeKind::Http { .. } | ProbeKind::Tcp | ProbeKind::Loaded | ProbeKind::Grpc(_) => {
+                STARTING_PERIOD
+            }
         };
         Self {
             period: probe.period,

@@ -1,13 +1,21 @@
 //! A worker as probes see it.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use penstock_config::{ProbeKind, Protocol, Source, fleet::WorkerId};
 
-use super::{exec, grpc, http};
+use super::{exec, grpc, http, loaded, port::Port};
 use crate::{
-    driver::NewWorker,
-    worker_http::{self, Failure},
+    driver::{
+        NewWorker,
+        process::{ProcessTree, must_be_the_workers},
+    },
+    worker_http::{Failure, connect},
 };
 
 /// All that a probe needs to know of a worker.
@@ -18,30 +26,77 @@ pub(super) struct Target {
     pub(super) protocol: Protocol,
     /// Working directory of commands; that of a static worker is our own.
     pub(super) directory: PathBuf,
-    /// Environment of commands, in addition to our own.
+    /// Environment of commands: values may hold `{port}`.
     pub(super) env: BTreeMap<String, String>,
+    /// Which of our own variables commands get too.
+    pub(super) inherit_env: Vec<String>,
+    /// Its port, where it must be the worker's own.
+    port: Option<Arc<Port>>,
+    /// Whether the default probe has passed once.
+    loaded: AtomicBool,
 }
 
 impl Target {
-    pub(super) fn new(worker: &NewWorker, address: SocketAddr) -> Self {
-        let (directory, env) = match &worker.spec.source {
-            Source::Process(spec) => (spec.directory.clone(), spec.env.clone()),
-            Source::Static(_) => (".".into(), BTreeMap::new()),
+    pub(super) fn new(
+        worker: &NewWorker,
+        address: SocketAddr,
+        processes: Option<ProcessTree>,
+    ) -> Self {
+        let (directory, env, inherit_env) = match &worker.spec.source {
+            Source::Process(spec) => (
+                spec.directory.clone(),
+                spec.env.clone(),
+                spec.inherit_env.clone(),
+            ),
+            // Commands for those have always had all of our environment: there is no key to choose.
+            Source::Static(_) => (".".into(), BTreeMap::new(), vec!["*".to_owned()]),
         };
+        let port = processes
+            .filter(|_| must_be_the_workers(worker))
+            .map(|processes| {
+                let NewWorker {
+                    service,
+                    deployment,
+                    slot,
+                    ..
+                } = worker;
+                let title = format!("{service}/{deployment}#{slot}");
+                Arc::new(Port::new(title, address.port(), processes))
+            });
         Self {
             id: worker.id.clone(),
             address,
             protocol: worker.spec.protocol,
             directory,
             env,
+            inherit_env,
+            port,
+            loaded: AtomicBool::new(false),
         }
     }
 
     /// Asks once, without a limit of time; an error says why the probe failed.
     pub(super) async fn ask(&self, kind: &ProbeKind) -> Result<(), Failure> {
+        let Some(port) = &self.port else {
+            return self.ask_whoever(kind).await;
+        };
+        port.check().await?;
+        match self.ask_whoever(kind).await {
+            Err(failure)
+                if !failure.is_local()
+                    && connect(self.address).await.is_err_and(|e| !e.is_local()) =>
+            {
+                Err(port.elsewhere().await.unwrap_or(failure))
+            }
+            result => result,
+        }
+    }
+
+    async fn ask_whoever(&self, kind: &ProbeKind) -> Result<(), Failure> {
         match kind {
             ProbeKind::Http { path, headers } => http::ask(self, path, headers).await,
-            ProbeKind::Tcp => worker_http::connect(self.address).await.map(drop),
+            ProbeKind::Tcp => connect(self.address).await.map(drop),
+            ProbeKind::Loaded => loaded::ask(self, &self.loaded).await,
             ProbeKind::Exec(command) => exec::ask(self, command).await,
             ProbeKind::Grpc(service) => grpc::ask(self, service).await,
         }

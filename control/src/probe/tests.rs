@@ -17,7 +17,10 @@ use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use penstock_config::{ProbeKind, ProcessCommand, ProcessSpec, Protocol, Source};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tonic_health::ServingStatus;
 
 use super::*;
@@ -96,11 +99,68 @@ async fn a_tcp_probe_passes_when_the_connection_opens() {
     );
 }
 
+/// A server that sends these bytes to everybody who connects and closes the connection; or keeps
+/// silent for ever.
+async fn says(bytes: Option<&'static [u8]>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            match bytes {
+                Some(bytes) => {
+                    // What was asked is read first, so that the close is no reset.
+                    let _ = stream.read(&mut [0; 1024]).await;
+                    let _ = stream.write_all(bytes).await;
+                }
+                None => silent.push(stream),
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn by_default_a_worker_that_answers_503_is_still_loading_until_it_was_ready_once() {
+    let status = Arc::new(AtomicU16::new(503));
+    let answered = Arc::clone(&status);
+    let address = serve(Protocol::Http1, move |request| {
+        assert_eq!(request.uri(), "/");
+        answered.load(Ordering::Relaxed)
+    })
+    .await;
+    let target = Target::new(&worker(Path::new("/")), address, None);
+    let ask = async || ask(&target, &probe(ProbeKind::Loaded)).await;
+    let loading = Err("HTTP status 503 to GET /: it is still loading".to_owned());
+    assert_eq!(ask().await, loading);
+    status.store(404, Ordering::Relaxed);
+    assert_eq!(ask().await, Ok(()));
+    status.store(503, Ordering::Relaxed);
+    assert_eq!(ask().await, Ok(()), "now it only has too much to do");
+}
+
+#[tokio::test]
+async fn by_default_whoever_answers_something_or_nothing_is_ready_and_who_hangs_up_is_not() {
+    for status in [200, 302, 400, 404, 426, 500] {
+        let address = serve(Protocol::Http1, move |_| status).await;
+        assert_eq!(once(address, ProbeKind::Loaded).await, Ok(()), "{status}");
+    }
+    let other = says(Some(b"SSH-2.0-OpenSSH_9.2\r\n")).await;
+    assert_eq!(once(other, ProbeKind::Loaded).await, Ok(()));
+    let silent = says(None).await;
+    assert_eq!(once(silent, ProbeKind::Loaded).await, Ok(()));
+    let hangs_up = says(Some(b"")).await;
+    let reason = once(hangs_up, ProbeKind::Loaded).await.unwrap_err();
+    assert!(reason.starts_with("GET /: "), "{reason}");
+    let reason = once(port_7(), ProbeKind::Loaded).await.unwrap_err();
+    assert!(reason.contains("Connection refused"), "{reason}");
+}
+
 #[tokio::test]
 async fn a_probe_without_an_answer_ends_with_its_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let target = Target::new(&worker(Path::new("/")), address);
+    let target = Target::new(&worker(Path::new("/")), address, None);
     let probe = Probe {
         timeout: Duration::from_millis(50),
         ..probe(get("/", &[]))
@@ -143,7 +203,7 @@ async fn an_exec_probe_fails_with_the_way_its_command_ended() {
 #[tokio::test]
 async fn an_exec_probe_that_takes_too_long_is_killed_with_all_of_its_group() {
     let folder = tempfile::tempdir().unwrap();
-    let target = Target::new(&worker(folder.path()), port_7());
+    let target = Target::new(&worker(folder.path()), port_7(), None);
     let script = "trap '' TERM; sleep 1000 & echo $! > pid.new; mv pid.new pid; wait";
     let probe = Probe {
         timeout: Duration::from_millis(200),
@@ -209,7 +269,7 @@ async fn a_worker_becomes_ready_when_it_answers_and_says_why_it_did_not_before()
     };
     let (events, mut received) = mpsc::unbounded_channel();
     let worker = worker(Path::new("/"));
-    let guard = watch(&worker, address, &probes, events);
+    let guard = watch(&worker, address, None, &probes, events);
     // With the second probe the first is over.
     for _ in 0..2 {
         timeout(LIMIT, asks.recv()).await.unwrap();
@@ -240,7 +300,7 @@ async fn a_worker_that_stops_answering_fails_its_liveness_probe() {
     let address = serve(Protocol::Http1, |_| 500).await;
     let (events, mut received) = mpsc::unbounded_channel();
     let worker = worker(Path::new("/"));
-    let _guard = watch(&worker, address, &probes, events);
+    let _guard = watch(&worker, address, None, &probes, events);
     let id = worker.id.clone();
     assert_eq!(received.recv().await, Some(ProbeEvent::Ready(id.clone())));
     let failed = ProbeEvent::LivenessFailed(id, "HTTP status 500".to_owned());
@@ -252,7 +312,7 @@ async fn once(address: SocketAddr, kind: ProbeKind) -> Result<(), String> {
 }
 
 async fn once_of(worker: &NewWorker, address: SocketAddr, kind: ProbeKind) -> Result<(), String> {
-    asked(&Target::new(worker, address), &probe(kind)).await
+    asked(&Target::new(worker, address, None), &probe(kind)).await
 }
 
 async fn exec(folder: &Path, script: &str) -> Result<(), String> {
@@ -334,8 +394,10 @@ fn worker(folder: &Path) -> NewWorker {
         command: ProcessCommand::Shell("true".to_owned()),
         directory: folder.to_owned(),
         env: BTreeMap::from([("MODEL".to_owned(), "m-{port}".to_owned())]),
+        inherit_env: vec!["PATH".to_owned()],
         gpus: 0,
         stop_grace: LIMIT,
+        allow_foreign_listener: false,
     };
     testing::worker(0, Source::Process(spec))
 }

@@ -71,6 +71,7 @@ impl Reconciler {
             stale: BTreeSet::new(),
             applied: Vec::new(),
             shutting_down: None,
+            secret_key: Arc::new(remembered.key.clone()),
         };
         this.apply(config);
         this.take_over(remembered);

@@ -23,7 +23,7 @@ impl Reconciler {
     /// drains.
     pub(super) fn apply(&mut self, config: &Arc<Config>) {
         let now = self.clock.now();
-        self.config = ConfigStatus::loaded(config, self.clock.wall_ms(now));
+        self.config = ConfigStatus::loaded(config, &self.secret_key, self.clock.wall_ms(now));
         let mut removed = Vec::new();
         for (name, service) in &mut self.services {
             if !config.services.contains_key(name) && !service.removed {
@@ -98,7 +98,7 @@ impl Reconciler {
                 let scale = ScaleState::new(desired, Default::default(), now);
                 service.deployments.insert(
                     name.clone(),
-                    DeploymentState::new(key, Arc::clone(wanted), scale),
+                    DeploymentState::new(key, Arc::clone(wanted), scale, &self.secret_key),
                 );
             }
         }
@@ -118,6 +118,7 @@ impl DeploymentState {
                 worker.probing = Some(probe::watch(
                     &worker.new,
                     address,
+                    worker.processes,
                     &self.spec.probes,
                     events.clone(),
                 ));

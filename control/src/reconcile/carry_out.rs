@@ -150,9 +150,10 @@ impl Reconciler {
         self.note(&key, kind, &text, now);
     }
 
-    /// From now on no worker is waited for.
+    /// From now on neither a request nor a worker is waited for.
     pub(super) fn hurry(&mut self) {
         let now = self.clock.now();
+        self.executor.hurry();
         for service in self.services.values_mut() {
             for deployment in service.deployments.values_mut() {
                 deployment.hasten_drains(now);

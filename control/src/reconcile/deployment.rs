@@ -22,6 +22,7 @@ use crate::{
     reports::{Gateways, Measured, OutcomeSums, Tracker},
     scale::{Decision, Observation, Reason, ScaleState, decide},
     scrape::ScrapeSpec,
+    secret::SecretKey,
 };
 
 /// Which deployment.
@@ -38,6 +39,8 @@ pub(super) struct DeploymentState {
     /// Its share of the service's traffic in force.
     pub(super) weight: u32,
     pub(super) revision: Arc<str>,
+    /// What digests of revisions are made with.
+    secret_key: Arc<SecretKey>,
     /// Not configured any more; stays until its workers are gone.
     pub(super) removed: bool,
     pub(super) scale: ScaleState,
@@ -84,11 +87,17 @@ pub(super) struct Turn<'a> {
 }
 
 impl DeploymentState {
-    pub(super) fn new(key: Key, spec: Arc<Deployment>, scale: ScaleState) -> Self {
+    pub(super) fn new(
+        key: Key,
+        spec: Arc<Deployment>,
+        scale: ScaleState,
+        secret_key: &Arc<SecretKey>,
+    ) -> Self {
         let desired = scale.desired();
         Self {
             metrics: DeploymentMetrics::new(key.service.as_str(), key.deployment.as_str()),
-            revision: revision(&spec),
+            revision: revision(&spec, secret_key),
+            secret_key: Arc::clone(secret_key),
             scrape: ScrapeSpec::of(&spec),
             key,
             weight: spec.weight,
@@ -120,7 +129,7 @@ impl DeploymentState {
             return;
         }
         self.spec = Arc::clone(spec);
-        let revision = revision(spec);
+        let revision = revision(spec, &self.secret_key);
         if revision != self.revision {
             self.starts.revised();
         }

@@ -113,6 +113,12 @@ impl Executor {
         });
     }
 
+    /// Ends at once, now and from now on, what would be given time to end.
+    pub(super) fn hurry(&self) {
+        self.drivers.process.hurry();
+        self.drivers.fixed.hurry();
+    }
+
     async fn run_stop(&self, new: &NewWorker) {
         let _turn = self.stops.acquire().await;
         self.drivers.of(&new.spec.source).stop(&new.id).await;

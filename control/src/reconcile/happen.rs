@@ -223,11 +223,18 @@ impl Reconciler {
         }
         let probes = &deployment.spec.probes;
         let worker = &mut deployment.workers[place];
+        worker.processes = started.processes;
         if worker.life == Life::Stopping {
             // It was called off while it was being started.
             executor.stop(&worker.new);
         } else {
-            worker.probing = Some(probe::watch(&worker.new, started.address, probes, events));
+            worker.probing = Some(probe::watch(
+                &worker.new,
+                started.address,
+                started.processes,
+                probes,
+                events,
+            ));
         }
         self.touched.insert(key);
     }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use penstock_config::{Deployment, ProcessCommand, Source};
 use serde_json::json;
 
-/// What the workers of a deployment run, as text: equal texts need no replacement. For static
-/// deployments every worker has a revision of its own, its address; see [`wanted_addresses`].
+use crate::secret::SecretKey;
+
+/// What the workers of a deployment run, as a digest, because commands and environments hold secrets:
+/// equal digests need no replacement. For static deployments every worker has a revision of its own,
+/// its address; see [`wanted_addresses`].
 ///
 /// Only what shapes the process is in it. Limits, probes, time-outs and scaling apply to workers
 /// that run already.
-pub(super) fn revision(deployment: &Deployment) -> Arc<str> {
+pub(super) fn revision(deployment: &Deployment, key: &SecretKey) -> Arc<str> {
     let Source::Process(spec) = &deployment.source else {
         return "static".into();
     };
@@ -18,14 +21,14 @@ pub(super) fn revision(deployment: &Deployment) -> Arc<str> {
         ProcessCommand::Exec(command) => json!(command),
         ProcessCommand::Shell(line) => json!({ "shell": line }),
     };
-    json!({
+    let runs = json!({
         "command": command,
         "directory": spec.directory,
         "env": spec.env,
+        "inherit_env": spec.inherit_env,
         "gpus": spec.gpus,
-    })
-    .to_string()
-    .into()
+    });
+    key.digest(&runs.to_string()).into()
 }
 
 /// The addresses of a static deployment, each once; `None` for others.

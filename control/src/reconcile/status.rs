@@ -134,6 +134,7 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
             .broken
             .as_ref()
             .map(ToString::to_string)
+            .or_else(|| worker.wrong_port())
             .or_else(|| worker.unreachable().filter(|_| shows_probe))
             .or_else(|| worker.probe_failure.as_ref().map(ToString::to_string)),
         metrics_failure: worker.metrics_failure().map(str::to_owned),

@@ -16,7 +16,7 @@ use penstock_config::{
 
 use super::scrapes::Scraping;
 use crate::{
-    driver::NewWorker,
+    driver::{NewWorker, process::ProcessTree},
     plan::{DrainCause, Stage, WorkerFacts},
     probe::ProbeGuard,
     reports::{Gateways, Tracker},
@@ -32,6 +32,8 @@ pub(super) struct Worker {
     pub(super) ready_at: Option<Duration>,
     /// Known once it exists.
     pub(super) address: Option<SocketAddr>,
+    /// Where its processes are found, if it is made of any here.
+    pub(super) processes: Option<ProcessTree>,
     /// What its readiness probe says now.
     pub(super) passes: bool,
     /// The last failure of a probe, for people.
@@ -90,6 +92,7 @@ impl Worker {
             started_at: now,
             ready_at: None,
             address: None,
+            processes: None,
             passes: false,
             probe_failure: None,
             broken: None,
@@ -167,6 +170,11 @@ impl Worker {
         let waits = matches!(self.life, Life::Starting | Life::Serving) && !self.passes;
         let asked = self.probing.as_ref().filter(|_| waits)?;
         asked.last_failure()
+    }
+
+    /// Who else holds its port, or where it listens instead.
+    pub(super) fn wrong_port(&self) -> Option<String> {
+        self.probing.as_ref()?.wrong_port()
     }
 
     /// How the gateways see it; `None` as long as it has never been ready. `regardless`: it gets

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::StoreError;
+use crate::private;
 
 /// The lock beside a state file, let go when dropped or when the process ends in whatever way.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn take(state: &Path) -> Result<Self, StoreError> {
-        let path = beside(state);
+        let path = beside(state, ".lock");
         let unusable = |error: std::io::Error| StoreError::Unusable {
             path: state.to_owned(),
             reason: match state.parent().filter(|folder| !folder.exists()) {
@@ -24,12 +25,9 @@ impl Lock {
             },
         };
         // A lock on the file itself would be in SQLite's way.
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(unusable)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let file = private::open(&path, &mut options).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(state.to_owned())),
@@ -38,8 +36,9 @@ impl Lock {
     }
 }
 
-fn beside(state: &Path) -> PathBuf {
+/// The file beside a state file whose name ends with `ending`.
+pub(super) fn beside(state: &Path, ending: &str) -> PathBuf {
     let mut name = state.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(ending);
     name.into()
 }

@@ -1,14 +1,16 @@
 //! Opens the state file and makes its tables.
 
-use std::path::Path;
+use std::{fs::OpenOptions, io, path::Path};
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
     Remembered, StoreError, advice, demand,
+    lock::beside,
     rows::{self, Table},
     starts,
 };
+use crate::{private, secret::SecretKey};
 
 /// Format of the file: how many of the [`STEPS`] it has gone through.
 const FORMAT: u32 = STEPS.len() as u32;
@@ -18,7 +20,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 8] = [
+pub(super) const STEPS: [&str; 9] = [
     TABLES,
     TRAFFIC,
     STARTS,
@@ -27,6 +29,7 @@ pub(super) const STEPS: [&str; 8] = [
     STARTS_OF_WHAT,
     ADVICE,
     DEMAND,
+    DIGESTS,
 ];
 
 /// Counts of deployments whose scaling only advises.
@@ -80,6 +83,13 @@ const STARTS_OF_WHAT: &str = "
     ALTER TABLE starts ADD COLUMN revision TEXT NOT NULL DEFAULT '';
 ";
 
+/// Revisions are digests. Before, they were commands and environments as they stand in the file, with
+/// whatever secrets there are; those of static workers are addresses.
+const DIGESTS: &str = "
+    UPDATE workers SET revision = '' WHERE revision LIKE '{%';
+    UPDATE starts SET revision = '' WHERE revision LIKE '{%';
+";
+
 /// Weights set by hand, and how far rollouts have come.
 const TRAFFIC: &str = "
     CREATE TABLE traffic (
@@ -120,6 +130,13 @@ const TABLES: &str = "
 
 pub(super) fn open(path: &Path) -> Result<(Connection, Remembered), StoreError> {
     let failed = |error: rusqlite::Error| describe(path, &error);
+    let unusable = |path: &Path, error: io::Error| StoreError::Unusable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    close_to_others(path).map_err(|error| unusable(path, error))?;
+    let key_file = beside(path, ".key");
+    let key = SecretKey::open(&key_file).map_err(|error| unusable(&key_file, error))?;
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(rows::BUSY_WAIT).map_err(failed)?;
     let format = migrate(&connection).map_err(failed)?;
@@ -141,7 +158,21 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Remembered), StoreError> 
         }
     }
     let remembered = read(&connection).map_err(failed)?;
-    Ok((connection, remembered))
+    Ok((connection, Remembered { key, ..remembered }))
+}
+
+/// Makes the file readable by us alone; SQLite gives the files that it makes beside it the same mode.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    private::open(path, options.clone().create(true).truncate(false))?;
+    for ending in ["-wal", "-shm"] {
+        match private::open(&beside(path, ending), &mut options) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 enum Format {
@@ -165,6 +196,8 @@ fn migrate(connection: &Connection) -> rusqlite::Result<Format> {
     // workers are gone then anyway.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // What is deleted or written over does not stay behind in the file.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     let done = if tables == 0 { 0 } else { found };
     let missing = STEPS.get(done as usize..).unwrap_or_default().concat();
     if !missing.is_empty() {
@@ -172,6 +205,10 @@ fn migrate(connection: &Connection) -> rusqlite::Result<Format> {
             "BEGIN; {missing} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
         );
         connection.execute_batch(&make)?;
+        if done > 0 {
+            // Neither does what was deleted or written over before.
+            connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+        }
     }
     Ok(Format::Known)
 }
@@ -190,6 +227,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
         starts: starts::read(connection)?,
         advice: advice::read(connection)?,
         demand: demand::read(connection)?,
+        key: SecretKey::default(),
     })
 }
 

@@ -125,6 +125,7 @@ impl Driver for FakeDriver {
         }
         self.changed.notify_waiters();
         Ok(StartedWorker {
+            processes: None,
             address,
             saved: address.to_string(),
         })
@@ -139,6 +140,7 @@ impl Driver for FakeDriver {
         let address = saved.parse().ok()?;
         let here = self.running.lock().contains_key(&worker.id);
         here.then(|| StartedWorker {
+            processes: None,
             address,
             saved: saved.to_owned(),
         })

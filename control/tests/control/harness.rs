@@ -49,7 +49,8 @@ pub(crate) fn config(folder: &Path, services: &str) -> Arc<Config> {
 /// One service `chat` with a deployment `stable` that runs `command`.
 pub(crate) fn chat(command: &str, more: &str) -> String {
     format!(
-        "[services.chat.deployments.stable]\nprocess = {{ command = [\"{command}\"] }}\n{more}\n"
+        "[services.chat.deployments.stable]\nprocess = {{ command = [\"{command}\"] }}\n\
+         probes.ready = {{ tcp = true }}\n{more}\n"
     )
 }
 

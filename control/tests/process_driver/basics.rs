@@ -220,7 +220,7 @@ async fn log() {
     assert_eq!(bench.exit().await, "exit status 1: problem");
     bench.stop(&bench.shell("")).await;
     let files = logs::files(&bench.logs(), &filter()).unwrap();
-    let lines = logs::tail(&files, usize::MAX).unwrap();
+    let lines = logs::tail(&files, usize::MAX).unwrap().lines;
     let newest = lines.last().unwrap().text.splitn(3, ' ').skip(1);
     assert_eq!(
         newest.collect::<Vec<_>>(),
@@ -251,7 +251,8 @@ async fn follow() {
                   [ $((i % 50)) = 0 ] && sleep 0.1; done; exec sleep 1000";
     let worker = bench.shell(script);
     bench.start(&worker).await;
-    let (mut follower, mut lines) = logs::Follower::new(bench.logs(), filter(), 1000).unwrap();
+    let (mut follower, tail) = logs::Follower::new(bench.logs(), filter(), 1000).unwrap();
+    let mut lines = tail.lines;
     let mut expected = 0;
     eventually(|| {
         for line in lines.iter().filter(|line| line.text.contains(" out ")) {

@@ -73,6 +73,7 @@ async fn adopted() {
     let lines = logs::tail(&logs::files(&bench.logs(), &filter).unwrap(), 100).unwrap();
     assert!(
         lines
+            .lines
             .iter()
             .any(|line| line.text.ends_with(" out still here")),
         "{lines:?}"

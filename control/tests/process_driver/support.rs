@@ -128,8 +128,10 @@ impl Bench {
             command: ProcessCommand::Shell(script.to_owned()),
             directory: self.folder.clone(),
             env: BTreeMap::new(),
+            inherit_env: vec!["PATH".to_owned()],
             gpus: 0,
             stop_grace: Duration::from_secs(20),
+            allow_foreign_listener: false,
         }
     }
 
@@ -172,6 +174,16 @@ impl Bench {
             text.ends_with('\n').then(|| text.trim().to_owned())
         })
         .await
+    }
+
+    /// Waits until the log of slot 0 holds these words.
+    pub(crate) async fn logged(&self, words: &str) {
+        let path = self.path("logs/chat/stable-0.log");
+        eventually(|| {
+            let text = fs::read_to_string(&path).ok()?;
+            text.contains(words).then_some(())
+        })
+        .await;
     }
 
     /// The number that a worker wrote into a file.

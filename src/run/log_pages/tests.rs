@@ -110,7 +110,6 @@ async fn the_last_lines_of_the_wanted_workers_are_given() {
         ("?lines=2", "stable#1 2 err c\nstable#0 3 out b\n"),
         ("?lines=0", ""),
         ("?worker=1", "stable#1 2 err c\n"),
-        ("?worker=7", ""),
         ("?deployment=old", "old#0 0 out d\n"),
         ("?deployment=stable&worker=0&lines=1", "stable#0 3 out b\n"),
     ] {
@@ -131,13 +130,27 @@ async fn what_is_unknown_is_not_found_unless_its_logs_are_still_there() {
         (200, "main#0 1 out a\n".to_owned())
     );
     for (path, status, detail) in [
-        ("nobody/logs", 404, "there is no service nobody"),
+        (
+            "nobody/logs",
+            404,
+            "there is no service nobody; there are: chat",
+        ),
+        (
+            "chat/logs?worker=99",
+            404,
+            "chat has no worker 99; no worker of it has written anything yet",
+        ),
+        (
+            "removed/logs?worker=7",
+            404,
+            "removed has no worker 7; there are logs of main#0",
+        ),
         ("NoName/logs", 404, "there is no service NoName"),
         ("..%2Fchat/logs", 404, "there is no service ../chat"),
         (
             "chat/logs?deployment=other",
             404,
-            "service chat has no deployment other",
+            "chat has no deployment other; there are: stable",
         ),
         ("chat/logs?deployment=..%2Fx", 400, "deployment"),
         ("chat/logs?lines=10001", 400, "lines: at most 10000"),
@@ -168,4 +181,27 @@ async fn new_lines_come_until_the_client_is_gone() {
     let _all = pages.followers.acquire_many(all).await.unwrap();
     let (status, body) = pages.get("chat/logs?follow=true").await;
     assert_eq!(status, 429, "{body}");
+}
+
+#[tokio::test]
+async fn many_long_lines_make_a_bounded_answer() {
+    let pages = Pages::start().await;
+    let lines: String = (0..2000)
+        .map(|number| format!("{number:04} out {}\n", "x".repeat(10_000)))
+        .collect();
+    pages.write("chat", "stable-0.log", &lines);
+    let (status, body) = pages.get("chat/logs?lines=10000").await;
+    assert_eq!(status, 200);
+    let first = body.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "-- older lines are left out: an answer has at most 8MiB of them --"
+    );
+    assert!(body.len() <= logs::BYTES_MAX + 100_000, "{}", body.len());
+    assert!(
+        body.lines()
+            .last()
+            .unwrap()
+            .starts_with("stable#0 1999 out x")
+    );
 }

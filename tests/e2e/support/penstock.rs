@@ -173,7 +173,8 @@ impl Penstock {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    async fn run(&self, args: &[&str]) -> Output {
+    /// Runs `penstock ARGS` against this one, whatever comes of it.
+    pub(crate) async fn run(&self, args: &[&str]) -> Output {
         let output = Command::new(env!("CARGO_BIN_EXE_penstock"))
             .args(args)
             .args(["--admin", &self.admin.to_string()])

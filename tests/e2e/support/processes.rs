@@ -8,8 +8,8 @@ use nix::{
     unistd::Pid,
 };
 
-/// The environment variable that marks them.
-pub(crate) const MARK: &str = "PENSTOCK_TEST_MARK";
+/// The environment variable that marks them. Workers inherit those that begin like this by default.
+pub(crate) const MARK: &str = "LC_PENSTOCK_TEST_MARK";
 
 /// Process ids of all living processes with this mark.
 pub(crate) fn marked(mark: &str) -> BTreeSet<i32> {

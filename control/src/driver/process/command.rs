@@ -80,7 +80,17 @@ pub(crate) fn find(
         }
     }
     let path = path.to_string_lossy();
-    Err(refusal.unwrap_or_else(|| format!("program {name} not found in PATH ({path})")))
+    Err(refusal.unwrap_or_else(|| {
+        format!(
+            "program {name} not found in PATH ({path}); name it with its path, or set PATH in `env`"
+        )
+    }))
+}
+
+/// Why the program of a worker could not be run now, if it could not: for people, and before anything
+/// is started.
+pub fn missing_program(spec: &ProcessSpec, ourselves: &Path) -> Option<String> {
+    program(spec, 0, ourselves).err()
 }
 
 fn runnable(file: &Path) -> Result<(), String> {
@@ -106,8 +116,10 @@ mod tests {
             command,
             directory: "/".into(),
             env: BTreeMap::new(),
+            inherit_env: Vec::new(),
             gpus: 0,
             stop_grace: Duration::from_secs(1),
+            allow_foreign_listener: false,
         }
     }
 

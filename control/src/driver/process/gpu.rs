@@ -19,22 +19,40 @@ pub(crate) struct Inventory {
 #[derive(Debug)]
 struct Device {
     name: String,
+    /// What an earlier version called it.
+    uuid: Option<String>,
     holder: Option<String>,
 }
 
+impl Device {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            uuid: None,
+            holder: None,
+        }
+    }
+
+    fn is_one_of(&self, names: &[String]) -> bool {
+        names.contains(&self.name) || self.uuid.as_ref().is_some_and(|uuid| names.contains(uuid))
+    }
+}
+
 impl Inventory {
-    /// The GPUs that the configuration names, or those that NVIDIA's driver lists.
+    /// The GPUs that the configuration names, or those that are ours to give: see [`detect`].
     pub(crate) fn new(gpus: &Gpus) -> Self {
         Self::of(match gpus {
-            Gpus::Detect => detect(Path::new(NVIDIA)),
-            Gpus::Devices(names) => names.clone(),
+            Gpus::Detect => {
+                let ours = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+                detect(ours.as_deref(), Path::new(NVIDIA))
+            }
+            Gpus::Devices(names) => names.iter().cloned().map(Device::new).collect(),
         })
     }
 
-    fn of(names: Vec<String>) -> Self {
-        let devices = names.into_iter().map(|name| Device { name, holder: None });
+    fn of(devices: Vec<Device>) -> Self {
         Self {
-            devices: Mutex::new(devices.collect()),
+            devices: Mutex::new(devices),
         }
     }
 
@@ -80,7 +98,7 @@ impl Inventory {
         let mut devices = self.devices.lock();
         let free = devices
             .iter_mut()
-            .filter(|device| device.holder.is_none() && names.contains(&device.name));
+            .filter(|device| device.holder.is_none() && device.is_one_of(names));
         let taken = free.map(|device| {
             device.holder = Some(holder.to_owned());
             device.name.clone()
@@ -118,9 +136,17 @@ impl Drop for Lease {
     }
 }
 
-/// The UUIDs of all NVIDIA GPUs, from the driver's own files: that needs no `nvidia-smi`, and a
-/// UUID means the same GPU whatever order CUDA counts in. Empty without the driver.
-fn detect(folder: &Path) -> Vec<String> {
+/// The GPUs that Penstock itself may use, by `ours`, its own `CUDA_VISIBLE_DEVICES`; without that, the
+/// indices of all that NVIDIA's driver lists in its own files, which needs no `nvidia-smi`: it lists
+/// them in the order of their PCI addresses. Indices, because older programs die of UUIDs. Empty
+/// without the driver.
+fn detect(ours: Option<&str>, folder: &Path) -> Vec<Device> {
+    if let Some(ours) = ours {
+        // CUDA takes nothing after the first that is not valid, for which -1 is usual.
+        let named = ours.split(',').map(str::trim);
+        let valid = named.take_while(|name| !name.is_empty() && !name.starts_with('-'));
+        return valid.map(|name| Device::new(name.to_owned())).collect();
+    }
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
@@ -129,7 +155,19 @@ fn detect(folder: &Path) -> Vec<String> {
     let pages = folders
         .iter()
         .filter_map(|gpu| fs::read_to_string(gpu.join("information")).ok());
-    pages.filter_map(|page| uuid(&page)).collect()
+    let device = |(index, page): (usize, String)| Device {
+        uuid: uuid(&page),
+        ..Device::new(index.to_string())
+    };
+    pages.enumerate().map(device).collect()
+}
+
+/// Whether all of them are indices, and not UUIDs or parts of a GPU.
+pub(crate) fn are_indices(names: &[String]) -> bool {
+    !names.is_empty()
+        && names
+            .iter()
+            .all(|name| name.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The value of the line `GPU UUID: …`; the driver shows `GPU-????…` to those who may not know.
@@ -168,7 +206,8 @@ mod tests {
     use super::*;
 
     fn inventory(count: usize) -> Arc<Inventory> {
-        Arc::new(Inventory::of((0..count).map(|i| i.to_string()).collect()))
+        let devices = (0..count).map(|i| Device::new(i.to_string()));
+        Arc::new(Inventory::of(devices.collect()))
     }
 
     #[test]
@@ -205,8 +244,12 @@ mod tests {
         assert_eq!(inventory.claim(1, "chat/stable#1").unwrap().names(), ["0"]);
     }
 
+    fn names(devices: Vec<Device>) -> Vec<String> {
+        devices.into_iter().map(|device| device.name).collect()
+    }
+
     #[test]
-    fn gpus_are_detected_by_uuid_in_the_order_of_their_pci_addresses() {
+    fn gpus_are_detected_by_index_in_the_order_of_their_pci_addresses() {
         let folder = tempfile::tempdir().unwrap();
         for (address, uuid) in [("0000:41:00.0", "GPU-b"), ("0000:01:00.0", "GPU-a")] {
             let gpu = folder.path().join(address);
@@ -214,7 +257,38 @@ mod tests {
             let page = format!("Model: \t\t NVIDIA H100\nIRQ:   \t\t 16\nGPU UUID: \t {uuid}\n");
             fs::write(gpu.join("information"), page).unwrap();
         }
-        assert_eq!(detect(folder.path()), ["GPU-a", "GPU-b"]);
-        assert!(detect(&folder.path().join("absent")).is_empty());
+        assert_eq!(names(detect(None, folder.path())), ["0", "1"]);
+        assert!(detect(None, &folder.path().join("absent")).is_empty());
+        // What an earlier version gave out by UUID is known.
+        let inventory = Arc::new(Inventory::of(detect(None, folder.path())));
+        let lease = inventory.reclaim(&["GPU-b".to_owned()], "chat/stable#0");
+        assert_eq!(lease.names(), ["1"]);
+    }
+
+    #[test]
+    fn only_gpus_that_are_ours_are_given_out() {
+        let folder = Path::new("/absent");
+        for (ours, expected) in [
+            ("2,3", &["2", "3"] as &[&str]),
+            (" GPU-a , MIG-b", &["GPU-a", "MIG-b"]),
+            ("1,-1,0", &["1"]),
+            ("", &[]),
+        ] {
+            assert_eq!(names(detect(Some(ours), folder)), expected, "{ours:?}");
+        }
+    }
+
+    #[test]
+    fn indices_are_told_from_other_names() {
+        let are = |names: &[&str]| {
+            are_indices(
+                &names
+                    .iter()
+                    .map(|&name| name.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert!(are(&["0", "12"]));
+        assert!(!are(&["0", "GPU-a"]) && !are(&["MIG-1"]) && !are(&[]));
     }
 }

@@ -1,8 +1,12 @@
 //! Starts a supervisor and hears from it.
 
 use std::{
+    ffi::{OsStr, OsString},
     io::Write,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -20,8 +24,12 @@ use tokio::{
 use super::{
     SUPERVISE, children,
     command::{Program, fill},
+    gpu,
     identity::{Handle, Identity, Watch},
-    supervisor::wire::{LogOrder, Order, Report},
+    supervisor::{
+        clean,
+        wire::{LogOrder, Order, Report},
+    },
     tree,
 };
 
@@ -46,8 +54,8 @@ pub(crate) struct Launch {
     pub(crate) title: String,
     /// What the worker runs.
     pub(crate) program: Program,
-    /// Its environment, in addition to our own.
-    pub(crate) env: Vec<(String, String)>,
+    /// Its environment, all of it.
+    pub(crate) env: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub(crate) directory: PathBuf,
     /// From SIGTERM to SIGKILL.
@@ -56,29 +64,49 @@ pub(crate) struct Launch {
     pub(crate) log: LogOrder,
 }
 
-/// The environment of a worker: what the user set, then what only we know.
+/// The environment of a worker: what it inherits, what the user set, then what only we know.
 ///
-/// `gpus`: `Some` sets `CUDA_VISIBLE_DEVICES`.
+/// `gpus`: what `CUDA_VISIBLE_DEVICES` becomes, if it does.
 pub(crate) fn environment(
     spec: &ProcessSpec,
     port: u16,
-    gpus: Option<String>,
+    gpus: Option<&[String]>,
     id: &WorkerId,
     installation: &str,
-) -> Vec<(String, String)> {
-    let given = spec
-        .env
-        .iter()
-        .map(|(name, value)| (name.clone(), fill(value, port)));
-    let mut env: Vec<(String, String)> = given.collect();
-    let mut set = |name: &str, value: String| env.push((name.to_owned(), value));
+) -> Vec<(OsString, OsString)> {
+    let mut env = inherited(&spec.inherit_env, std::env::vars_os());
+    let mut set = |name: &str, value: String| env.push((name.into(), value.into()));
+    if gpus.is_some_and(gpu::are_indices) {
+        // An index means the same GPU to everybody only if everybody counts in the same order. Set
+        // before the user's own choice, which counts more.
+        set("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned());
+    }
+    for (name, value) in &spec.env {
+        set(name, fill(value, port));
+    }
     set("PORT", port.to_string());
     set(tree::WORKER, id.to_string());
     set(tree::INSTALLATION, installation.to_owned());
     if let Some(gpus) = gpus {
-        set("CUDA_VISIBLE_DEVICES", gpus);
+        set("CUDA_VISIBLE_DEVICES", gpus.join(","));
     }
     env
+}
+
+/// The variables whose names fit one of the patterns: whole names, or beginnings that end with `*`.
+pub(crate) fn inherited(
+    patterns: &[String],
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let fits = |name: &OsStr, pattern: &String| match pattern.strip_suffix('*') {
+        Some(beginning) => name.as_bytes().starts_with(beginning.as_bytes()),
+        None => name == OsStr::new(pattern),
+    };
+    let wanted = |name: &OsStr| {
+        patterns.iter().any(|pattern| fits(name, pattern))
+            && !NOT_PASSED_ON.iter().any(|ours| name == OsStr::new(ours))
+    };
+    variables.filter(|(name, _)| wanted(name)).collect()
 }
 
 /// A supervisor that was started, before it said whether the worker runs.
@@ -121,14 +149,12 @@ impl Launch {
         command
             .arg0("penstock")
             .args([SUPERVISE, &self.title])
+            .env_clear()
             .envs(self.env)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        for name in NOT_PASSED_ON {
-            command.env_remove(name);
-        }
         let mut child = children::spawn(&mut command)
             .map_err(|error| format!("starting {}: {error}", self.executable.display()))?;
         let pid = i32::try_from(child.id()).expect("Linux numbers processes below 2^22");
@@ -140,6 +166,7 @@ impl Launch {
             args: self.program.args,
             directory: self.directory,
             stop_grace: self.stop_grace,
+            open_files: clean::open_files_before(),
             log: self.log,
         };
         let order = serde_json::to_vec(&order).map_err(|error| format!("the order: {error}"))?;
@@ -186,5 +213,33 @@ impl Reports {
             }
             Err(_) => Err("the supervisor does not answer".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_variables_that_are_asked_for_are_inherited_and_ours_never() {
+        let ours = [
+            "PATH",
+            "LC_ALL",
+            "LC_TIME",
+            "LCX",
+            "AWS_SECRET_ACCESS_KEY",
+            "NOTIFY_SOCKET",
+        ];
+        let inherited = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|&p| p.to_owned()).collect();
+            let variables = ours.map(|name| (name.into(), "x".into())).into_iter();
+            let env = super::inherited(&patterns, variables);
+            let names = env.into_iter().map(|(name, _)| name.into_string().unwrap());
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(inherited(&[]), "");
+        assert_eq!(inherited(&["PATH", "LC_*", "AWS"]), "PATH LC_ALL LC_TIME");
+        assert_eq!(
+            inherited(&["*"]),
+            "PATH LC_ALL LC_TIME LCX AWS_SECRET_ACCESS_KEY"
+        );
     }
 }

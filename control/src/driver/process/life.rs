@@ -24,6 +24,9 @@ use crate::driver::{ExitSender, WorkerExit};
 /// What a supervisor may take longer than the grace it gives, before it counts as hanging.
 const SUPERVISOR_MARGIN: Duration = Duration::from_secs(10);
 
+/// How long a supervisor may take to kill everything of its worker.
+const HURRIED_END: Duration = Duration::from_millis(500);
+
 /// How long an adopted worker's supervisor has to write down how the worker ended.
 const NOTE_WAIT: Duration = Duration::from_millis(200);
 
@@ -34,6 +37,8 @@ pub(crate) struct Life {
     pub(crate) exits: ExitSender,
     /// Becomes true when the worker is to end.
     pub(crate) stop: watch::Receiver<bool>,
+    /// Becomes true when it has no time left to end by itself.
+    pub(crate) hurry: watch::Receiver<bool>,
     pub(crate) port: Port,
     pub(crate) gpus: Lease,
 }
@@ -61,7 +66,7 @@ impl Life {
         };
         let started = tokio::select! {
             started = launched.reports.started() => started,
-            () = stop_wanted(&mut self.stop) => Err("stopped while starting".to_owned()),
+            () = wanted(&mut self.stop) => Err("stopped while starting".to_owned()),
         };
         let worker = match started {
             Ok(worker) => worker,
@@ -107,7 +112,7 @@ impl Life {
     ) {
         tokio::select! {
             reason = ended(&mut source, &watch) => self.tell(supervisor, reason),
-            () = stop_wanted(&mut self.stop) => {}
+            () = wanted(&mut self.stop) => {}
         }
         self.end(grace, supervisor, &watch).await;
     }
@@ -123,13 +128,19 @@ impl Life {
         let _ = self.exits.send(WorkerExit { id, reason });
     }
 
-    async fn end(&self, grace: Duration, supervisor: Identity, watch: &Watch) {
+    async fn end(&mut self, grace: Duration, supervisor: Identity, watch: &Watch) {
         // Does no harm when the supervisor is ending the worker already.
         watch.signal(Signal::TERM);
-        if timeout(grace + SUPERVISOR_MARGIN, watch.ended())
-            .await
-            .is_err()
-        {
+        // What the worker leaves behind, having had all its time, has as much again.
+        let patience = grace.saturating_mul(2).saturating_add(SUPERVISOR_MARGIN);
+        let ended = tokio::select! {
+            ended = timeout(patience, watch.ended()) => ended,
+            () = wanted(&mut self.hurry) => {
+                watch.signal(Signal::QUIT);
+                timeout(HURRIED_END, watch.ended()).await
+            }
+        };
+        if ended.is_err() {
             tracing::warn!(worker = %self.id, "the worker's supervisor hangs and is ended");
         }
         self.finish(supervisor).await;
@@ -142,9 +153,9 @@ impl Life {
     }
 }
 
-/// Returns when a stop is asked for.
-async fn stop_wanted(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
+/// Returns when it is asked for.
+async fn wanted(asked: &mut watch::Receiver<bool>) {
+    if asked.wait_for(|asked| *asked).await.is_err() {
         // The driver is gone, and this task will be too.
         std::future::pending().await
     }

@@ -5,21 +5,26 @@
 //! `err` or, for what the supervisor says, `note`; and what the worker wrote.
 
 use std::{
-    cmp::Ordering,
-    fmt, fs,
-    io::{self, Read, Seek, SeekFrom},
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
 use penstock_config::{DeploymentName, ServiceName, WorkerLogs};
 
+use self::end::last_lines;
 use super::supervisor::{EXIT_NOTE, START_NOTE, log_file::rotated};
+use crate::plain_text::plain;
 
+mod end;
 mod follow;
 pub use follow::Follower;
 
-/// How much is read at once, going backwards from the end of a file.
-const CHUNK_BYTES: u64 = 64 * 1024;
+/// Most bytes of lines that are read at once, of all logs together: they are in memory until they are
+/// sent, and a line may have 16 KiB.
+pub const BYTES_MAX: usize = 8 << 20;
+
+/// What is read of each log at least, however many there are.
+const FILE_BYTES_MIN: usize = 64 << 10;
 
 /// The logs that are wanted.
 #[derive(Debug, Clone)]
@@ -50,7 +55,7 @@ pub struct LogLine {
     pub deployment: String,
     /// The slot of the worker.
     pub slot: u32,
-    /// `TIME STREAM TEXT`.
+    /// `TIME STREAM TEXT`, without control characters.
     pub text: String,
 }
 
@@ -84,7 +89,12 @@ pub fn files(logs: &WorkerLogs, filter: &LogFilter) -> io::Result<Vec<LogFile>> 
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry?.path();
+        let entry = entry?;
+        // A link may lead anywhere, and a pipe would be waited for.
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        let path = entry.path();
         let name = path.file_name().and_then(|name| name.to_str());
         let stem = name.and_then(|name| name.strip_suffix(".log"));
         let parts = stem.and_then(|stem| stem.rsplit_once('-'));
@@ -108,102 +118,96 @@ pub fn files(logs: &WorkerLogs, filter: &LogFilter) -> io::Result<Vec<LogFile>> 
     Ok(files)
 }
 
+/// The end of several logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// The last lines, in the order of their times.
+    pub lines: Vec<LogLine>,
+    /// Whether there are fewer than were asked for because of their length: [`BYTES_MAX`].
+    pub cut: bool,
+}
+
 /// The last `count` lines of several logs together, in the order of their times.
 ///
 /// # Errors
 ///
 /// When a file cannot be read; one that is gone has no lines.
-pub fn tail(files: &[LogFile], count: usize) -> io::Result<Vec<LogLine>> {
-    let mut lines = Vec::new();
+pub fn tail(files: &[LogFile], count: usize) -> io::Result<Tail> {
+    let mut tail = Tail {
+        lines: Vec::new(),
+        cut: false,
+    };
     for file in files {
-        let texts = last_lines(&file.path, count)?;
-        lines.extend(texts.into_iter().map(|text| file.line(text)));
+        let end = last_lines(&file.path, count, bytes_of_each(files))?;
+        tail.add(file, end.lines, end.cut, count);
     }
-    newest(&mut lines, count);
-    Ok(lines)
+    tail.finish(count);
+    Ok(tail)
 }
 
-/// Brings lines into the order of their times and leaves the last `count`.
-fn newest(lines: &mut Vec<LogLine>, count: usize) {
-    // Stable, so that lines of one file keep their order whatever their times.
-    lines.sort_by(by_time);
-    lines.drain(..lines.len().saturating_sub(count));
+/// What may be read of each of these logs.
+fn bytes_of_each(files: &[LogFile]) -> usize {
+    (BYTES_MAX / files.len().max(1)).max(FILE_BYTES_MIN)
+}
+
+impl Tail {
+    fn add(&mut self, file: &LogFile, texts: Vec<String>, cut: bool, count: usize) {
+        self.cut |= cut;
+        self.lines
+            .extend(texts.into_iter().map(|text| file.line(&text)));
+        // Now and then, so that what is in memory is bounded however many logs there are.
+        if self.lines.len() / 2 > count {
+            self.finish(count);
+        }
+    }
+
+    /// Brings the lines into the order of their times and leaves the last `count`, as far as they fit.
+    fn finish(&mut self, count: usize) {
+        // Stable, so that lines of one file keep their order whatever their times.
+        self.lines
+            .sort_by(|one, other| one.time().cmp(other.time()));
+        self.lines.drain(..self.lines.len().saturating_sub(count));
+        let mut bytes = 0;
+        let fitting = self.lines.iter().rev().take_while(|line| {
+            bytes += line.text.len();
+            bytes <= BYTES_MAX
+        });
+        let over = self.lines.len() - fitting.count();
+        self.cut |= over > 0;
+        self.lines.drain(..over);
+    }
 }
 
 impl LogFile {
-    fn line(&self, text: String) -> LogLine {
+    fn line(&self, text: &str) -> LogLine {
         LogLine {
             deployment: self.deployment.clone(),
             slot: self.slot,
-            text,
+            text: plain(text).into_owned(),
         }
     }
 }
 
-fn by_time(one: &LogLine, other: &LogLine) -> Ordering {
-    let time = |line: &LogLine| line.text.split(' ').next().map(str::to_owned);
-    time(one).cmp(&time(other))
-}
-
-/// The last lines of a log, going on in the rotated files when the youngest has too few.
-fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
-    let mut file = match fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        file => file?,
-    };
-    let (lines, _) = end_of_file(&mut file, count)?;
-    with_rotated(path, lines, count)
-}
-
-/// `lines` of the youngest file, with those before them in rotated files, up to `count`.
-fn with_rotated(path: &Path, mut lines: Vec<String>, count: usize) -> io::Result<Vec<String>> {
-    for older in 1.. {
-        if lines.len() >= count {
-            break;
-        }
-        let mut file = match fs::File::open(rotated(path, older)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            file => file?,
-        };
-        let (mut found, _) = end_of_file(&mut file, count - lines.len())?;
-        found.append(&mut lines);
-        lines = found;
+impl LogLine {
+    fn time(&self) -> &str {
+        self.text.split(' ').next().unwrap_or_default()
     }
-    Ok(lines)
 }
 
-/// The last lines of one file, and the place where they end; a line that is not ended yet is left
-/// out.
-fn end_of_file(file: &mut fs::File, count: usize) -> io::Result<(Vec<String>, u64)> {
-    let mut begin = file.metadata()?.len();
-    let mut bytes: Vec<u8> = Vec::new();
-    // One more line end than lines: that of the line before them.
-    while begin > 0 && bytes.iter().filter(|&&byte| byte == b'\n').count() <= count {
-        let chunk = begin.min(CHUNK_BYTES);
-        begin -= chunk;
-        file.seek(SeekFrom::Start(begin))?;
-        let mut read = Vec::new();
-        file.by_ref().take(chunk).read_to_end(&mut read)?;
-        read.append(&mut bytes);
-        bytes = read;
-    }
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n');
-    bytes.truncate(whole.map_or(0, |end| end + 1));
-    let end = begin + bytes.len() as u64;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    let skipped = lines.len().saturating_sub(count);
-    let lines = lines[skipped..].iter().map(|&line| line.to_owned());
-    Ok((lines.collect(), end))
-}
+/// How much of a log is looked through for how its worker ended.
+const EXIT_LINES: usize = 1000;
 
 /// How the last worker of a log ended, if it did.
 pub(crate) fn exit_reason(path: &Path) -> Option<String> {
-    let lines = last_lines(path, 1000).ok()?;
-    let mut notes = lines
-        .iter()
-        .rev()
-        .filter_map(|line| line.splitn(3, ' ').nth(2));
+    let lines = last_lines(path, EXIT_LINES, BYTES_MAX).ok()?.lines;
+    // Only the supervisor writes notes: a worker may write whatever it likes, in its own streams.
+    let mut notes = lines.iter().rev().filter_map(|line| {
+        let (_time, rest) = line.split_once(' ')?;
+        rest.strip_prefix("note ")
+    });
     let last = notes.find(|note| note.starts_with(EXIT_NOTE) || note.starts_with(START_NOTE))?;
     last.strip_prefix(EXIT_NOTE).map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;

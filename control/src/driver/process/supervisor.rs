@@ -7,8 +7,10 @@
 //! is found whatever session, group or environment it gave itself.
 //!
 //! Control speaks to it through its standard input and output ([`wire`]) while starting, and by
-//! SIGTERM to stop it; nothing else, so that a later control can take it over.
+//! SIGTERM to stop it, SIGQUIT to end it at once; nothing else, so that a later control can take it over.
 
+pub(crate) mod clean;
+mod ending;
 pub(crate) mod lines;
 pub(crate) mod log_file;
 pub(crate) mod output;
@@ -24,10 +26,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{
-        Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group,
-        set_child_subreaper, setsid, wait,
-    },
+    process::{Pid, WaitOptions, WaitStatus, set_child_subreaper, setsid, wait},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -36,20 +35,11 @@ use tokio::{
 };
 
 use self::{
+    ending::Ending,
     output::Output,
     wire::{Order, Report},
 };
-use super::{identity::Identity, tree};
-
-/// What a worker leaves behind when it ends has this long from SIGTERM to SIGKILL, or the
-/// worker's own grace when that is shorter.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
-
-/// From one round of SIGKILL to the next, at first: a process may have been made meanwhile.
-const KILL_AGAIN: Duration = Duration::from_millis(50);
-
-/// The same at most: one that hangs in a driver cannot be killed until that lets it go.
-const KILL_AGAIN_MAX: Duration = Duration::from_secs(2);
+use super::identity::Identity;
 
 /// How long a reason waits for the last words of the worker.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -60,6 +50,7 @@ const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// The whole life of a supervisor. `main` must call it, with nothing done before and nothing
 /// after, when the first argument is [`SUPERVISE`](super::SUPERVISE).
 pub fn supervise() -> ExitCode {
+    clean::close_inherited_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -82,10 +73,13 @@ async fn run() -> Result<(), String> {
     let order: Order = serde_json::from_slice(&order)
         .map_err(|error| format!("not an order of control: {error}"))?;
     isolate()?;
+    if let Some(soft) = order.open_files {
+        clean::limit_open_files(soft);
+    }
     let output = Output::open(order.log.clone())?;
     let signals = Signals::new().map_err(|error| format!("signal handlers: {error}"))?;
     let worker = Worker::start(&order, output)?;
-    worker.watch(&order, signals).await;
+    worker.watch(signals).await;
     Ok(())
 }
 
@@ -110,6 +104,8 @@ struct Signals {
     child: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// Control is in a hurry.
+    quit: tokio::signal::unix::Signal,
     /// Never looked at: to have it caught is enough not to die of it.
     _hangup: tokio::signal::unix::Signal,
 }
@@ -120,6 +116,7 @@ impl Signals {
             child: signal(SignalKind::child())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             _hangup: signal(SignalKind::hangup())?,
         })
     }
@@ -134,9 +131,9 @@ struct Worker {
     stderr: JoinHandle<()>,
     /// It ended and is reaped.
     exited: bool,
-    /// When SIGKILL is due; `None` while nobody was asked to end.
-    kill_at: Option<Instant>,
-    kill_again: Duration,
+    /// It is to end.
+    stopping: bool,
+    ending: Ending,
 }
 
 impl Worker {
@@ -167,30 +164,28 @@ impl Worker {
             stderr: copy(stderr.into(), "err")?,
             output,
             exited: false,
-            kill_at: None,
-            kill_again: KILL_AGAIN,
+            stopping: false,
+            ending: Ending::new(order.stop_grace),
         })
     }
 
     /// Returns when the worker has ended and nothing of it is left.
-    async fn watch(mut self, order: &Order, mut signals: Signals) {
-        while self.reap(order.stop_grace).await {
-            if self
-                .kill_at
-                .is_some_and(|kill_at| kill_at <= Instant::now())
-            {
+    async fn watch(mut self, mut signals: Signals) {
+        while self.reap().await {
+            if self.ending.due().is_some_and(|due| due <= Instant::now()) {
                 self.kill();
             }
             let kill_due = async {
-                match self.kill_at {
-                    Some(kill_at) => sleep_until(kill_at).await,
+                match self.ending.due() {
+                    Some(due) => sleep_until(due).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 _ = signals.child.recv() => {}
-                _ = signals.terminate.recv() => self.stop(order.stop_grace),
-                _ = signals.interrupt.recv() => self.stop(order.stop_grace),
+                _ = signals.terminate.recv() => self.stop(),
+                _ = signals.interrupt.recv() => self.stop(),
+                _ = signals.quit.recv() => self.hurry(),
                 () = kill_due => {}
             }
         }
@@ -200,13 +195,13 @@ impl Worker {
 
     /// Reaps every child that ended. `false` when there is none left, and thereby no descendant
     /// either: all of them are children or below one.
-    async fn reap(&mut self, grace: Duration) -> bool {
+    async fn reap(&mut self) -> bool {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.pid && !self.exited => {
                     self.exited = true;
                     self.report_exit(status).await;
-                    self.end_leftovers(grace);
+                    self.end_leftovers();
                 }
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) => return true,
@@ -226,30 +221,20 @@ impl Worker {
         report(&Report::Exited(reason));
     }
 
-    /// Asks the worker to end.
-    fn stop(&mut self, grace: Duration) {
-        if self.kill_at.is_some() {
+    /// Asks the worker and all that it started to end.
+    fn stop(&mut self) {
+        if self.stopping {
             return;
         }
+        self.stopping = true;
         self.output.note("asked to stop");
-        self.kill_at = Some(Instant::now() + grace);
-        // Not reaped yet, or `kill_at` would be set: neither number can be anybody else's. A worker
-        // that left its group empty is asked alone.
-        if kill_process_group(self.pid, Signal::TERM).is_err() {
-            let _ = kill_process(self.pid, Signal::TERM);
-        }
+        self.ending.ask(Instant::now());
     }
 
-    /// Asks what the worker left behind to end.
-    fn end_leftovers(&mut self, grace: Duration) {
-        let latest = Instant::now() + grace.min(LEFTOVER_GRACE);
-        self.kill_at = Some(self.kill_at.map_or(latest, |kill_at| kill_at.min(latest)));
-        let left = below_us();
-        for process in &left {
-            process.signal(Signal::TERM);
-        }
-        if !left.is_empty() {
-            let count = left.len();
+    /// Asks what the worker left behind to end, unless it was asked with the worker.
+    fn end_leftovers(&mut self) {
+        let count = self.ending.ask(Instant::now());
+        if count > 0 {
             self.output
                 .note(&format!("processes left behind, asked to end: {count}"));
         }
@@ -257,14 +242,16 @@ impl Worker {
 
     /// Ends everything at once, and again after a while.
     fn kill(&mut self) {
-        let left = below_us();
-        for process in &left {
-            process.signal(Signal::KILL);
+        let count = self.ending.kill(Instant::now());
+        if count > 0 {
+            self.output.note(&format!("processes killed: {count}"));
         }
-        self.output
-            .note(&format!("processes killed: {}", left.len()));
-        self.kill_at = Some(Instant::now() + self.kill_again);
-        self.kill_again = (self.kill_again * 2).min(KILL_AGAIN_MAX);
+    }
+
+    fn hurry(&mut self) {
+        self.stopping = true;
+        self.output.note("asked to end at once");
+        self.ending.hurry(Instant::now());
     }
 }
 
@@ -280,11 +267,6 @@ pub(crate) const START_NOTE: &str = "started as process ";
 
 /// What a note of an exit begins with: an adopted worker's reason is read from its log.
 pub(crate) const EXIT_NOTE: &str = "ended: ";
-
-fn below_us() -> Vec<Identity> {
-    let us = rustix::process::getpid().as_raw_nonzero().get();
-    tree::descendants(&tree::living(), us)
-}
 
 /// How a process ended, for people, by its exit status or the number of the signal that killed it.
 pub(crate) fn describe(exit_status: Option<i32>, signal: Option<i32>) -> String {

@@ -5,6 +5,7 @@ use std::{cell::RefCell, os::fd::OwnedFd, rc::Rc, time::SystemTime};
 use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, task::JoinHandle};
 
 use super::{lines::Lines, log_file::LogWriter, wire::LogOrder};
+use crate::plain_text::plain;
 
 /// Most bytes read from a pipe at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -84,7 +85,7 @@ impl Output {
         if stream == "err" {
             let telling = lines.iter().rev().find(|line| !line.trim().is_empty());
             if let Some(line) = telling {
-                self.last_error.replace(Some(plain(line)));
+                self.last_error.replace(Some(for_reason(line)));
             }
         }
         let time = time();
@@ -106,19 +107,13 @@ impl Output {
     }
 }
 
-/// A line without colours and control characters, and of bounded length.
-fn plain(line: &str) -> String {
-    let mut pieces = line.trim().split("\x1b[");
-    let mut text = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        // A control sequence ends with its first letter.
-        let end = piece.find(|char: char| char.is_ascii_alphabetic());
-        text += end.map_or("", |end| &piece[end + 1..]);
-    }
-    let visible = text
+/// A line fit for a reason: without colours and control characters, and of bounded length.
+fn for_reason(line: &str) -> String {
+    let visible = plain(line);
+    let visible = visible
+        .trim()
         .chars()
         .map(|char| if char == '\t' { ' ' } else { char });
-    let visible = visible.filter(|char| !char.is_control());
     visible.take(REASON_CHARS_MAX).collect()
 }
 
@@ -135,10 +130,13 @@ mod tests {
     #[test]
     fn a_line_in_a_reason_has_neither_colours_nor_control_characters() {
         assert_eq!(
-            plain(" \x1b[1;31mERROR\x1b[0m: out\tof memory\x07\n"),
+            for_reason(" \x1b[1;31mERROR\x1b[0m: out\tof memory\x07\n"),
             "ERROR: out of memory"
         );
-        assert_eq!(plain("\x1b[31"), "");
-        assert_eq!(plain(&"ä".repeat(1000)).chars().count(), REASON_CHARS_MAX);
+        assert_eq!(for_reason("\x1b[31"), "");
+        assert_eq!(
+            for_reason(&"ä".repeat(1000)).chars().count(),
+            REASON_CHARS_MAX
+        );
     }
 }

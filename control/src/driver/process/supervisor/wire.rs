@@ -18,6 +18,8 @@ pub(crate) struct Order {
     pub(crate) directory: PathBuf,
     /// From SIGTERM to SIGKILL.
     pub(crate) stop_grace: Duration,
+    /// The soft limit of open files; `None` to leave it.
+    pub(crate) open_files: Option<u64>,
     /// Where the output goes.
     pub(crate) log: LogOrder,
 }
