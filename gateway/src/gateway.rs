@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use penstock_config::{
-    Config, GatewaySettings,
+    AccessLogTo, Config, GatewaySettings,
     fleet::{FleetSnapshot, LoadReport},
 };
 use tokio::sync::{mpsc, watch};
@@ -166,9 +166,9 @@ fn open_log(settings: &GatewaySettings) -> Result<Option<Arc<AccessLog>>, Gatewa
     AccessLog::open(&settings.access_log)
         .map(|log| log.map(Arc::new))
         .map_err(|error| {
-            let path = match &settings.access_log {
-                penstock_config::AccessLog::File(path, _) => path.clone(),
-                _ => PathBuf::from("standard output"),
+            let path = match &settings.access_log.to {
+                AccessLogTo::File(path) | AccessLogTo::Unasked(path) => path.clone(),
+                AccessLogTo::Nowhere | AccessLogTo::Stdout => PathBuf::from("standard output"),
             };
             GatewayError::AccessLog(path, error)
         })

@@ -54,22 +54,20 @@ impl OutcomeMeter {
         self.is_on_trial.store(is_on_trial, Ordering::Relaxed);
     }
 
-    /// A request of this client was answered well to its end. The head of the answer had come `first_byte` after
-    /// the worker got the request.
+    /// A request of this client was answered well to its end. The head of the answer had come
+    /// `first_byte` after the worker got the request.
     pub(crate) fn succeeded(&self, thread: usize, client: ClientId, first_byte: Duration) {
-        let bucket = LatencyHistogram::bucket(first_byte);
-        self.shards.of(thread).first_byte[bucket].fetch_add(1, Ordering::Relaxed);
+        // Clients first: what is read of them is never less than what is read of all.
         if self.is_on_trial.load(Ordering::Relaxed) {
             self.suspects.succeeded(client);
         }
+        let bucket = LatencyHistogram::bucket(first_byte);
+        self.shards.of(thread).first_byte[bucket].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A worker failed a request of this client, even if another one answered it then; `None`: through
-    /// nothing that a client could do.
-    pub(crate) fn failed(&self, thread: usize, client: Option<ClientId>) {
-        if let Some(client) = client
-            && self.is_on_trial.load(Ordering::Relaxed)
-        {
+    /// A worker failed a request of this client, even if another one answered it then.
+    pub(crate) fn failed(&self, thread: usize, client: ClientId) {
+        if self.is_on_trial.load(Ordering::Relaxed) {
             self.suspects.failed(client);
         }
         self.shards
@@ -106,7 +104,7 @@ mod tests {
         meter.succeeded(0, client, took);
         meter.succeeded(1, client, took);
         meter.succeeded(1, client, Duration::MAX);
-        meter.failed(1, None);
+        meter.failed(1, client);
         let outcomes = meter.read();
         assert_eq!((outcomes.succeeded, outcomes.failed), (3, 1));
         let counts = outcomes.first_byte.counts;

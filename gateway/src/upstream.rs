@@ -15,12 +15,12 @@ use hyper::{Request, Response, body::Incoming};
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
 
+pub(crate) use self::{connect::ConnectError, h1::Handback, watched::Places};
 use self::{
     connect::{Connected, connect},
     h1::IdleConnection,
     h2::SharedConnection,
 };
-pub(crate) use self::{connect::ConnectError, h1::Handback, watched::Places};
 use crate::{request_body::UpstreamBody, worker::WorkerState};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker

@@ -15,6 +15,7 @@ async fn start(limits: &str) -> (FakeWorker, Penstock) {
         gateway.threads = 1
         gateway.limits = {{ {limits}, header_timeout = "10m", idle_timeout = "10m" }}
         [services.chat.deployments.main]
+        ramp = false
         static = {{ addresses = ["{}"] }}
         "#,
         worker.address

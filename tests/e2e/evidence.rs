@@ -2,13 +2,9 @@
 //! ejects it not and takes no rollout back.
 
 use http::Method;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{convert::Infallible, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
-    sync::Barrier,
 };
 
 use crate::support::{
@@ -132,53 +128,6 @@ async fn workers_that_refuse_uploads_early_are_not_blamed() {
         }
     }
     assert_eq!(ejections(&penstock).await, 0.0);
-}
-
-/// A worker that takes two streams on a connection and answers when six requests have come together.
-async fn takes_two_streams() -> (String, Task) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    let together = Arc::new(Barrier::new(6));
-    let accepting = Task::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let together = Arc::clone(&together);
-            let answer = service_fn(move |_| {
-                let together = Arc::clone(&together);
-                async move {
-                    together.wait().await;
-                    Ok::<_, Infallible>(http::Response::new(full("together")))
-                }
-            });
-            let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .max_concurrent_streams(2)
-                .serve_connection(TokioIo::new(stream), answer);
-            tokio::spawn(async move { drop(serving.await) });
-        }
-    });
-    (address, accepting)
-}
-
-#[tokio::test]
-async fn a_worker_whose_streams_are_taken_gets_another_connection_and_no_blame() {
-    let (worker, _accepting) = takes_two_streams().await;
-    let penstock = Penstock::start(&format!(
-        r#"
-        [services.chat]
-        protocol = "h2"
-        retries = {{ attempts = 0 }}
-        [services.chat.deployments.main]
-        static = {{ addresses = ["{worker}"] }}
-        "#
-    ))
-    .await;
-    penstock.until_known("chat", 1).await;
-    let client = penstock.client("chat");
-    for _ in 0..3 {
-        let six = (0..6).map(|_| client.get("/"));
-        for answer in futures_util::future::join_all(six).await {
-            assert_eq!((answer.status.as_u16(), answer.text()), (200, "together"));
-        }
-    }
 }
 
 fn with_rollout(stable: &FakeWorker, canary: &FakeWorker) -> String {

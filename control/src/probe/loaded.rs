@@ -33,7 +33,9 @@ pub(super) async fn ask(target: &Target, passed: &AtomicBool) -> Result<(), Fail
     };
     match timeout(ANSWER_LIMIT, get.send()).await {
         Ok(Ok(answer)) if answer.response.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            Err("HTTP status 503 to GET /: it is still loading".to_owned().into())
+            Err("HTTP status 503 to GET /: it is still loading"
+                .to_owned()
+                .into())
         }
         Ok(Err(failure)) if failure.cause != Cause::NotHttp => Err(Failure {
             text: format!("GET /: {}", failure.text),

@@ -130,7 +130,7 @@ async fn by_default_a_worker_that_answers_503_is_still_loading_until_it_was_read
     })
     .await;
     let target = Target::new(&worker(Path::new("/")), address, None);
-    let ask = async || ask(&target, &probe(ProbeKind::Loaded)).await;
+    let ask = async || asked(&target, &probe(ProbeKind::Loaded)).await;
     let loading = Err("HTTP status 503 to GET /: it is still loading".to_owned());
     assert_eq!(ask().await, loading);
     status.store(404, Ordering::Relaxed);

@@ -24,7 +24,7 @@ impl Reconciler {
             state_failure: self.store.failure().map(|failure| {
                 let Failure { reason, unwritten } = failure;
                 format!(
-                    "the state file cannot be written ({reason}); {unwritten} changes wait for it, and a restart forgets them"
+                    "the state file cannot be written ({reason}); what is not in it yet waits: {unwritten}; a restart forgets that"
                 )
             }),
             config: self.config.clone(),

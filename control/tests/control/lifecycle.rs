@@ -148,7 +148,7 @@ async fn no_room_is_no_failure_and_is_tried_again() {
         .await;
     assert_eq!(
         (&*status.phase, status.no_room.as_deref()),
-        ("warm", Some("no GPU free"))
+        ("degraded", Some("1 worker waits for room: no GPU free"))
     );
     harness.driver.room.store(2, Ordering::Relaxed);
     harness.until_ready(2).await;

@@ -11,7 +11,7 @@ use crate::{
     harness::{Harness, PATIENCE},
 };
 
-const WORKERS: &str = "static = { addresses = [\"127.0.0.1:1\"] }";
+const WORKERS: &str = "static = { addresses = [\"127.0.0.1:1\"] }\nprobes.ready = { tcp = false }";
 
 /// The service `chat` with a canary that has these workers and these further settings of a rollout.
 pub(crate) fn chat(workers: &str, rollout: &str) -> String {

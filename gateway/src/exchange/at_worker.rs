@@ -42,7 +42,7 @@ impl Exchange {
     fn blame(&mut self, client: Option<ClientId>) {
         if let Some(lease) = self.lease.take() {
             lease.failed(client, self.connection.thread.now());
-            self.count_failure(client);
+            self.count_failure();
         }
     }
 
@@ -87,7 +87,7 @@ impl Exchange {
         // A worker that is too busy by its own words is a failure for a canary.
         let is_busy = matches!(verdict, Verdict::Busy(_)) && status.is_server_error();
         if verdict == Verdict::Failed || is_busy {
-            self.count_failure(Some(self.client));
+            self.count_failure();
         } else {
             self.judged.head_took = Some(took);
             self.judged.by_trailers = (verdict == Verdict::Later).then_some(verdict);
@@ -121,7 +121,7 @@ impl Exchange {
             // A call without a status has failed too.
             (Some(_), Some(lease)) => {
                 lease.failed(Some(self.client), now);
-                self.count_failure(Some(self.client));
+                self.count_failure();
             }
             (Some(_), None) => {}
         }
@@ -148,11 +148,11 @@ impl Exchange {
         }
     }
 
-    fn count_failure(&mut self, client: Option<ClientId>) {
+    fn count_failure(&mut self) {
         self.judged = Judged::default();
         if let Some(deployment) = self.deployment_on_trial() {
             let thread = self.connection.thread.index;
-            deployment.outcomes.failed(thread, client);
+            deployment.outcomes.failed(thread, self.client);
         }
     }
 

@@ -13,11 +13,8 @@ use std::{
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use penstock_config::Timeouts;
-use tokio::sync::Notify;
 
-use super::{
-    Answer, Handback, SendError, Upstreams, connect::ConnectError, watched::Allowance,
-};
+use super::{Answer, Handback, SendError, Upstreams, connect::ConnectError, watched::Allowance};
 use crate::{request_body::UpstreamBody, worker::WorkerState};
 
 /// Tells a request that the worker says it did not process from one that it may have begun: a stream
@@ -40,17 +37,9 @@ fn send_error(error: hyper::Error) -> SendError {
 
 type Sender = http2::SendRequest<UpstreamBody>;
 
-/// Streams put on one connection before another is opened, unless the worker allows fewer. RFC 9113
-/// §6.5.2 advises peers to allow at least 100.
+/// Streams put on one connection before another is opened. RFC 9113 §6.5.2 advises peers to allow
+/// at least 100; what they really allow hyper keeps, by holding further streams back.
 const STREAMS_MAX: usize = 100;
-
-/// What hyper takes for the worker's limit before the worker has told: a number that none is likely
-/// to tell.
-const STREAMS_UNTOLD: usize = 97;
-
-/// Longest wait for the worker to tell its limit on streams, which it does first of all. Requests
-/// above the limit would be held back, and the worker would seem slow.
-const TOLD_WITHIN: Duration = Duration::from_millis(50);
 
 /// Receive window of a stream: a stream of tokens never waits for an update, and an image seldom.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -71,36 +60,8 @@ pub(super) struct SharedConnection {
 struct Streams {
     open: AtomicUsize,
     allowance: Arc<Allowance>,
-    /// The most that the worker takes on this connection.
-    max: AtomicUsize,
-    /// Notified when the worker has told that for the first time.
-    told: Notify,
     /// When the connection may be closed if no stream is open, in ms of the clock.
     expires: parking_lot::Mutex<Duration>,
-}
-
-impl Streams {
-    /// Drives a connection to its end, and notes how many streams the worker takes.
-    async fn drive<C, E>(self: Arc<Self>, connection: C, limit: impl Fn(&C) -> usize)
-    where
-        C: Future<Output = Result<(), E>>,
-    {
-        let mut connection = std::pin::pin!(connection);
-        // An error reaches us through the requests it concerns.
-        let ended = std::future::poll_fn(|cx| {
-            let polled = connection.as_mut().poll(cx);
-            self.limited_to(limit(&connection));
-            polled
-        });
-        drop(ended.await);
-    }
-
-    fn limited_to(&self, limit: usize) {
-        if limit != STREAMS_UNTOLD && self.max.load(Ordering::Relaxed) != limit {
-            self.max.store(limit, Ordering::Relaxed);
-            self.told.notify_one();
-        }
-    }
 }
 
 /// A stream's place on a connection; given back on drop.
@@ -121,13 +82,7 @@ impl SharedConnection {
     }
 
     fn place(&self, expires: Duration) -> Option<StreamPlace> {
-        // A worker that takes none is asked all the same: it may just be about to allow some.
-        let max = self
-            .streams
-            .max
-            .load(Ordering::Relaxed)
-            .clamp(1, STREAMS_MAX);
-        if self.sender.is_closed() || self.streams.open.load(Ordering::Relaxed) >= max {
+        if self.sender.is_closed() || self.streams.open.load(Ordering::Relaxed) >= STREAMS_MAX {
             return None;
         }
         self.streams.open.fetch_add(1, Ordering::Relaxed);
@@ -224,26 +179,19 @@ impl Upstreams {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST_MAX)
-            .initial_max_send_streams(STREAMS_UNTOLD)
             .handshake(io);
         let (sender, connection) = handshake.await.map_err(|error| {
             let text = format!("{} does not speak HTTP/2: {error}", worker.address);
             ConnectError::of_worker(text)
         })?;
-        let streams = Arc::new(Streams {
-            open: AtomicUsize::new(1),
-            allowance,
-            max: AtomicUsize::new(STREAMS_MAX),
-            told: Notify::new(),
-            expires: parking_lot::Mutex::new(worker.now() + timeouts.keepalive),
-        });
-        let limit = http2::Connection::current_max_send_streams;
-        tokio::spawn(Arc::clone(&streams).drive(connection, limit));
-        // One that tells nothing in time has no limit as far as we know.
-        drop(tokio::time::timeout(TOLD_WITHIN, streams.told.notified()).await);
+        tokio::spawn(connection);
         let connection = SharedConnection {
             sender: sender.clone(),
-            streams,
+            streams: Arc::new(Streams {
+                open: AtomicUsize::new(1),
+                allowance,
+                expires: parking_lot::Mutex::new(worker.now() + timeouts.keepalive),
+            }),
         };
         let place = StreamPlace {
             streams: Arc::clone(&connection.streams),

@@ -134,7 +134,7 @@ async fn a_rollout_waits_for_the_end_of_a_pause_and_has_its_worker_back_then() {
 
 #[tokio::test]
 async fn a_rollout_waits_for_its_siblings_too() {
-    let given = "static = { addresses = [\"127.0.0.1:1\"] }";
+    let given = "static = { addresses = [\"127.0.0.1:1\"] }\nprobes.ready = { tcp = false }";
     let mut scene = Scene::of(&rollout::chat(given, "")).await;
     let harness = &mut scene.harness;
     rollout::serve_until(harness, &rollout::good(), rollout::A_TENTH).await;

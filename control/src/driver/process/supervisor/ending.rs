@@ -1,6 +1,9 @@
 //! Who of a worker was asked to end, and when it has had its time.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tokio::time::Instant;
@@ -46,9 +49,9 @@ impl Ending {
         let deadline = now + self.grace;
         let mut count = 0;
         for process in here {
-            if !self.asked.contains_key(&process) {
-                process.signal(Signal::TERM);
-                self.asked.insert(process, deadline);
+            if let Entry::Vacant(entry) = self.asked.entry(process) {
+                entry.key().signal(Signal::TERM);
+                entry.insert(deadline);
                 count += 1;
             }
         }
