@@ -10,6 +10,8 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
+use crate::certificates;
+
 /// Check a configuration file and print every error in it.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
@@ -24,6 +26,11 @@ pub(crate) struct SchemaArgs {}
 /// Says whether the file is good; its errors are this command's error.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let config = penstock_config::load(&args.file).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    let outdated = certificates::outdated(&config, None);
+    if !outdated.is_empty() {
+        let lines: Vec<_> = outdated.iter().map(ToString::to_string).collect();
+        anyhow::bail!("{}", lines.join("\n"));
+    }
     let deployments: usize = config
         .services
         .values()

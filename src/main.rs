@@ -1,6 +1,8 @@
 //! `penstock`: the command line. One file per subcommand.
 
 mod admin_client;
+mod cert;
+mod certificates;
 mod check;
 mod explain;
 mod key;
@@ -45,6 +47,7 @@ enum Command {
     Check(check::CheckArgs),
     Schema(check::SchemaArgs),
     Key(key::KeyArgs),
+    Cert(cert::CertArgs),
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
     Logs(logs::LogsArgs),
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Schema(args) => check::schema(&args),
         Command::Key(args) => key::run(&args),
+        Command::Cert(args) => cert::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Logs(args) => logs::run(&args),

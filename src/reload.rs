@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct FileWatch {
     changes: mpsc::Receiver<()>,
     watcher: RecommendedWatcher,
     folders: BTreeSet<PathBuf>,
+    /// Names of the file itself, and of certificates, keys and links to them.
+    names: Arc<Mutex<BTreeSet<OsString>>>,
     /// Something changed that was not told yet.
     pending: bool,
 }
@@ -29,14 +32,14 @@ impl FileWatch {
     pub(crate) fn start(file: &Path) -> anyhow::Result<Self> {
         // One place is enough: a change that waits covers those that come meanwhile.
         let (notice, changes) = mpsc::channel(1);
-        let name = file.file_name().map(OsStr::to_owned).unwrap_or_default();
+        let names = Arc::<Mutex<BTreeSet<OsString>>>::default();
+        let known = Arc::clone(&names);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let matters = event.is_ok_and(|event| {
                 !event.kind.is_access()
-                    && event
-                        .paths
-                        .iter()
-                        .any(|path| may_be_configuration(path, &name))
+                    && event.paths.iter().any(|path| {
+                        may_be_configuration(path, &known.lock().expect("nothing panics with it"))
+                    })
             });
             if matters {
                 let _ = notice.try_send(());
@@ -47,15 +50,27 @@ impl FileWatch {
             changes,
             watcher,
             folders: BTreeSet::new(),
+            names,
             pending: false,
         };
         watch.follow(file)?;
         Ok(watch)
     }
 
-    /// Watches what the file includes now.
+    /// Watches what the file includes and names now.
     pub(crate) fn follow(&mut self, file: &Path) -> anyhow::Result<()> {
-        let folders = penstock_config::watched_folders(file);
+        let mut folders = penstock_config::watched_folders(file);
+        let files = penstock_config::watched_files(file);
+        let parents = files.iter().filter_map(|file| file.parent());
+        // A certificate that is not there is an error of the configuration, which may lie anywhere.
+        folders.extend(parents.filter(|folder| folder.is_dir()).map(Path::to_owned));
+        // By one name each: a watch that is taken back would end the other one's too.
+        let one_name = |folder: PathBuf| folder.canonicalize().unwrap_or(folder);
+        let folders: BTreeSet<_> = folders.into_iter().map(one_name).collect();
+        let names = files.iter().map(PathBuf::as_path).chain([file]);
+        *self.names.lock().expect("nothing panics with it") = names
+            .filter_map(|file| file.file_name().map(OsStr::to_owned))
+            .collect();
         for gone in self.folders.difference(&folders) {
             // A folder that was removed has taken its watch along.
             let _ = self.watcher.unwatch(gone);
@@ -86,12 +101,12 @@ impl FileWatch {
     }
 }
 
-/// The file itself, other TOML files, and the hidden links through which Kubernetes swaps a folder
-/// of them. The state file may lie in the same folder and changes all the time.
-fn may_be_configuration(path: &Path, main: &OsStr) -> bool {
+/// The file itself, other TOML files, certificates and keys, and the hidden links through which
+/// Kubernetes swaps a folder of them. The state file may lie in the same folder and changes all the time.
+fn may_be_configuration(path: &Path, names: &BTreeSet<OsString>) -> bool {
     let Some(name) = path.file_name() else {
         return false;
     };
     let text = name.to_string_lossy();
-    name == main || text.ends_with(".toml") || text.starts_with("..")
+    names.contains(name) || text.ends_with(".toml") || text.starts_with("..")
 }

@@ -27,7 +27,7 @@ use penstock_gateway::Gateway;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    output,
+    certificates, output,
     reload::FileWatch,
     signals::{Asked, Signals},
     telemetry,
@@ -74,6 +74,10 @@ fn load(file: &Path, json_logs: bool) -> anyhow::Result<Config> {
 fn run_logged(args: &RunArgs, config: Config, logs: &telemetry::Logs) -> anyhow::Result<()> {
     for warning in penstock_config::warnings(&args.file) {
         tracing::warn!("{warning}");
+    }
+    // Listeners without TLS are not to wait for a new certificate.
+    for error in certificates::outdated(&config, None) {
+        tracing::error!("{error}");
     }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -230,6 +234,10 @@ impl Program {
                     .increment(1);
                 tracing::error!(file = %self.file.display(), "configuration refused, the old one stays:\n{error}");
                 self.control.config_rejected(error.clone()).await;
+                // What is wrong may be repaired in a file that only the new configuration names.
+                if let Err(error) = self.files.follow(&self.file) {
+                    tracing::warn!("{error:#}");
+                }
                 Err(error)
             }
         }
@@ -241,6 +249,10 @@ impl Program {
         // A large configuration takes a while, and requests for workers must not wait for it.
         let config = tokio::task::spawn_blocking(move || load(&file, json_logs)).await??;
         let config = Arc::new(config);
+        let outdated = certificates::outdated(&config, Some(&self.config));
+        if let Some(error) = outdated.first() {
+            anyhow::bail!("{error}");
+        }
         let changed = config != self.config;
         if changed {
             self.refuse_what_needs_a_restart(&config)?;

@@ -17,6 +17,7 @@ mod scaling;
 mod service;
 mod settings;
 mod split;
+mod tls;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,7 +26,7 @@ use std::{
 };
 
 use crate::{
-    Config,
+    Config, ConfigError,
     document::Document,
     error::Problems,
     key_path::{KeyPath, Segment},
@@ -67,6 +68,7 @@ pub(crate) fn check(
 
     let listeners = settings::listeners(&mut check, &root.key("listeners"), &file.listeners);
     let worker_logs = settings::worker_logs(&mut check, &root.key("worker_logs"), file.worker_logs);
+    tls::check_hosts(&mut check, &services_path, &services, &listeners);
     Config {
         admin: settings::admin(&mut check, &root.key("admin"), file.admin, &listeners),
         gateway: settings::gateway(&mut check, &root.key("gateway"), file.gateway, &worker_logs),
@@ -163,6 +165,11 @@ impl<'c> Check<'c> {
     /// `FILE:LINE` of a key.
     fn place(&self, path: &KeyPath) -> String {
         document(self.documents, &self.homes, path).place(path)
+    }
+
+    /// An error of a key that is yet to find its rule.
+    fn fault(&self, path: &KeyPath) -> ConfigError {
+        document(self.documents, &self.homes, path).fault(path, String::new())
     }
 
     /// A path from a file, which begins in that file's folder when it is relative.

@@ -1,8 +1,8 @@
 //! A deployment: one variant of a service, with its own workers, weight and scaling.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{DeploymentName, Protocol, Rollout, Scaling, WhenCold};
+use crate::{DeploymentName, Protocol, Rollout, Scaling, WhenCold, WorkerTls};
 
 /// One checked deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Deployment {
     pub ramp: bool,
     /// Protocol spoken to the workers.
     pub protocol: Protocol,
+    /// TLS to the workers, probes included; `None`: none.
+    pub tls: Option<Arc<WorkerTls>>,
     /// Where the workers come from.
     pub source: Source,
     /// How workers are probed.
@@ -63,10 +65,17 @@ impl Source {
 /// One address of a static deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticAddress {
-    /// `host:port`; the host may be an IPv4 or a bracketed IPv6 address, or a name to look up.
+    /// `host:port`, whatever the scheme; the host may be an IPv4 or a bracketed IPv6 address, or a name to look up.
     pub address: String,
     /// Share of the deployment's traffic in relation to the other addresses; at least 1.
     pub weight: u32,
+}
+
+impl StaticAddress {
+    /// The host of an address, without its port.
+    pub fn host_of(address: &str) -> &str {
+        address.rsplit_once(':').map_or(address, |(host, _)| host)
+    }
 }
 
 /// How to run a worker as a child process.

@@ -135,18 +135,26 @@ impl<'a> Document<'a> {
         format!("{}:{line}", self.source.file.display())
     }
 
-    fn add(&self, problems: &mut Problems, path: &KeyPath, show_value: bool, rule: String) {
+    /// The error of a broken rule at the key, with its value.
+    pub(crate) fn fault(&self, path: &KeyPath, rule: String) -> ConfigError {
         let (found, exact) = self.find(path);
-        let error = ConfigError {
+        ConfigError {
             file: self.source.file.clone(),
             line: Some(self.source.line(found.at)),
             key: path.to_string(),
             value: found
                 .value
-                .filter(|_| exact && show_value && !path.is_secret())
+                .filter(|_| exact && !path.is_secret())
                 .and_then(|value| self.show(value)),
             rule,
-        };
+        }
+    }
+
+    fn add(&self, problems: &mut Problems, path: &KeyPath, show_value: bool, rule: String) {
+        let mut error = self.fault(path, rule);
+        if !show_value {
+            error.value = None;
+        }
         problems.add(self.number, path, error);
     }
 

@@ -103,6 +103,8 @@ pub struct WorkerEntry {
     pub slot: u32,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The host by which the user named it; `None` when nobody did.
+    pub host: Option<Arc<str>>,
     /// Whether it takes new requests.
     pub state: WorkerState,
     /// Share of the deployment's traffic in relation to the other workers; at least 1.

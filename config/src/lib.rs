@@ -43,6 +43,7 @@ mod shape;
 mod split;
 mod structure;
 mod suggest;
+mod tls;
 pub mod units;
 
 pub use access::{Access, ApiKey, DeploymentHosts, Limit, LimitKind};
@@ -53,7 +54,7 @@ pub use deployment::{
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use health::{Ejection, Retries};
-pub use load::{load, parse, warnings, watched_folders};
+pub use load::{load, parse, warnings, watched_files, watched_folders};
 pub use mirror::Mirror;
 pub use name::{DeploymentName, NameError, ServiceName};
 pub use request_key::KeySource;
@@ -70,3 +71,4 @@ pub use settings::{
     RequestLimits, WorkerLogs,
 };
 pub use split::{MatchRule, Split, Sticky, WhenCold};
+pub use tls::{Certificate, ListenerTls, WorkerTls, provider};

@@ -1,6 +1,7 @@
 //! From files to a checked configuration.
 
 mod include;
+mod tls_files;
 
 use std::{io, path::Path, string::FromUtf8Error};
 
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub use include::{warnings, watched_folders};
+pub use tls_files::watched_files;
 
 /// Reads and checks a configuration file and the files it includes.
 ///

@@ -19,6 +19,7 @@ mod service;
 mod settings;
 mod split;
 pub(crate) mod text;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{ApiKey, Clients, DeploymentHosts, KeyHashes, Limit};
 pub(crate) use balance::{Balance, Hash, Overflow};
-pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress};
+pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress, WorkerTls};
 pub(crate) use health::{Ejection, Retries};
 pub(crate) use metrics_page::MetricsPage;
 pub(crate) use mirror::Mirror;
@@ -44,6 +45,7 @@ pub(crate) use settings::{
     WorkerLogs,
 };
 pub(crate) use split::{MatchRule, Split, Sticky, WhenCold};
+pub(crate) use tls::{ListenerTls, RedirectHttps};
 
 use crate::ServiceName;
 use text::{DnsLabel, DnsName};

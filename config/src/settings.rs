@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Service, ServiceName};
+use crate::{Certificate, ListenerTls, Service, ServiceName};
 
 /// A whole configuration that cannot be wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,14 +31,29 @@ pub struct Config {
     pub services: BTreeMap<ServiceName, Arc<Service>>,
 }
 
+impl Config {
+    /// The certificates of all listeners.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let all = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref());
+        all.flat_map(|tls| &tls.certificates)
+    }
+}
+
 /// An address the gateway accepts on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// IP address and port; port 0 takes a free one.
     pub address: SocketAddr,
     /// Networks (address and prefix length) of the proxies whose connections begin with a PROXY protocol
     /// header, version 1 or 2, that tells the client's address. Empty: no connection begins with one.
     pub proxy_protocol: Vec<(IpAddr, u8)>,
+    /// HTTPS with these certificates; `None`: HTTP without TLS.
+    pub tls: Option<ListenerTls>,
+    /// The port that requests are redirected to, by HTTPS; `None`: they are served.
+    pub redirect_https: Option<u16>,
 }
 
 /// The admin address and what control keeps.

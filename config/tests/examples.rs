@@ -12,6 +12,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use penstock_config::{Config, ConfigErrors, load, parse, schema};
@@ -28,7 +29,38 @@ fn full() -> Vec<String> {
 }
 
 fn parse_lines(lines: &[String]) -> Result<Config, ConfigErrors> {
-    parse(&lines.join("\n"), &folder().join("full.toml"))
+    // The files that it names are the user's.
+    let folder_of_files = files().path().display();
+    let mut text = lines.join("\n");
+    for name in ["tls.crt", "tls.key", "ca.pem"] {
+        text = text.replace(
+            &format!("\"{name}\""),
+            &format!("\"{folder_of_files}/{name}\""),
+        );
+    }
+    // Settings of TLS are for workers that are reached by it.
+    if text.contains("\ntls = { ca = ") {
+        text = text.replace("\"10.0.0.", "\"https://10.0.0.");
+    }
+    parse(&text, &folder().join("full.toml"))
+}
+
+/// A certificate, which is its own authority, and its key.
+fn files() -> &'static tempfile::TempDir {
+    static FILES: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        for name in ["tls.crt", "ca.pem"] {
+            fs::write(folder.path().join(name), made.cert.pem()).unwrap();
+        }
+        fs::write(
+            folder.path().join("tls.key"),
+            made.signing_key.serialize_pem(),
+        )
+        .unwrap();
+        folder
+    })
 }
 
 /// The key that a line sets.

@@ -86,6 +86,8 @@ impl ScrapeSpec {
         let get = Get {
             address,
             protocol: self.protocol,
+            // Workers at given addresses have no rules that ask for metrics.
+            tls: None,
             path: &self.page.path,
             headers: &self.headers,
             agent: "penstock-scrape",

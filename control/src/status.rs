@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::aside::{ClassStatus, MirrorStatus};
 pub(crate) use self::aside::{classes, mirror};
+pub use self::certificates::CertificateStatus;
 pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
 pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{
@@ -15,6 +16,7 @@ pub use self::traffic::{
 use crate::{secret::SecretKey, store::JournalEntry};
 
 mod aside;
+mod certificates;
 mod pause;
 mod settings;
 mod traffic;
@@ -44,6 +46,9 @@ pub struct ConfigStatus {
     pub loaded_at_ms: u64,
     /// Why the last attempt to load another one failed.
     pub last_error: Option<String>,
+    /// The certificates of its listeners.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
 }
 
 impl ConfigStatus {
@@ -56,6 +61,16 @@ impl ConfigStatus {
             hash,
             loaded_at_ms: at_ms,
             last_error: None,
+            certificates: certificates::certificates(config),
+        }
+    }
+
+    /// As it is at this time.
+    pub(crate) fn at(&self, wall_ms: u64) -> Self {
+        let certificates = self.certificates.iter();
+        Self {
+            certificates: certificates.map(|one| one.at(wall_ms)).collect(),
+            ..self.clone()
         }
     }
 }

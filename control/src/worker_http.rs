@@ -1,6 +1,7 @@
-//! One GET to a worker, on a connection of its own: for probes and for scrapes.
+//! Connections to workers that control makes itself, and one GET on such a connection: for probes and
+//! for scrapes.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
 use http_body_util::Empty;
@@ -9,15 +10,21 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use penstock_config::Protocol;
+use penstock_config::{Deployment, Protocol, Source, StaticAddress, WorkerTls};
 use rustix::io::Errno;
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+};
+use tokio_rustls::TlsConnector;
 
 /// What is asked, and of whom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Get<'g> {
     pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
+    pub(crate) tls: Option<&'g Secured>,
     pub(crate) path: &'g str,
     /// `Host` among them replaces the address.
     pub(crate) headers: &'g [(String, String)],
@@ -114,7 +121,51 @@ pub(crate) fn is_local(error: &io::Error) -> bool {
     )
 }
 
-/// A fresh connection.
+/// TLS to one worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Secured {
+    tls: Arc<WorkerTls>,
+    /// The host by which the user named it.
+    host: String,
+}
+
+impl Secured {
+    /// TLS to the worker that has a deployment's only address; `None` where there is none.
+    pub(crate) fn of(spec: &Deployment) -> Option<Self> {
+        let tls = Arc::clone(spec.tls.as_ref()?);
+        let Source::Static(addresses) = &spec.source else {
+            return None;
+        };
+        let host = StaticAddress::host_of(&addresses.first()?.address).to_owned();
+        Some(Self { tls, host })
+    }
+}
+
+/// A connection, with or without TLS.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// A fresh connection for this protocol.
+pub(crate) async fn open(
+    address: SocketAddr,
+    protocol: Protocol,
+    tls: Option<&Secured>,
+) -> Result<Box<dyn Connection>, Failure> {
+    let stream = connect(address).await?;
+    let Some(Secured { tls, host }) = tls else {
+        return Ok(Box::new(stream));
+    };
+    let connector = TlsConnector::from(Arc::clone(tls.client(protocol)));
+    let secured = connector.connect(tls.name_of(host)?, stream).await;
+    let secured = secured.map_err(|error| format!("TLS with {address}: {error}"))?;
+    if protocol == Protocol::H2 && secured.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(format!("{address} does not offer HTTP/2 by ALPN").into());
+    }
+    Ok(Box::new(secured))
+}
+
+/// A fresh TCP connection.
 pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
     let connected = TcpStream::connect(address).await;
     connected.map_err(|error| Failure::of_system(&format!("connecting to {address}"), &error))
@@ -124,7 +175,7 @@ impl Get<'_> {
     /// Asks, without a limit of time; an error says why there is no answer.
     pub(crate) async fn send(self) -> Result<Answer, Failure> {
         let request = self.request()?;
-        let io = TokioIo::new(connect(self.address).await?);
+        let io = TokioIo::new(open(self.address, self.protocol, self.tls).await?);
         let mut connection = JoinSet::new();
         let response = match self.protocol {
             Protocol::Http1 => {
@@ -152,7 +203,10 @@ impl Get<'_> {
         let host = host.map_or_else(|| self.address.to_string(), |(_, host)| host.clone());
         let uri = match self.protocol {
             Protocol::Http1 => path.parse::<Uri>(),
-            Protocol::H2 => format!("http://{host}{path}").parse(),
+            Protocol::H2 => {
+                let scheme = self.tls.map_or("http", |_| "https");
+                format!("{scheme}://{host}{path}").parse()
+            }
         };
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = uri.map_err(|error| format!("path {path}: {error}"))?;

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::Request;
-use penstock_config::Protocol;
 
 use crate::{
     admission::{self, Try},
@@ -16,7 +15,7 @@ use crate::{
     request_body::{UploadFailure, UpstreamBody},
     retry::{Cause, Retry},
     table::ServiceState,
-    upstream::{Answer, ConnectError, SendError},
+    upstream::{Answer, ConnectError, SendError, Wire},
 };
 
 /// Pause before a worker that refused a connection is tried again because there is no other: time
@@ -30,8 +29,8 @@ pub(crate) struct Destined<'a> {
     pub(crate) service: &'a ServiceState,
     /// The deployment of it.
     pub(crate) deployment: &'a Arc<DeploymentState>,
-    /// The protocol that the request is written for.
-    pub(crate) protocol: Protocol,
+    /// How it is sent, for which it is written.
+    pub(crate) wire: &'a Wire,
     /// Whether it asks for an upgrade.
     pub(crate) is_upgrade: bool,
 }
@@ -64,7 +63,7 @@ pub(crate) async fn attempt(
         deployment,
         ..
     } = to;
-    let retry = Retry::prepare(service, to.protocol, to.is_upgrade, request);
+    let retry = Retry::prepare(service, to.wire.protocol, to.is_upgrade, request);
     let mut tried = Vec::new();
     loop {
         let came = send(exchange, connection, to, request).await?;
@@ -209,11 +208,10 @@ async fn send(
         0 => exchange.leased_at(),
         _ => clock.now(),
     };
-    let sent =
-        connection
-            .thread
-            .upstreams
-            .send(lease.worker(), to.protocol, request, timeouts, now);
+    let sent = connection
+        .thread
+        .upstreams
+        .send(lease.worker(), to.wire, request, timeouts, now);
     let mut sent = std::pin::pin!(sent);
     let begun = exchange.leased_at();
     let mut timer = connection.timer.lend();

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
 use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
@@ -28,6 +29,7 @@ use crate::{
     headers::Forwarding,
     io::DownstreamIo,
     proxy,
+    terms::Terms,
     thread::Thread,
     timer::SharedTimer,
 };
@@ -76,6 +78,10 @@ pub(crate) struct Connection {
     pub(crate) timer: SharedTimer,
     /// What it adds to its requests about who asked.
     pub(crate) forwarding: Forwarding,
+    /// The port of HTTPS that its requests are sent to.
+    pub(crate) redirect: Option<u16>,
+    /// What is said about HTTPS in every answer.
+    pub(crate) hsts: Option<HeaderValue>,
     /// The socket, for looking at it only.
     pub(crate) fd: RawFd,
     /// What is read while a request head is expected (HTTP/1 only), see `io`.
@@ -94,7 +100,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(thread: Arc<Thread>, peer: SocketAddr, h2: bool, fd: RawFd, seat: Arc<Seat>) -> Self {
+    fn new(
+        thread: Arc<Thread>,
+        peer: SocketAddr,
+        h2: bool,
+        fd: RawFd,
+        seat: Arc<Seat>,
+        terms: &Terms,
+    ) -> Self {
         seat.since.store(millis(thread.now()), Ordering::Relaxed);
         let (trusted, max_headers) = {
             let settings = thread.settings();
@@ -102,7 +115,9 @@ impl Connection {
             (trusted, settings.limits.max_headers)
         };
         Self {
-            forwarding: Forwarding::new(peer.ip(), false, trusted),
+            forwarding: Forwarding::new(peer.ip(), terms.tls.is_some(), trusted),
+            redirect: terms.redirect,
+            hsts: terms.hsts.clone(),
             max_headers,
             thread,
             peer,
@@ -202,11 +217,12 @@ async fn serve(
     shutdown: ShutdownWatch,
 ) {
     let thread = &app.thread;
+    let terms = app.terms();
     let limits = thread.settings().limits;
     let fd = stream.id();
-    let mut io = DownstreamIo::new(stream);
     let seat = Arc::clone(&place.seat);
-    let begun = begin::begin(app, &mut io, peer, &mut place, &limits);
+    let io = DownstreamIo::new(stream);
+    let begun = begin::begin(thread, &terms, io, peer, &mut place, &limits);
     let mut ends = shutdown.clone();
     let begun = tokio::select! {
         biased;
@@ -215,8 +231,11 @@ async fn serve(
         _ = ends.wait_for(|&down| down) => None,
         () = seat.asked_to_leave() => None,
     };
-    let Some((peer, h2)) = begun else { return };
-    let connection = Arc::new(Connection::new(Arc::clone(thread), peer, h2, fd, seat));
+    let Some((mut io, peer, h2)) = begun else {
+        return;
+    };
+    let connection = Connection::new(Arc::clone(thread), peer, h2, fd, seat, &terms);
+    let connection = Arc::new(connection);
     io.attach(Arc::clone(&connection));
     if h2 {
         serve_h2(connection, io, limits, shutdown).await;

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
-    header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE},
+    header::{CONNECTION, CONTENT_LENGTH, LOCATION, SET_COOKIE},
 };
 use penstock_config::ServiceName;
 
@@ -283,7 +283,10 @@ impl Exchange {
             false => &*refusal.detail,
         };
         let id = self.request_id.as_ref();
-        let answer = problem(refusal.reason, told, after, self.is_grpc, id);
+        let mut answer = problem(refusal.reason, told, after, self.is_grpc, id);
+        if let Some(location) = &refusal.location {
+            answer.headers_mut().insert(LOCATION, location.clone());
+        }
         self.status = answer.status().as_u16();
         if refusal.cause.is_some() {
             self.log_cause(refusal.reason, &full);

@@ -28,6 +28,7 @@ use crate::{
     table::Table,
     tally::Tally,
     thread::{Settings, Shared},
+    tls::Handshakes,
 };
 
 /// Why a gateway could not start, or could not take a new configuration.
@@ -72,6 +73,8 @@ impl Gateway {
             floods: Tally::default(),
             refused_headers: Tally::default(),
             refusals: RefusalLog::default(),
+            handshakes: Handshakes::default(),
+            certificates: ArcSwap::default(),
             obeyed: watch::Sender::new(0),
             poke: Poke::default(),
             readmissions: Arc::default(),
@@ -109,6 +112,8 @@ impl Gateway {
         self.threads
             .listen(&config.listeners)
             .map_err(|(address, error)| GatewayError::Listen(address, error))?;
+        let certificates = config.certificates().cloned().collect();
+        self.shared.certificates.store(Arc::new(certificates));
         if let Some(log) = log {
             self.shared.access_log.store(log);
         }
@@ -138,6 +143,7 @@ impl Gateway {
             let mut page = Page::new(shared.open.load(Ordering::Relaxed));
             page.add_refused_headers(shared.refused_headers.count());
             page.add_crowd(&shared.crowd, &shared.floods, &shared.accept_errors);
+            page.add_tls(&shared.handshakes, &shared.certificates.load());
             page.add_unrouted(&shared.unrouted);
             for service in shared.table.load().services() {
                 page.add_unrouted(&service.turned_away);

@@ -6,6 +6,7 @@
 //! may have meant to smuggle). So the preface is read here, and while a request head is expected
 //! its bytes are kept in the connection's `head`.
 
+mod client;
 mod frames;
 mod read_ahead;
 
@@ -19,6 +20,7 @@ use std::{
 };
 
 use pingora_core::protocols::Stream;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::{
@@ -27,9 +29,11 @@ use crate::{
     proxy_header::{self, Malformed},
     rejection,
     small_writes::poll_write_pieces,
+    tls::{self, Upfront},
 };
+use client::Client;
 pub(crate) use frames::Frames;
-use read_ahead::ReadAhead;
+pub(crate) use read_ahead::ReadAhead;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,7 +46,7 @@ const PROXY_CHUNK: usize = 512;
 
 /// A downstream connection as hyper reads and writes it.
 pub(crate) struct DownstreamIo {
-    stream: Stream,
+    stream: Client,
     connection: Option<Arc<Connection>>,
     /// What was read while looking for the preface; given out first.
     prefix: [u8; H2_PREFACE.len()],
@@ -62,7 +66,7 @@ impl DownstreamIo {
     /// Wraps an accepted connection.
     pub(crate) fn new(stream: Stream) -> Self {
         Self {
-            stream,
+            stream: Client::Plain(stream),
             connection: None,
             prefix: [0; H2_PREFACE.len()],
             prefix_begin: 0,
@@ -132,6 +136,29 @@ impl DownstreamIo {
                 Err(malformed) => return Ok(Err(malformed)),
             }
         }
+    }
+
+    /// Secures the connection by TLS, within `limit`.
+    pub(crate) async fn secure(
+        self,
+        config: Arc<ServerConfig>,
+        limit: Duration,
+    ) -> Result<Self, tls::Failed> {
+        let Client::Plain(stream) = self.stream else {
+            return Ok(self);
+        };
+        let ahead = self.ahead;
+        let secured = tls::handshake(Upfront { ahead, stream }, config, limit).await?;
+        Ok(Self {
+            stream: Client::Tls(secured),
+            ahead: ReadAhead::default(),
+            ..self
+        })
+    }
+
+    /// Whether what came first is not HTTP but TLS.
+    pub(crate) fn begins_with_tls(&self) -> bool {
+        self.prefix_end > 0 && self.prefix[0] == tls::HELLO
     }
 
     /// Whether the client begins with the HTTP/2 preface. Reads only as much as it takes to know;

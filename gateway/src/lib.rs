@@ -4,9 +4,9 @@
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `crowd`, `connection`, `proxy_header`, `io`, `alarm`, `timer`, `linger`, `dead_peer`, `tally` | accepted, unless there are too many; a proxy in front may name the client; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 1 | `listener`, `crowd`, `terms`, `connection`, `proxy_header`, `tls`, `io`, `alarm`, `timer`, `linger`, `dead_peer`, `tally` | accepted, unless there are too many; a proxy in front may name the client; TLS is negotiated, where the listener has it; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
-//! | 3 | `headers::check`, `request_head`, `request_key` | a request that must not be passed on is refused; what decides about the others sees a small view of them |
+//! | 3 | `headers::check`, `redirect`, `request_head`, `request_key` | a request that must not be passed on is refused, one that should come by HTTPS sent there; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
 //! | 5 | `access`, `networks`, `limits` | who may use the service, and how much |
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait, of which `outlook` tells the client; or a `refusal` |
@@ -68,6 +68,7 @@ mod proxy_header;
 mod queue;
 mod readmission;
 mod reason;
+mod redirect;
 mod refusal;
 mod rejection;
 mod report;
@@ -83,8 +84,10 @@ mod small_writes;
 mod split;
 mod table;
 mod tally;
+mod terms;
 mod thread;
 mod timer;
+mod tls;
 mod tunnel;
 mod unread;
 mod upstream;

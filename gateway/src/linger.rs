@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use pingora_core::protocols::Stream;
 use tokio::{
     io::{AsyncRead, ReadBuf},
     time::Sleep,
@@ -47,7 +46,11 @@ impl Linger {
     }
 
     /// Ready once the client has ended or been silent, or has had time enough.
-    pub(crate) fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         loop {
             let mut buffer = [0; BUFFER];
             let mut buffer = ReadBuf::new(&mut buffer);

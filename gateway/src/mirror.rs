@@ -41,6 +41,7 @@ use crate::{
     headers::{Named, X_PENSTOCK_MIRROR, is_copy},
     outgoing::Outgoing,
     request_body::UpstreamBody,
+    upstream::Wire,
 };
 
 /// The mirror of one service.
@@ -137,7 +138,7 @@ impl MirrorState {
             Named::of(&request.parts.headers),
             body,
             request.host,
-            target.view().spec.protocol,
+            &Wire::of(&target.view().spec),
             None,
             exchange,
         );

@@ -18,6 +18,7 @@ use crate::{
     reason::Reason,
     refusal::Refusal,
     request_body::UpstreamBody,
+    upstream::Wire,
 };
 
 /// A request ready to be sent.
@@ -82,10 +83,11 @@ impl Outgoing {
         named: Named,
         body: UpstreamBody,
         host: &HeaderValue,
-        protocol: Protocol,
+        wire: &Wire,
         wanted: Option<Wanted>,
         exchange: &Exchange,
     ) -> Result<Self, Refusal> {
+        let protocol = wire.protocol;
         // HTTP/1.1 upgrades end at a worker that speaks HTTP/2; it answers the plain request.
         let wanted =
             wanted.filter(|wanted| protocol == Protocol::Http1 || matches!(wanted, Wanted::H2(..)));
@@ -116,7 +118,7 @@ impl Outgoing {
                 }
             }
         }
-        *request.uri_mut() = target(&parts.uri, host, protocol)?;
+        *request.uri_mut() = target(&parts.uri, host, wire)?;
         *request.version_mut() = match protocol {
             Protocol::Http1 => Version::HTTP_11,
             Protocol::H2 => Version::HTTP_2,
@@ -145,8 +147,8 @@ fn ask_for_upgrade(headers: &mut HeaderMap, extended: &Extended) -> Result<(), R
 }
 
 /// The request target in the form the worker's protocol wants: a path, or a URI with authority.
-fn target(uri: &Uri, host: &HeaderValue, protocol: Protocol) -> Result<Uri, Refusal> {
-    if protocol == Protocol::Http1 && uri.authority().is_none() {
+fn target(uri: &Uri, host: &HeaderValue, wire: &Wire) -> Result<Uri, Refusal> {
+    if wire.protocol == Protocol::Http1 && uri.authority().is_none() {
         return Ok(uri.clone());
     }
     let path = uri
@@ -155,8 +157,9 @@ fn target(uri: &Uri, host: &HeaderValue, protocol: Protocol) -> Result<Uri, Refu
         .unwrap_or(PathAndQuery::from_static("/"));
     let mut target = http::uri::Parts::default();
     target.path_and_query = Some(path);
-    if protocol == Protocol::H2 {
-        target.scheme = Some(Scheme::HTTP);
+    if wire.protocol == Protocol::H2 {
+        let scheme = wire.tls.as_ref().map_or(Scheme::HTTP, |_| Scheme::HTTPS);
+        target.scheme = Some(scheme);
         target.authority = host.to_str().ok().and_then(|host| host.parse().ok());
     }
     Uri::from_parts(target)

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION, request::Parts};
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, STRICT_TRANSPORT_SECURITY},
+    request::Parts,
+};
 use hyper::body::{Body, Incoming};
 
 use crate::{
@@ -19,13 +23,14 @@ use crate::{
     outgoing::{Outgoing, Wanted},
     placement::Placement,
     reason::Reason,
+    redirect,
     refusal::Refusal,
     request_body::UpstreamBody,
     request_head::{self, Framing, LoggedHead},
     request_key::RequestHead,
     response_body::DownstreamBody,
     tunnel::{self, Switch},
-    upstream::Answer,
+    upstream::{Answer, Wire},
 };
 
 /// Why a request gets no worker's answer.
@@ -57,11 +62,16 @@ pub(crate) async fn handle(
         .logs_access()
         .then(|| LoggedHead::of(&request));
     let mut exchange = Box::new(Exchange::begin(&connection, &request, logged));
-    match forward(&mut exchange, &connection, request).await {
-        Ok(forwarded) => Ok(pass_on(exchange, &connection, forwarded)),
-        Err(Failure::Refused(refusal)) => Ok(exchange.refuse(&refusal)),
-        Err(Failure::ClientGone) => Err(ClientGone),
+    let mut response = match forward(&mut exchange, &connection, request).await {
+        Ok(forwarded) => pass_on(exchange, &connection, forwarded),
+        Err(Failure::Refused(refusal)) => exchange.refuse(&refusal),
+        Err(Failure::ClientGone) => return Err(ClientGone),
+    };
+    if let Some(hsts) = &connection.hsts {
+        let headers = response.headers_mut();
+        headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
+    Ok(response)
 }
 
 /// A worker's response head, and how to go on.
@@ -94,6 +104,9 @@ async fn forward(
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, named, has_body);
     let host = check_head(framing, &parts, named)?;
+    if let Some(port) = connection.redirect {
+        redirect::check(port, &connection.forwarding, &host, &parts)?;
+    }
     let to = enter(exchange, connection, &host, &mut parts, named, &body)?;
     let (destination, deployment) =
         find_worker(exchange, connection, to, &host, &parts, has_body).await?;
@@ -106,7 +119,7 @@ async fn forward(
         has_body.then_some(body),
         downstream_upgrade.is_some(),
     );
-    let protocol = deployment.view().spec.protocol;
+    let wire = Wire::of(&deployment.view().spec);
     let Outgoing {
         mut request,
         wanted,
@@ -115,14 +128,14 @@ async fn forward(
         named,
         upstream_body,
         &host,
-        protocol,
+        &wire,
         downstream_upgrade,
         exchange,
     )?;
     let to = Destined {
         service,
         deployment: &deployment,
-        protocol,
+        wire: &wire,
         is_upgrade: wanted.is_some(),
     };
     let answer = attempt(exchange, connection, to, &mut request).await?;

@@ -8,6 +8,8 @@ use http::StatusCode;
 pub(crate) enum Reason {
     /// No service answers to this host and path.
     NoRoute,
+    /// The listener sends everybody to HTTPS.
+    HttpsRequired,
     /// The client's network may not use the service.
     Forbidden,
     /// No valid API key, and the service needs one.
@@ -69,8 +71,9 @@ mod grpc {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::NoRoute,
+        Self::HttpsRequired,
         Self::Forbidden,
         Self::Unauthenticated,
         Self::RateLimited,
@@ -105,6 +108,7 @@ impl Reason {
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::NoRoute => "no_route",
+            Self::HttpsRequired => "https_required",
             Self::Forbidden => "forbidden",
             Self::Unauthenticated => "unauthenticated",
             Self::RateLimited => "rate_limited",
@@ -135,6 +139,7 @@ impl Reason {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::HttpsRequired => StatusCode::PERMANENT_REDIRECT,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::RateLimited | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
@@ -164,7 +169,7 @@ impl Reason {
     /// the one that gRPC's "HTTP to gRPC Status Code Mapping" gives for [`Reason::status`].
     pub(crate) fn grpc_code(self) -> u8 {
         match self {
-            Self::NoRoute => grpc::UNIMPLEMENTED,
+            Self::NoRoute | Self::HttpsRequired => grpc::UNIMPLEMENTED,
             Self::Forbidden => grpc::PERMISSION_DENIED,
             Self::Unauthenticated => grpc::UNAUTHENTICATED,
             Self::RateLimited | Self::QueueFull | Self::BodyTooLarge | Self::HeaderTooLarge => {
@@ -203,6 +208,7 @@ impl Reason {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::NoRoute => "No service at this address",
+            Self::HttpsRequired => "HTTPS is needed",
             Self::Forbidden => "This client may not use the service",
             Self::Unauthenticated => "A valid API key is needed",
             Self::RateLimited => "A limit is used up",

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
+
 use crate::{outlook::Outlook, reason::Reason};
 
 /// The shortest and the longest time after which a client is sent back by a mere prediction. Beyond
@@ -36,6 +38,8 @@ pub(crate) struct Refusal {
     pub(crate) cause: Option<Arc<str>>,
     /// When trying again makes sense.
     pub(crate) retry_after: Option<Duration>,
+    /// Where to go instead.
+    pub(crate) location: Option<HeaderValue>,
     /// Whether that is a prediction, which many may have been told.
     is_predicted: bool,
     /// What the request would have had to expect of the queue.
@@ -50,6 +54,7 @@ impl Refusal {
             detail: detail.into(),
             cause: None,
             retry_after: None,
+            location: None,
             is_predicted: false,
             outlook: None,
         }
@@ -67,6 +72,12 @@ impl Refusal {
             Some(cause) => format!("{}: {cause}", self.detail).into(),
             None => Cow::Borrowed(&self.detail),
         }
+    }
+
+    /// Tells the client where to go instead.
+    pub(crate) fn elsewhere(mut self, location: HeaderValue) -> Self {
+        self.location = Some(location);
+        self
     }
 
     /// Tells the client when trying again makes sense.

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     connection::App,
     listener,
-    networks::Networks,
+    terms::Terms,
     thread::{Shared, Thread},
 };
 
@@ -25,9 +25,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// What a thread is told.
 enum Command {
-    /// Accept connections on a socket until the watch says true; those of these proxies begin with a
-    /// PROXY protocol header.
-    Accept(OwnedFd, Arc<ArcSwap<Networks>>, ShutdownWatch),
+    /// Accept connections on a socket, on these terms, until the watch says true.
+    Accept(OwnedFd, Arc<ArcSwap<Terms>>, ShutdownWatch),
     /// Finish what is open, at the latest after this long, then end.
     Drain(Duration),
 }
@@ -54,7 +53,9 @@ pub(crate) struct Threads {
 
 struct Listening {
     bound: SocketAddr,
-    proxies: Arc<ArcSwap<Networks>>,
+    /// As the configuration has it.
+    listener: Listener,
+    terms: Arc<ArcSwap<Terms>>,
     stop: watch::Sender<bool>,
 }
 
@@ -88,13 +89,12 @@ impl Threads {
         }
         for (listener, bound) in added {
             let (stop, stopped) = watch::channel(false);
-            let proxies = Networks::new(&listener.proxy_protocol);
-            let proxies = Arc::new(ArcSwap::from_pointee(proxies));
+            let terms = Arc::new(ArcSwap::from_pointee(Terms::of(listener)));
             for (handle, socket) in self.handles.iter().zip(bound.sockets) {
                 // A thread that has ended takes no connections; the drain says why.
                 let _ = handle.commands.send(Command::Accept(
                     socket,
-                    Arc::clone(&proxies),
+                    Arc::clone(&terms),
                     stopped.clone(),
                 ));
             }
@@ -102,7 +102,8 @@ impl Threads {
                 listener.address,
                 Listening {
                     bound: bound.address,
-                    proxies,
+                    listener: listener.clone(),
+                    terms,
                     stop,
                 },
             );
@@ -111,9 +112,11 @@ impl Threads {
             let wanted = wanted.iter().find(|wanted| wanted.address == *address);
             match wanted {
                 // For the connections that come from now on.
-                Some(wanted) => listening
-                    .proxies
-                    .store(Arc::new(Networks::new(&wanted.proxy_protocol))),
+                Some(wanted) if *wanted != listening.listener => {
+                    listening.terms.store(Arc::new(Terms::of(wanted)));
+                    listening.listener = wanted.clone();
+                }
+                Some(_) => {}
                 None => drop(listening.stop.send_replace(true)),
             }
             wanted.is_some()
@@ -171,8 +174,8 @@ async fn run(thread: Arc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>
     loop {
         tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Accept(socket, proxies, stop)) => {
-                    let app = App::new(Arc::clone(&thread), proxies);
+                Some(Command::Accept(socket, terms, stop)) => {
+                    let app = App::new(Arc::clone(&thread), terms);
                     tokio::spawn(listener::accept(socket, Arc::new(app), stop));
                 }
                 Some(Command::Drain(timeout)) => return drain(&thread, timeout).await,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_config::{GatewaySettings, RequestLimits};
+use penstock_config::{Certificate, GatewaySettings, RequestLimits};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     report::Poke,
     table::Table,
     tally::Tally,
+    tls::Handshakes,
     unread::Unread,
     upstream::{Places, Upstreams},
 };
@@ -53,6 +54,10 @@ pub(crate) struct Shared {
     pub(crate) refused_headers: Tally,
     /// Bounds how many refusals are logged.
     pub(crate) refusals: RefusalLog,
+    /// TLS handshakes with clients.
+    pub(crate) handshakes: Handshakes,
+    /// The certificates of the listeners.
+    pub(crate) certificates: ArcSwap<Vec<Certificate>>,
     /// Generation of the newest snapshot that is in force on all threads.
     pub(crate) obeyed: watch::Sender<u64>,
     /// Makes the reporter report at once.

@@ -6,7 +6,9 @@
 mod connect;
 mod h1;
 mod h2;
+mod stream;
 mod watched;
+mod wire;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,7 +17,7 @@ use hyper::{Request, Response, body::Incoming};
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
 
-pub(crate) use self::{connect::ConnectError, h1::Handback, watched::Places};
+pub(crate) use self::{connect::ConnectError, h1::Handback, watched::Places, wire::Wire};
 use self::{
     connect::{Connected, connect},
     h1::IdleConnection,
@@ -31,7 +33,7 @@ const IDLE_MAX: usize = 1024;
 pub(crate) struct Upstreams {
     /// Those of all threads.
     places: Arc<Places>,
-    /// By the workers' keys, which are hashes already.
+    /// By the keys of workers and TLS settings, which are hashes already.
     workers: Mutex<HashMap<u64, WorkerConnections, RandomState>>,
 }
 
@@ -81,6 +83,7 @@ impl Upstreams {
     async fn connect(
         &self,
         worker: &WorkerState,
+        wire: &Wire,
         timeouts: &Timeouts,
     ) -> Result<Connected, ConnectError> {
         if self.places.are_taken() {
@@ -94,7 +97,7 @@ impl Upstreams {
                 tokio::task::yield_now().await;
             }
         }
-        connect(worker.address, timeouts.connect, &self.places).await
+        connect(worker, wire, timeouts.connect, &self.places).await
     }
 
     /// Sends `request` to `worker` at `now` and waits for the response head. Times out only the opening of
@@ -105,14 +108,14 @@ impl Upstreams {
     pub(crate) async fn send(
         &self,
         worker: &WorkerState,
-        protocol: Protocol,
+        wire: &Wire,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
         now: Duration,
     ) -> Result<Answer, SendError> {
-        match protocol {
-            Protocol::Http1 => self.send_h1(worker, request, timeouts, now).await,
-            Protocol::H2 => self.send_h2(worker, request, timeouts, now).await,
+        match wire.protocol {
+            Protocol::Http1 => self.send_h1(worker, wire, request, timeouts, now).await,
+            Protocol::H2 => self.send_h2(worker, wire, request, timeouts, now).await,
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct WorkerState {
     pub(crate) slot: u32,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// The host by which the user named it, for TLS.
+    pub(crate) host: Option<Arc<str>>,
     /// Names it in this process: for its connections and for picking.
     pub(crate) key: u64,
     vitals: Arc<Vitals>,
@@ -43,6 +45,7 @@ impl WorkerState {
             id: entry.id.clone(),
             slot: entry.slot,
             address: entry.address,
+            host: entry.host.clone(),
             key: key(entry.id.0.as_bytes()),
             vitals: Arc::new(Vitals::new(max_concurrency, entry.ramp)),
             answered: AtomicU64::new(0),

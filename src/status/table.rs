@@ -81,11 +81,18 @@ fn about_config(status: &Status) -> String {
     let ConfigStatus {
         loaded_at_ms,
         last_error,
+        certificates,
         ..
     } = &status.config;
     let mut text = String::new();
     if let Some(failure) = &status.state_failure {
         text += &format!("{}\n\n", styled(&printable(failure), BAD.bold()));
+    }
+    for certificate in certificates {
+        if let Some(warning) = &certificate.warning {
+            let about = format!("certificate {}: {warning}", printable(&certificate.file));
+            text += &format!("{}\n", styled(&about, BAD.bold()));
+        }
     }
     if let Some(error) = last_error {
         let title = "The new configuration was refused; the one before stays in force:";

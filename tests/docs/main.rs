@@ -58,6 +58,25 @@ fn every_command_that_is_mentioned_anywhere_exists() {
 #[test]
 fn every_example_can_be_added_to_the_first_one_as_it_stands() {
     let dir = tempfile::tempdir().unwrap();
+    // The certificate that the README has its reader make.
+    for (option, name) in [("cert", "tls.crt"), ("key", "tls.key")] {
+        assert!(
+            help("cert").contains(&format!("[default: {name}]")),
+            "{option}"
+        );
+    }
+    let [cert, key] = ["tls.crt", "tls.key"].map(|name| dir.path().join(name));
+    let [cert, key] = [&cert, &key].map(|file| file.to_str().unwrap());
+    let made = penstock(&[
+        "cert",
+        "--self-signed",
+        "localhost",
+        "--cert",
+        cert,
+        "--key",
+        key,
+    ]);
+    assert!(made.status.success());
     let file = dir.path().join("penstock.toml");
     let mut examples = readme::blocks("toml");
     let first = examples.next().unwrap();

@@ -1,11 +1,11 @@
 //! `[services.NAME.deployments.NAME]`.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{Check, metrics_page, probes, process, rollout, scaling, service, split};
+use super::{Check, metrics_page, probes, process, rollout, scaling, service, split, tls};
 use crate::{
-    Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, key_path::KeyPath,
-    raw,
+    Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, WorkerTls,
+    key_path::KeyPath, raw,
 };
 
 /// What a deployment inherits.
@@ -24,7 +24,7 @@ pub(super) fn deployment(
     mut raw: raw::Deployment,
 ) -> Deployment {
     let path = context.path;
-    let (source, scaling) = source(check, context, &mut raw);
+    let (source, scaling, tls) = source(check, context, &mut raw);
     let protocol = raw.protocol.map_or(context.protocol, service::protocol);
     let rollout = raw
         .rollout
@@ -48,6 +48,7 @@ pub(super) fn deployment(
             source.is_fixed(),
         ),
         source,
+        tls,
         start_timeout: raw.start_timeout.0,
         drain_timeout: raw.drain_timeout.0,
         voluntary_drain_timeout: raw.voluntary_drain_timeout.0.max(raw.drain_timeout.0),
@@ -60,7 +61,7 @@ fn source(
     check: &mut Check<'_>,
     context: &Context<'_>,
     raw: &mut raw::Deployment,
-) -> (Source, Scaling) {
+) -> (Source, Scaling, Option<Arc<WorkerTls>>) {
     let path = context.path;
     check.exactly_one(
         path,
@@ -77,9 +78,10 @@ fn source(
                     "a static deployment has the workers it is given; `scaling` is for `process`";
                 check.error(&scaling_path, rule);
             }
+            let tls = tls::worker(check, &path.key("static"), &fixed);
             let addresses = addresses(check, path, fixed);
             let scaling = scaling::fixed(addresses.len());
-            (Source::Static(addresses), scaling)
+            (Source::Static(addresses), scaling, tls.map(Arc::new))
         }
         // Without either there is an error already; a process with nothing in it stands in.
         (process, _) => {
@@ -88,6 +90,7 @@ fn source(
             (
                 Source::Process(process::process_spec(check, context, process)),
                 scaling::scaling(check, &scaling_path, scaling, raw.max_concurrency),
+                None,
             )
         }
     }
@@ -99,8 +102,10 @@ fn addresses(check: &mut Check<'_>, path: &KeyPath, fixed: raw::Static) -> Vec<S
     let mut addresses = Vec::with_capacity(fixed.addresses.len());
     for (index, address) in fixed.addresses.into_iter().enumerate() {
         let (address, weight) = match address {
-            raw::StaticAddress::Plain(address) => (address.0, 1),
-            raw::StaticAddress::Weighted(weighted) => (weighted.address.0, weighted.weight),
+            raw::StaticAddress::Plain(address) => (address.0.authority, 1),
+            raw::StaticAddress::Weighted(weighted) => {
+                (weighted.address.0.authority, weighted.weight)
+            }
         };
         if !seen.insert(address.clone()) {
             check.error(

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::{Check, service::Domain};
+use super::{Check, service::Domain, tls};
 use crate::{
     AccessLog, AccessLogTo, Admin, GatewaySettings, Gpus, Listener, LogFormat, RequestLimits,
     WorkerLogs, key_path::KeyPath, raw, units,
@@ -52,9 +52,14 @@ pub(super) fn listeners(
     listeners
         .iter()
         .enumerate()
-        .map(|(index, listener)| Listener {
-            address: listener.address.0,
-            proxy_protocol: proxy_protocol(check, &path.index(index), &listener.proxy_protocol),
+        .map(|(index, listener)| {
+            let path = path.index(index);
+            Listener {
+                address: listener.address.0,
+                proxy_protocol: proxy_protocol(check, &path, &listener.proxy_protocol),
+                tls: tls::listener(check, &path, listener),
+                redirect_https: tls::redirect(check, &path, listener),
+            }
         })
         .collect()
 }

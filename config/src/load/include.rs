@@ -106,7 +106,7 @@ fn folder_of(file: &Path) -> &Path {
 
 /// The files of one pattern. A pattern without wildcards names a file that must exist; one with
 /// wildcards may find none.
-fn files_of(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+pub(super) fn files_of(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let folder = main.parent().unwrap_or_else(|| Path::new(""));
     if pattern.is_empty() {
         return Err("must not be empty".to_owned());

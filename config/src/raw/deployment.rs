@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     MetricsPage, Protocol, Rollout, Scaling, WhenCold,
-    text::{Authority, HumanDuration, PositiveDuration, UrlPath},
+    text::{DnsName, HumanDuration, PositiveDuration, UrlPath, WorkerAddress},
 };
 
 /// A deployment: one variant of a service (stable, canary, blue), with exactly one of `process`
@@ -79,9 +79,34 @@ impl Default for Deployment {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Static {
-    /// The workers, each "host:port" or { address = "host:port", weight = 1 }.
+    /// The workers, each "host:port", "https://host:port" or { address = "host:port", weight = 1 }.
     #[schemars(length(min = 1))]
     pub(crate) addresses: Vec<StaticAddress>,
+    /// TLS to workers at https:// addresses. Default: their certificates are verified by the authorities
+    /// that the system trusts.
+    #[serde(default)]
+    pub(crate) tls: Option<WorkerTls>,
+}
+
+/// TLS to workers.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WorkerTls {
+    /// PEM file with the authorities that may have issued the workers' certificates, in place of
+    /// those that the system trusts. Taken from this file's folder.
+    #[schemars(length(min = 1))]
+    pub(crate) ca: Option<PathBuf>,
+    /// Name that the workers' certificates must be for, also sent as SNI. Default: the host of the address.
+    pub(crate) server_name: Option<DnsName>,
+    /// Certificate for workers that ask for one, in a PEM file; with `key`.
+    #[schemars(length(min = 1))]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key, not encrypted, in a PEM file.
+    #[schemars(length(min = 1))]
+    pub(crate) key: Option<PathBuf>,
+    /// Whether workers' certificates are verified. Without that anybody in between can read and change
+    /// everything. Default: true.
+    pub(crate) verify: Option<bool>,
 }
 
 /// One worker of a static deployment.
@@ -89,7 +114,7 @@ pub(crate) struct Static {
 #[serde(untagged)]
 pub(crate) enum StaticAddress {
     /// An address with weight 1.
-    Plain(Authority),
+    Plain(WorkerAddress),
     /// An address with a weight.
     Weighted(WeightedAddress),
 }
@@ -98,8 +123,9 @@ pub(crate) enum StaticAddress {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WeightedAddress {
-    /// Host and port. The host is an IPv4 address, an IPv6 address in brackets, or a name.
-    pub(crate) address: Authority,
+    /// Host and port. The host is an IPv4 address, an IPv6 address in brackets, or a name; with https://
+    /// in front the worker is reached by TLS.
+    pub(crate) address: WorkerAddress,
     /// Share of the deployment's traffic in relation to the other addresses.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000_000))]

@@ -9,9 +9,12 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::text::{ByteSize, HumanDuration, Network, PositiveDuration, SocketAddress};
+use super::{
+    ListenerTls, RedirectHttps,
+    text::{ByteSize, HumanDuration, Network, PositiveDuration, SocketAddress},
+};
 
-/// An address the gateway accepts requests on: HTTP/1.1 and HTTP/2 without TLS on one port.
+/// An address the gateway accepts requests on: HTTP/1.1 and HTTP/2 on one port, with `tls` by HTTPS.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
@@ -22,6 +25,13 @@ pub(crate) struct Listener {
     /// connections without such a header are closed. Default: none.
     #[serde(default)]
     pub(crate) proxy_protocol: ProxyProtocol,
+    /// Serves HTTPS instead of HTTP. Default: none.
+    #[serde(default)]
+    pub(crate) tls: Option<ListenerTls>,
+    /// Redirects every request to HTTPS: true for port 443, or the port that clients reach it at.
+    /// Not for a listener with `tls`.
+    #[serde(default)]
+    pub(crate) redirect_https: RedirectHttps,
 }
 
 /// Whose PROXY protocol headers are believed.

@@ -107,9 +107,10 @@ text_types! {
     /// IP address and prefix length.
     Network((IpAddr, u8)): "penstock-network",
         r"^[0-9a-fA-F.:]+(/\d+)?$", parse_network, show_network;
-    /// `host:port`.
-    Authority(String): "penstock-authority",
-        r"^[^:/]+:\d+$|^\[[0-9a-fA-F.:]+\]:\d+$", host::parse_authority, Clone::clone;
+    /// `host:port`, or a URL without a path.
+    WorkerAddress(host::WorkerUrl): "penstock-worker-address",
+        r"^[^:/]+:\d+$|^\[[0-9a-fA-F.:]+\]:\d+$|^[Hh][Tt][Tt][Pp][Ss]://([^:/]+|\[[0-9a-fA-F.:]+\])(:\d+)?/?$",
+        host::parse_worker, host::show_worker;
     /// Host of a URL, lower case, without port; or a wildcard.
     HostName(String): "penstock-host",
         r"^(\*\.)?[^/*]+$", host::parse_host, Clone::clone;

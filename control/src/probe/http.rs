@@ -25,6 +25,7 @@ pub(super) async fn ask(
     let get = Get {
         address: target.address,
         protocol: target.protocol,
+        tls: target.tls.as_ref(),
         path,
         headers,
         agent: "penstock-probe",

@@ -15,7 +15,7 @@ use crate::{
         NewWorker,
         process::{ProcessTree, must_be_the_workers},
     },
-    worker_http::{Failure, connect},
+    worker_http::{Failure, Secured, connect},
 };
 
 /// All that a probe needs to know of a worker.
@@ -24,6 +24,7 @@ pub(super) struct Target {
     pub(super) id: WorkerId,
     pub(super) address: SocketAddr,
     pub(super) protocol: Protocol,
+    pub(super) tls: Option<Secured>,
     /// Working directory of commands; that of a static worker is our own.
     pub(super) directory: PathBuf,
     /// Environment of commands: values may hold `{port}`.
@@ -67,6 +68,7 @@ impl Target {
             id: worker.id.clone(),
             address,
             protocol: worker.spec.protocol,
+            tls: Secured::of(&worker.spec),
             directory,
             env,
             inherit_env,

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Reconciler, ServiceState,
+    carry_out::at_address,
     deployment::{DeploymentState, Key},
     pauses::Stopped,
     traffic::Traffic,
@@ -78,7 +79,8 @@ impl Reconciler {
         }
         for (name, wanted) in &spec.deployments {
             if let Some(deployment) = service.deployments.get_mut(name) {
-                let probes_changed = deployment.spec.probes != wanted.probes;
+                let probes_changed =
+                    deployment.spec.probes != wanted.probes || deployment.spec.tls != wanted.tls;
                 if deployment.removed {
                     deployment.scale = ScaleState::new(deployment.ready(), Default::default(), now);
                     deployment.advice = None;
@@ -114,6 +116,9 @@ impl DeploymentState {
     /// Probes all workers by the new settings.
     fn probe_anew(&mut self, events: &mpsc::UnboundedSender<ProbeEvent>) {
         for worker in &mut self.workers {
+            if let Some(spec) = at_address(&self.spec, &worker.revision) {
+                worker.new.spec = spec;
+            }
             if let Some(address) = worker.address.filter(|_| worker.life != Life::Stopping) {
                 worker.probing = Some(probe::watch(
                     &worker.new,

@@ -27,7 +27,7 @@ impl Reconciler {
                     "the state file cannot be written ({reason}); what is not in it yet waits: {unwritten}; a restart forgets that"
                 )
             }),
-            config: self.config.clone(),
+            config: self.config.at(wall_ms),
             services: self
                 .services
                 .values()

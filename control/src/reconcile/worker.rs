@@ -10,7 +10,7 @@ use std::{
 };
 
 use penstock_config::{
-    Deployment, Source,
+    Deployment, Source, StaticAddress,
     fleet::{WorkerEntry, WorkerId, WorkerState},
 };
 
@@ -194,6 +194,10 @@ impl Worker {
             id: self.new.id.clone(),
             slot: self.new.slot,
             address: self.address?,
+            host: spec
+                .source
+                .is_fixed()
+                .then(|| StaticAddress::host_of(&self.revision).into()),
             state,
             weight: self.weight(spec),
             ramp: spec.ramp && !self.adopted,

@@ -1,4 +1,5 @@
-//! From an accepted connection to its first request: the client's address, its place, and whether it speaks HTTP/2.
+//! From an accepted connection to its first request: the client's address, its place, TLS, and
+//! whether it speaks HTTP/2.
 
 use std::{
     io,
@@ -16,27 +17,30 @@ use super::serve;
 use crate::{
     crowd::{Client, Place},
     io::DownstreamIo,
-    networks::Networks,
     proxy_header::Malformed,
+    terms::Terms,
     thread::Thread,
+    tls,
 };
 
 /// Serves the connections of one listener on one thread.
 pub(crate) struct App {
     pub(super) thread: Arc<Thread>,
-    /// Proxies whose connections begin with a PROXY protocol header; a reload may change them.
-    proxies: Arc<ArcSwap<Networks>>,
+    /// A reload may change them.
+    terms: Arc<ArcSwap<Terms>>,
 }
 
 impl App {
-    /// Serves connections on `thread`. Where there are `proxies`, connections come from them and begin
-    /// with a PROXY protocol header.
-    pub(crate) fn new(thread: Arc<Thread>, proxies: Arc<ArcSwap<Networks>>) -> Self {
-        Self { thread, proxies }
+    /// Serves connections on `thread`, on the terms that hold when they come.
+    pub(crate) fn new(thread: Arc<Thread>, terms: Arc<ArcSwap<Terms>>) -> Self {
+        Self { thread, terms }
     }
-}
 
-impl App {
+    /// The terms of a connection that comes now.
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
+    }
+
     /// Serves a connection in a task of its own, if there is a place for it.
     pub(crate) fn begin(
         self: &Arc<Self>,
@@ -46,7 +50,7 @@ impl App {
     ) {
         let thread = &self.thread;
         // A proxy that names its clients is nobody's limit.
-        let client = match self.proxies.load().is_empty() {
+        let client = match self.terms.load().proxies.is_empty() {
             true => limited(thread, peer.ip()),
             false => None,
         };
@@ -76,38 +80,59 @@ impl App {
     }
 }
 
-/// Reads what comes before the first request: the client's address, and whether it speaks HTTP/2.
+/// Reads what comes before the first request: the client's address, TLS, and whether it speaks HTTP/2.
 /// `None` when that does not come, or not in time.
 pub(super) async fn begin(
-    app: &App,
+    thread: &Thread,
+    terms: &Terms,
+    mut io: DownstreamIo,
+    peer: SocketAddr,
+    place: &mut Place,
+    limits: &RequestLimits,
+) -> Option<(DownstreamIo, SocketAddr, bool)> {
+    let client = client(thread, terms, &mut io, peer, place, limits).await?;
+    let handshakes = &thread.shared.handshakes;
+    if let Some(tls) = &terms.tls {
+        // Boxed, because the future is large and most connections have none.
+        let secured = Box::pin(io.secure(Arc::clone(tls), limits.header_timeout)).await;
+        io = match secured {
+            Ok(io) => io,
+            Err(failed) => {
+                handshakes.failed(client, failed.outcome, &failed.error, thread.now());
+                return None;
+            }
+        };
+        handshakes.done();
+    }
+    let preface = io.reads_h2_preface(limits.header_timeout);
+    let h2 = timeout(limits.idle_timeout, preface).await;
+    let h2 = h2.ok()?.ok()?;
+    if terms.tls.is_none() && io.begins_with_tls() {
+        handshakes.failed(client, tls::Outcome::PlainListener, "", thread.now());
+        return None;
+    }
+    Some((io, client, h2))
+}
+
+/// The client's address: that of the peer, unless the peer is a proxy that names its client.
+async fn client(
+    thread: &Thread,
+    terms: &Terms,
     io: &mut DownstreamIo,
     peer: SocketAddr,
     place: &mut Place,
     limits: &RequestLimits,
-) -> Option<(SocketAddr, bool)> {
-    let thread = &*app.thread;
-    let believed = {
-        let proxies = app.proxies.load();
-        (!proxies.is_empty()).then(|| proxies.contains(peer.ip()))
-    };
-    let client = match believed {
-        None => peer,
-        Some(true) => {
-            let client = named_client(thread, io, peer, limits.header_timeout).await?;
-            // A proxy that speaks for itself looks whether somebody is here.
-            if client != peer && !has_room(thread, place, client.ip()) {
-                return None;
-            }
-            client
-        }
-        Some(false) => {
-            refuse_header(thread, peer, Malformed::Stranger);
-            return None;
-        }
-    };
-    let preface = io.reads_h2_preface(limits.header_timeout);
-    let h2 = timeout(limits.idle_timeout, preface).await;
-    Some((client, h2.ok()?.ok()?))
+) -> Option<SocketAddr> {
+    if terms.proxies.is_empty() {
+        return Some(peer);
+    }
+    if !terms.proxies.contains(peer.ip()) {
+        refuse_header(thread, peer, Malformed::Stranger);
+        return None;
+    }
+    let client = named_client(thread, io, peer, limits.header_timeout).await?;
+    // A proxy that speaks for itself looks whether somebody is here.
+    (client == peer || has_room(thread, place, client.ip())).then_some(client)
 }
 
 /// Who is behind the proxy that the connection comes from; `None` when that does not say so in the way

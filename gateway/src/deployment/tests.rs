@@ -58,6 +58,7 @@ impl Fixture {
             id: WorkerId(format!("worker {slot}").into()),
             slot,
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            host: None,
             state,
             weight: 1,
             ramp: false,

@@ -2,7 +2,7 @@
 
 /// What was read ahead of a stream. Empty, and without memory of its own, for nearly all of them.
 #[derive(Debug, Default)]
-pub(super) struct ReadAhead {
+pub(crate) struct ReadAhead {
     bytes: Vec<u8>,
     /// Bytes given out already.
     taken: usize,
@@ -10,17 +10,17 @@ pub(super) struct ReadAhead {
 
 impl ReadAhead {
     /// Everything that is still here.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
 
     /// Adds what was read.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Leaves out the next `length` bytes.
-    pub(super) fn skip(&mut self, length: usize) {
+    pub(crate) fn skip(&mut self, length: usize) {
         self.taken += length.min(self.bytes().len());
         if self.bytes().is_empty() {
             *self = Self::default();
@@ -28,7 +28,7 @@ impl ReadAhead {
     }
 
     /// Gives out as much as there is room for; how much that was.
-    pub(super) fn give(&mut self, room: &mut [u8]) -> usize {
+    pub(crate) fn give(&mut self, room: &mut [u8]) -> usize {
         let length = self.bytes().len().min(room.len());
         room[..length].copy_from_slice(&self.bytes()[..length]);
         self.skip(length);

@@ -1,10 +1,13 @@
 //! The gateway's part of the `/metrics` page, in Prometheus' text format 0.0.4.
 
 use std::{
+    collections::HashSet,
     fmt::{Display, Write},
     sync::atomic::Ordering,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
+
+use penstock_config::Certificate;
 
 use super::{
     ClassMetrics, Counts, DeploymentMetrics,
@@ -12,7 +15,7 @@ use super::{
     histogram::{BOUNDS, Histogram, HistogramSnapshot},
     mirror::{MirrorMetrics, MirrorPart},
 };
-use crate::{crowd::Crowd, reason::Reason, retry::Cause, tally::Tally};
+use crate::{crowd::Crowd, reason::Reason, retry::Cause, tally::Tally, tls::Handshakes};
 
 const NEVER_FAILS: &str = "writing to a string does not fail";
 
@@ -38,6 +41,8 @@ pub(crate) struct Page {
     refused_headers: Metric,
     shed: Metric,
     accept_errors: Metric,
+    handshakes: Metric,
+    certificates: Metric,
     mirror: MirrorPart,
 }
 
@@ -105,6 +110,14 @@ impl Page {
                 "accept_errors_total",
                 "How often this machine lacked what it takes to accept a connection.",
             ),
+            handshakes: Metric::counter(
+                "tls_handshakes_total",
+                "TLS handshakes with clients, by how they ended.",
+            ),
+            certificates: Metric::gauge(
+                "tls_certificate_expiry_timestamp_seconds",
+                "When a certificate of a listener ends to be valid, in seconds since 1970.",
+            ),
             mirror: MirrorPart::new(),
         };
         writeln!(page.connections.text, "penstock_connections {connections}").expect(NEVER_FAILS);
@@ -135,6 +148,26 @@ impl Page {
             accept_errors.count()
         )
         .expect(NEVER_FAILS);
+    }
+
+    /// Adds the handshakes that there were, and until when the certificates are valid.
+    pub(crate) fn add_tls(&mut self, handshakes: &Handshakes, certificates: &[Certificate]) {
+        for (outcome, count) in handshakes.counts().filter(|(_, count)| *count > 0) {
+            let labels = format_args!("result=\"{}\"", outcome.slug());
+            self.handshakes.sample("", labels, count);
+        }
+        let mut seen = HashSet::new();
+        for certificate in certificates {
+            let file = certificate.file();
+            if !seen.insert(file) {
+                continue;
+            }
+            let ends = certificate.ends().duration_since(SystemTime::UNIX_EPOCH);
+            let name = certificate.names().first().map_or("", String::as_str);
+            let labels = format_args!("file={:?},name={name:?}", file.to_string_lossy());
+            let ends = ends.unwrap_or_default().as_secs();
+            self.certificates.sample("", labels, ends);
+        }
     }
 
     /// Adds the counts of requests that reached no deployment, of one service or of none.
@@ -211,6 +244,8 @@ impl Page {
             self.refused_headers,
             self.shed,
             self.accept_errors,
+            self.handshakes,
+            self.certificates,
         ];
         own.map(Metric::into_text).concat() + &self.mirror.finish()
     }

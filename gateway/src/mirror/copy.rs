@@ -16,7 +16,7 @@ use crate::{
     queue::Place,
     request_body::UpstreamBody,
     thread::Thread,
-    upstream::{Answer, SendError},
+    upstream::{Answer, SendError, Wire},
     verdict::Verdict,
 };
 
@@ -127,10 +127,10 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let begun = thread.now();
     target.copies.metrics.sent();
     let worker = lease.lease().worker();
-    let protocol = target.view().spec.protocol;
+    let wire = Wire::of(&target.view().spec);
     let sent = thread
         .upstreams
-        .send(worker, protocol, &mut request, &service.timeouts, begun)
+        .send(worker, &wire, &mut request, &service.timeouts, begun)
         .await;
     let answer = match sent {
         Ok(answer) => answer,

@@ -130,6 +130,7 @@ fn fleet(spec: &Arc<Service>, ready: &[u32]) -> ServiceFleet {
         id: WorkerId(format!("worker {slot}").into()),
         slot,
         address: SocketAddr::from(([127, 0, 0, 1], 1)),
+        host: None,
         state: WorkerState::Ready,
         weight: 1,
         ramp: false,

@@ -1,17 +1,24 @@
-//! Opening a TCP connection to a worker.
+//! Opening a connection to a worker.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
+use penstock_config::{Protocol, WorkerTls};
 use rustix::io::Errno;
+use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-use super::watched::{Places, Watched};
-use crate::{dead_peer, small_writes::SmallWrites};
+use super::{
+    stream::WorkerStream,
+    watched::{Places, Watched},
+    wire::Wire,
+};
+use crate::{dead_peer, small_writes::SmallWrites, worker::WorkerState};
 
 /// A connection to a worker.
-pub(super) type Connected = TokioIo<SmallWrites<Watched<TcpStream>>>;
+pub(super) type Connected = TokioIo<SmallWrites<Watched<WorkerStream>>>;
 
 /// Why no connection to a worker was opened.
 #[derive(Debug)]
@@ -32,32 +39,39 @@ impl ConnectError {
     }
 }
 
-/// Connects within `timeout`. Errors are worded for people.
+/// Connects within `timeout`, TLS included. Errors are worded for people.
 pub(super) async fn connect(
-    address: SocketAddr,
+    worker: &WorkerState,
+    wire: &Wire,
     timeout: Duration,
     places: &Arc<Places>,
 ) -> Result<Connected, ConnectError> {
+    let address = worker.address;
     let opened = async {
-        match places.are_taken() {
+        let stream = match places.are_taken() {
             // As if there were no descriptor left: the rest are for others.
             true => Err(Errno::MFILE.into()),
             false => TcpStream::connect(address).await,
-        }
-    };
-    let stream = match tokio::time::timeout(timeout, opened).await {
-        Ok(stream) => stream.and_then(prepared),
-        Err(_) => {
-            let text = format!("no connection to {address} within {timeout:?}");
-            return Err(ConnectError::of_worker(text));
-        }
-    };
-    stream
-        .map(|stream| TokioIo::new(SmallWrites(Watched::new(stream, places))))
-        .map_err(|error| ConnectError {
+        };
+        let stream = stream.and_then(prepared).map_err(|error| ConnectError {
             text: format!("no connection to {address}: {error}"),
             is_local: is_local(&error),
-        })
+        })?;
+        match &wire.tls {
+            None => Ok(WorkerStream::Plain(stream)),
+            // Boxed, because the future is large and most workers are reached without.
+            Some(tls) => Box::pin(secure(stream, worker, tls, wire.protocol))
+                .await
+                .map_err(ConnectError::of_worker),
+        }
+    };
+    match tokio::time::timeout(timeout, opened).await {
+        Ok(opened) => opened.map(|stream| TokioIo::new(SmallWrites(Watched::new(stream, places)))),
+        Err(_) => {
+            let text = format!("no connection to {address} within {timeout:?}");
+            Err(ConnectError::of_worker(text))
+        }
+    }
 }
 
 /// Whether an error says that something is used up on this machine: descriptors, ports or memory.
@@ -66,6 +80,27 @@ fn is_local(error: &io::Error) -> bool {
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM)
     )
+}
+
+async fn secure(
+    stream: TcpStream,
+    worker: &WorkerState,
+    tls: &WorkerTls,
+    protocol: Protocol,
+) -> Result<WorkerStream, String> {
+    let address = worker.address;
+    let name: ServerName<'static> = match &worker.host {
+        Some(host) => tls.name_of(host)?,
+        None => ServerName::IpAddress(address.ip().into()),
+    };
+    let connector = TlsConnector::from(tls.client(protocol).clone());
+    let secured = connector.connect(name, stream).await;
+    let secured = secured.map_err(|error| format!("no TLS connection to {address}: {error}"))?;
+    let agreed = secured.get_ref().1.alpn_protocol();
+    if protocol == Protocol::H2 && agreed != Some(b"h2") {
+        return Err(format!("{address} does not offer HTTP/2 by ALPN"));
+    }
+    Ok(WorkerStream::Tls(Box::new(secured)))
 }
 
 /// Small writes (a token, a header) must leave at once.

@@ -11,7 +11,9 @@ use http::HeaderName;
 use hyper::{Request, Response, client::conn::http1};
 use penstock_config::Timeouts;
 
-use super::{Answer, IDLE_MAX, SendError, Upstreams, connect::ConnectError, watched::Allowance};
+use super::{
+    Answer, IDLE_MAX, SendError, Upstreams, connect::ConnectError, watched::Allowance, wire::Wire,
+};
 use crate::{client_gone::is_established, request_body::UpstreamBody, worker::WorkerState};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -107,12 +109,13 @@ impl Upstreams {
     pub(super) async fn send_h1(
         &self,
         worker: &WorkerState,
+        wire: &Wire,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
         now: Duration,
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
-        while let Some((mut sender, link)) = self.take_idle(worker, now) {
+        while let Some((mut sender, link)) = self.take_idle(wire.key(worker), now) {
             if !is_ready(&mut sender).await {
                 continue;
             }
@@ -123,7 +126,7 @@ impl Upstreams {
                     let handback = Handback::H1 {
                         sender,
                         link,
-                        worker: worker.key,
+                        worker: wire.key(worker),
                         keepalive: kept_for(&response, keepalive),
                     };
                     return Ok(Answer {
@@ -139,17 +142,18 @@ impl Upstreams {
                 },
             }
         }
-        self.send_h1_fresh(worker, request, timeouts).await
+        self.send_h1_fresh(worker, wire, request, timeouts).await
     }
 
     async fn send_h1_fresh(
         &self,
         worker: &WorkerState,
+        wire: &Wire,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
     ) -> Result<Answer, SendError> {
         let begun = worker.now();
-        let io = match self.connect(worker, timeouts).await {
+        let io = match self.connect(worker, wire, timeouts).await {
             Ok(io) => io,
             Err(error) => return Err(SendError::Connect(error)),
         };
@@ -185,7 +189,7 @@ impl Upstreams {
         let handback = Handback::H1 {
             sender,
             link,
-            worker: worker.key,
+            worker: wire.key(worker),
             keepalive: kept_for(&response, timeouts.keepalive),
         };
         Ok(Answer {
@@ -195,9 +199,9 @@ impl Upstreams {
         })
     }
 
-    fn take_idle(&self, worker: &WorkerState, now: Duration) -> Option<(Sender, Link)> {
+    fn take_idle(&self, worker: u64, now: Duration) -> Option<(Sender, Link)> {
         let mut workers = self.workers.lock();
-        let idle = &mut workers.get_mut(&worker.key)?.idle;
+        let idle = &mut workers.get_mut(&worker)?.idle;
         while let Some(connection) = idle.pop() {
             if connection.is_usable(now) && connection.is_alive(now) {
                 return Some((connection.sender, connection.link));

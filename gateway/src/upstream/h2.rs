@@ -1,4 +1,4 @@
-//! HTTP/2 connections to workers, by prior knowledge, shared by many requests.
+//! HTTP/2 connections to workers, by prior knowledge or ALPN, shared by many requests.
 
 use std::{
     error::Error,
@@ -14,7 +14,9 @@ use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use penstock_config::Timeouts;
 
-use super::{Answer, Handback, SendError, Upstreams, connect::ConnectError, watched::Allowance};
+use super::{
+    Answer, Handback, SendError, Upstreams, connect::ConnectError, watched::Allowance, wire::Wire,
+};
 use crate::{request_body::UpstreamBody, worker::WorkerState};
 
 /// Tells a request that the worker says it did not process from one that it may have begun: a stream
@@ -98,17 +100,19 @@ impl Upstreams {
     pub(super) async fn send_h2(
         &self,
         worker: &WorkerState,
+        wire: &Wire,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
         now: Duration,
     ) -> Result<Answer, SendError> {
         let mut connect_time = None;
         loop {
-            let (mut sender, place) = match self.stream(worker, now + timeouts.keepalive) {
+            let (mut sender, place) = match self.stream(wire.key(worker), now + timeouts.keepalive)
+            {
                 Some(stream) => stream,
                 None => {
                     let begun = worker.now();
-                    match self.open_h2(worker, timeouts).await {
+                    match self.open_h2(worker, wire, timeouts).await {
                         Ok(stream) => {
                             connect_time = Some(worker.now().saturating_sub(begun));
                             stream
@@ -144,9 +148,9 @@ impl Upstreams {
         }
     }
 
-    fn stream(&self, worker: &WorkerState, expires: Duration) -> Option<(Sender, StreamPlace)> {
+    fn stream(&self, worker: u64, expires: Duration) -> Option<(Sender, StreamPlace)> {
         let mut workers = self.workers.lock();
-        let shared = &mut workers.get_mut(&worker.key)?.shared;
+        let shared = &mut workers.get_mut(&worker)?.shared;
         shared.retain(|connection| !connection.sender.is_closed());
         shared
             .iter()
@@ -158,18 +162,20 @@ impl Upstreams {
     async fn open_h2(
         &self,
         worker: &WorkerState,
+        wire: &Wire,
         timeouts: &Timeouts,
     ) -> Result<(Sender, StreamPlace), ConnectError> {
-        let opening = Arc::clone(&self.workers.lock().entry(worker.key).or_default().opening);
+        let key = wire.key(worker);
+        let opening = Arc::clone(&self.workers.lock().entry(key).or_default().opening);
         let Ok(_opening) = tokio::time::timeout(timeouts.connect, opening.lock()).await else {
             let (address, limit) = (worker.address, timeouts.connect);
             let text = format!("no connection to {address} within {limit:?}");
             return Err(ConnectError::of_worker(text));
         };
-        if let Some(stream) = self.stream(worker, worker.now() + timeouts.keepalive) {
+        if let Some(stream) = self.stream(key, worker.now() + timeouts.keepalive) {
             return Ok(stream);
         }
-        let mut io = self.connect(worker, timeouts).await?;
+        let mut io = self.connect(worker, wire, timeouts).await?;
         let watched = &mut io.inner_mut().0;
         watched.speaks_h2();
         let allowance = watched.allowance();
@@ -198,7 +204,7 @@ impl Upstreams {
         };
         self.workers
             .lock()
-            .entry(worker.key)
+            .entry(wire.key(worker))
             .or_default()
             .shared
             .push(connection);

@@ -1,10 +1,11 @@
 //! Clients: HTTP/1.1 and HTTP/2 by hyper, raw TCP.
 
 mod raw;
+mod secured;
 mod sse;
 mod websocket;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header::HOST};
@@ -14,11 +15,13 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 use super::{Task, answered};
 
 pub(crate) use raw::RawConnection;
+pub(crate) use secured::{Stream, secure, trusting};
 pub(crate) use sse::Events;
 pub(crate) use websocket::{extended_connect, over_h1, over_h2};
 
@@ -48,6 +51,7 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
     version: http::Version,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Client {
@@ -56,6 +60,7 @@ impl Client {
             address,
             host: host.into(),
             version: http::Version::HTTP_11,
+            tls: None,
         }
     }
 
@@ -63,6 +68,18 @@ impl Client {
     pub(crate) fn h2(&self) -> Self {
         Self {
             version: http::Version::HTTP_2,
+            ..self.clone()
+        }
+    }
+
+    /// The same by HTTPS, trusting the certificates of this PEM text.
+    pub(crate) fn https(&self, pem: &str) -> Self {
+        let alpn: &[u8] = match self.version {
+            http::Version::HTTP_2 => b"h2",
+            _ => b"http/1.1",
+        };
+        Self {
+            tls: Some(trusting(pem, &[alpn])),
             ..self.clone()
         }
     }
@@ -118,17 +135,26 @@ impl Client {
     pub(crate) fn request(&self, method: Method, path: &str, body: Body) -> Request<Body> {
         let request = Request::builder().method(method);
         let request = if self.version == http::Version::HTTP_2 {
-            request.uri(format!("http://{}{path}", self.host))
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            request.uri(format!("{scheme}://{}{path}", self.host))
         } else {
             request.uri(path).header(HOST, &self.host)
         };
         request.version(self.version).body(body).unwrap()
     }
 
-    pub(crate) async fn connect(&self) -> Result<Connection, BoxError> {
+    /// A connection on which nothing was said yet.
+    async fn stream(&self) -> Result<Stream, BoxError> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        let io = TokioIo::new(stream);
+        Ok(match &self.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => Stream::Tls(Box::new(secure(stream, &self.host, tls).await?)),
+        })
+    }
+
+    pub(crate) async fn connect(&self) -> Result<Connection, BoxError> {
+        let io = TokioIo::new(self.stream().await?);
         if self.version == http::Version::HTTP_2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .handshake(io)

@@ -2,6 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// The port of an URL that names none.
+const HTTPS_PORT: u16 = 443;
+
 /// Longest DNS name (RFC 1035, 2.3.4, less the length octets).
 const NAME_LEN_MAX: usize = 253;
 
@@ -61,6 +64,49 @@ pub(super) fn parse_authority(text: &str) -> Result<String, String> {
         None => drop(check_name(host).map_err(|_| rule)?),
     }
     Ok(text.to_owned())
+}
+
+/// Where a worker is reached, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WorkerUrl {
+    /// `host:port`.
+    pub(crate) authority: String,
+    /// By TLS.
+    pub(crate) https: bool,
+}
+
+/// `host:port`, or `https://` with host and maybe a port.
+pub(super) fn parse_worker(text: &str) -> Result<WorkerUrl, String> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let authority = parse_authority(text)?;
+        return Ok(WorkerUrl {
+            authority,
+            https: false,
+        });
+    };
+    if !scheme.eq_ignore_ascii_case("https") {
+        return Err("must be host and port, without http://, or begin with https://".to_owned());
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains('/') {
+        return Err("must have no path: requests keep theirs".to_owned());
+    }
+    let authority = match split_port(rest) {
+        (_, Some(_)) => parse_authority(rest)?,
+        (_, None) => parse_authority(&format!("{rest}:{HTTPS_PORT}"))?,
+    };
+    Ok(WorkerUrl {
+        authority,
+        https: true,
+    })
+}
+
+/// As it is written.
+pub(super) fn show_worker(url: &WorkerUrl) -> String {
+    match url.https {
+        true => format!("https://{}", url.authority),
+        false => url.authority.clone(),
+    }
 }
 
 /// One part of a host name.

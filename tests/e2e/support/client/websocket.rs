@@ -3,21 +3,17 @@
 use http::{Method, Response};
 use hyper::{body::Incoming, ext::Protocol, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{client::IntoClientRequest, protocol::Role},
 };
 
-use super::{Client, Connection, empty};
+use super::{Client, Connection, Stream, empty};
 use crate::support::{fake::websocket_config, soon};
 
 /// By the `Upgrade` of HTTP/1.1 (RFC 6455).
-pub(crate) async fn over_h1(client: &Client, path: &str) -> WebSocketStream<TcpStream> {
-    let stream = TcpStream::connect(client.address)
-        .await
-        .expect("a listener");
-    stream.set_nodelay(true).unwrap();
+pub(crate) async fn over_h1(client: &Client, path: &str) -> WebSocketStream<Stream> {
+    let stream = client.stream().await.expect("a listener");
     let request = format!("ws://{}{path}", client.host)
         .into_client_request()
         .unwrap();
