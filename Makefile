@@ -44,17 +44,18 @@ endif
 doc: ## Build the documentation; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
+# What was not checked is said in a line that `.ci/run` repeats at its end.
 .PHONY: deny
-deny: ## Check licences, advisories and layers of the dependencies, if cargo-deny is there
+deny: ## Check licences, sources, layers and advisories of the dependencies, if cargo-deny is there
 ifdef DENY
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 	@if cargo deny fetch db >/dev/null 2>&1; then \
 		cargo deny --locked check --hide-inclusion-graph advisories; \
 	else \
-		echo "The advisory database cannot be fetched: advisories were not checked"; \
+		echo "NOT CHECKED: advisories of the dependencies, because their database (github.com/rustsec/advisory-db) cannot be fetched"; \
 	fi
 else
-	@echo "cargo-deny is not installed: licences, advisories and layers were not checked"
+	@echo "NOT CHECKED: licences, sources, layers and advisories of the dependencies, because cargo-deny is not installed (cargo install --locked cargo-deny)"
 endif
 
 .PHONY: clients

@@ -16,15 +16,17 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use metrics_exporter_prometheus::PrometheusHandle;
 use penstock_config::{AccessLogTo, Config, LogFormat, Source, fleet::FleetSnapshot};
 use penstock_control::{
-    Control,
-    api::{self, Api, Hooks},
+    Control, MetricsRegistry,
+    api::{self, Api, Bounds, Hooks},
     driver::process,
 };
 use penstock_gateway::Gateway;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+};
 
 use crate::{
     certificates, output,
@@ -84,17 +86,26 @@ fn run_logged(args: &RunArgs, config: Config, logs: &telemetry::Logs) -> anyhow:
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    // Of its own, so that neither a long answer nor a busy control keeps a health check waiting.
+    let admin = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("admin")
+        .enable_all()
+        .build()
+        .context("cannot start the thread of the admin address")?;
+    let ended = runtime.block_on(async {
         let metrics = telemetry::start_metrics()?;
-        penstock_control::describe_metrics();
-        let program = Program::start(args, config, metrics).await?;
+        let program = Program::start(args, config, metrics, admin.handle()).await?;
         if !args.json_logs {
             let listeners = program.gateway.addresses();
             let text = banner::text(&program.config, &listeners, program.api.address());
             logs.print(&text);
         }
         program.run().await
-    })
+    });
+    // Whoever reads an answer still does not keep the program from ending.
+    admin.shutdown_background();
+    ended
 }
 
 /// Every connection needs a descriptor, and the usual soft limit of 1,024 is soon reached.
@@ -118,7 +129,6 @@ struct Program {
     signals: Signals,
     files: FileWatch,
     reloads: mpsc::Receiver<ReloadReply>,
-    metrics: PrometheusHandle,
     ending: Arc<AtomicBool>,
 }
 
@@ -129,7 +139,8 @@ impl Program {
     async fn start(
         args: &RunArgs,
         config: Config,
-        metrics: PrometheusHandle,
+        metrics: Arc<MetricsRegistry>,
+        admin: &Handle,
     ) -> anyhow::Result<Self> {
         let RunArgs { file, json_logs } = args.clone();
         // First of all, so that no signal between here and the loop below is missed.
@@ -143,7 +154,7 @@ impl Program {
             .map_err(start_error::of_control)?;
         let control = Arc::new(control);
         let parts = (signals, files, metrics);
-        let begun = Self::around(file, config, Arc::clone(&control), parts).await;
+        let begun = Self::around(file, config, Arc::clone(&control), parts, admin).await;
         if begun.is_err() {
             // The workers that were started already would be left behind.
             control.shutdown().await;
@@ -156,7 +167,8 @@ impl Program {
         file: PathBuf,
         config: Arc<Config>,
         control: Arc<Control>,
-        (signals, files, metrics): (Signals, FileWatch, PrometheusHandle),
+        (signals, files, metrics): (Signals, FileWatch, Arc<MetricsRegistry>),
+        admin: &Handle,
     ) -> anyhow::Result<Self> {
         given_workers_known(control.fleet()).await;
         let mut gateway = Gateway::start(&config.gateway, control.fleet(), control.reports())
@@ -164,14 +176,14 @@ impl Program {
         gateway.apply(&config).map_err(start_error::of_gateway)?;
         let (ask_reload, reloads) = mpsc::channel(1);
         let ending = Arc::new(AtomicBool::new(false));
-        let hooks = hooks(&gateway, &metrics, ask_reload, &ending);
+        let hooks = hooks(&gateway, &control, metrics, ask_reload, &ending);
         let router = api::router(Arc::clone(&control), hooks)
             .merge(log_pages::router(&config.worker_logs, control.fleet()));
-        let api = Api::start(config.admin.address, router)
-            .await
-            .map_err(|error| {
-                start_error::cannot_listen("admin.address", config.admin.address, &error)
-            })?;
+        let settings = config.admin.clone();
+        let starts = async move { Api::start(&settings, Bounds::default(), router).await };
+        let api = admin.spawn(starts).await?.map_err(|error| {
+            start_error::cannot_listen("admin.address", config.admin.address, &error)
+        })?;
         let listeners = gateway.addresses();
         ready_file::write(&listeners, api.address()).await?;
         Ok(Self {
@@ -184,13 +196,11 @@ impl Program {
             signals,
             files,
             reloads,
-            metrics,
             ending,
         })
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
-        let mut upkeep = tokio::time::interval(telemetry::UPKEEP_EVERY);
         loop {
             tokio::select! {
                 asked = self.signals.next() => match asked {
@@ -207,7 +217,6 @@ impl Program {
                     // Whoever asked may have gone; the reload happened all the same.
                     let _ = reply.send(self.reload(true).await);
                 }
-                _ = upkeep.tick() => self.metrics.run_upkeep(),
             }
         }
     }
@@ -245,6 +254,9 @@ impl Program {
 
     /// Whether anything changed.
     async fn try_reload(&mut self) -> anyhow::Result<bool> {
+        if let Some(failure) = self.control.failure() {
+            anyhow::bail!("{failure}");
+        }
         let (file, json_logs) = (self.file.clone(), self.json_logs);
         // A large configuration takes a while, and requests for workers must not wait for it.
         let config = tokio::task::spawn_blocking(move || load(&file, json_logs)).await??;
@@ -356,15 +368,23 @@ async fn given_workers_known(mut fleet: watch::Receiver<Arc<FleetSnapshot>>) {
 
 fn hooks(
     gateway: &Gateway,
-    metrics: &PrometheusHandle,
+    control: &Arc<Control>,
+    metrics: Arc<MetricsRegistry>,
     ask_reload: mpsc::Sender<ReloadReply>,
     ending: &Arc<AtomicBool>,
 ) -> Hooks {
     let gateway_page = gateway.metrics();
-    let control_page = metrics.clone();
+    let insight = gateway.insight();
+    let control = Arc::clone(control);
     let ending = Arc::clone(ending);
     Hooks {
-        metrics: Arc::new(move || gateway_page() + &control_page.render()),
+        metrics: Arc::new(move |take: &mut dyn FnMut(String) -> bool| {
+            gateway_page(take) && metrics.write(take) && take(control_up(&control))
+        }),
+        insight: Arc::new(move |service, max| {
+            let insight = insight.clone();
+            Box::pin(async move { insight.of(&service, max).await })
+        }),
         not_ready: Arc::new(move || ending.load(Ordering::Relaxed).then(|| "ending".to_owned())),
         reload: Arc::new(move || {
             let ask_reload = ask_reload.clone();
@@ -376,4 +396,13 @@ fn hooks(
             })
         }),
     }
+}
+
+/// Whether control works, for alerts.
+fn control_up(control: &Control) -> String {
+    let up = u8::from(control.failure().is_none());
+    format!(
+        "# HELP penstock_control_up 1 while control works, 0 once it has ended by a failure.\n\
+         # TYPE penstock_control_up gauge\npenstock_control_up {up}\n"
+    )
 }

@@ -7,20 +7,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use anyhow::{Context, anyhow};
+use penstock_control::MetricsRegistry;
 use penstock_gateway::{Lines, Output};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
-
-/// How often recorded samples are folded into their histograms. Until then they take memory.
-pub(crate) const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-
-/// Upper bounds in seconds of every duration histogram of control: from what takes no time to the
-/// start of a worker that loads a large model for hours, in steps of 2 to 3.
-const SECONDS: [f64; 22] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0,
-    180.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0,
-];
 
 /// How long the end of the program waits for its last words to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -130,12 +120,24 @@ fn check_level(part: &str) -> anyhow::Result<()> {
 
 const LEVELS: &str = "off, error, warn, info, debug, trace";
 
-/// Makes `/metrics` possible: from now on what is recorded can be rendered.
-pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-        .and_then(PrometheusBuilder::install_recorder)
-        .context("cannot start metrics")
+/// Makes `/metrics` possible: from now on what is recorded is on the registry's page.
+pub(crate) fn start_metrics() -> anyhow::Result<Arc<MetricsRegistry>> {
+    let registry = penstock_control::install_metrics()
+        .map_err(|_| anyhow!("cannot start metrics: something else records them"))?;
+    penstock_control::describe_metrics();
+    metrics::describe_counter!(
+        "penstock_config_reloads_total",
+        "Readings of the configuration, by result."
+    );
+    metrics::describe_counter!(
+        "penstock_access_log_dropped_total",
+        "Lines of the access log that were lost because they could not be written fast enough."
+    );
+    metrics::describe_counter!(
+        "penstock_log_dropped_total",
+        "Lines of the log that were lost because nobody reads standard error."
+    );
+    Ok(registry)
 }
 
 #[cfg(test)]

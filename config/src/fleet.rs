@@ -13,12 +13,14 @@ use std::{
 pub use self::{
     aside::{MirrorLoad, ServiceLoad},
     coming::Coming,
+    insight::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
     latency::LatencyHistogram,
 };
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 
 mod aside;
 mod coming;
+mod insight;
 mod latency;
 
 /// Everything the gateway needs to know, under a generation that increases with every change.

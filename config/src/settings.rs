@@ -61,6 +61,8 @@ pub struct Listener {
 pub struct Admin {
     /// Where the API, `/metrics`, `/healthz` and `/readyz` are served.
     pub address: SocketAddr,
+    /// Host names it is asked by, besides IP addresses and `localhost`; lower case.
+    pub hosts: Vec<String>,
     /// The SQLite file with journal, pauses, desired history and adopted workers; absolute.
     pub state: PathBuf,
 }

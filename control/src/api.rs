@@ -5,28 +5,32 @@
 mod body;
 mod explain;
 mod guard;
+mod impatient;
 mod pause;
 mod problem;
+mod serve;
+mod text;
 mod traffic;
 
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{FromRequestParts, Path, Query, State},
-    http::{StatusCode, header, request::Parts},
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use penstock_config::{Admin, fleet::ServiceInsight};
 use serde::Deserialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use self::problem::Problem;
+pub use self::{problem::Problem, serve::Bounds, text::Write};
 use crate::{
     Control, ControlError,
     explain::Unknown,
-    status::{ServiceDetail, Status},
-    store::{JournalEntry, JournalQuery, StoreError},
+    status::{RequestsStatus, ServiceDetail},
+    store::{JournalQuery, StoreError},
 };
 
 /// Journal entries given when nobody says how many.
@@ -38,14 +42,29 @@ const JOURNAL_MAX: u32 = 10_000;
 /// Journal entries shown with a service.
 const JOURNAL_OF_SERVICE: u32 = 20;
 
+/// Open requests shown with a service.
+const REQUESTS_OF_SERVICE: usize = 20;
+
+/// Open requests given when nobody says how many.
+const REQUESTS_DEFAULT: usize = 100;
+
+/// Most open requests of one answer.
+const REQUESTS_MAX: usize = 10_000;
+
 /// What reloading comes to: an error holds everything that is wrong with the file.
 pub type Reload = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What the gateway tells of a service.
+pub type Asked = Pin<Box<dyn Future<Output = ServiceInsight> + Send>>;
 
 /// What the API asks of the rest of the program.
 #[derive(Clone)]
 pub struct Hooks {
-    /// All metrics as Prometheus text.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Writes all metrics as Prometheus text.
+    pub metrics: Write,
+    /// Asks the gateway about a service by name: how its requests did of late, and its oldest so many
+    /// open requests.
+    pub insight: Arc<dyn Fn(String, usize) -> Asked + Send + Sync>,
     /// Why requests cannot be served yet or any more, if so.
     pub not_ready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Reads the configuration again and applies it.
@@ -66,20 +85,17 @@ struct Shared {
 }
 
 impl Api {
-    /// Serves `router` on `address`; port 0 takes a free one.
+    /// Serves `router` where the settings say, within `bounds`, in the current tokio runtime. That
+    /// should be another one than control's, so that neither waits for the other.
     ///
     /// # Errors
     ///
     /// When the address cannot be had.
-    pub async fn start(address: SocketAddr, router: Router) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub async fn start(admin: &Admin, bounds: Bounds, router: Router) -> io::Result<Self> {
+        let listener = TcpListener::bind(admin.address).await?;
         let address = listener.local_addr()?;
-        let router = guard::protect(router, address);
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the admin server ended");
-            }
-        });
+        let router = guard::protect(serve::bounded(router, bounds), &admin.hosts);
+        let task = tokio::spawn(serve::serve(listener, router, bounds));
         Ok(Self { address, task })
     }
 
@@ -95,6 +111,9 @@ impl Drop for Api {
     }
 }
 
+/// What a page answers.
+type Answer = Result<Response, Problem>;
+
 /// The routes of the API. More can be merged before [`Api::start`].
 pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
     Router::new()
@@ -103,6 +122,7 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .route("/api/v1/services/{service}", get(service))
+        .route("/api/v1/services/{service}/requests", get(requests))
         .merge(traffic::routes())
         .merge(explain::routes())
         .merge(pause::routes())
@@ -119,42 +139,59 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
-    match (shared.hooks.not_ready)() {
+    let not_ready = (shared.hooks.not_ready)().or_else(|| shared.control.failure());
+    match not_ready {
         None => "ready\n".into_response(),
         Some(reason) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
     }
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
-    let content_type = (
-        header::CONTENT_TYPE,
+    text::stream(
         "text/plain; version=0.0.4; charset=utf-8",
-    );
-    ([content_type], (shared.hooks.metrics)()).into_response()
+        Arc::clone(&shared.hooks.metrics),
+    )
 }
 
-async fn status(State(shared): State<Shared>) -> Result<Json<Status>, Problem> {
-    Ok(Json(shared.control.status().await?))
+async fn status(State(shared): State<Shared>) -> Answer {
+    text::json(shared.control.status().await?).await
 }
 
-async fn service(
-    State(shared): State<Shared>,
-    Named(name): Named,
-) -> Result<Json<ServiceDetail>, Problem> {
-    let mut services = shared.control.status().await?.services;
-    let Some(place) = services.iter().position(|service| service.name == name) else {
-        let names = services.into_iter().map(|service| service.name);
-        let there_are = names.collect();
-        return Err(ControlError::from(Unknown::Service { name, there_are }).into());
-    };
-    let service = services.swap_remove(place);
+async fn service(State(shared): State<Shared>, Named(name): Named) -> Answer {
+    let mut service = shared.control.service(name.clone()).await?;
+    let insight = (shared.hooks.insight)(name.clone(), REQUESTS_OF_SERVICE).await;
+    service.add_recent(&insight);
     let query = JournalQuery {
         service: Some(name),
         deployment: None,
         limit: JOURNAL_OF_SERVICE,
     };
     let journal = shared.control.journal(query).await?;
-    Ok(Json(ServiceDetail { service, journal }))
+    let requests = insight.into();
+    let detail = ServiceDetail {
+        service,
+        requests,
+        journal,
+    };
+    text::json(detail).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestsParameters {
+    limit: Option<usize>,
+}
+
+async fn requests(
+    State(shared): State<Shared>,
+    Named(name): Named,
+    Parameters(parameters): Parameters<RequestsParameters>,
+) -> Answer {
+    // For its error, if there is no such service.
+    shared.control.service(name.clone()).await?;
+    let limit = parameters.limit.unwrap_or(REQUESTS_DEFAULT);
+    let insight = (shared.hooks.insight)(name, limit.min(REQUESTS_MAX)).await;
+    text::json(RequestsStatus::from(insight)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,23 +205,18 @@ struct JournalParameters {
 async fn journal(
     State(shared): State<Shared>,
     Parameters(parameters): Parameters<JournalParameters>,
-) -> Result<Json<Vec<JournalEntry>>, Problem> {
+) -> Answer {
     let JournalParameters {
         service,
         deployment,
         limit,
     } = parameters;
-    let limit = limit.unwrap_or(JOURNAL_DEFAULT).min(JOURNAL_MAX);
-    Ok(Json(
-        shared
-            .control
-            .journal(JournalQuery {
-                service,
-                deployment,
-                limit,
-            })
-            .await?,
-    ))
+    let query = JournalQuery {
+        service,
+        deployment,
+        limit: limit.unwrap_or(JOURNAL_DEFAULT).min(JOURNAL_MAX),
+    };
+    text::json(shared.control.journal(query).await?).await
 }
 
 async fn reload(State(shared): State<Shared>) -> Result<&'static str, Problem> {
@@ -241,7 +273,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Place {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let status = match &error {
-            ControlError::Ended => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::Ended | ControlError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::Unknown(_) => StatusCode::NOT_FOUND,
             ControlError::Refused(refused) if refused.is_unknown() => StatusCode::NOT_FOUND,
             ControlError::Refused(refused) if refused.is_conflict() => StatusCode::CONFLICT,

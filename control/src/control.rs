@@ -1,5 +1,7 @@
 //! The handle to a running control service.
 
+mod failure;
+
 use std::{path::PathBuf, sync::Arc};
 
 use penstock_config::{
@@ -8,9 +10,10 @@ use penstock_config::{
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
+    task::AbortHandle,
 };
 
+use self::failure::Failure;
 use crate::{
     driver::{
         ExitSender, WorkerExit,
@@ -19,7 +22,7 @@ use crate::{
     },
     explain::{Explanation, Unknown},
     reconcile::{Command, Drivers, Ends, PauseRequest, Reconciler, TrafficRequest},
-    status::{PauseStatus, Status, WeightsStatus},
+    status::{PauseStatus, ServiceStatus, Status, WeightsStatus},
     store::{ChangesQuery, JournalEntry, JournalQuery, Store, StoreError},
     weights::Refused,
 };
@@ -46,9 +49,12 @@ pub enum ControlError {
     /// What was asked about does not exist.
     #[error(transparent)]
     Unknown(#[from] Unknown),
-    /// The loop has ended.
+    /// The loop has ended because it was to.
     #[error("control has been shut down")]
     Ended,
+    /// The loop has ended although it was not to.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// A running control service. Dropping it leaves the workers running, as a crash would; the next run takes them
@@ -59,7 +65,8 @@ pub struct Control {
     reports: parking_lot::Mutex<Option<mpsc::Sender<LoadReport>>>,
     commands: mpsc::Sender<Command>,
     store: Store,
-    task: JoinHandle<()>,
+    task: AbortHandle,
+    failure: Failure,
 }
 
 impl Control {
@@ -102,7 +109,8 @@ impl Control {
         };
         let (reconciler, inbox) =
             Reconciler::new(&config, drivers, store.clone(), remembered, ends);
-        let task = tokio::spawn(reconciler.run(inbox));
+        let failure = Failure::default();
+        let task = failure.watch(reconciler.run(inbox));
         fleet.changed().await.map_err(|_| ControlError::Ended)?;
         let reports = parking_lot::Mutex::new(Some(reports));
         Ok(Self {
@@ -111,12 +119,19 @@ impl Control {
             commands,
             store,
             task,
+            failure,
         })
     }
 
     /// The fleet as it is, and as it changes.
     pub fn fleet(&self) -> watch::Receiver<Arc<FleetSnapshot>> {
         self.fleet.clone()
+    }
+
+    /// Why control works no more although nobody asked it to end. Gateways go on by the last fleet that
+    /// they were told of.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.reason()
     }
 
     /// Where gateways send their load reports. Nobody listens any more once control shuts down.
@@ -147,7 +162,18 @@ impl Control {
     pub async fn status(&self) -> Result<Status, ControlError> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Status(reply)).await;
-        answer.await.map_err(|_| ControlError::Ended)
+        answer.await.map_err(|_| self.ended())
+    }
+
+    /// How one service is.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such service, or control has been shut down.
+    pub async fn service(&self, name: String) -> Result<ServiceStatus, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Service(name, reply)).await;
+        Ok(answer.await.map_err(|_| self.ended())??)
     }
 
     /// Changes how a service's traffic is shared, or only tells. When this returns the change is in
@@ -158,7 +184,7 @@ impl Control {
     ) -> Result<WeightsStatus, ControlError> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Traffic(request, reply)).await;
-        answer.await.map_err(|_| ControlError::Ended)?
+        answer.await.map_err(|_| self.ended())?
     }
 
     /// Pauses or resumes a service or a deployment, or only tells. When this returns the change is in
@@ -166,7 +192,7 @@ impl Control {
     pub(crate) async fn pause(&self, request: PauseRequest) -> Result<PauseStatus, ControlError> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Pause(request, reply)).await;
-        answer.await.map_err(|_| ControlError::Ended)?
+        answer.await.map_err(|_| self.ended())?
     }
 
     /// Why the deployments of a service, or one of them, have as many workers as they have: the
@@ -186,7 +212,7 @@ impl Control {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Explain(service.clone(), deployment, reply))
             .await;
-        let decided = answer.await.map_err(|_| ControlError::Ended)??;
+        let decided = answer.await.map_err(|_| self.ended())??;
         let mut explained = Vec::with_capacity(decided.len());
         for (deployment, present) in decided {
             let query = ChangesQuery {
@@ -219,6 +245,7 @@ impl Control {
     /// Gateways should have finished, or be about to: a worker is stopped as soon as the newest
     /// reports show nothing in flight on it.
     pub async fn shutdown(&self) {
+        self.failure.is_no_failure_any_more();
         // With the gateways' own senders dropped too, nothing is in flight any more.
         self.reports.lock().take();
         let (done, gone) = oneshot::channel();
@@ -240,6 +267,18 @@ impl Control {
     pub async fn crash(&self) {
         self.task.abort();
         self.store.close().await;
+    }
+
+    /// Makes the loop panic. For tests.
+    #[doc(hidden)]
+    pub async fn break_down(&self) {
+        self.command(Command::BreakDown).await;
+    }
+
+    /// Why there is no answer.
+    fn ended(&self) -> ControlError {
+        self.failure()
+            .map_or(ControlError::Ended, ControlError::Failed)
     }
 
     async fn command(&self, command: Command) {

@@ -68,6 +68,8 @@ mod worker_http;
 
 pub use self::{
     control::{Control, ControlError},
-    metrics::describe as describe_metrics,
+    metrics::{
+        Registry as MetricsRegistry, describe as describe_metrics, install as install_metrics,
+    },
     reconcile::Drivers,
 };

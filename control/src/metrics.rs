@@ -1,16 +1,18 @@
 //! Control's metrics. Handles are looked up once per deployment.
 
+mod registry;
 mod rollout;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-pub(crate) use self::rollout::RolloutMetrics;
+pub use self::registry::{Registry, install};
+pub(crate) use self::{registry::forget, rollout::RolloutMetrics};
 use crate::scale::Reason;
 
 /// Worker states that have a gauge.
 const STATES: [&str; 5] = ["starting", "ready", "not_ready", "draining", "stopping"];
 
-/// The metrics of one deployment. Its gauges read zero once it is dropped.
+/// The metrics of one deployment. [`forget`] takes them off the page.
 pub(crate) struct DeploymentMetrics {
     service: String,
     deployment: String,
@@ -290,19 +292,6 @@ impl DeploymentMetrics {
             self.mishaps.len() - 1
         });
         self.mishaps[place].2.increment(1);
-    }
-}
-
-impl Drop for DeploymentMetrics {
-    fn drop(&mut self) {
-        for gauge in &self.workers {
-            gauge.set(0);
-        }
-        self.desired.set(0);
-        self.paused.set(0);
-        if let Some((advised, _)) = &self.advised {
-            advised.set(0);
-        }
     }
 }
 

@@ -64,7 +64,7 @@ use crate::{
     reports::Gateways,
     scrape::ScrapeEvent,
     secret::SecretKey,
-    status::{ConfigStatus, Status},
+    status::{ConfigStatus, ServiceStatus, Status},
     store::Store,
 };
 
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Rejected(String),
     /// Say how things are.
     Status(oneshot::Sender<Status>),
+    /// Say how one service is.
+    Service(String, oneshot::Sender<Result<ServiceStatus, Unknown>>),
     /// Say why a service's deployments, or one of them, have as many workers as they have.
     Explain(
         String,
@@ -96,6 +98,8 @@ pub(crate) enum Command {
     Shutdown(oneshot::Sender<()>),
     /// Wait for no request any more while shutting down.
     Hurry,
+    /// Panic: for tests of what the rest of the program does then.
+    BreakDown,
 }
 
 /// Where events come from.
@@ -239,6 +243,9 @@ impl Reconciler {
             Command::Status(reply) => {
                 let _ = reply.send(self.status());
             }
+            Command::Service(name, reply) => {
+                let _ = reply.send(self.service_status(&name));
+            }
             Command::Explain(service, deployment, reply) => {
                 let _ = reply.send(self.explain(&service, deployment.as_deref()));
             }
@@ -249,6 +256,7 @@ impl Reconciler {
                 self.force_drains();
             }
             Command::Hurry => self.hurry(),
+            Command::BreakDown => panic!("asked to"),
         }
     }
 
@@ -348,13 +356,18 @@ impl Reconciler {
     fn known(&self, wanted: &str) -> Result<ServiceName, Unknown> {
         let is_here = |(_, service): &(&ServiceName, &ServiceState)| !service.removed;
         let found = self.services.get_key_value(wanted).filter(is_here);
-        let names = || self.services.iter().filter(is_here);
-        found
-            .map(|(name, _)| name.clone())
-            .ok_or_else(|| Unknown::Service {
-                name: wanted.to_owned(),
-                there_are: names().map(|(name, _)| name.to_string()).collect(),
-            })
+        let name = found.map(|(name, _)| name.clone());
+        name.ok_or_else(|| self.unknown(wanted))
+    }
+
+    /// That there is no such service, and which there are.
+    fn unknown(&self, wanted: &str) -> Unknown {
+        let services = self.services.iter();
+        let here = services.filter(|(_, service)| !service.removed);
+        Unknown::Service {
+            name: wanted.to_owned(),
+            there_are: here.map(|(name, _)| name.to_string()).collect(),
+        }
     }
 
     /// The deployment with the names that the state file has.

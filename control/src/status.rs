@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use self::aside::{ClassStatus, MirrorStatus};
 pub(crate) use self::aside::{classes, mirror};
 pub use self::certificates::CertificateStatus;
+pub use self::insight::{Percentiles, RecentStatus, RequestStatus, RequestsStatus};
 pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
 pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{
@@ -17,6 +18,7 @@ use crate::{secret::SecretKey, store::JournalEntry};
 
 mod aside;
 mod certificates;
+mod insight;
 mod pause;
 mod settings;
 mod traffic;
@@ -161,6 +163,9 @@ pub struct DeploymentStatus {
     pub clamps: Vec<String>,
     /// How long a cold start takes by experience, in seconds.
     pub start_estimate: Option<f64>,
+    /// What its requests did of late, from their heads on; only where one service is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent: Option<RecentStatus>,
     /// Its workers by slot.
     pub workers: Vec<WorkerStatus>,
 }
@@ -210,6 +215,10 @@ pub struct WorkerStatus {
     /// Why its own metrics could not be read the last time, where a rule asks for them.
     #[serde(default)]
     pub metrics_failure: Option<String>,
+    /// What its requests did of late, each from when it got the request on; only where one service
+    /// is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent: Option<RecentStatus>,
 }
 
 /// One service with its last journal entries.
@@ -218,6 +227,9 @@ pub struct ServiceDetail {
     /// How it is.
     #[serde(flatten)]
     pub service: ServiceStatus,
+    /// Its open requests.
+    #[serde(default)]
+    pub requests: RequestsStatus,
     /// What was decided and what happened last, newest first.
     pub journal: Vec<JournalEntry>,
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use penstock_balancer::Turn;
+use penstock_config::fleet::Stage;
 use tokio::time::sleep_until;
 
 use crate::{
@@ -63,6 +64,7 @@ pub(crate) async fn lease(
             return Err(Failure::Refused(refusal));
         }
         Admission::Queued(waiter) => {
+            exchange.listed.entry().now_in(Stage::Queue, now);
             // What it was told first is what it will compare with.
             let outlook = waiter.outlook.filter(|_| tells);
             exchange.outlook = exchange.outlook.or(outlook);

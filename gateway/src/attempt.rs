@@ -208,10 +208,14 @@ async fn send(
         0 => exchange.leased_at(),
         _ => clock.now(),
     };
-    let sent = connection
-        .thread
-        .upstreams
-        .send(lease.worker(), to.wire, request, timeouts, now);
+    let sent = connection.thread.upstreams.send(
+        lease.worker(),
+        to.wire,
+        request,
+        timeouts,
+        now,
+        exchange.listed.entry(),
+    );
     let mut sent = std::pin::pin!(sent);
     let begun = exchange.leased_at();
     let mut timer = connection.timer.lend();

@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use penstock_balancer::{EjectRules, Policy, Strikes};
 use penstock_config::{
     DeploymentName, ServiceName,
-    fleet::{DeploymentFleet, DeploymentLoad},
+    fleet::{DeploymentFleet, DeploymentInsight, DeploymentLoad},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     queue::{Places, Queue},
     readmission::Readmissions,
     reason::Reason,
+    recent::RecentMeter,
     refusal::Refusal,
     report::Poke,
     worker::WorkerState,
@@ -59,6 +60,8 @@ pub(crate) struct DeploymentState {
     pub(crate) service_time: AtomicTimeHistogram,
     /// How well it answers.
     pub(crate) outcomes: OutcomeMeter,
+    /// How its requests did of late.
+    pub(crate) recent: RecentMeter,
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
     /// Copies of requests that are mirrored here.
@@ -73,6 +76,7 @@ pub(crate) struct DeploymentState {
     pace: Pace,
     poke: Poke,
     clock: Clock,
+    threads: usize,
 }
 
 /// What a deployment is made of besides a snapshot.
@@ -100,7 +104,7 @@ impl DeploymentState {
         around: Surroundings<'_>,
     ) -> Self {
         let name = fleet.spec.name.clone();
-        let view = View::next(fleet, policy, None, around.clock);
+        let view = View::next(fleet, policy, None, around.clock, around.threads);
         let outcomes = OutcomeMeter::new(around.threads);
         outcomes.set_on_trial(fleet.spec.rollout.is_some());
         Self {
@@ -112,6 +116,7 @@ impl DeploymentState {
             wait: AtomicTimeHistogram::default(),
             service_time: AtomicTimeHistogram::default(),
             outcomes,
+            recent: RecentMeter::new(around.threads),
             copies: Copies::default(),
             view: ArcSwap::from_pointee(view),
             ejections: Ejections::new(eject, around.readmissions),
@@ -122,6 +127,25 @@ impl DeploymentState {
             pace: Pace::default(),
             poke: around.poke,
             clock: around.clock,
+            threads: around.threads,
+        }
+    }
+
+    /// Its address in memory, which names it as long as anybody holds it.
+    pub(crate) fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    /// How its requests, and those of its workers, did of late.
+    pub(crate) fn insight(&self, now: Duration) -> DeploymentInsight {
+        let view = self.view.load();
+        let workers = view.workers.iter();
+        DeploymentInsight {
+            deployment: self.name.clone(),
+            recent: self.recent.read(now),
+            workers: workers
+                .map(|worker| (worker.id.clone(), worker.recent.read(now)))
+                .collect(),
         }
     }
 
@@ -140,8 +164,13 @@ impl DeploymentState {
         let old = self.view.load_full();
         self.retired.store(false, Ordering::SeqCst);
         self.outcomes.set_on_trial(fleet.spec.rollout.is_some());
-        self.view
-            .store(Arc::new(View::next(fleet, policy, Some(&old), self.clock)));
+        self.view.store(Arc::new(View::next(
+            fleet,
+            policy,
+            Some(&old),
+            self.clock,
+            self.threads,
+        )));
         old.close_all_but(&self.view());
         let ready = self.view();
         let ready = ready.picker.candidates();

@@ -15,8 +15,9 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{CONNECTION, CONTENT_LENGTH, LOCATION, SET_COOKIE},
+    request::Parts,
 };
-use penstock_config::ServiceName;
+use penstock_config::{ServiceName, fleet::Stage};
 
 use crate::{
     access::NamedKey,
@@ -32,12 +33,14 @@ use crate::{
     limits::Held,
     metrics::Settled,
     mirror::Mirrored,
+    open::Listed,
     outlook::Outlook,
     placement::Placement,
     problem::problem,
     reason::Reason,
+    recent::Ended,
     refusal::Refusal,
-    request_body::{Upload, UploadFailure},
+    request_body::Upload,
     request_head::LoggedHead,
     response_body::DownstreamBody,
     table::ServiceState,
@@ -98,6 +101,8 @@ pub(crate) struct Exchange {
     pub(crate) mirrored: Option<Mirrored>,
     /// Attempts after the first.
     pub(crate) retries: u32,
+    /// Its place among the open requests of its thread.
+    pub(crate) listed: Listed,
     deployment: Option<Arc<DeploymentState>>,
     lease: Option<Lease>,
     worker_slot: Option<u32>,
@@ -142,6 +147,7 @@ impl Exchange {
             connect_time: None,
             mirrored: None,
             retries: 0,
+            listed: Listed::default(),
             deployment: None,
             lease: None,
             worker_slot: None,
@@ -209,23 +215,16 @@ impl Exchange {
             .map_or(Duration::ZERO, |upload| upload.moved())
     }
 
-    /// What to call it when the request's body was not sent to its end, through no fault of the
-    /// worker's.
-    pub(crate) fn upload_failure(&self) -> Option<Reason> {
-        Some(match self.upload.as_ref()?.failure()? {
-            UploadFailure::TooLarge => Reason::BodyTooLarge,
-            UploadFailure::Stalled => Reason::RequestTimeout,
-            UploadFailure::Aborted => Reason::BadRequest,
-        })
-    }
-
     /// Whether the client can be told in trailers that a call failed.
     pub(crate) fn takes_grpc_status(&self) -> bool {
         self.is_grpc && self.connection.h2
     }
 
-    /// From now on the request is part of `deployment`'s load.
-    pub(crate) fn enter(&mut self, deployment: &Arc<DeploymentState>) {
+    /// From now on the request, of which these are the parts, is part of `deployment`'s load.
+    pub(crate) fn enter(&mut self, deployment: &Arc<DeploymentState>, parts: &Parts) {
+        let (id, client) = (self.request_id.as_ref(), self.connection.peer.ip());
+        let address = deployment.address();
+        self.listed = Listed::begin(parts, id, client, address, self.started);
         deployment
             .load
             .start(self.connection.thread.index, self.started);
@@ -236,6 +235,7 @@ impl Exchange {
     pub(crate) fn move_to(&mut self, deployment: &Arc<DeploymentState>) {
         let (thread, now) = (self.connection.thread.index, self.connection.thread.now());
         deployment.load.start(thread, now);
+        self.listed.entry().is_for(deployment.address());
         if let Some(left) = self.deployment.replace(Arc::clone(deployment)) {
             left.load.end(thread, now);
         }
@@ -250,6 +250,7 @@ impl Exchange {
     pub(crate) fn sent(&mut self, bytes: usize, moment: &Moment) {
         if self.first_byte.is_none() {
             self.first_byte = Some(moment.now());
+            self.listed.entry().now_in(Stage::Stream, moment.now());
         }
         if let Some(upload) = self.upload.as_ref().filter(|upload| !upload.ended()) {
             upload.moves(moment.now());
@@ -261,6 +262,8 @@ impl Exchange {
     pub(crate) fn tunnelled(&mut self) {
         self.complete = true;
         self.worker_did_well();
+        let now = self.connection.thread.now();
+        self.listed.entry().now_in(Stage::Tunnel, now);
         // Its bytes are not an answer's, and its clocks have stopped.
         self.deadline = None;
     }
@@ -285,7 +288,7 @@ impl Exchange {
         let id = self.request_id.as_ref();
         let mut answer = problem(refusal.reason, told, after, self.is_grpc, id);
         if let Some(location) = &refusal.location {
-            answer.headers_mut().insert(LOCATION, location.clone());
+            answer.headers_mut().insert(LOCATION, (**location).clone());
         }
         self.status = answer.status().as_u16();
         if refusal.cause.is_some() {
@@ -385,6 +388,8 @@ impl Exchange {
         if let Some(deployment) = &self.deployment {
             deployment.load.end(self.connection.thread.index, now);
             deployment.metrics.request(&settled);
+            let thread = self.connection.thread.index;
+            deployment.recent.ended(thread, now, self.ended(duration));
         } else {
             let service = self.turned_away.as_deref();
             service
@@ -397,6 +402,18 @@ impl Exchange {
             self.tell(copy);
         }
         self.log(duration, first_byte);
+    }
+
+    /// What it comes to in the counts of the last minute.
+    fn ended(&self, duration: Duration) -> Ended {
+        let was_cut = self.reason.is_some() && self.status < 400;
+        Ended {
+            first_byte: self.first_byte.map(|at| at.saturating_sub(self.started)),
+            // What the gateway refuses at once would make a service seem fast.
+            whole: self.reason.is_none().then_some(duration),
+            failed: self.complete && (self.status >= 500 || was_cut),
+            left: !self.complete,
+        }
     }
 
     /// Tells the copy how its original ended; by not telling it, that the client left.

@@ -116,6 +116,7 @@ impl Follower {
         for deployment in &self.leaving {
             deployment.retire();
         }
+        self.shared.leaving.store(Arc::new(self.leaving.clone()));
         self.generation = snapshot.generation;
         self.shared.obeyed.send_replace(snapshot.generation);
     }
@@ -199,7 +200,11 @@ impl Follower {
 
     fn report(&mut self, reports: &mpsc::Sender<LoadReport>) {
         let now = self.shared.clock.now();
+        let before = self.leaving.len();
         self.leaving.retain(|deployment| !deployment.is_over());
+        if self.leaving.len() < before {
+            self.shared.leaving.store(Arc::new(self.leaving.clone()));
+        }
         let deployments = self
             .services
             .values()

@@ -3,10 +3,7 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -21,6 +18,7 @@ use crate::{
     access_log::{AccessLog, CurrentLog},
     clock::Clock,
     fleet::Follower,
+    insight::Insight,
     metrics::{DeploymentMetrics, Page},
     refusal::RefusalLog,
     report::Poke,
@@ -30,6 +28,9 @@ use crate::{
     thread::{Settings, Shared},
     tls::Handshakes,
 };
+
+/// Services of which the metrics page has the lines in memory at once.
+const SERVICES_AT_ONCE: usize = 256;
 
 /// Why a gateway could not start, or could not take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), None)),
+            leaving: ArcSwap::default(),
             settings: ArcSwap::from_pointee(Settings::new(settings)),
             access_log: CurrentLog::new(open_log(settings)?),
             unrouted: DeploymentMetrics::unrouted(),
@@ -136,23 +138,25 @@ impl Gateway {
         }
     }
 
-    /// The gateway's part of `/metrics`, in Prometheus' text format, written anew at every call.
-    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
+    /// Tells why a service may be slow.
+    pub fn insight(&self) -> Insight {
+        Insight::new(Arc::clone(&self.shared), self.threads.asker())
+    }
+
+    /// Writes the gateway's part of `/metrics`, in Prometheus' text format, piece by piece, until what
+    /// it is given to wants no more.
+    pub fn metrics(&self) -> impl Fn(&mut dyn FnMut(String) -> bool) -> bool + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
-        move || {
-            let mut page = Page::new(shared.open.load(Ordering::Relaxed));
-            page.add_refused_headers(shared.refused_headers.count());
-            page.add_crowd(&shared.crowd, &shared.floods, &shared.accept_errors);
-            page.add_tls(&shared.handshakes, &shared.certificates.load());
-            page.add_unrouted(&shared.unrouted);
-            for service in shared.table.load().services() {
-                page.add_unrouted(&service.turned_away);
-                service.classes.write_metrics(&mut page);
-                service
-                    .shares()
-                    .for_each(|(deployment, weight)| deployment.write_metrics(&mut page, weight));
-            }
-            page.finish()
+        move |take| {
+            let table = shared.table.load_full();
+            let services: Vec<_> = table.services().chunks(SERVICES_AT_ONCE).collect();
+            let fill = |page: &mut Page, part: usize| match part.checked_sub(1) {
+                None => shared.write_metrics(page),
+                Some(part) => services[part]
+                    .iter()
+                    .for_each(|service| service.write_metrics(page)),
+            };
+            Page::write(1 + services.len(), fill, take)
         }
     }
 

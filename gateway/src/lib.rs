@@ -16,10 +16,16 @@
 //! | 10 | `exchange`, `outcomes` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
 //! Log lines are written by threads of their own (`lines`), so that nobody waits for a disk or a terminal.
+//! While it is open, a request stands in the list of its thread (`open`), and how it ended counts for the
+//! next minute (`recent`): `insight` tells both to whoever asks why a service is slow.
 //!
 //! What the gateway answers itself is made in `problem` from a `refusal` with its `reason`.
 //!
 //! # Threads
+//!
+//! A concurrent map, such as that of the crate `dashmap`, has no place here: what all threads read is
+//! swapped whole (`table`), what each of them writes is its own (`shards`, `open`), and a request takes
+//! its places in several limits together or not at all (`limits`), for which there must be one lock.
 //!
 //! Each thread of `server` runs a runtime of its own and shares nothing with the others but what
 //! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
@@ -48,6 +54,7 @@ mod fleet;
 mod gateway;
 mod grpc;
 mod headers;
+mod insight;
 mod io;
 mod lease;
 mod limits;
@@ -58,6 +65,7 @@ mod load;
 mod metrics;
 mod mirror;
 mod networks;
+mod open;
 mod outcomes;
 mod outgoing;
 mod outlook;
@@ -68,6 +76,7 @@ mod proxy_header;
 mod queue;
 mod readmission;
 mod reason;
+mod recent;
 mod redirect;
 mod refusal;
 mod rejection;
@@ -95,5 +104,6 @@ mod verdict;
 mod worker;
 
 pub use gateway::{Gateway, GatewayError};
+pub use insight::Insight;
 pub use lines::{Lines, LogFile, Output};
 pub use server::Drained;

@@ -5,7 +5,7 @@
 //! was measured first: three histogram records cost 95 to 150 ns per request on one thread and 340
 //! to 380 ns with two, plus work at every upkeep; all that is counted here costs under 40 ns and
 //! shares no cache line. A page written from what exists also forgets workers and services that are
-//! gone, which the exporter cannot.
+//! gone.
 
 mod class;
 mod codes;

@@ -224,7 +224,7 @@ fn enter(
             return Err(refusal);
         }
     };
-    exchange.enter(&deployment);
+    exchange.enter(&deployment, parts);
     let asked = match named.has(Named::GRPC_TIMEOUT) {
         true => parts.headers.get(grpc::GRPC_TIMEOUT),
         false => None,

@@ -39,7 +39,7 @@ pub(crate) struct Refusal {
     /// When trying again makes sense.
     pub(crate) retry_after: Option<Duration>,
     /// Where to go instead.
-    pub(crate) location: Option<HeaderValue>,
+    pub(crate) location: Option<Box<HeaderValue>>,
     /// Whether that is a prediction, which many may have been told.
     is_predicted: bool,
     /// What the request would have had to expect of the queue.
@@ -76,7 +76,7 @@ impl Refusal {
 
     /// Tells the client where to go instead.
     pub(crate) fn elsewhere(mut self, location: HeaderValue) -> Self {
-        self.location = Some(location);
+        self.location = Some(Box::new(location));
         self
     }
 

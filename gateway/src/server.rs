@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     connection::App,
     listener,
+    open::{self, Oldest},
     terms::Terms,
     thread::{Shared, Thread},
 };
@@ -27,8 +28,36 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 enum Command {
     /// Accept connections on a socket, on these terms, until the watch says true.
     Accept(OwnedFd, Arc<ArcSwap<Terms>>, ShutdownWatch),
+    /// Tell the oldest so many open requests for deployments at these addresses.
+    Oldest(Arc<[usize]>, usize, oneshot::Sender<Oldest>),
     /// Finish what is open, at the latest after this long, then end.
     Drain(Duration),
+}
+
+/// Asks threads for their open requests.
+#[derive(Clone)]
+pub(crate) struct Asker(Vec<mpsc::UnboundedSender<Command>>);
+
+impl Asker {
+    /// The oldest requests of each thread for deployments at these addresses, in no order. A thread
+    /// that ends tells nothing.
+    pub(crate) async fn oldest(&self, deployments: Vec<usize>, max: usize) -> Oldest {
+        let deployments: Arc<[usize]> = deployments.into();
+        let ask = |thread: &mpsc::UnboundedSender<Command>| {
+            let (reply, answer) = oneshot::channel();
+            let _ = thread.send(Command::Oldest(Arc::clone(&deployments), max, reply));
+            answer
+        };
+        // All are asked before the first answer is waited for.
+        let answers: Vec<_> = self.0.iter().map(ask).collect();
+        let mut found = Oldest::default();
+        for answer in answers {
+            let Oldest { rows, all } = answer.await.unwrap_or_default();
+            found.rows.extend(rows);
+            found.all += all;
+        }
+        found
+    }
 }
 
 /// A thread of the gateway, seen from outside.
@@ -124,6 +153,12 @@ impl Threads {
         Ok(())
     }
 
+    /// What asks the threads for their open requests.
+    pub(crate) fn asker(&self) -> Asker {
+        let handles = self.handles.iter();
+        Asker(handles.map(|handle| handle.commands.clone()).collect())
+    }
+
     /// The addresses accepted on, with the ports that were taken for port 0.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
@@ -177,6 +212,10 @@ async fn run(thread: Arc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>
                 Some(Command::Accept(socket, terms, stop)) => {
                     let app = App::new(Arc::clone(&thread), terms);
                     tokio::spawn(listener::accept(socket, Arc::new(app), stop));
+                }
+                Some(Command::Oldest(deployments, max, reply)) => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(open::oldest(&deployments, max));
                 }
                 Some(Command::Drain(timeout)) => return drain(&thread, timeout).await,
                 None => return drain(&thread, Duration::ZERO).await,

@@ -13,7 +13,7 @@ use crate::{
     classes::Classes,
     deployment::DeploymentState,
     limits::Limits,
-    metrics::DeploymentMetrics,
+    metrics::{DeploymentMetrics, Page},
     mirror::MirrorState,
     request_key::RequestHead,
     retry,
@@ -141,6 +141,14 @@ impl ServiceState {
     /// Each deployment with its weight in the split, as it is in force.
     pub(crate) fn shares(&self) -> impl Iterator<Item = (&Arc<DeploymentState>, u32)> {
         self.deployments.iter().zip(self.split.weights())
+    }
+
+    /// Adds its counts and gauges to the metrics page.
+    pub(crate) fn write_metrics(&self, page: &mut Page) {
+        page.add_unrouted(&self.turned_away);
+        self.classes.write_metrics(page);
+        self.shares()
+            .for_each(|(deployment, weight)| deployment.write_metrics(page, weight));
     }
 
     /// What there is to tell of it besides the load; `None` where it has neither classes nor a mirror.

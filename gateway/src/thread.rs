@@ -16,7 +16,8 @@ use crate::{
     access_log::CurrentLog,
     clock::Clock,
     crowd::{Crowd, Most},
-    metrics::DeploymentMetrics,
+    deployment::DeploymentState,
+    metrics::{DeploymentMetrics, Page},
     networks::Networks,
     readmission::Readmissions,
     refusal::RefusalLog,
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Routes and deployments; swapped whole.
     pub(crate) table: ArcSwap<Table>,
+    /// Removed deployments whose last requests are not over yet.
+    pub(crate) leaving: ArcSwap<Vec<Arc<DeploymentState>>>,
     /// Settings that requests look at; swapped whole.
     pub(crate) settings: ArcSwap<Settings>,
     /// The access log, when there is one.
@@ -64,6 +67,17 @@ pub(crate) struct Shared {
     pub(crate) poke: Poke,
     /// When ejected workers are to be readmitted.
     pub(crate) readmissions: Arc<Readmissions>,
+}
+
+impl Shared {
+    /// Adds to the metrics page what belongs to no service.
+    pub(crate) fn write_metrics(&self, page: &mut Page) {
+        page.add_connections(self.open.load(Ordering::Relaxed));
+        page.add_refused_headers(self.refused_headers.count());
+        page.add_crowd(&self.crowd, &self.floods, &self.accept_errors);
+        page.add_tls(&self.handshakes, &self.certificates.load());
+        page.add_unrouted(&self.unrouted);
+    }
 }
 
 /// Settings that requests look at.

@@ -23,7 +23,7 @@ use self::{
     h1::IdleConnection,
     h2::SharedConnection,
 };
-use crate::{request_body::UpstreamBody, worker::WorkerState};
+use crate::{open::Entry, request_body::UpstreamBody, worker::WorkerState};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
 /// answers few requests at once.
@@ -104,7 +104,8 @@ impl Upstreams {
     /// a connection: how long a worker may think is the caller's business.
     ///
     /// The request is taken out of its place only to be sent, because carrying it through every
-    /// future on the way would copy it in each of them. What is left there is empty.
+    /// future on the way would copy it in each of them. What is left there is empty. While a connection is
+    /// opened, its `entry` in the list of open requests says so.
     pub(crate) async fn send(
         &self,
         worker: &WorkerState,
@@ -112,10 +113,17 @@ impl Upstreams {
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
         now: Duration,
+        entry: Entry,
     ) -> Result<Answer, SendError> {
         match wire.protocol {
-            Protocol::Http1 => self.send_h1(worker, wire, request, timeouts, now).await,
-            Protocol::H2 => self.send_h2(worker, wire, request, timeouts, now).await,
+            Protocol::Http1 => {
+                self.send_h1(worker, wire, request, timeouts, now, entry)
+                    .await
+            }
+            Protocol::H2 => {
+                self.send_h2(worker, wire, request, timeouts, now, entry)
+                    .await
+            }
         }
     }
 

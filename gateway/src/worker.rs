@@ -15,6 +15,7 @@ use penstock_config::fleet::{WorkerEntry, WorkerId, WorkerLoad, WorkerState as S
 use crate::{
     clients::{ClientId, Witnesses},
     clock::Clock,
+    recent::RecentMeter,
 };
 
 /// A worker: its gate and what requests saw of it. Survives every snapshot that lists it.
@@ -29,6 +30,8 @@ pub(crate) struct WorkerState {
     pub(crate) host: Option<Arc<str>>,
     /// Names it in this process: for its connections and for picking.
     pub(crate) key: u64,
+    /// How its requests did of late.
+    pub(crate) recent: RecentMeter,
     vitals: Arc<Vitals>,
     answered: AtomicU64,
     failed: AtomicU64,
@@ -40,8 +43,14 @@ pub(crate) struct WorkerState {
 
 impl WorkerState {
     /// A worker that was just listed for the first time.
-    pub(crate) fn new(entry: &WorkerEntry, max_concurrency: Option<u32>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        entry: &WorkerEntry,
+        max_concurrency: Option<u32>,
+        clock: Clock,
+        threads: usize,
+    ) -> Self {
         Self {
+            recent: RecentMeter::new(threads),
             id: entry.id.clone(),
             slot: entry.slot,
             address: entry.address,

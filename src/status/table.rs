@@ -1,5 +1,6 @@
 //! The status as a table: one row per service, deployment and worker.
 
+mod requests;
 mod rows;
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -69,6 +70,7 @@ pub(super) fn detail(status: &Status, detail: &ServiceDetail) -> String {
     let mut rows = Rows::default();
     rows.add_service(&detail.service, true);
     text += &rows.render();
+    text += &requests::about(detail);
     if !detail.journal.is_empty() {
         text += &format!("\n{}\n", styled("LATEST", BOLD));
     }

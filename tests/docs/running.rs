@@ -136,7 +136,8 @@ impl Running {
             let served = page.contains("penstock_request_duration_seconds_count{");
             let started = page.contains("penstock_start_seconds_count{");
             let scraped = page.contains("penstock_worker_scrapes_total{");
-            (served && started && scraped).then(|| parse(&page))
+            let ended = page.contains("penstock_worker_exits_total{");
+            (served && started && scraped && ended).then(|| parse(&page))
         })
     }
 
@@ -179,6 +180,8 @@ fn write_config(dir: &Path, display_name: &str) {
         [services.told.deployments.main]
         process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
         scaling = {{ mode = "advise" }}
+        [services.crashes.deployments.main]
+        process = {{ command = ["{program}", "worker", "--crash-on-start"] }}
         [services.chat.deployments.canary]
         static = {{ addresses = ["127.0.0.1:1"] }}
         probes.ready = {{ http = "/health" }}

@@ -54,6 +54,7 @@ mod start_failure;
 mod status;
 mod websocket;
 mod weights;
+mod why_slow;
 mod worker;
 mod worker_metrics;
 mod worker_port;

@@ -318,6 +318,7 @@ async fn a_request_that_a_worker_refused_waits_for_the_other_one() {
         [services.chat.deployments.main]
         max_concurrency = 1
         static = {{ addresses = ["{gone}", "{}"] }}
+        probes.ready = {{ tcp = false }}
         "#,
         busy.address
     ))

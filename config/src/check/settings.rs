@@ -91,8 +91,20 @@ pub(super) fn admin(
     if address.port() != 0 && listeners.iter().any(|listener| listener.address == address) {
         check.error(&path.key("address"), "is the address of a listener too");
     }
+    let hosts = path.key("hosts");
+    for (index, host) in admin.hosts.iter().enumerate() {
+        let is_listed = admin.hosts[..index].iter().any(|other| other.0 == host.0);
+        if is_listed {
+            check.error(&hosts.index(index), "is listed twice");
+        }
+        if host.0.contains('*') {
+            let rule = "must be one host name, without a star";
+            check.error(&hosts.index(index), rule);
+        }
+    }
     Admin {
         address,
+        hosts: admin.hosts.into_iter().map(|host| host.0).collect(),
         state: check.absolute(path, &admin.state),
     }
 }

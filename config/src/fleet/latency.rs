@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Counts of durations in buckets an eighth of their octave wide, so that a bound is at most 12.5 %
 /// above the value: fine enough to compare percentiles, and a sum that only grows, so that the
 /// difference of two is a histogram too.
+///
+/// The crate `hdrhistogram` cuts octaves in the same way. It is not used because its counts belong to one
+/// thread, and several that record would need a lock or a channel; here they are as many atomics as
+/// there are buckets, of a size that is known when it is compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LatencyHistogram {
     /// The counts.
@@ -49,6 +53,19 @@ impl LatencyHistogram {
         unit * u32::try_from(units).unwrap_or(u32::MAX)
     }
 
+    /// The bound that this share of all durations is below; `None` when there are none. What is longer
+    /// than the histogram reaches is said to be as long as it reaches.
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let all: u64 = self.counts.iter().sum();
+        let wanted = (share * all as f64).ceil().max(1.0);
+        let mut below = 0;
+        let bucket = self.counts.iter().position(|count| {
+            below += count;
+            below as f64 >= wanted
+        });
+        bucket.map(|bucket| Self::bound(bucket.min(Self::BUCKETS - 2)))
+    }
+
     /// Counts one duration.
     pub fn record(&mut self, duration: Duration) {
         self.counts[Self::bucket(duration)] += 1;
@@ -85,6 +102,25 @@ mod tests {
             let below = LatencyHistogram::bound(bucket - 1);
             assert!(LatencyHistogram::bound(bucket) <= below * 9 / 8);
         }
+    }
+
+    #[test]
+    fn a_quantile_is_the_bound_that_its_share_is_below() {
+        let mut histogram = LatencyHistogram::default();
+        assert_eq!(histogram.quantile(0.5), None);
+        let bound = |millis| {
+            let bucket = LatencyHistogram::bucket(Duration::from_millis(millis));
+            Some(LatencyHistogram::bound(bucket))
+        };
+        for millis in 1..=100 {
+            histogram.record(Duration::from_millis(millis));
+        }
+        for (share, millis) in [(0.0, 1), (0.5, 50), (0.95, 95), (1.0, 100)] {
+            assert_eq!(histogram.quantile(share), bound(millis), "{share}");
+        }
+        histogram.record(Duration::MAX);
+        let reach = LatencyHistogram::bound(LatencyHistogram::BUCKETS - 2);
+        assert_eq!(histogram.quantile(1.0), Some(reach));
     }
 
     #[test]

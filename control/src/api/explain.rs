@@ -1,9 +1,9 @@
 //! The pages that say why there are as many workers as there are.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Router, extract::State, routing::get};
 use serde::Deserialize;
 
-use super::{Parameters, Place, Problem, Shared};
+use super::{Answer, Parameters, Place, Problem, Shared, text};
 use crate::explain::Explanation;
 
 /// Changes given when nobody says how many.
@@ -32,17 +32,17 @@ async fn all(
     State(shared): State<Shared>,
     place: Place,
     Parameters(which): Parameters<Which>,
-) -> Result<Json<Vec<Explanation>>, Problem> {
-    Ok(Json(explain(&shared, place, which).await?))
+) -> Answer {
+    text::json(explain(&shared, place, which).await?).await
 }
 
 async fn one(
     State(shared): State<Shared>,
     place: Place,
     Parameters(which): Parameters<Which>,
-) -> Result<Json<Explanation>, Problem> {
+) -> Answer {
     let mut found = explain(&shared, place, which).await?;
-    Ok(Json(found.swap_remove(0)))
+    text::json(found.swap_remove(0)).await
 }
 
 async fn explain(shared: &Shared, place: Place, which: Which) -> Result<Vec<Explanation>, Problem> {

@@ -1,71 +1,82 @@
 //! Keeps web pages away from the admin address.
 //!
-//! A page in an operator's browser can send requests to an address on loopback. What it must not do:
+//! A page in somebody's browser can send requests to wherever that browser can. What it must not do:
 //!
-//! - read answers by giving its own host name the address 127.0.0.1 (DNS rebinding): on loopback
-//!   only requests *for* an IP address or `localhost` are answered;
-//! - change anything by a form or script from its own origin (CSRF): browsers send `Origin` with
-//!   those, our own clients never do, so requests that change something and have it are refused.
+//! - read answers by giving its own host name our address (DNS rebinding): only requests for an IP
+//!   address, for `localhost` or for a name of `admin.hosts` are answered;
+//! - ask for anything from an origin of its own (CSRF): browsers send `Origin` with whatever changes
+//!   something and whatever a script reads. Our own clients never do, and one that is there must be
+//!   the very host that is asked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::IntoResponse,
 };
 
 use super::Problem;
 
-pub(super) fn protect(router: Router, address: SocketAddr) -> Router {
-    let on_loopback = address.ip().is_loopback();
-    router.layer(middleware::from_fn(
-        move |request: Request, next: Next| async move {
-            match refuse(
-                request.method(),
-                request.uri(),
-                request.headers(),
-                on_loopback,
-            ) {
+/// Answers only what may be answered; `hosts` are names that lead here, in lower case.
+pub(super) fn protect(router: Router, hosts: &[String]) -> Router {
+    let hosts: Arc<[String]> = hosts.into();
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let hosts = Arc::clone(&hosts);
+        async move {
+            let refused = refuse(request.uri(), request.headers(), &hosts);
+            let mut answer = match refused {
                 Some(reason) => Problem::new(StatusCode::FORBIDDEN, reason).into_response(),
                 None => next.run(request).await,
-            }
-        },
-    ))
+            };
+            // What a worker wrote must not become a page of this origin.
+            let as_it_says = HeaderValue::from_static("nosniff");
+            answer
+                .headers_mut()
+                .insert(header::X_CONTENT_TYPE_OPTIONS, as_it_says);
+            answer
+        }
+    }))
 }
 
 /// Why a request is refused, if it is.
-fn refuse(
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    on_loopback: bool,
-) -> Option<&'static str> {
-    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if !reads && headers.contains_key(header::ORIGIN) {
-        return Some("requests of web pages are not taken here");
+fn refuse(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Option<String> {
+    let mut named = headers.get_all(header::HOST).iter();
+    let host = match (uri.authority(), named.next(), named.next()) {
+        (_, _, Some(_)) => return Some("the request names two hosts".to_owned()),
+        (Some(authority), _, None) => Some(authority.as_str()),
+        (None, Some(host), None) => Some(host.to_str().unwrap_or_default()),
+        // HTTP/1.0 without a host cannot come from a browser.
+        (None, None, None) => None,
+    };
+    if let Some(host) = host.filter(|host| !is_ours(host, hosts)) {
+        return Some(format!(
+            "the host must be an IP address, localhost or a name of admin.hosts, not {host}"
+        ));
     }
-    if on_loopback && !is_for_this_machine(uri, headers) {
-        return Some("on loopback the host must be an IP address or localhost");
-    }
-    None
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let is_foreign = origins.any(|origin| !host.is_some_and(|host| is_origin_of(origin, host)));
+    is_foreign.then(|| "requests of other web pages are not taken here".to_owned())
 }
 
-fn is_for_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match (uri.authority(), hosts.next(), hosts.next()) {
-        (Some(authority), _, None) => authority.as_str(),
-        (None, Some(host), None) => host.to_str().unwrap_or_default(),
-        // HTTP/1.0 without a host cannot come from a browser.
-        (None, None, None) => return true,
-        _ => return false,
-    };
+fn is_ours(host: &str, hosts: &[String]) -> bool {
     let name = without_port(host);
+    let bare = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     name.parse::<IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || name.to_ascii_lowercase().ends_with(".localhost")
+        || bare == "localhost"
+        || bare.ends_with(".localhost")
+        || hosts.contains(&bare)
+}
+
+/// Whether an `Origin` is that of a page which came from `host`.
+fn is_origin_of(origin: &HeaderValue, host: &str) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
 /// The host of `host:port`, an IPv6 address without its brackets.
@@ -78,21 +89,22 @@ fn without_port(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
-    fn refused(method: Method, host: &'static str, origin: Option<&'static str>) -> bool {
+    fn refused(hosts: &[&'static str], origin: Option<&'static str>) -> bool {
         let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_static(host));
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_static(host));
+        }
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
         }
-        refuse(&method, &Uri::from_static("/api/v1/status"), &headers, true).is_some()
+        let names = ["gpu.example.org".to_owned()];
+        refuse(&Uri::from_static("/api/v1/status"), &headers, &names).is_some()
     }
 
     #[test]
-    fn a_foreign_host_name_is_refused_on_loopback() {
+    fn only_addresses_localhost_and_configured_names_are_answered() {
         for host in [
             "127.0.0.1:9900",
             "[::1]:9900",
@@ -100,8 +112,10 @@ mod tests {
             "LocalHost:80",
             "a.localhost",
             "10.0.0.1",
+            "GPU.example.org:9900",
+            "gpu.example.org.",
         ] {
-            assert!(!refused(Method::GET, host, None), "{host}");
+            assert!(!refused(&[host], None), "{host}");
         }
         for host in [
             "evil.example",
@@ -109,25 +123,35 @@ mod tests {
             "localhost.evil.example",
             "",
             "127.0.0.1.evil.example:80",
+            "a.gpu.example.org",
         ] {
-            assert!(refused(Method::GET, host, None), "{host}");
+            assert!(refused(&[host], None), "{host}");
         }
+        assert!(!refused(&[], None), "no browser leaves the host out");
     }
 
     #[test]
-    fn a_change_asked_for_by_a_web_page_is_refused() {
-        for origin in ["http://evil.example", "null", "http://127.0.0.1:9900"] {
-            assert!(refused(Method::POST, "127.0.0.1:9900", Some(origin)));
-            assert!(!refused(Method::GET, "127.0.0.1:9900", Some(origin)));
+    fn whatever_a_page_of_another_origin_asks_for_is_refused() {
+        let host = "127.0.0.1:9900";
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://127.0.0.1:9901",
+            "http://localhost:9900",
+            "ftp://127.0.0.1:9900",
+            "",
+        ] {
+            assert!(refused(&[host], Some(origin)), "{origin}");
+            assert!(refused(&[], Some(origin)), "{origin}");
         }
-        assert!(!refused(Method::POST, "127.0.0.1:9900", None));
+        assert!(!refused(&[host], Some("http://127.0.0.1:9900")));
+        let https = Some("https://gpu.example.org");
+        assert!(!refused(&["gpu.example.org"], https));
     }
 
     #[test]
     fn two_hosts_are_refused() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::HOST, HeaderValue::from_static("127.0.0.1"));
-        headers.append(header::HOST, HeaderValue::from_static("evil.example"));
-        assert!(refuse(&Method::GET, &Uri::from_static("/"), &headers, true).is_some());
+        assert!(refused(&["127.0.0.1", "evil.example"], None));
+        assert!(refused(&["127.0.0.1", "127.0.0.1"], None));
     }
 }

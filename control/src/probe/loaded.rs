@@ -27,6 +27,7 @@ pub(super) async fn ask(target: &Target, passed: &AtomicBool) -> Result<(), Fail
     let get = Get {
         address: target.address,
         protocol: target.protocol,
+        tls: target.tls.as_ref(),
         path: "/",
         headers: &[],
         agent: "penstock-probe",

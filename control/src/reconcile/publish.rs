@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use penstock_config::fleet::{FleetSnapshot, ServiceFleet};
 
 use super::{Reconciler, ServiceState, worker::Life};
+use crate::metrics;
 
 impl Reconciler {
     /// Publishes a snapshot if anything in it would differ from the last one. What did not change
@@ -45,6 +46,7 @@ impl Reconciler {
         }
         for key in gone {
             self.forget_demand(&key);
+            metrics::forget(key.service.as_str(), key.deployment.as_str());
         }
         self.services
             .retain(|_, service| !service.removed || !service.deployments.is_empty());

@@ -8,6 +8,7 @@ use super::{
     Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
 };
 use crate::{
+    explain::Unknown,
     reports::Gateways,
     scale::Bounds,
     status::{self, DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings},
@@ -34,6 +35,15 @@ impl Reconciler {
                 .map(|service| describe_service(service, &self.gateways, wall_ms, now))
                 .collect(),
         }
+    }
+
+    pub(super) fn service_status(&self, name: &str) -> Result<ServiceStatus, Unknown> {
+        let now = self.clock.now();
+        let Some(service) = self.services.get(name) else {
+            return Err(self.unknown(name));
+        };
+        let wall_ms = self.clock.wall_ms(now);
+        Ok(describe_service(service, &self.gateways, wall_ms, now))
     }
 }
 
@@ -114,6 +124,7 @@ fn describe_deployment(
             .starts
             .times()
             .map(|times| times.p50.as_secs_f64()),
+        recent: None,
         workers,
     }
 }
@@ -138,5 +149,6 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
             .or_else(|| worker.unreachable().filter(|_| shows_probe))
             .or_else(|| worker.probe_failure.as_ref().map(ToString::to_string)),
         metrics_failure: worker.metrics_failure().map(str::to_owned),
+        recent: None,
     }
 }

@@ -1,14 +1,19 @@
 //! The admin API.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use penstock_control::api::{Api, Hooks, router};
+use penstock_config::{
+    Admin,
+    fleet::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
+};
+use penstock_control::api::{Api, Bounds, Hooks, router};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -58,18 +63,31 @@ impl Scene {
 
     /// Of a control that runs.
     pub(crate) async fn before(harness: Harness) -> Self {
+        Self::within(harness, Bounds::default()).await
+    }
+
+    /// With bounds that a test can reach.
+    pub(crate) async fn within(harness: Harness, bounds: Bounds) -> Self {
         let ready = Arc::new(AtomicBool::new(true));
         let is_ready = Arc::clone(&ready);
         let hooks = Hooks {
-            metrics: Arc::new(|| "penstock_up 1\n".to_owned()),
+            metrics: Arc::new(|take: &mut dyn FnMut(String) -> bool| {
+                take("penstock_up ".to_owned()) && take("1\n".to_owned())
+            }),
+            insight: Arc::new(|service, max| Box::pin(insight(service, max))),
             not_ready: Arc::new(move || {
                 (!is_ready.load(Ordering::Relaxed)).then(|| "shutting down".to_owned())
             }),
             reload: Arc::new(|| Box::pin(async { Err("penstock.toml:3: unknown key".to_owned()) })),
         };
         let router = router(Arc::clone(&harness.control), hooks);
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let api = Api::start(address, router).await.expect("a free port");
+        let admin = Admin {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            hosts: vec!["gpu.example.org".to_owned()],
+            state: "state.db".into(),
+        };
+        let api = Api::start(&admin, bounds, router);
+        let api = api.await.expect("a free port");
         Self {
             harness,
             api,
@@ -88,7 +106,12 @@ impl Scene {
         self.send(method_and_path, &headers, body).await
     }
 
-    async fn ask(&self, method_and_path: &str, headers: &str) -> Answer {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    pub(crate) async fn ask(&self, method_and_path: &str, headers: &str) -> Answer {
         self.send(method_and_path, headers, "").await
     }
 
@@ -122,8 +145,25 @@ impl Scene {
                 .and_then(|status| status.parse().ok())
                 .expect("a status"),
             content_type: header("content-type").unwrap_or_default(),
-            body: body.to_owned(),
+            body: match header("transfer-encoding") {
+                Some(_) => unchunked(body),
+                None => body.to_owned(),
+            },
         }
+    }
+}
+
+/// The text of a chunked body.
+fn unchunked(mut body: &str) -> String {
+    let mut text = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").expect("the size of a chunk");
+        let size = usize::from_str_radix(size, 16).expect("a hexadecimal number");
+        if size == 0 {
+            return text;
+        }
+        text += &rest[..size];
+        body = &rest[size + 2..];
     }
 }
 
@@ -226,12 +266,115 @@ async fn web_pages_are_kept_away() {
         .await
         .problem(403);
     let origin = "Host: localhost\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n";
+    scene.ask("GET /api/v1/status", origin).await.problem(403);
     scene.ask("POST /api/v1/reload", origin).await.problem(403);
     let weights = "/api/v1/services/chat/weights";
     let pause = "POST /api/v1/services/chat/pause".to_owned();
     for change in [format!("PUT {weights}"), format!("DELETE {weights}"), pause] {
         scene.ask(&change, origin).await.problem(403);
     }
+}
+
+/// Asked for so many requests, the gateway of these tests does not answer.
+pub(crate) const SILENT: usize = 7;
+
+/// What the gateway of these tests tells: one worker took 40 ms each time, one request is open.
+async fn insight(service: String, max: usize) -> ServiceInsight {
+    assert_eq!(service, "chat");
+    if max == SILENT {
+        std::future::pending::<()>().await;
+    }
+    let mut recent = Recent {
+        over: Duration::from_secs(40),
+        ended: 80,
+        failed: 2,
+        left: 1,
+        ..Recent::default()
+    };
+    (0..20).for_each(|_| recent.whole.record(Duration::from_millis(40)));
+    let request = OpenRequest {
+        id: "id-1".to_owned(),
+        method: "POST".to_owned(),
+        path: "/v1/chat".to_owned(),
+        client: Ipv4Addr::LOCALHOST.into(),
+        deployment: "stable".try_into().expect("a name"),
+        worker: Some(3),
+        age: Duration::from_secs(7),
+        stage: Stage::FirstByte,
+        in_stage: Duration::from_secs(6),
+    };
+    ServiceInsight {
+        deployments: vec![DeploymentInsight {
+            deployment: "stable".try_into().expect("a name"),
+            recent,
+            workers: Vec::new(),
+        }],
+        oldest: vec![request; max.min(1)],
+        open: 1,
+    }
+}
+
+#[tokio::test]
+async fn a_service_comes_with_what_its_requests_do() {
+    let scene = Scene::start().await;
+    let service = scene.get("/api/v1/services/chat").await.json();
+    let recent = &service["deployments"][0]["recent"];
+    assert_eq!(recent["requests_per_second"], 2.0);
+    assert_eq!(
+        (&recent["errors"], &recent["clients_left"]),
+        (&2.into(), &1.into())
+    );
+    let median = recent["whole"]["p50"].as_f64().expect("a number");
+    assert!((0.04..0.046).contains(&median), "{median}");
+    assert!(recent["first_byte"].is_null());
+    assert_eq!(service["requests"]["oldest"][0]["stage"], "first_byte");
+    // The status of all services does not ask the gateway for each.
+    let all = scene.get("/api/v1/status").await.json();
+    assert!(all["services"][0]["deployments"][0]["recent"].is_null());
+
+    let requests = scene
+        .get("/api/v1/services/chat/requests?limit=0")
+        .await
+        .json();
+    assert_eq!(requests, serde_json::json!({ "open": 1, "oldest": [] }));
+    let requests = scene.get("/api/v1/services/chat/requests").await.json();
+    let oldest = &requests["oldest"][0];
+    assert_eq!(
+        (&oldest["id"], &oldest["worker"]),
+        (&"id-1".into(), &3.into())
+    );
+    scene
+        .get("/api/v1/services/nobody/requests")
+        .await
+        .problem(404);
+    scene
+        .get("/api/v1/services/chat/requests?limit=-1")
+        .await
+        .problem(400);
+}
+
+#[tokio::test]
+async fn a_configured_name_is_answered_and_its_own_pages_are_taken() {
+    let scene = Scene::start().await;
+    let own = "Host: gpu.example.org\r\nOrigin: http://gpu.example.org\r\n";
+    assert_eq!(scene.ask("GET /api/v1/status", own).await.status, 200);
+}
+
+#[tokio::test]
+async fn when_control_breaks_down_that_is_told_and_health_goes_on() {
+    let scene = Scene::start().await;
+    scene.harness.control.break_down().await;
+    // Whatever asks it gets no answer any more.
+    let detail = scene.get("/api/v1/status").await.problem(503);
+    let failure = scene.harness.until_failed().await;
+    assert!(
+        failure.contains("control has ended (a panic: asked to)"),
+        "{failure}"
+    );
+    assert_eq!(scene.get("/readyz").await.problem(503), failure);
+    assert_eq!(scene.get("/api/v1/status").await.problem(503), failure);
+    assert_eq!(scene.get("/healthz").await.status, 200);
+    assert!(detail.starts_with("control has "), "{detail}");
 }
 
 #[tokio::test]

@@ -73,6 +73,16 @@ impl Harness {
             .expect("control starts")
     }
 
+    /// Waits until control has broken down; what it says of that.
+    pub(crate) async fn until_failed(&self) -> String {
+        loop {
+            if let Some(failure) = self.control.failure() {
+                return failure;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// What is left in the state file after control has ended.
     pub(crate) async fn end(self) -> Remembered {
         self.control.crash().await;

@@ -13,5 +13,6 @@ mod pause;
 mod reload;
 mod restart;
 mod rollout;
+mod slow_clients;
 mod trouble;
 mod weights;

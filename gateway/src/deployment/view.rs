@@ -42,6 +42,7 @@ impl View {
         policy: Policy,
         old: Option<&Self>,
         clock: Clock,
+        threads: usize,
     ) -> Self {
         let known: HashMap<_, _> = old
             .map(|old| {
@@ -61,7 +62,7 @@ impl View {
         for entry in ready.into_iter().chain(draining) {
             let worker = match known.get(&entry.id) {
                 Some(&worker) => Arc::clone(worker),
-                None => Arc::new(WorkerState::new(entry, max, clock)),
+                None => Arc::new(WorkerState::new(entry, max, clock, threads)),
             };
             worker.update(entry.state, max);
             if entry.state == State::Ready {

@@ -6,15 +6,17 @@ use http::{HeaderMap, Response};
 
 use super::{Exchange, Judged};
 use crate::{
-    clients::ClientId, deployment::DeploymentState, lease::Lease, reason::Reason,
-    upstream::Handback, verdict::Verdict,
+    clients::ClientId, deployment::DeploymentState, lease::Lease, reason::Reason, recent::Ended,
+    request_body::UploadFailure, upstream::Handback, verdict::Verdict,
 };
 
 impl Exchange {
     /// The request got a worker at `now`.
     pub(crate) fn leased(&mut self, lease: Lease, now: Duration) {
         self.leased_at = now;
-        self.worker_slot = Some(lease.worker().slot);
+        let slot = lease.worker().slot;
+        self.listed.entry().has_worker(slot, now);
+        self.worker_slot = Some(slot);
         lease.worker().is_used_by(self.client, now);
         self.lease = Some(lease);
     }
@@ -41,9 +43,25 @@ impl Exchange {
 
     fn blame(&mut self, client: Option<ClientId>) {
         if let Some(lease) = self.lease.take() {
-            lease.failed(client, self.connection.thread.now());
+            let (thread, now) = (self.connection.thread.index, self.connection.thread.now());
+            lease.failed(client, now);
+            let failed = Ended {
+                failed: true,
+                ..Ended::default()
+            };
+            lease.worker().recent.ended(thread, now, failed);
             self.count_failure();
         }
+    }
+
+    /// What to call it when the request's body was not sent to its end, through no fault of the
+    /// worker's.
+    pub(crate) fn upload_failure(&self) -> Option<Reason> {
+        Some(match self.upload.as_ref()?.failure()? {
+            UploadFailure::TooLarge => Reason::BodyTooLarge,
+            UploadFailure::Stalled => Reason::RequestTimeout,
+            UploadFailure::Aborted => Reason::BadRequest,
+        })
     }
 
     /// Whether the worker may have broken the connection only because it did not want the rest of a
@@ -87,6 +105,8 @@ impl Exchange {
         // A worker that is too busy by its own words is a failure for a canary.
         let is_busy = matches!(verdict, Verdict::Busy(_)) && status.is_server_error();
         if verdict == Verdict::Failed || is_busy {
+            let thread = self.connection.thread.index;
+            lease.worker().recent.failed(thread, now);
             self.count_failure();
         } else {
             self.judged.head_took = Some(took);
@@ -121,6 +141,8 @@ impl Exchange {
             // A call without a status has failed too.
             (Some(_), Some(lease)) => {
                 lease.failed(Some(self.client), now);
+                let thread = self.connection.thread.index;
+                lease.worker().recent.failed(thread, now);
                 self.count_failure();
             }
             (Some(_), None) => {}
@@ -163,11 +185,18 @@ impl Exchange {
     }
 
     pub(super) fn lease_ended(&mut self, now: Duration) {
-        let (Some(_lease), Some(deployment)) = (self.lease.take(), &self.deployment) else {
+        let (Some(lease), Some(deployment)) = (self.lease.take(), &self.deployment) else {
             return;
         };
-        deployment
-            .service_time
-            .record(now.saturating_sub(self.leased_at));
+        let took = now.saturating_sub(self.leased_at);
+        deployment.service_time.record(took);
+        let ended = Ended {
+            first_byte: self.first_byte.map(|at| at.saturating_sub(self.leased_at)),
+            whole: Some(took),
+            failed: false,
+            left: !self.complete,
+        };
+        let thread = self.connection.thread.index;
+        lease.worker().recent.ended(thread, now, ended);
     }
 }

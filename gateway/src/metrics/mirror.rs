@@ -174,19 +174,17 @@ impl MirrorPart {
         }
     }
 
-    /// Its texts.
-    pub(super) fn finish(self) -> String {
+    /// In the order of the page.
+    pub(super) fn all(&mut self) -> [&mut Metric; 8] {
         [
-            self.sent,
-            self.requests,
-            self.dropped,
-            self.in_flight,
-            self.buffered,
-            self.status,
-            self.first_byte,
-            self.bytes,
+            &mut self.sent,
+            &mut self.requests,
+            &mut self.dropped,
+            &mut self.in_flight,
+            &mut self.buffered,
+            &mut self.status,
+            &mut self.first_byte,
+            &mut self.bytes,
         ]
-        .map(Metric::into_text)
-        .concat()
     }
 }

@@ -19,8 +19,9 @@ use crate::{crowd::Crowd, reason::Reason, retry::Cause, tally::Tally, tls::Hands
 
 const NEVER_FAILS: &str = "writing to a string does not fail";
 
-/// The page while it is written. The format wants all lines of a metric together, so each metric is
-/// written into a text of its own, deployment by deployment.
+/// The page while it is written. The format wants all lines of a metric together, so everything is
+/// added once for each metric, and each time only the lines of that one are written. That costs less
+/// than it seems, and of a page that may have a million lines only a few thousand are in memory.
 #[derive(Debug)]
 pub(crate) struct Page {
     requests: Metric,
@@ -47,9 +48,29 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A page with the number of downstream connections open now.
-    pub(crate) fn new(connections: usize) -> Self {
-        let mut page = Self {
+    /// Writes a page piece by piece, until `take` wants no more. `fill` adds to it what belongs to
+    /// the part with this number, from 0 to `parts` - 1.
+    pub(crate) fn write(
+        parts: usize,
+        fill: impl Fn(&mut Self, usize),
+        take: &mut dyn FnMut(String) -> bool,
+    ) -> bool {
+        let mut page = Self::new();
+        for place in 0..page.all().len() {
+            page.all()[place].begin();
+            for part in 0..parts {
+                fill(&mut page, part);
+                if !take(page.all()[place].written()) {
+                    return false;
+                }
+            }
+            page.all()[place].is_on = false;
+        }
+        true
+    }
+
+    fn new() -> Self {
+        Self {
             requests: Metric::counter("requests_total", "Requests that ended, by status."),
             answers: Metric::counter(
                 "gateway_answers_total",
@@ -119,15 +140,44 @@ impl Page {
                 "When a certificate of a listener ends to be valid, in seconds since 1970.",
             ),
             mirror: MirrorPart::new(),
-        };
-        writeln!(page.connections.text, "penstock_connections {connections}").expect(NEVER_FAILS);
-        page
+        }
+    }
+
+    /// In the order of the page.
+    fn all(&mut self) -> Vec<&mut Metric> {
+        let own = [
+            &mut self.requests,
+            &mut self.answers,
+            &mut self.duration,
+            &mut self.first_byte,
+            &mut self.queue_wait,
+            &mut self.in_flight,
+            &mut self.queued,
+            &mut self.weight,
+            &mut self.class_queued,
+            &mut self.class_wait,
+            &mut self.ejected,
+            &mut self.ejections,
+            &mut self.retries,
+            &mut self.retries_refused,
+            &mut self.connections,
+            &mut self.refused_headers,
+            &mut self.shed,
+            &mut self.accept_errors,
+            &mut self.handshakes,
+            &mut self.certificates,
+        ];
+        own.into_iter().chain(self.mirror.all()).collect()
+    }
+
+    /// Adds the number of downstream connections open now.
+    pub(crate) fn add_connections(&mut self, count: usize) {
+        self.connections.only(count);
     }
 
     /// Adds the connections that did not begin with the PROXY protocol header they should have.
     pub(crate) fn add_refused_headers(&mut self, count: u64) {
-        let text = &mut self.refused_headers.text;
-        writeln!(text, "penstock_proxy_headers_refused_total {count}").expect(NEVER_FAILS);
+        self.refused_headers.only(count);
     }
 
     /// Adds the connections that were too many.
@@ -141,13 +191,7 @@ impl Page {
             let labels = format_args!("reason=\"{reason}\"");
             self.shed.sample("", labels, tally.count());
         }
-        let text = &mut self.accept_errors.text;
-        writeln!(
-            text,
-            "penstock_accept_errors_total {}",
-            accept_errors.count()
-        )
-        .expect(NEVER_FAILS);
+        self.accept_errors.only(accept_errors.count());
     }
 
     /// Adds the handshakes that there were, and until when the certificates are valid.
@@ -223,33 +267,6 @@ impl Page {
             .add(&metrics.labels, copies, in_flight, buffered);
     }
 
-    /// The whole text.
-    pub(crate) fn finish(self) -> String {
-        let own = [
-            self.requests,
-            self.answers,
-            self.duration,
-            self.first_byte,
-            self.queue_wait,
-            self.in_flight,
-            self.queued,
-            self.weight,
-            self.class_queued,
-            self.class_wait,
-            self.ejected,
-            self.ejections,
-            self.retries,
-            self.retries_refused,
-            self.connections,
-            self.refused_headers,
-            self.shed,
-            self.accept_errors,
-            self.handshakes,
-            self.certificates,
-        ];
-        own.map(Metric::into_text).concat() + &self.mirror.finish()
-    }
-
     fn add_retries(&mut self, metrics: &DeploymentMetrics) {
         let labels = &metrics.labels;
         for (cause, count) in Cause::ALL.iter().zip(&metrics.retries) {
@@ -283,41 +300,74 @@ impl Page {
 #[derive(Debug)]
 pub(super) struct Metric {
     name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    /// Whether its lines are being written now.
+    is_on: bool,
     text: String,
 }
 
 impl Metric {
     /// Something that only grows.
-    pub(super) fn counter(name: &'static str, help: &str) -> Self {
+    pub(super) fn counter(name: &'static str, help: &'static str) -> Self {
         Self::new(name, "counter", help)
     }
 
     /// Something as it is now.
-    pub(super) fn gauge(name: &'static str, help: &str) -> Self {
+    pub(super) fn gauge(name: &'static str, help: &'static str) -> Self {
         Self::new(name, "gauge", help)
     }
 
     /// Times, by how long they were.
-    pub(super) fn histogram(name: &'static str, help: &str) -> Self {
+    pub(super) fn histogram(name: &'static str, help: &'static str) -> Self {
         Self::new(name, "histogram", help)
     }
 
-    fn new(name: &'static str, kind: &str, help: &str) -> Self {
-        let text = format!("# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}\n");
-        Self { name, text }
+    fn new(name: &'static str, kind: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            help,
+            is_on: false,
+            text: String::new(),
+        }
     }
 
-    pub(super) fn into_text(self) -> String {
-        self.text
+    /// From now on its lines are written.
+    fn begin(&mut self) {
+        let Self {
+            name, kind, help, ..
+        } = self;
+        self.is_on = true;
+        self.text = format!("# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}\n");
+    }
+
+    /// What has been written since the last call.
+    fn written(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
+    /// The one line of a metric without labels.
+    fn only(&mut self, value: impl Display) {
+        if self.is_on {
+            let name = self.name;
+            writeln!(self.text, "penstock_{name} {value}").expect(NEVER_FAILS);
+        }
     }
 
     pub(super) fn sample(&mut self, suffix: &str, labels: impl Display, value: impl Display) {
+        if !self.is_on {
+            return;
+        }
         let name = self.name;
         writeln!(self.text, "penstock_{name}{suffix}{{{labels}}} {value}").expect(NEVER_FAILS);
     }
 
     /// One line per status that occurred.
     fn codes<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Counts>) {
+        if !self.is_on {
+            return;
+        }
         let mut totals = [0; CODES];
         shards.for_each(|counts| counts.codes.add_to(&mut totals));
         for (place, total) in totals.iter().enumerate().filter(|(_, total)| **total > 0) {
@@ -331,6 +381,9 @@ impl Metric {
 
     /// One line per reason that occurred.
     fn reasons<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Counts>) {
+        if !self.is_on {
+            return;
+        }
         let mut totals = [0; Reason::ALL.len()];
         for counts in shards {
             for (total, count) in totals.iter_mut().zip(&counts.reasons) {
@@ -352,6 +405,9 @@ impl Metric {
 
     /// The lines of a histogram that counted anything.
     pub(super) fn times<'a>(&mut self, labels: &str, shards: impl Iterator<Item = &'a Histogram>) {
+        if !self.is_on {
+            return;
+        }
         let mut sum = HistogramSnapshot::default();
         shards.for_each(|histogram| histogram.add_to(&mut sum));
         let count = sum.count();

@@ -14,10 +14,22 @@ fn settled(status: u16) -> Settled {
     }
 }
 
+/// A page with what `fill` adds.
+fn written(fill: impl Fn(&mut Page)) -> String {
+    let mut text = String::new();
+    let mut take = |piece: String| {
+        text += &piece;
+        true
+    };
+    assert!(Page::write(1, |page, _| fill(page), &mut take));
+    text
+}
+
 fn page(metrics: &DeploymentMetrics) -> String {
-    let mut page = Page::new(3);
-    page.add(metrics, 7, 90, [(0, 1), (1, 0)].into_iter());
-    page.finish()
+    written(|page| {
+        page.add_connections(3);
+        page.add(metrics, 7, 90, [(0, 1), (1, 0)].into_iter());
+    })
 }
 
 /// The sample lines that mention `part`.
@@ -46,11 +58,7 @@ fn the_page_shows_what_is_there_now_and_nothing_that_never_was() {
 fn copies_are_shown_once_there_was_one() {
     use crate::mirror::{Dropped, Seen};
     let (metrics, copies) = (metrics(), MirrorMetrics::default());
-    let text = |in_flight| {
-        let mut page = Page::new(0);
-        page.add_copies(&metrics, &copies, in_flight, 17);
-        page.finish()
-    };
+    let text = |in_flight| written(|page| page.add_copies(&metrics, &copies, in_flight, 17));
     assert!(lines(&text(0), "mirror").is_empty());
     let seen = |status, bytes| Seen {
         status,
@@ -125,9 +133,7 @@ fn requests_without_a_deployment_have_empty_labels() {
         reason: Some(Reason::NoRoute),
         ..settled(404)
     });
-    let mut page = Page::new(0);
-    page.add_unrouted(&unrouted);
-    let page = page.finish();
+    let page = written(|page| page.add_unrouted(&unrouted));
     assert_eq!(
         lines(&page, "code="),
         [r#"penstock_requests_total{service="",deployment="",code="404"} 1"#]
@@ -184,6 +190,35 @@ fn every_sample_stands_under_the_type_of_its_metric() {
             assert!(line.starts_with(&current), "{line} under {current}");
         }
     }
+}
+
+#[test]
+fn all_lines_of_a_metric_stand_together_and_come_in_pieces() {
+    let metrics = metrics();
+    let fill = |page: &mut Page, part| page.add(&metrics, part, 1, std::iter::empty());
+    let mut pieces = Vec::new();
+    let whole = Page::write(3, fill, &mut |piece| {
+        pieces.push(piece);
+        true
+    });
+    assert!(whole);
+    let queued = pieces
+        .iter()
+        .position(|piece| piece.contains("penstock_queued{"));
+    let queued = &pieces[queued.unwrap()..][..3];
+    assert!(queued[0].starts_with("# HELP penstock_queued "));
+    for (part, piece) in queued.iter().enumerate() {
+        let values: Vec<_> = lines(piece, "").into_iter().collect();
+        let line = format!("penstock_queued{{service=\"chat\",deployment=\"stable\"}} {part}");
+        assert_eq!(values, [line]);
+    }
+    // Whoever wants no more gets no more.
+    let mut taken = 0;
+    let whole = Page::write(3, fill, &mut |_| {
+        taken += 1;
+        taken < 2
+    });
+    assert_eq!((whole, taken), (false, 2));
 }
 
 #[test]

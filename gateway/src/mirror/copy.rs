@@ -12,6 +12,7 @@ use crate::{
     clients::ClientId,
     deployment::{CopyLease, DeploymentState, Load, Waking},
     grpc,
+    open::Entry,
     placement::Placement,
     queue::Place,
     request_body::UpstreamBody,
@@ -130,7 +131,14 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let wire = Wire::of(&target.view().spec);
     let sent = thread
         .upstreams
-        .send(worker, &wire, &mut request, &service.timeouts, begun)
+        .send(
+            worker,
+            &wire,
+            &mut request,
+            &service.timeouts,
+            begun,
+            Entry::default(),
+        )
         .await;
     let answer = match sent {
         Ok(answer) => answer,

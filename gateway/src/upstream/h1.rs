@@ -9,12 +9,14 @@ use std::{
 
 use http::HeaderName;
 use hyper::{Request, Response, client::conn::http1};
-use penstock_config::Timeouts;
+use penstock_config::{Timeouts, fleet::Stage};
 
 use super::{
     Answer, IDLE_MAX, SendError, Upstreams, connect::ConnectError, watched::Allowance, wire::Wire,
 };
-use crate::{client_gone::is_established, request_body::UpstreamBody, worker::WorkerState};
+use crate::{
+    client_gone::is_established, open::Entry, request_body::UpstreamBody, worker::WorkerState,
+};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -113,6 +115,7 @@ impl Upstreams {
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
         now: Duration,
+        entry: Entry,
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
         while let Some((mut sender, link)) = self.take_idle(wire.key(worker), now) {
@@ -142,7 +145,8 @@ impl Upstreams {
                 },
             }
         }
-        self.send_h1_fresh(worker, wire, request, timeouts).await
+        self.send_h1_fresh(worker, wire, request, timeouts, entry)
+            .await
     }
 
     async fn send_h1_fresh(
@@ -151,8 +155,10 @@ impl Upstreams {
         wire: &Wire,
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
+        entry: Entry,
     ) -> Result<Answer, SendError> {
         let begun = worker.now();
+        entry.now_in(Stage::Connect, begun);
         let io = match self.connect(worker, wire, timeouts).await {
             Ok(io) => io,
             Err(error) => return Err(SendError::Connect(error)),
@@ -162,7 +168,9 @@ impl Upstreams {
             fd: watched.stream.as_raw_fd(),
             allowance: watched.allowance(),
         };
-        let connect_time = worker.now().saturating_sub(begun);
+        let connected = worker.now();
+        entry.now_in(Stage::FirstByte, connected);
+        let connect_time = connected.saturating_sub(begun);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_MAX)
             .handshake(io)

@@ -12,12 +12,12 @@ use std::{
 
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use penstock_config::Timeouts;
+use penstock_config::{Timeouts, fleet::Stage};
 
 use super::{
     Answer, Handback, SendError, Upstreams, connect::ConnectError, watched::Allowance, wire::Wire,
 };
-use crate::{request_body::UpstreamBody, worker::WorkerState};
+use crate::{open::Entry, request_body::UpstreamBody, worker::WorkerState};
 
 /// Tells a request that the worker says it did not process from one that it may have begun: a stream
 /// above the last one named in its GOAWAY, or one that it refused (RFC 9113 §8.7).
@@ -104,6 +104,7 @@ impl Upstreams {
         request: &mut Request<UpstreamBody>,
         timeouts: &Timeouts,
         now: Duration,
+        entry: Entry,
     ) -> Result<Answer, SendError> {
         let mut connect_time = None;
         loop {
@@ -112,9 +113,12 @@ impl Upstreams {
                 Some(stream) => stream,
                 None => {
                     let begun = worker.now();
+                    entry.now_in(Stage::Connect, begun);
                     match self.open_h2(worker, wire, timeouts).await {
                         Ok(stream) => {
-                            connect_time = Some(worker.now().saturating_sub(begun));
+                            let connected = worker.now();
+                            entry.now_in(Stage::FirstByte, connected);
+                            connect_time = Some(connected.saturating_sub(begun));
                             stream
                         }
                         Err(error) => return Err(SendError::Connect(error)),
@@ -123,7 +127,7 @@ impl Upstreams {
             };
             match sender.try_send_request(take(request)).await {
                 Ok(response) => {
-                    let handback = Handback::H2 { _stream: place };
+                    let handback = Handback::H2 { _stream: stream };
                     return Ok(Answer {
                         response,
                         handback,

@@ -2,8 +2,11 @@
 
 use std::{fs, net::SocketAddr};
 
-use penstock_config::fleet::{Coming, DeploymentFleet, Phase, ServiceFleet};
-use penstock_control::api::Api;
+use penstock_config::{
+    Admin,
+    fleet::{Coming, DeploymentFleet, Phase, ServiceFleet},
+};
+use penstock_control::api::{Api, Bounds};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -50,7 +53,12 @@ impl Pages {
         };
         let shared = Shared::new(&config.worker_logs, watch::channel(Arc::new(fleet)).1);
         let followers = Arc::clone(&shared.followers);
-        let api = Api::start(SocketAddr::from(([127, 0, 0, 1], 0)), shared.router())
+        let admin = Admin {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            hosts: Vec::new(),
+            state: "state.db".into(),
+        };
+        let api = Api::start(&admin, Bounds::default(), shared.router())
             .await
             .unwrap();
         Self {

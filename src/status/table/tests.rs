@@ -195,3 +195,48 @@ fn a_state_file_that_cannot_be_written_comes_first() {
         "{text}"
     );
 }
+
+#[test]
+fn what_requests_did_of_late_and_which_are_open_fits_100_columns() {
+    let mut value = service();
+    let recent = |requests: u64, whole: Value| {
+        json!({
+            "seconds": 47.3, "requests": requests, "requests_per_second": 26.14, "errors": 3,
+            "clients_left": 1, "first_byte": {"p50": 0.0123, "p95": 0.21}, "whole": whole,
+        })
+    };
+    let stable = &mut value["deployments"][0];
+    stable["recent"] = recent(1236, json!({"p50": 1.23, "p95": 41.2}));
+    stable["workers"][0]["recent"] = recent(1200, Value::Null);
+    stable["workers"][1]["recent"] = recent(0, Value::Null);
+    let request = |age: f64, stage: &str, worker: Value, path: &str| {
+        json!({
+            "id": "4bf92f3577b34da6a3ce929d0e0e4736", "method": "POST", "path": path, "client": "127.0.0.1",
+            "deployment": "stable", "worker": worker, "age": age, "stage": stage, "in_stage": 1.0,
+        })
+    };
+    value["requests"] = json!({"open": 57, "oldest": [
+        request(301.0, "stream", json!(0), "/v1/chat/completions"),
+        request(7.25, "first_byte", json!(1), "/v1/a\u{1b}b"),
+        request(0.5, "queue", Value::Null, "/"),
+    ]});
+    value["journal"] = json!([]);
+    let detail_of = serde_json::from_value(value).unwrap();
+    let text = plain(&detail(&status(None, Some(7)), &detail_of));
+    let expected = "
+LAST 47 s (a deployment's times begin with the request, a worker's when it got the request)
+  NAME    REQ/S  ERRORS  LEFT  BYTE p50     p95  WHOLE p50   p95
+  stable   26.1       3     1   12.3 ms  210 ms      1.2 s  41 s
+    #0     26.1       3     1   12.3 ms  210 ms          -     -
+
+OPEN REQUESTS: 57
+     AGE  WAITS FOR   WORKER     CLIENT     REQUEST                 ID
+   5 min  stream      stable #0  127.0.0.1  POST /v1/chat/complet…  4bf92f3577b34da6a3ce929d0e0e4736
+   7.2 s  first byte  stable #1  127.0.0.1  POST /v1/a\u{fffd}b            4bf92f3577b34da6a3ce929d0e0e4736
+  500 ms  queue       stable     127.0.0.1  POST /                  4bf92f3577b34da6a3ce929d0e0e4736
+  … and 54 younger ones
+";
+    assert!(text.ends_with(expected), "{text}");
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(100), "{widest:?}");
+}
