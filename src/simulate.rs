@@ -32,7 +32,7 @@ pub(crate) struct SimulateArgs {
     /// default scaling within --min and --max.
     #[arg(long, value_name = "CONFIG", num_args = 1..)]
     compare: Vec<String>,
-    /// Also run the published algorithms of other systems with their defaults.
+    /// Also run the published algorithms of other systems with their defaults, within the same bounds.
     #[arg(long)]
     references: bool,
     /// Fewest workers, where no configuration says so.

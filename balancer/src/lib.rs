@@ -11,7 +11,7 @@
 //! | Which deployment? | [`Splitter`] | `rotation` (smooth turns), `rendezvous` (hash, random) |
 //! | Which worker? | [`Picker`] | `rotation`, `lottery` (weighted random), `darts` (hash) |
 //! | May it pass, and how many are in flight? | [`Gate`] | |
-//! | How much may a fresh worker get? | [`Ramp`] | |
+//! | How much may a fresh worker get? | [`Ramp`] | `ramp::stage` (one word) |
 //! | Who of those that wait is next? | [`Line`] | `line::lane` (turns of keys) |
 //! | How long will that take, and how long at least? | [`likely_wait`], [`least_wait`] | `line::ahead` |
 //! | May this client have more, in time and at once? | [`RateLimit`], [`ConcurrencyLimit`] | |
@@ -28,8 +28,8 @@
 //! anew when the fleet changes; each takes over from the one before it, so that nobody loses a turn.
 //! One [`Ejector`] per deployment is behind the caller's lock, which only failures touch.
 //!
-//! A request's way: [`Splitter::choose`], then [`Picker::pick`], which takes a place at the gate. When
-//! the answer begins: [`Vitals::answered`] and [`Vitals::succeeded`], or [`Vitals::failed`] and, after
+//! A request's way: [`Splitter::choose`], then [`Picker::pick`], which takes a place at the gate, and
+//! [`Vitals::requested`]. When the answer begins: [`Vitals::answered`] and [`Vitals::succeeded`], or [`Vitals::failed`] and, after
 //! enough of them, [`Ejector::failed`]. In the end, whatever happened, [`Gate::release`].
 //!
 //! # What was measured
@@ -86,7 +86,7 @@ pub use key::key;
 pub use limit::{ConcurrencyLimit, RateLimit, RateRule};
 pub use line::{Ahead, Home, Line, Turn};
 pub use pick::{Candidate, EXACT_SCAN_MAX, Overflow, Picker, Policy, Query};
-pub use ramp::Ramp;
+pub use ramp::{Grown, Ramp, STEP as RAMP_STEP};
 pub use sample::Sample;
 pub use split::{Share, SplitPolicy, SplitQuery, Splitter, WeightedSplit};
 pub use strikes::Strikes;

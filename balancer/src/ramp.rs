@@ -1,31 +1,34 @@
 //! Fills a fresh worker gently, so that its first request warms it before many arrive.
 //!
-//! The limit of a fresh worker is 1, and doubles with every request it answered until it is the
-//! worker's `max_concurrency`. The same happens to a worker that is readmitted after an ejection.
+//! The limit of a fresh worker is 1. It doubles with every answer that begins, and [`STEP`] after the
+//! last doubling if none did, until it is the worker's `max_concurrency`. The time counts from the
+//! worker's first request on. So requests that take long, or whose answers come in one piece, wait for a
+//! fraction of a second for a worker that gets warm meanwhile.
+//!
+//! A worker that is readmitted after an ejection begins at 1 as well, but stays there until it has
+//! answered: whether it works at all is just what the first request is to show.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+mod stage;
 
+use std::{
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    time::Duration,
+};
+
+use self::stage::{Filling, Stage, StepClock};
 use crate::Gate;
 
-/// A worker without `max_concurrency` counts as warm from here: ten answers have shown that it works.
-const WARM_WITHOUT_MAX: u32 = 1 << 10;
+/// A limit under which no answer begins doubles after this time. A worker for 1,000 requests at a time
+/// has them after ten such steps, one for 8 after three.
+pub const STEP: Duration = Duration::from_millis(100);
 
 /// The growing limit of one worker. It owns what the limit of the worker's [`Gate`] is set to.
 ///
-/// `max_concurrency` and the step of the ramp are one word, so that a reload that changes the one
+/// `max_concurrency` and where the ramp stands are one word, so that a reload that changes the one
 /// and an answer that doubles the other cannot undo each other.
 #[derive(Debug)]
 pub struct Ramp {
     word: AtomicU64,
-}
-
-/// The word, taken apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stage {
-    /// `max_concurrency`.
-    max: Option<u32>,
-    /// The limit while the worker is filled gently; `None` when it is warm.
-    step: Option<u32>,
 }
 
 impl Ramp {
@@ -34,7 +37,7 @@ impl Ramp {
     pub fn new(max: Option<u32>, gentle: bool) -> (Self, Gate) {
         let stage = Stage {
             max,
-            step: gentle.then_some(1),
+            filling: gentle.then_some(Filling::FRESH),
         }
         .settled();
         let ramp = Self {
@@ -43,42 +46,71 @@ impl Ramp {
         (ramp, Gate::new(stage.limit()))
     }
 
-    /// Notes that the worker answered a request. True when the limit grew by it, so that there may
-    /// now be room for requests that wait.
-    pub fn answered(&self, gate: &Gate) -> bool {
-        // The usual case, a warm worker, costs one load of a word that nobody writes.
-        if Stage::unpack(self.word.load(SeqCst)).step.is_none() {
-            return false;
-        }
-        self.change(gate, |stage| Stage {
-            step: stage.step.map(|step| step.saturating_mul(2)),
-            ..stage
-        })
+    /// Whether the worker is still fresh.
+    pub fn is_under_way(&self) -> bool {
+        self.stage().filling.is_some()
     }
 
-    /// Begins again at 1, as for a fresh worker.
+    /// Notes that the worker got a request. If that made the clock start: when to
+    /// [`grow`](Self::grow) the limit.
+    pub fn requested(&self, gate: &Gate, now: impl FnOnce() -> Duration) -> Option<Duration> {
+        // The usual case, a warm worker, costs one load of a word that nobody writes.
+        if !self.stage().awaits_request() {
+            return None;
+        }
+        let now = now();
+        let change = self.change(gate, |stage| stage.clock_started(now));
+        (change.before != change.after).then_some(now + STEP)
+    }
+
+    /// Notes that the worker began to answer a request.
+    pub fn answered(&self, gate: &Gate, now: Duration) -> Grown {
+        if !self.is_under_way() {
+            return Grown::default();
+        }
+        self.change(gate, |stage| stage.doubled(now)).grown(now)
+    }
+
+    /// Lets the limit double if its time has come.
+    pub fn grow(&self, gate: &Gate, now: Duration) -> Grown {
+        let Some(left) = self.stage().left(now) else {
+            return Grown::default();
+        };
+        if !left.is_zero() {
+            return Grown {
+                has_more: false,
+                next: Some(now + left),
+            };
+        }
+        self.change(gate, |stage| match stage.left(now) {
+            Some(Duration::ZERO) => stage.doubled(now),
+            _ => stage,
+        })
+        .grown(now)
+    }
+
+    /// Begins again at 1, and stays there until the worker has answered.
     pub fn restart(&self, gate: &Gate) {
         self.change(gate, |stage| Stage {
-            step: Some(1),
+            filling: Some(Filling {
+                clock: StepClock::AtAnswer,
+                ..Filling::FRESH
+            }),
             ..stage
         });
     }
 
-    /// Counts the worker as warm from now on. True when its limit grew.
-    pub fn finish(&self, gate: &Gate) -> bool {
-        self.change(gate, |stage| Stage {
-            step: None,
-            ..stage
-        })
-    }
-
     /// Takes a new `max_concurrency`; a ramp that is under way goes on. True when the limit grew.
     pub fn set_max(&self, gate: &Gate, max: Option<u32>) -> bool {
-        self.change(gate, |stage| Stage { max, ..stage })
+        self.change(gate, |stage| Stage { max, ..stage }).has_more()
     }
 
-    /// Changes the stage and carries its limit to the gate. True when the limit grew by this change.
-    fn change(&self, gate: &Gate, next: impl Fn(Stage) -> Stage) -> bool {
+    fn stage(&self) -> Stage {
+        Stage::unpack(self.word.load(SeqCst))
+    }
+
+    /// Changes the stage and carries its limit to the gate.
+    fn change(&self, gate: &Gate, next: impl Fn(Stage) -> Stage) -> Change {
         let mut seen = self.word.load(SeqCst);
         let (before, mut after) = loop {
             let before = Stage::unpack(seen);
@@ -91,127 +123,47 @@ impl Ramp {
                 Err(now) => seen = now,
             }
         };
-        let grew = after.room() > before.room();
+        let change = Change { before, after };
         // Another change may reach the gate between our change of the word and our change of the
         // gate: whoever writes the gate last has looked at the word after that.
         loop {
             gate.set_limit(after.limit());
-            let now = Stage::unpack(self.word.load(SeqCst));
+            let now = self.stage();
             if now == after {
-                return grew;
+                return change;
             }
             after = now;
         }
     }
 }
 
-impl Stage {
-    /// The limit this stage gives to the gate.
-    fn limit(self) -> Option<u32> {
-        match (self.max, self.step) {
-            (Some(max), Some(step)) => Some(max.min(step)),
-            (max, step) => max.or(step),
-        }
+/// What a step of a ramp led to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Grown {
+    /// Whether the limit is larger now, so that requests which wait should be offered the room.
+    pub has_more: bool,
+    /// When to look at the ramp again, if its time runs.
+    pub next: Option<Duration>,
+}
+
+/// What a change was.
+struct Change {
+    before: Stage,
+    after: Stage,
+}
+
+impl Change {
+    fn has_more(&self) -> bool {
+        self.after.room() > self.before.room()
     }
 
-    /// The limit as a number that can be compared.
-    fn room(self) -> u32 {
-        self.limit().unwrap_or(u32::MAX)
-    }
-
-    /// Ends the ramp when it has reached its end.
-    fn settled(self) -> Self {
-        let end = self.max.unwrap_or(WARM_WITHOUT_MAX);
-        Self {
-            step: self.step.filter(|step| *step < end),
-            ..self
-        }
-    }
-
-    /// `None` becomes the largest number for `max` and 0, which no step has, for `step`.
-    fn pack(self) -> u64 {
-        let max = self.max.map_or(u32::MAX, |max| max.min(u32::MAX - 1));
-        (u64::from(max) << 32) | u64::from(self.step.unwrap_or(0))
-    }
-
-    fn unpack(word: u64) -> Self {
-        let (max, step) = ((word >> 32) as u32, word as u32);
-        Self {
-            max: (max != u32::MAX).then_some(max),
-            step: (step != 0).then_some(step),
+    fn grown(&self, now: Duration) -> Grown {
+        Grown {
+            has_more: self.has_more(),
+            next: self.after.left(now).map(|left| now + left),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits_while_answering(max: Option<u32>, answers: usize) -> Vec<Option<u32>> {
-        let (ramp, gate) = Ramp::new(max, true);
-        let mut limits = vec![gate.limit()];
-        for _ in 0..answers {
-            ramp.answered(&gate);
-            limits.push(gate.limit());
-        }
-        limits
-    }
-
-    #[test]
-    fn the_limit_doubles_with_every_answer_until_max_concurrency() {
-        let limits = limits_while_answering(Some(10), 5);
-        assert_eq!(limits, [1, 2, 4, 8, 10, 10].map(Some));
-    }
-
-    #[test]
-    fn a_worker_without_max_concurrency_becomes_unlimited() {
-        let limits = limits_while_answering(None, 10);
-        assert_eq!((limits[9], limits[10]), (Some(512), None));
-    }
-
-    #[test]
-    fn an_answer_says_whether_the_limit_grew() {
-        let (ramp, gate) = Ramp::new(Some(2), true);
-        assert!(ramp.answered(&gate));
-        assert_eq!(gate.limit(), Some(2));
-        assert!(!ramp.answered(&gate));
-        let (warm, gate) = Ramp::new(Some(2), false);
-        assert!(!warm.answered(&gate));
-        assert_eq!(gate.limit(), Some(2));
-    }
-
-    #[test]
-    fn a_changed_max_keeps_a_ramp_that_is_under_way() {
-        let (ramp, gate) = Ramp::new(Some(100), true);
-        ramp.answered(&gate);
-        assert!(!ramp.set_max(&gate, Some(50)));
-        assert_eq!(gate.limit(), Some(2));
-        ramp.set_max(&gate, Some(1));
-        assert_eq!(gate.limit(), Some(1));
-        assert!(ramp.set_max(&gate, None));
-        assert_eq!(gate.limit(), None, "at its end of 1 the ramp was over");
-    }
-
-    #[test]
-    fn a_restarted_ramp_begins_at_one_again() {
-        let (ramp, gate) = Ramp::new(Some(8), false);
-        ramp.restart(&gate);
-        assert_eq!(gate.limit(), Some(1));
-        assert!(ramp.finish(&gate));
-        assert_eq!(gate.limit(), Some(8));
-    }
-
-    #[test]
-    fn answers_at_the_same_time_leave_the_gate_with_the_limit_of_the_ramp() {
-        for _ in 0..200 {
-            let (ramp, gate) = Ramp::new(Some(1 << 20), true);
-            std::thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| (0..3).filter(|_| ramp.answered(&gate)).count());
-                }
-                scope.spawn(|| ramp.set_max(&gate, Some(1 << 21)));
-            });
-            assert_eq!(gate.limit(), Some(1 << 12));
-        }
-    }
-}
+mod tests;

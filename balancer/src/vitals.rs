@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Gate, Ramp, latency::Latency, strikes::Strikes};
+use crate::{Gate, Grown, Ramp, latency::Latency, strikes::Strikes};
 
 /// What a failure counts for in the latency, however fast it came; linkerd's penalty.
 const FAILURE_TAKES: Duration = Duration::from_secs(5);
@@ -56,10 +56,20 @@ impl Vitals {
         self.ramp.set_max(&self.gate, max)
     }
 
-    /// Notes that the worker answered a request well. True when it may take more from now on, so that
-    /// requests which wait should be offered the room.
-    pub fn answered(&self) -> bool {
-        self.ramp.answered(&self.gate)
+    /// Notes that the worker got a request. If it is fresh and that was its first: when to
+    /// [`grow`](Self::grow) what it may take.
+    pub fn requested(&self, now: impl FnOnce() -> Duration) -> Option<Duration> {
+        self.ramp.requested(&self.gate, now)
+    }
+
+    /// Notes that the worker answered a request well. It may take more from then on if it is fresh.
+    pub fn answered(&self, now: Duration) -> Grown {
+        self.ramp.answered(&self.gate, now)
+    }
+
+    /// Lets a fresh worker take more if it has had long enough to get warm.
+    pub fn grow(&self, now: Duration) -> Grown {
+        self.ramp.grow(&self.gate, now)
     }
 
     /// Notes for later picks that a request ended well and took this long. Measure the same for every

@@ -3,8 +3,8 @@
 
     benches/simulate/frontier.py FILE...
 
-"At least as good" means: no more GPU-seconds, and no larger share of requests that wait over 1 s,
-over the limit of `--slo`, or are shed.
+"At least as good" means: no more GPU-seconds, no larger share of requests that wait over 1 s or over the
+limit of `--slo`, and no more that get no whole answer: shed, or cut because their worker was stopped.
 """
 
 import collections
@@ -12,7 +12,7 @@ import json
 import math
 import sys
 
-WORSE_WHEN_MORE = ("gpu_seconds", "share_over_1s", "share_over_slo", "shed")
+WORSE_WHEN_MORE = ("gpu_seconds", "share_over_1s", "share_over_slo", "failed")
 PREFIX = "Penstock, "
 
 
@@ -22,6 +22,7 @@ def cases(paths):
     for path in paths:
         with open(path) as file:
             for run in json.load(file):
+                run["failed"] = run["shed"] + run["cut"]
                 found[path, run["speed"], run["start_seconds"]][run["scaler"]] = run
     return found
 
@@ -59,7 +60,8 @@ def beaten(found):
             if name.startswith(PREFIX):
                 counts[name] += any(as_good(other, run) for other in others)
     for name, count in counts.items():
-        print(f"{name:28} has one at least as good in {count} of {len(found)}")
+        cut = sum(runs[name]["cut"] for runs in found.values())
+        print(f"{name:28} has one at least as good in {count} of {len(found)}, {cut} cut")
 
 
 def beside(found, other):

@@ -28,10 +28,10 @@ use crate::{
     metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
     outcomes::OutcomeMeter,
     queue::{Places, Queue},
-    readmission::Readmissions,
     reason::Reason,
     recent::RecentMeter,
     refusal::Refusal,
+    reminders::Reminders,
     report::Poke,
     worker::WorkerState,
 };
@@ -68,6 +68,7 @@ pub(crate) struct DeploymentState {
     pub(crate) copies: Copies,
     view: ArcSwap<View>,
     ejections: Ejections,
+    reminders: Arc<Reminders>,
     /// Whether the newest snapshot does not list it.
     retired: AtomicBool,
     queue: Arc<Queue>,
@@ -87,8 +88,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) places: Arc<Places>,
     /// Makes the reporter report.
     pub(crate) poke: Poke,
-    /// Readmits its workers that were ejected.
-    pub(crate) readmissions: Arc<Readmissions>,
+    /// Makes it look after its workers in time.
+    pub(crate) reminders: Arc<Reminders>,
     /// The gateway's clock.
     pub(crate) clock: Clock,
     /// Number of the gateway's threads.
@@ -119,7 +120,8 @@ impl DeploymentState {
             recent: RecentMeter::new(around.threads),
             copies: Copies::default(),
             view: ArcSwap::from_pointee(view),
-            ejections: Ejections::new(eject, around.readmissions),
+            ejections: Ejections::new(eject, Arc::clone(&around.reminders)),
+            reminders: around.reminders,
             retired: AtomicBool::new(false),
             queue: Arc::default(),
             places: around.places,
@@ -248,13 +250,26 @@ impl DeploymentState {
         self.ejections.rest(worker, length, self, now);
     }
 
-    /// Readmits the ejected workers whose time is over, and gives their places to whoever waits.
-    /// Returns when this is to be done again.
-    pub(crate) fn readmit(self: &Arc<Self>, now: Duration) -> Option<Duration> {
-        let (readmitted, next) = self.ejections.readmit(now);
+    /// A worker is to be [looked after](Self::look_after) at this time.
+    pub(crate) fn look_after_at(self: &Arc<Self>, time: Duration) {
+        self.reminders.at(time, self);
+    }
+
+    /// Readmits the ejected workers whose time is over, lets fresh workers take more, and gives the
+    /// places to whoever waits. Returns when this is to be done again.
+    pub(crate) fn look_after(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        let (readmitted, mut next) = self.ejections.readmit(now);
         if readmitted > 0 {
             self.serve_queue();
             self.poke();
+        }
+        let view = self.view.load_full();
+        for worker in &view.workers {
+            let grown = worker.grow(now);
+            if grown.has_more {
+                self.serve_worker(worker);
+            }
+            next = [next, grown.next].into_iter().flatten().min();
         }
         next
     }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use penstock_balancer::{Candidate, EjectRules, Ejector};
 use penstock_config::Ejection;
 
-use crate::{deployment::DeploymentState, readmission::Readmissions, worker::WorkerState};
+use crate::{deployment::DeploymentState, reminders::Reminders, worker::WorkerState};
 
 /// Between two lines of the log about workers that stay in although they fail.
 const COMPLAIN_SECONDS: u64 = 60;
@@ -37,17 +37,17 @@ pub(crate) struct Ejections {
     total: AtomicU64,
     /// When it was last said that a worker stays in although it fails: a second, plus one.
     complained: AtomicU64,
-    readmissions: Arc<Readmissions>,
+    reminders: Arc<Reminders>,
 }
 
 impl Ejections {
-    /// No worker is out yet. Those that will be are put down in `readmissions`.
-    pub(crate) fn new(rules: EjectRules, readmissions: Arc<Readmissions>) -> Self {
+    /// No worker is out yet. Those that will be are put down in `reminders`.
+    pub(crate) fn new(rules: EjectRules, reminders: Arc<Reminders>) -> Self {
         Self {
             ejector: Mutex::new(Ejector::new(rules)),
             total: AtomicU64::new(0),
             complained: AtomicU64::new(0),
-            readmissions,
+            reminders,
         }
     }
 
@@ -158,7 +158,7 @@ impl Ejections {
             seconds = until.saturating_sub(now).as_secs_f64(),
             "a worker gets no requests for a while because of how it answers"
         );
-        self.readmissions.at(until, deployment);
+        self.reminders.at(until, deployment);
         // Who waits for just this worker may now have another one.
         deployment.serve_queue();
         deployment.poke();

@@ -154,7 +154,7 @@ impl Follower {
                         service: &fleet.spec.name,
                         places: Arc::clone(&places),
                         poke: self.shared.poke.clone(),
-                        readmissions: Arc::clone(&self.shared.readmissions),
+                        reminders: Arc::clone(&self.shared.reminders),
                         clock: self.shared.clock,
                         threads: self.threads,
                     },

@@ -79,7 +79,7 @@ impl Gateway {
             certificates: ArcSwap::default(),
             obeyed: watch::Sender::new(0),
             poke: Poke::default(),
-            readmissions: Arc::default(),
+            reminders: Arc::default(),
         });
         let threads = Threads::start(settings.threads, &shared).map_err(GatewayError::Thread)?;
         let mut follower = Follower::new(Arc::clone(&shared), settings.threads);
@@ -184,7 +184,7 @@ fn open_log(settings: &GatewaySettings) -> Result<Option<Arc<AccessLog>>, Gatewa
         })
 }
 
-/// Runs the follower and the readmissions on a thread of their own, until the process ends.
+/// Runs the follower and the reminders on a thread of their own, until the process ends.
 fn follow(
     follower: Follower,
     shared: Arc<Shared>,
@@ -197,8 +197,8 @@ fn follow(
     std::thread::Builder::new()
         .name("gateway-fleet".to_owned())
         .spawn(move || {
-            let readmissions = shared.readmissions.run(shared.clock);
-            runtime.block_on(async { tokio::join!(follower.run(fleet, reports), readmissions) })
+            let reminders = shared.reminders.run(shared.clock);
+            runtime.block_on(async { tokio::join!(follower.run(fleet, reports), reminders) })
         })?;
     Ok(())
 }

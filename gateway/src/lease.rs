@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use penstock_balancer::Grown;
+
 use crate::{clients::ClientId, deployment::DeploymentState, worker::WorkerState};
 
 /// One in-flight place on one worker. Dropping it gives the place back, and to the next waiter if
@@ -14,6 +16,9 @@ pub(crate) struct Lease {
 impl Lease {
     /// Wraps a place that was just acquired from `worker`'s gate.
     pub(crate) fn acquired(worker: Arc<WorkerState>, deployment: Arc<DeploymentState>) -> Self {
+        if let Some(grows) = worker.requested() {
+            deployment.look_after_at(grows);
+        }
         Self { worker, deployment }
     }
 
@@ -26,15 +31,20 @@ impl Lease {
     /// fresh.
     pub(crate) fn answered(&self, took: Duration, now: Duration) {
         self.deployment.strikes.succeeded(now);
-        if self.worker.answered(took, now) {
-            self.deployment.serve_worker(&self.worker);
-        }
+        self.grown(self.worker.answered(took, now));
     }
 
     /// As [`Self::answered`], for an answer whose end will tell whether it is a good one.
     pub(crate) fn began(&self, took: Duration, now: Duration) {
-        if self.worker.began(took, now) {
+        self.grown(self.worker.began(took, now));
+    }
+
+    fn grown(&self, grown: Grown) {
+        if grown.has_more {
             self.deployment.serve_worker(&self.worker);
+        }
+        if let Some(next) = grown.next {
+            self.deployment.look_after_at(next);
         }
     }
 

@@ -31,7 +31,7 @@
 //! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
 //! its requests in flight. One more thread (`fleet`) obeys control's snapshots and sends reports;
 //! no request ever waits for it. The same thread readmits workers that were ejected (`ejection`,
-//! `readmission`) because of what their answers said (`verdict`). When control is away, the last
+//! `reminders`) because of what their answers said (`verdict`). When control is away, the last
 //! snapshot stays in force.
 
 mod access;
@@ -74,12 +74,12 @@ mod problem;
 mod proxy;
 mod proxy_header;
 mod queue;
-mod readmission;
 mod reason;
 mod recent;
 mod redirect;
 mod refusal;
 mod rejection;
+mod reminders;
 mod report;
 mod request_body;
 mod request_head;

@@ -19,8 +19,8 @@ use crate::{
     deployment::DeploymentState,
     metrics::{DeploymentMetrics, Page},
     networks::Networks,
-    readmission::Readmissions,
     refusal::RefusalLog,
+    reminders::Reminders,
     report::Poke,
     table::Table,
     tally::Tally,
@@ -65,8 +65,8 @@ pub(crate) struct Shared {
     pub(crate) obeyed: watch::Sender<u64>,
     /// Makes the reporter report at once.
     pub(crate) poke: Poke,
-    /// When ejected workers are to be readmitted.
-    pub(crate) readmissions: Arc<Readmissions>,
+    /// When deployments are to look after their workers.
+    pub(crate) reminders: Arc<Reminders>,
 }
 
 impl Shared {

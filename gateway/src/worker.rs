@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use penstock_balancer::{Candidate, Gate, Vitals, key};
+use penstock_balancer::{Candidate, Gate, Grown, Vitals, key};
 use penstock_config::fleet::{WorkerEntry, WorkerId, WorkerLoad, WorkerState as State};
 
 use crate::{
@@ -94,18 +94,29 @@ impl WorkerState {
         self.witnesses.sees(client, now);
     }
 
-    /// Counts a good answer whose head came `took` after the request was sent. Whether this opened
-    /// more places.
-    pub(crate) fn answered(&self, took: Duration, now: Duration) -> bool {
+    /// Counts a good answer whose head came `took` after the request was sent. A fresh worker may take
+    /// more from then on.
+    pub(crate) fn answered(&self, took: Duration, now: Duration) -> Grown {
         self.recovered(now);
         self.began(took, now)
     }
 
     /// As [`Self::answered`], for an answer whose end will tell whether it is a good one.
-    pub(crate) fn began(&self, took: Duration, now: Duration) -> bool {
+    pub(crate) fn began(&self, took: Duration, now: Duration) -> Grown {
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.vitals.began(took, now);
-        self.vitals.answered()
+        self.vitals.answered(now)
+    }
+
+    /// Notes that it got a request. If it is fresh and that was its first: when to
+    /// [`grow`](Self::grow) what it may take.
+    pub(crate) fn requested(&self) -> Option<Duration> {
+        self.vitals.requested(|| self.clock.now())
+    }
+
+    /// Lets it take more if it is fresh and has had long enough to get warm.
+    pub(crate) fn grow(&self, now: Duration) -> Grown {
+        self.vitals.grow(now)
     }
 
     /// An answer that began was a good one to its end.

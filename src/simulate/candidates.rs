@@ -39,6 +39,19 @@ impl Candidate {
         }
     }
 
+    /// Its name and bounds, if it is one of ours.
+    fn bounds(&self) -> Option<(&str, Bounds)> {
+        let Kind::Penstock(name, scaling) = &self.kind else {
+            return None;
+        };
+        let bounds = Bounds {
+            min: scaling.min,
+            max: scaling.max,
+            max_concurrency: self.max_concurrency,
+        };
+        Some((name, bounds))
+    }
+
     fn penstock(
         name: String,
         service: &Service,
@@ -82,7 +95,8 @@ pub(super) fn all(args: &SimulateArgs) -> anyhow::Result<Vec<Candidate>> {
         candidates.push(Candidate::penstock(name, &service, &deployment, args));
     }
     if args.references {
-        candidates.extend(references(args)?);
+        let references = references(&candidates)?;
+        candidates.extend(references);
     }
     Ok(candidates)
 }
@@ -101,25 +115,84 @@ fn short(what: &str) -> String {
     }
 }
 
-fn references(args: &SimulateArgs) -> anyhow::Result<Vec<Candidate>> {
-    let (service, deployment) = default(args)?;
-    let bounds = Bounds {
-        min: args.min,
-        max: args.max,
-        max_concurrency: args.max_concurrency,
-    };
-    let makes: [fn(Bounds) -> Box<dyn Scaler>; 5] = [
-        |bounds| Box::new(Kpa::new(bounds)),
-        |bounds| Box::new(Hpa::new(bounds)),
-        |bounds| Box::new(Ray::new(bounds)),
-        |bounds| Box::new(SageMaker::new(bounds)),
-        |bounds| Box::new(Plain::new(bounds)),
-    ];
-    let candidates = makes.into_iter().map(|make| Candidate {
-        kind: Kind::Reference(make, bounds),
-        ..Candidate::penstock(String::new(), &service, &deployment, args)
-    });
-    Ok(candidates.collect())
+/// Another system, as it is documented.
+struct Reference {
+    make: fn(Bounds) -> Box<dyn Scaler>,
+    /// How long a worker that goes may finish its requests.
+    drain: Duration,
+    /// Most requests that wait, if that is bounded.
+    queue: usize,
+}
+
+const REFERENCES: [Reference; 5] = [
+    // The grace period of its pods is the revision's `timeoutSeconds`; the activator's queue is bounded.
+    Reference::new(|bounds| Box::new(Kpa::new(bounds)), 300, 10_000),
+    // The default of `terminationGracePeriodSeconds`.
+    Reference::new(|bounds| Box::new(Hpa::new(bounds)), 30, usize::MAX),
+    // `graceful_shutdown_timeout_s` and `max_queued_requests`.
+    Reference::new(|bounds| Box::new(Ray::new(bounds)), 20, usize::MAX),
+    // The longest that an answer of an endpoint may take.
+    Reference::new(|bounds| Box::new(SageMaker::new(bounds)), 60, usize::MAX),
+    Reference::new(|bounds| Box::new(Plain::new(bounds)), 30, usize::MAX),
+];
+
+impl Reference {
+    const fn new(make: fn(Bounds) -> Box<dyn Scaler>, drain_seconds: u64, queue: usize) -> Self {
+        Self {
+            make,
+            drain: Duration::from_secs(drain_seconds),
+            queue,
+        }
+    }
+
+    /// Within these bounds, with clients that wait so long. It fills a worker at once and lets everybody
+    /// wait who comes: gentle filling and early refusal are Penstock's own.
+    fn candidate(&self, bounds: Bounds, max_wait: Duration) -> Candidate {
+        Candidate {
+            kind: Kind::Reference(self.make, bounds),
+            left_out: None,
+            max_concurrency: bounds.max_concurrency,
+            ramp: false,
+            max_requests: self.queue,
+            max_wait,
+            sheds_early: false,
+            max_workers: bounds.max,
+            drain_timeout: self.drain,
+        }
+    }
+}
+
+/// The other systems, within the bounds of what they are compared with, for clients that are as patient.
+fn references(ours: &[Candidate]) -> anyhow::Result<Vec<Candidate>> {
+    let bounds = common_bounds(ours)?;
+    let patience = ours.iter().map(|candidate| candidate.max_wait).max();
+    let patience = patience.unwrap_or(Duration::MAX);
+    let all = REFERENCES.iter();
+    Ok(all.map(|other| other.candidate(bounds, patience)).collect())
+}
+
+/// The bounds that all of `ours` have. With others than theirs a comparison would say nothing.
+fn common_bounds(ours: &[Candidate]) -> anyhow::Result<Bounds> {
+    let mut all = ours.iter().filter_map(Candidate::bounds);
+    let (first, bounds) = all.next().context("there is nothing to compare with")?;
+    if let Some((other, others)) = all.find(|(_, others)| *others != bounds) {
+        bail!(
+            "--references needs the same min, max and max_concurrency in all that it is compared with: {first} \
+             has {}, {other} has {}; compare them one by one",
+            in_words(bounds),
+            in_words(others)
+        );
+    }
+    Ok(bounds)
+}
+
+fn in_words(bounds: Bounds) -> String {
+    let Bounds {
+        min,
+        max,
+        max_concurrency,
+    } = bounds;
+    format!("{min} to {max} workers of {max_concurrency}")
 }
 
 /// A deployment of which nothing is set but what the arguments say.
@@ -198,3 +271,6 @@ fn pick<'c, Name: Display + Ord, Value>(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

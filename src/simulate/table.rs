@@ -47,7 +47,7 @@ pub(super) fn heading(slo: Duration) -> [String; 13] {
         "p99",
         "over 1s",
         &over,
-        "shed",
+        "failed",
         "changes",
         "idle",
     ]

@@ -114,11 +114,11 @@ fn routes(engine: &Arc<Engine>) -> Router {
         .route("/echo", post(transport::echo))
         // Over HTTP/2 an upgrade is a CONNECT (RFC 8441).
         .route("/ws", any(transport::websocket))
+        .fallback(async || ApiError::not_found("there is nothing at this path"))
         .layer(middleware::from_fn_with_state(Arc::clone(engine), refuse_while_loading))
         .route("/health", get(pages::health))
         .route("/metrics", get(pages::metrics))
         .route("/stats", get(pages::stats))
-        .fallback(async || ApiError::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(Arc::clone(engine))
 }

@@ -177,7 +177,7 @@ async fn load_brings_more_workers_and_every_one_is_used() {
         workers.push(worker);
     }
     penstock.until_ready("chat", 3).await;
-    // One answer opens the ramp to two.
+    // The ramp opens to two with time, or with an answer.
     for worker in &workers {
         worker.until("a request", |seen| seen.current >= 1).await;
     }

@@ -29,7 +29,9 @@ fn picking_and_settling_allocate_nothing() {
                         let vitals = &picker.candidates()[index].vitals;
                         vitals.succeeded(Duration::from_millis(5), Duration::ZERO);
                         vitals.failed(Duration::ZERO);
-                        vitals.answered();
+                        vitals.requested(|| Duration::ZERO);
+                        vitals.answered(Duration::ZERO);
+                        vitals.grow(Duration::from_secs(1));
                     }
                 }
                 for worker in picker.candidates() {

@@ -46,7 +46,7 @@ proptest! {
                 },
                 Event::Succeed(index) => if let Some(worker) = listed.get(index) {
                     worker.vitals.succeeded(Duration::ZERO, now);
-                    worker.vitals.answered();
+                    worker.vitals.answered(now);
                 },
                 Event::Rest(index, seconds) => if let Some(worker) = listed.get(index) {
                     ejector.rest(worker, Duration::from_secs(seconds), listed.len(), now);

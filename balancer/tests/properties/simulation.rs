@@ -87,7 +87,7 @@ fn settle(
             ejector.failed(worker, picker.candidates().len(), now);
         }
     } else {
-        worker.vitals.answered();
+        worker.vitals.answered(now);
         worker.vitals.succeeded(took, now);
     }
 }

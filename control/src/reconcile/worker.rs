@@ -200,7 +200,8 @@ impl Worker {
                 .then(|| StaticAddress::host_of(&self.revision).into()),
             state,
             weight: self.weight(spec),
-            ramp: spec.ramp && !self.adopted,
+            // What is given by address or was there before is warm already.
+            ramp: spec.ramp && !self.adopted && !spec.source.is_fixed(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use penstock_balancer::{Gate, Ramp};
 use penstock_config::fleet::WorkerId;
 
 use super::{model::WorkerModel, trace::Work};
@@ -20,8 +21,10 @@ pub(super) struct Worker {
     pub(super) started_at: Duration,
     pub(super) life: Life,
     pub(super) in_flight: u32,
-    /// Most requests it may have now; grows to `max_concurrency` as it answers.
-    allowed: u32,
+    /// How it is filled while it is fresh: as in the gateway.
+    ramp: Ramp,
+    /// Knows how many requests it may have now. Nothing else of it is used.
+    limit: Gate,
 }
 
 /// Where a worker stands.
@@ -31,6 +34,13 @@ pub(super) enum Life {
     Ready,
     Draining { deadline: Duration },
     Stopping { gone_at: Duration },
+}
+
+impl Worker {
+    fn has_room(&self) -> bool {
+        let is_below = |limit| self.in_flight < limit;
+        self.life == Life::Ready && self.limit.limit().is_none_or(is_below)
+    }
 }
 
 /// A request that waits.
@@ -46,6 +56,10 @@ pub(super) struct Begun {
     pub(super) worker: usize,
     pub(super) waited: Duration,
     pub(super) ends_at: Duration,
+    /// When its answer begins, if that matters to the worker.
+    pub(super) answers_at: Option<Duration>,
+    /// When the worker may take more than now, whether it answers or not.
+    pub(super) grows_at: Option<Duration>,
 }
 
 /// All workers of the deployment, and its queue.
@@ -114,9 +128,7 @@ impl Fleet {
 
     /// Whether a request that comes now gets a worker at once.
     pub(super) fn has_room(&self) -> bool {
-        let has_room =
-            |worker: &Worker| worker.life == Life::Ready && worker.in_flight < worker.allowed;
-        self.queue.is_empty() && self.workers.iter().any(has_room)
+        self.queue.is_empty() && self.workers.iter().any(Worker::has_room)
     }
 
     /// Puts a request at the end of the queue.
@@ -139,30 +151,41 @@ impl Fleet {
     /// Gives the next waiting request to the least busy worker that has room.
     pub(super) fn dispatch(&mut self, now: Duration) -> Option<Begun> {
         let waiter = *self.queue.front()?;
-        let free = self
-            .workers
-            .iter_mut()
-            .filter(|worker| worker.life == Life::Ready && worker.in_flight < worker.allowed);
+        let free = self.workers.iter_mut().filter(|worker| worker.has_room());
         let worker = free.min_by_key(|worker| worker.in_flight)?;
         self.queue.pop_front();
         worker.in_flight += 1;
         self.in_flight += 1;
+        let grows_at = worker.ramp.requested(&worker.limit, || now);
+        let first_byte = self.model.first_byte(waiter.work, worker.in_flight);
         Some(Begun {
             worker: worker.number,
             waited: now.saturating_sub(waiter.since),
             ends_at: now + self.model.service_time(waiter.work, worker.in_flight),
+            answers_at: worker.ramp.is_under_way().then(|| now + first_byte),
+            grows_at,
         })
+    }
+
+    /// Worker `number` began to answer a request.
+    pub(super) fn answered(&mut self, number: usize, now: Duration) -> Option<Duration> {
+        let worker = self.workers.iter().find(|w| w.number == number)?;
+        worker.ramp.answered(&worker.limit, now).next
+    }
+
+    /// Worker `number` may have had long enough to get warm.
+    pub(super) fn grow(&mut self, number: usize, now: Duration) -> Option<Duration> {
+        let worker = self.workers.iter().find(|w| w.number == number)?;
+        worker.ramp.grow(&worker.limit, now).next
     }
 
     /// A request ended on worker `number`; whether the worker was still there to end it.
     pub(super) fn ended(&mut self, number: usize) -> bool {
-        let max = self.model.max_concurrency;
         let Some(worker) = self.workers.iter_mut().find(|w| w.number == number) else {
             return false;
         };
         worker.in_flight -= 1;
         self.in_flight -= 1;
-        worker.allowed = worker.allowed.saturating_mul(2).min(max);
         true
     }
 
@@ -192,19 +215,17 @@ impl Fleet {
     /// Starts a worker that takes `chance` of the spread of start times; when it is ready.
     fn start(&mut self, slot: u32, chance: f64, now: Duration) -> Duration {
         let ready_at = now + self.model.start_time(chance);
-        self.push(slot, Life::Starting { ready_at }, now);
+        self.push(slot, Life::Starting { ready_at }, self.model.ramp, now);
         ready_at
     }
 
     /// Adds a worker that is ready and warm already.
     pub(super) fn add_ready(&mut self, slot: u32, now: Duration) {
-        self.push(slot, Life::Ready, now);
-        if let Some(worker) = self.workers.last_mut() {
-            worker.allowed = self.model.max_concurrency;
-        }
+        self.push(slot, Life::Ready, false, now);
     }
 
-    fn push(&mut self, slot: u32, life: Life, now: Duration) {
+    fn push(&mut self, slot: u32, life: Life, is_fresh: bool, now: Duration) {
+        let (ramp, limit) = Ramp::new(Some(self.model.max_concurrency), is_fresh);
         let number = self.made;
         self.made += 1;
         self.workers.push(Worker {
@@ -214,11 +235,8 @@ impl Fleet {
             started_at: now,
             life,
             in_flight: 0,
-            allowed: if self.model.ramp {
-                1
-            } else {
-                self.model.max_concurrency
-            },
+            ramp,
+            limit,
         });
     }
 

@@ -21,7 +21,7 @@ pub struct WorkerModel {
     /// How much slower all of this is for each further request in the batch, as a share: with 0.05
     /// a request that makes it eight takes 1.35 times as long as one alone.
     pub batch_slowdown: f64,
-    /// Whether a fresh worker is filled gently: 1, 2, 4, … at once.
+    /// Whether a fresh worker is filled gently, as the gateway does it.
     pub ramp: bool,
 }
 
@@ -44,12 +44,28 @@ impl Default for WorkerModel {
 impl WorkerModel {
     /// Time that `work` takes as one of `batch` requests.
     pub(super) fn service_time(&self, work: Work, batch: u32) -> Duration {
-        let alone = match work {
+        match work {
             Work::Tokens { prompt, generated } => {
-                f64::from(prompt) / self.prefill_rate + f64::from(generated) / self.decode_rate
+                let reading = f64::from(prompt) / self.prefill_rate;
+                let writing = f64::from(generated) / self.decode_rate;
+                self.in_company(reading + writing, batch)
             }
-            Work::Time(time) => return time,
-        };
+            Work::Time(time) => time,
+        }
+    }
+
+    /// Time until the answer begins. What is known by its time only is answered in one piece.
+    pub(super) fn first_byte(&self, work: Work, batch: u32) -> Duration {
+        match work {
+            Work::Tokens { prompt, .. } => {
+                self.in_company(f64::from(prompt) / self.prefill_rate, batch)
+            }
+            Work::Time(time) => time,
+        }
+    }
+
+    /// What takes so many seconds alone, as one of `batch` requests.
+    fn in_company(&self, alone: f64, batch: u32) -> Duration {
         let others = f64::from(batch.saturating_sub(1));
         seconds(alone * (1.0 + self.batch_slowdown * others))
     }
@@ -85,8 +101,10 @@ mod tests {
         };
         assert_eq!(model.service_time(work, 1), Duration::from_millis(2500));
         assert_eq!(model.service_time(work, 6), Duration::from_millis(3750));
+        assert_eq!(model.first_byte(work, 6), Duration::from_millis(750));
         let fixed = Work::Time(Duration::from_secs(3));
         assert_eq!(model.service_time(fixed, 6), Duration::from_secs(3));
+        assert_eq!(model.first_byte(fixed, 6), Duration::from_secs(3));
     }
 
     #[test]

@@ -49,6 +49,10 @@ const GONE_WITHIN: Duration = Duration::from_secs(3600);
 enum Event {
     /// A request ended on the worker of this number, which took so long for it.
     Ended(usize, Duration),
+    /// The worker of this number began to answer a request.
+    Answered(usize),
+    /// The worker of this number may take more if it is fresh.
+    Grows(usize),
     /// A worker became ready or vanished.
     Changed,
     /// The request with this number in the trace comes.
@@ -179,6 +183,14 @@ impl<'r> World<'r> {
                     self.shedding.served(took);
                 }
             }
+            Event::Answered(worker) => {
+                let grows_at = self.fleet.answered(worker, at);
+                self.grows(worker, grows_at);
+            }
+            Event::Grows(worker) => {
+                let grows_at = self.fleet.grow(worker, at);
+                self.grows(worker, grows_at);
+            }
             Event::Changed => self.change(),
             Event::Turn(number) if number == self.turn => self.take_turn(),
             Event::Turn(_) => {}
@@ -252,6 +264,17 @@ impl<'r> World<'r> {
             self.second.longest_wait = self.second.longest_wait.max(begun.waited);
             let took = begun.ends_at - self.now;
             self.at(begun.ends_at, Event::Ended(begun.worker, took));
+            if let Some(at) = begun.answers_at {
+                self.at(at, Event::Answered(begun.worker));
+            }
+            self.grows(begun.worker, begun.grows_at);
+        }
+    }
+
+    /// A worker is fresh, and is looked at again at this time.
+    fn grows(&mut self, worker: usize, at: Option<Duration>) {
+        if let Some(at) = at {
+            self.at(at, Event::Grows(worker));
         }
     }
 

@@ -1,6 +1,7 @@
 mod copies;
 mod ejection;
 mod eta;
+mod fresh;
 mod losses;
 mod turns;
 
@@ -28,7 +29,9 @@ use crate::{
 struct Fixture {
     config: Config,
     places: Arc<Places>,
-    readmissions: Arc<Readmissions>,
+    reminders: Arc<Reminders>,
+    /// Whether its workers are fresh.
+    ramp: bool,
 }
 
 impl Fixture {
@@ -48,7 +51,8 @@ impl Fixture {
         Self {
             config: config.unwrap_or_else(|errors| panic!("{errors}")),
             places: Arc::default(),
-            readmissions: Arc::default(),
+            reminders: Arc::default(),
+            ramp: false,
         }
     }
 
@@ -61,7 +65,7 @@ impl Fixture {
             host: None,
             state,
             weight: 1,
-            ramp: false,
+            ramp: self.ramp,
         });
         DeploymentFleet {
             spec: Arc::clone(service.deployments.values().next().unwrap()),
@@ -86,7 +90,7 @@ impl Fixture {
             service: self.config.services.keys().next().unwrap(),
             places: Arc::clone(&self.places),
             poke: Poke::default(),
-            readmissions: Arc::clone(&self.readmissions),
+            reminders: Arc::clone(&self.reminders),
             clock: Clock::start(),
             threads: 1,
         };

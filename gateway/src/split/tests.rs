@@ -42,7 +42,7 @@ impl Fixture {
         let clock = Clock::start();
         let part = |part: &DeploymentFleet| {
             let around = Surroundings {
-                readmissions: Arc::default(),
+                reminders: Arc::default(),
                 service: &spec.name,
                 places: Arc::<Places>::default(),
                 poke: Poke::default(),

@@ -26,14 +26,14 @@ fn worker(deployment: &DeploymentState, slot: u32) -> Arc<WorkerState> {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_gets_the_place_of_a_readmitted_worker_at_its_time() {
-    let readmissions = Arc::<Readmissions>::default();
+    let reminders = Arc::<Reminders>::default();
     let fixture = Fixture {
-        readmissions: Arc::clone(&readmissions),
+        reminders: Arc::clone(&reminders),
         ..Fixture::new(1)
     };
     let deployment = fixture.deployment(Phase::Warm, &TWO);
     let clock = deployment.clock;
-    let running = tokio::spawn(async move { readmissions.run(clock).await });
+    let running = tokio::spawn(async move { reminders.run(clock).await });
     eject(&deployment, 0);
     let first = leased(admit(&deployment, 10));
     assert_eq!(first.worker().slot, 1);

@@ -1,4 +1,5 @@
-//! Readmitting ejected workers at their time, whether there are requests or not.
+//! Deployments look after their workers at set times, whether there are requests or not: ejected ones are
+//! readmitted, and fresh ones take more.
 
 use std::{
     collections::HashMap,
@@ -11,16 +12,16 @@ use tokio::{sync::Notify, time::sleep_until};
 
 use crate::{clock::Clock, deployment::DeploymentState};
 
-/// When which deployment has workers to readmit: one entry for each that has any ejected.
+/// When which deployment has something to do: one entry for each that has workers ejected or fresh.
 #[derive(Default)]
-pub(crate) struct Readmissions {
+pub(crate) struct Reminders {
     /// By the deployment's address, which a weak reference keeps from being used again.
     due: Mutex<HashMap<usize, (Duration, Weak<DeploymentState>)>>,
     sooner: Notify,
 }
 
-impl Readmissions {
-    /// A worker of `deployment` is to be readmitted at this time.
+impl Reminders {
+    /// `deployment` is to look after its workers at this time.
     pub(crate) fn at(&self, time: Duration, deployment: &Arc<DeploymentState>) {
         let mut due = self.due.lock();
         let (known, _) = due
@@ -31,7 +32,7 @@ impl Readmissions {
         self.sooner.notify_one();
     }
 
-    /// Readmits workers, for as long as it is polled.
+    /// Reminds deployments, for as long as it is polled.
     pub(crate) async fn run(&self, clock: Clock) {
         loop {
             let next = self.due.lock().values().map(|(time, _)| *time).min();
@@ -43,12 +44,12 @@ impl Readmissions {
             };
             tokio::select! {
                 () = self.sooner.notified() => {}
-                () = reached => self.readmit(clock.now()),
+                () = reached => self.remind(clock.now()),
             }
         }
     }
 
-    fn readmit(&self, now: Duration) {
+    fn remind(&self, now: Duration) {
         let mut reached = Vec::new();
         self.due.lock().retain(|_, (time, deployment)| {
             let is_due = *time <= now;
@@ -58,7 +59,7 @@ impl Readmissions {
             !is_due
         });
         for deployment in reached.iter().filter_map(Weak::upgrade) {
-            if let Some(next) = deployment.readmit(now) {
+            if let Some(next) = deployment.look_after(now) {
                 self.at(next, &deployment);
             }
         }
