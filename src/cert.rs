@@ -50,13 +50,13 @@ pub(crate) fn run(args: &CertArgs) -> anyhow::Result<()> {
         args.cert != args.key,
         "certificate and key must not go to the same file"
     );
+    let (params, ends) = params(&args.names, Timestamp::now())?;
     for file in [&args.cert, &args.key] {
         if !args.force && file.symlink_metadata().is_ok() {
             bail!("{} exists; --force replaces it", file.display());
         }
     }
     let key = KeyPair::generate().context("cannot make a key")?;
-    let (params, ends) = params(&args.names, Timestamp::now())?;
     let cert = params.self_signed(&key).context("cannot make it")?;
     // The key first: who watches the files never sees a new certificate with an old key.
     write(&args.key, &key.serialize_pem(), args.force)?;

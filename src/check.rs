@@ -36,11 +36,11 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<()> {
         .values()
         .map(|service| service.deployments.len())
         .sum();
-    for warning in penstock_config::warnings(&args.file)
-        .into_iter()
-        .chain(warnings::of(&config))
-    {
-        eprintln!("{}: warning: {warning}", args.file.display());
+    for warning in penstock_config::warnings(&args.file) {
+        eprintln!("warning: {warning}");
+    }
+    for warning in warnings::of(&config) {
+        eprintln!("warning: {}: {warning}", args.file.display());
     }
     writeln!(
         io::stdout(),

@@ -142,10 +142,9 @@ impl Program {
         metrics: Arc<MetricsRegistry>,
         admin: &Handle,
     ) -> anyhow::Result<Self> {
-        let RunArgs { file, json_logs } = args.clone();
         // First of all, so that no signal between here and the loop below is missed.
         let signals = Signals::listen().context("cannot listen to signals")?;
-        let files = FileWatch::start(&file)?;
+        let files = FileWatch::start(&args.file)?;
         let config = Arc::new(config);
         let executable = std::env::current_exe().context("cannot find the penstock executable")?;
         start_error::check_worker_logs(&config)?;
@@ -154,7 +153,7 @@ impl Program {
             .map_err(start_error::of_control)?;
         let control = Arc::new(control);
         let parts = (signals, files, metrics);
-        let begun = Self::around(file, config, Arc::clone(&control), parts, admin).await;
+        let begun = Self::around(args.clone(), config, Arc::clone(&control), parts, admin).await;
         if begun.is_err() {
             // The workers that were started already would be left behind.
             control.shutdown().await;
@@ -164,7 +163,7 @@ impl Program {
 
     /// The gateway and the admin address before a running control.
     async fn around(
-        file: PathBuf,
+        RunArgs { file, json_logs }: RunArgs,
         config: Arc<Config>,
         control: Arc<Control>,
         (signals, files, metrics): (Signals, FileWatch, Arc<MetricsRegistry>),

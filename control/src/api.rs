@@ -28,7 +28,6 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub use self::{problem::Problem, serve::Bounds, text::Write};
 use crate::{
     Control, ControlError,
-    explain::Unknown,
     status::{RequestsStatus, ServiceDetail},
     store::{JournalQuery, StoreError},
 };

@@ -288,7 +288,8 @@ impl Exchange {
         let id = self.request_id.as_ref();
         let mut answer = problem(refusal.reason, told, after, self.is_grpc, id);
         if let Some(location) = &refusal.location {
-            answer.headers_mut().insert(LOCATION, (**location).clone());
+            let location = HeaderValue::clone(location);
+            answer.headers_mut().insert(LOCATION, location);
         }
         self.status = answer.status().as_u16();
         if refusal.cause.is_some() {

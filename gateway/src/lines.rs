@@ -316,11 +316,10 @@ fn append_to(path: &Path) -> io::Result<File> {
         .custom_flags(flags.bits().cast_signed())
         .open(path)
         .map_err(|error| match rustix::io::Errno::from_io_error(&error) {
-            Some(rustix::io::Errno::LOOP) => io::Error::other(format!(
-                "{} is a symbolic link; name the file that it leads to",
-                path.display()
-            )),
-            _ => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
+            Some(rustix::io::Errno::LOOP) => {
+                io::Error::other("it is a symbolic link; name the file that it leads to")
+            }
+            _ => error,
         })
 }
 

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use penstock_config::{Config, Service, Source};
+use penstock_config::{Config, Listener, Service, Source};
 
 /// The URLs of all services and, at a terminal, a few commands. It goes to standard error beside the logs:
 /// standard output may be the access log's.
@@ -27,7 +27,7 @@ fn write(
 ) -> std::io::Result<()> {
     writeln!(out, "penstock {}", env!("CARGO_PKG_VERSION"))?;
     for listener in listeners {
-        writeln!(out, "  gateway   http://{listener}")?;
+        writeln!(out, "  gateway   {}://{listener}", scheme(config, listener))?;
     }
     writeln!(
         out,
@@ -36,11 +36,12 @@ fn write(
     let Some(listener) = listeners.first() else {
         return Ok(());
     };
+    let scheme = scheme(config, listener);
     for service in config.services.values().take(LISTED_MAX) {
         writeln!(
             out,
             "  service   {}   {}",
-            url(service, listener),
+            url(service, listener, scheme),
             service.display_name
         )?;
     }
@@ -54,7 +55,7 @@ fn write(
         .find(|service| is_simulated(service))
         && std::io::stderr().is_terminal()
     {
-        hints(out, service, &url(service, listener), admin)?;
+        hints(out, service, &url(service, listener, scheme), admin)?;
     }
     Ok(())
 }
@@ -95,14 +96,26 @@ Ctrl-C finishes the requests in flight, stops the workers and ends.\n"
     )
 }
 
+/// How a listener is asked, of which the port is known that it got for port 0.
+fn scheme(config: &Config, bound: &SocketAddr) -> &'static str {
+    let is_it = |listener: &&Listener| {
+        let address = listener.address;
+        address == *bound || address.port() == 0 && address.ip() == bound.ip()
+    };
+    match config.listeners.iter().find(is_it) {
+        Some(listener) if listener.tls.is_some() => "https",
+        _ => "http",
+    }
+}
+
 /// Where a service is asked: the bare address will do for the default one, and needs no names.
-fn url(service: &Service, listener: &SocketAddr) -> String {
+fn url(service: &Service, listener: &SocketAddr, scheme: &str) -> String {
     if service.is_default {
-        return format!("http://{listener}");
+        return format!("{scheme}://{listener}");
     }
     let host = service.hosts.first().map_or("localhost", String::as_str);
-    match listener.port() {
-        80 => format!("http://{host}"),
-        port => format!("http://{host}:{port}"),
+    match (scheme, listener.port()) {
+        ("http", 80) | ("https", 443) => format!("{scheme}://{host}"),
+        (_, port) => format!("{scheme}://{host}:{port}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Why the program cannot start, in words that name the key of the configuration to change.
 
-use std::{fs, io, net::SocketAddr};
+use std::{fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt};
 
 use anyhow::Context;
 use nix::unistd::{AccessFlags, access};
@@ -59,7 +59,10 @@ pub(super) fn check_worker_logs(config: &Config) -> anyhow::Result<()> {
             folder.display()
         )
     };
-    fs::create_dir_all(folder).with_context(context)?;
+    // For our user alone: there are words of users in what workers write.
+    let mut make = fs::DirBuilder::new();
+    let made = make.recursive(true).mode(0o700).create(folder);
+    made.with_context(context)?;
     access(folder.as_path(), AccessFlags::W_OK | AccessFlags::X_OK).with_context(context)
 }
 

@@ -120,28 +120,25 @@ struct Reference {
     make: fn(Bounds) -> Box<dyn Scaler>,
     /// How long a worker that goes may finish its requests.
     drain: Duration,
-    /// Most requests that wait, if that is bounded.
-    queue: usize,
 }
 
 const REFERENCES: [Reference; 5] = [
-    // The grace period of its pods is the revision's `timeoutSeconds`; the activator's queue is bounded.
-    Reference::new(|bounds| Box::new(Kpa::new(bounds)), 300, 10_000),
+    // The grace period of its pods is the revision's `timeoutSeconds`.
+    Reference::new(|bounds| Box::new(Kpa::new(bounds)), 300),
     // The default of `terminationGracePeriodSeconds`.
-    Reference::new(|bounds| Box::new(Hpa::new(bounds)), 30, usize::MAX),
-    // `graceful_shutdown_timeout_s` and `max_queued_requests`.
-    Reference::new(|bounds| Box::new(Ray::new(bounds)), 20, usize::MAX),
+    Reference::new(|bounds| Box::new(Hpa::new(bounds)), 30),
+    // `graceful_shutdown_timeout_s`.
+    Reference::new(|bounds| Box::new(Ray::new(bounds)), 20),
     // The longest that an answer of an endpoint may take.
-    Reference::new(|bounds| Box::new(SageMaker::new(bounds)), 60, usize::MAX),
-    Reference::new(|bounds| Box::new(Plain::new(bounds)), 30, usize::MAX),
+    Reference::new(|bounds| Box::new(SageMaker::new(bounds)), 60),
+    Reference::new(|bounds| Box::new(Plain::new(bounds)), 30),
 ];
 
 impl Reference {
-    const fn new(make: fn(Bounds) -> Box<dyn Scaler>, drain_seconds: u64, queue: usize) -> Self {
+    const fn new(make: fn(Bounds) -> Box<dyn Scaler>, drain_seconds: u64) -> Self {
         Self {
             make,
             drain: Duration::from_secs(drain_seconds),
-            queue,
         }
     }
 
@@ -153,7 +150,7 @@ impl Reference {
             left_out: None,
             max_concurrency: bounds.max_concurrency,
             ramp: false,
-            max_requests: self.queue,
+            max_requests: usize::MAX,
             max_wait,
             sheds_early: false,
             max_workers: bounds.max,

@@ -89,7 +89,7 @@ async fn a_program_that_is_not_there_is_a_warning_of_check() {
     assert!(output.status.success());
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "other.toml: warning: services.chat.deployments.stable.process: workers cannot be started on \
+        "warning: other.toml: services.chat.deployments.stable.process: workers cannot be started on \
          this machine now: program vllmm not found in PATH (/bin); name it with its path, or set PATH \
          in `env`\n"
     );

@@ -18,6 +18,7 @@ fn config(scaling: &str) -> String {
         r#"
         [services.chat.deployments.main]
         process = {{ {command} }}
+        probes.ready = {{ tcp = true }}
         ramp = false
         scaling = {{ {scaling}, rules = [{{ type = "backlog", target = 2 }}] }}
         "#

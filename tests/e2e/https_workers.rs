@@ -112,6 +112,7 @@ const H2: &[&[u8]] = &[b"h2"];
 fn config(tls: &Tls, service: &str, settings: &str, deployment: &str) -> String {
     format!(
         r#"
+        gateway.error_details = true
         [services.chat]
         {service}
         [services.chat.deployments.main]
@@ -165,7 +166,7 @@ async fn workers_are_reached_by_tls_over_both_protocols() {
 }
 
 #[tokio::test]
-async fn grpc_goes_over_tls_by_alpn_probes_included() {
+async fn grpc_goes_over_tls_by_alpn() {
     let authority = Authority::new();
     let worker = GrpcWorker::start().await;
     let tls = Tls::before(worker.address, authority.issue("127.0.0.1"), H2, None).await;

@@ -18,8 +18,7 @@ use crate::support::{
 const SLOW: &str = "--load-time 0s --time-to-first-token 0s --tokens-per-second 10 --batch 1000";
 
 /// An answer of a quarter of an hour.
-const LONG: &str =
-    r#"{"model":"demo","max_tokens":9000,"messages":[{"role":"user","content":"hi"}]}"#;
+const LONG: &str = r#"{"model":"demo","max_tokens":9000,"ignore_eos":true,"messages":[{"role":"user","content":"hi"}]}"#;
 
 /// A service `chat` of such workers with these settings of its deployment.
 fn config_of(worker: &str, settings: &str) -> String {

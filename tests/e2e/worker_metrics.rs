@@ -98,6 +98,7 @@ async fn a_page_that_cannot_be_read_takes_no_worker_away_and_keeps_none_from_com
             [services.{name}.deployments.main]
             max_concurrency = 1
             process = {{ {command} }}
+            probes.ready = {{ tcp = true }}
             metrics = {{ interval = "1s", timeout = "1s" }}
             [services.{name}.deployments.main.scaling]
             max = 3

@@ -74,8 +74,9 @@ async fn a_worker_at_another_port_than_it_was_given_is_found() {
     let failed = "the start fails with the port in its reason";
     eventually(failed, async || {
         let journal = penstock.command(&["status", "chat"]).await;
-        let told =
-            |line: &str| line.contains("worker_stopping") && line.contains("but on 127.0.0.1:");
+        let told = |line: &str| {
+            line.contains("not ready within start_timeout") && line.contains("but on 127.0.0.1:")
+        };
         journal.lines().any(told).then_some(())
     })
     .await;

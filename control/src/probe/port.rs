@@ -57,21 +57,22 @@ impl Port {
         }
     }
 
-    /// Whether the worker itself may be spoken to: an error says who listens in its place.
-    pub(super) async fn check(self: &Arc<Self>) -> Result<(), Failure> {
+    /// Whether the worker listens, or nobody does as far as is known: an error says who listens in its
+    /// place.
+    pub(super) async fn check(self: &Arc<Self>) -> Result<bool, Failure> {
         let this = Arc::clone(self);
         let checked = spawn_blocking(move || this.check_now()).await;
         checked.map_err(|error| error.to_string())?.map_err(wrong)
     }
 
-    fn check_now(&self) -> Result<(), String> {
+    fn check_now(&self) -> Result<bool, String> {
         let known = self.seen.lock().own.clone();
         match self.processes.listener(self.number, &known) {
-            Listener::Nobody => Ok(()),
+            Listener::Nobody => Ok(false),
             Listener::Worker(sockets) => {
                 let mut seen = self.seen.lock();
                 (seen.own, seen.foreign) = (sockets, None);
-                Ok(())
+                Ok(true)
             }
             Listener::Foreign(socket) => Err(self.tell_foreign(socket)),
         }

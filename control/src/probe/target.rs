@@ -82,16 +82,21 @@ impl Target {
         let Some(port) = &self.port else {
             return self.ask_whoever(kind).await;
         };
-        port.check().await?;
-        match self.ask_whoever(kind).await {
-            Err(failure)
-                if !failure.is_local()
-                    && connect(self.address).await.is_err_and(|e| !e.is_local()) =>
-            {
-                Err(port.elsewhere().await.unwrap_or(failure))
+        let listens = port.check().await?;
+        if !listens && !matches!(kind, ProbeKind::Exec(_)) {
+            // Somebody may take the port at this very moment: whoever opens it is looked at again before
+            // anything is said to it.
+            if let Err(failure) = connect(self.address).await {
+                if failure.is_local() {
+                    return Err(failure);
+                }
+                return Err(port.elsewhere().await.unwrap_or(failure));
             }
-            result => result,
+            port.check().await?;
         }
+        self.ask_whoever(kind).await?;
+        // A command says nothing of who has the port.
+        port.check().await.map(drop)
     }
 
     async fn ask_whoever(&self, kind: &ProbeKind) -> Result<(), Failure> {

@@ -27,7 +27,8 @@ const WEIGHTS: &str = "/api/v1/services/chat/weights";
 #[tokio::test]
 async fn weights_are_set_promoted_rolled_back_and_given_back_to_the_file() {
     let mut scene = Scene::of(&chat_of(FILE)).await;
-    let body = json!({ "weights": { "canary": 25 }, "by": "ann", "reason": "trying v2" });
+    let body =
+        json!({ "weights": { "canary": 25, "stable": 90 }, "by": "ann", "reason": "trying v2" });
     let status = change(&scene, &format!("PUT {WEIGHTS}"), body).await;
     assert_eq!(status["by_hand"]["by"], "ann");
     assert_eq!(status["deployments"][0]["weight"], 25);
@@ -126,7 +127,7 @@ async fn an_override_survives_a_crash_and_a_change_of_the_file() {
 #[tokio::test]
 async fn a_deployment_that_is_removed_drops_out_of_the_override() {
     let scene = Scene::of(&chat_of(&[("canary", 10), ("old", 10), ("stable", 80)])).await;
-    let body = json!({ "weights": { "canary": 20, "old": 20 } });
+    let body = json!({ "weights": { "canary": 20, "old": 20, "stable": 80 } });
     change(&scene, &format!("PUT {WEIGHTS}"), body).await;
     // While it runs, and while it does not.
     let mut harness = scene.harness;

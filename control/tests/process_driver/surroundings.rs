@@ -67,7 +67,7 @@ async fn environment() {
 async fn descriptors() {
     let bench = Bench::new();
     // A duplicate is passed on to programs, as whatever a careless parent leaves open.
-    let stray = rustix::io::dup(&File::open("/dev/null").unwrap()).unwrap();
+    let stray = rustix::io::dup(File::open("/dev/null").unwrap()).unwrap();
     let worker = bench.shell("ls /proc/$$/fd | tr '\\n' ' ' > all; echo > done; exec sleep 1000");
     bench.start(&worker).await;
     bench.written("done").await;

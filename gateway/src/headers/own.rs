@@ -62,7 +62,7 @@ mod tests {
             headers
                 .keys()
                 .map(HeaderName::to_string)
-                .collect::<Vec<_>>()
+                .collect::<BTreeSet<_>>()
         };
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let mut others: BTreeSet<String> = names(&["x-penstock", "x-penstockish", "accept"]);

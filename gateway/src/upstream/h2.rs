@@ -127,7 +127,7 @@ impl Upstreams {
             };
             match sender.try_send_request(take(request)).await {
                 Ok(response) => {
-                    let handback = Handback::H2 { _stream: stream };
+                    let handback = Handback::H2 { _stream: place };
                     return Ok(Answer {
                         response,
                         handback,

@@ -30,12 +30,18 @@ impl Launches {
         let dir = tempfile::tempdir().unwrap();
         let launches = Self::listen(dir.path(), "launches");
         let command = Self::command("launches");
+        // Asks for nothing that the worker would count.
+        let ready = match deployment.contains("probes.ready") {
+            true => "",
+            false => "probes.ready = { tcp = true }",
+        };
         let config = format!(
             r#"
             [services.chat]
             {service}
             [services.chat.deployments.main]
             process = {{ {command} }}
+            {ready}
             {deployment}
             "#
         );
@@ -43,9 +49,11 @@ impl Launches {
     }
 
     /// The command for the configuration, whose folder this must be, with `NAME` in place of the
-    /// name that is given to [`Launches::listen`].
+    /// name that is given to [`Launches::listen`]. The test listens in the place of the process.
     pub(crate) fn command(name: &str) -> String {
-        format!(r#"command = ["/bin/sh", "-c", "echo $PORT $$ > {name}; exec sleep 1000000"]"#)
+        format!(
+            r#"command = ["/bin/sh", "-c", "echo $PORT $$ > {name}; exec sleep 1000000"], allow_foreign_listener = true"#
+        )
     }
 
     /// Must be called before Penstock starts.
