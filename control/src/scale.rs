@@ -13,7 +13,7 @@
 //!   load that a `forecast` rule expects.
 //!
 //! What the gateways count comes first. What workers tell of themselves ([`Told`]) may ask for more,
-//! and for fewer only together with the rest.
+//! and for fewer only together with the rest; a rule that is told too little holds back no other.
 
 mod backlog;
 mod bounds;
@@ -85,8 +85,6 @@ pub struct ScaleState {
     busy_at: Duration,
     /// Whether no worker has been ready since the wake from zero.
     waking: bool,
-    /// What a rule did not see at the last look, if so.
-    unseen: Option<HoldCause>,
     /// The load of the last weeks, where a rule ever asked for it.
     past: Option<Box<Past>>,
 }
@@ -106,7 +104,6 @@ impl ScaleState {
             stepped_at: None,
             busy_at: now,
             waking: false,
-            unseen: None,
             past: None,
         };
         state.history.record(desired, Duration::MAX, now);
@@ -298,13 +295,7 @@ fn from_some(
 ) -> Decision {
     let wishes = state.wishes(seen, now, |_| true);
     let wish = largest(&wishes, state.desired);
-    state.unseen = state.unseen(scaling, seen, now);
-    // What fewer workers would have done for all that can be seen is not known to fit.
-    let fits = match state.unseen {
-        Some(_) => wish.max(state.desired),
-        None => wish,
-    };
-    state.recent.record(fits, state.patience, now);
+    state.recent.record(wish, state.patience, now);
     let mut decision = Decision {
         wishes,
         ..Decision::fixed(state.desired, state.desired, Reason::Steady)

@@ -11,7 +11,7 @@ use crate::scale::{Learned, Outlook, Threshold};
 #[serde(default)]
 pub struct Next {
     /// Which: `wake`, `more`, `up_pace`, `no_more`, `agrees` (of a rule, to fewer), `cooldown`, `fewer`,
-    /// `down_pace`, `held`, `told`, `zero`, `no_fewer`; `learned` and `expects` of a `forecast` rule.
+    /// `down_pace`, `held`, `zero`, `no_fewer`; `learned` and `expects` of a `forecast` rule.
     pub what: Cow<'static, str>,
     /// The type of the rule, where it is one that would ask for it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,6 @@ impl Next {
             },
             Outlook::DownPace(left) => after("down_pace", left),
             Outlook::Held(left) => after("held", left),
-            Outlook::Told(left) => after("told", left),
             Outlook::Zero(left) => Self {
                 workers: Some(0),
                 ..after("zero", left)

@@ -22,6 +22,8 @@ pub(super) struct Point {
     /// Whether all workers that matter told what they have. Those that did not, and those on their
     /// way, count with nothing.
     pub(super) whole: bool,
+    /// Whether one that takes requests did not tell.
+    pub(super) silent: bool,
 }
 
 /// The period that is not over yet.
@@ -36,6 +38,8 @@ struct Period {
     waits: Waits,
     /// Whether something was missing.
     gaps: bool,
+    /// Whether a worker that takes requests was silent.
+    silent: bool,
 }
 
 impl Datapoints {
@@ -62,6 +66,7 @@ impl Datapoints {
             Some(value) => self.values.push_back(Point {
                 value,
                 whole: !self.period.gaps,
+                silent: self.period.silent,
             }),
             // Values in a row are looked at.
             None => self.values.clear(),
@@ -117,10 +122,12 @@ impl Period {
             }
             Metric::Worker(metric) => {
                 let Some(told) = seen.told(metric) else {
-                    self.gaps = true;
+                    (self.gaps, self.silent) = (true, true);
                     return;
                 };
-                self.gaps |= told.fresh < seen.ready || seen.starting > 0;
+                let is_silent = told.fresh < seen.ready;
+                self.silent |= is_silent;
+                self.gaps |= is_silent || seen.starting > 0;
                 let mean = told.sum / f64::from(seen.ready.saturating_add(seen.starting).max(1));
                 (mean, mean * over)
             }

@@ -39,7 +39,7 @@ pub(super) fn shrink(
     let fits = state.recent.largest(state.patience, now);
     if before <= state.bounds().min {
         decision.reason = Reason::AtMinimum;
-    } else if let Some(cause) = held.or(state.unseen) {
+    } else if let Some(cause) = held {
         decision.reason = Reason::Held(cause);
     } else if let Some(fits) = fits.filter(|fits| *fits < before) {
         step(decision, fits, scaling, state, now);

@@ -85,22 +85,11 @@ pub enum HoldCause {
     GatewaySilent,
     /// No gateway reports at all.
     NoGateway,
-    /// Not all ready workers have told what a rule asks them for; how many have.
-    Untold {
-        /// Ready workers of which there is a fresh value.
-        fresh: u32,
-        /// Ready workers.
-        ready: u32,
-    },
 }
 
 impl fmt::Display for HoldCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Untold { fresh, ready } => {
-                let text = "workers have lately told what a rule asks them for";
-                return write!(f, "only {fresh} of {ready} {text}");
-            }
             Self::ControlStarted => "control has just started",
             Self::GatewayStarted => "a gateway has just started",
             Self::GatewaySilent => "a gateway fell silent",

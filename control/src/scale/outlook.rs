@@ -13,7 +13,7 @@ use super::{
     decision::{Clamp, Decision, Reason},
     down,
     forecast::{Expectation, Learned},
-    observation::{Hold, HoldCause},
+    observation::Hold,
     pace,
     wish::{Basis, Pause, Wish},
 };
@@ -49,8 +49,6 @@ pub enum Outlook {
     DownPace(Duration),
     /// Not fewer for so long at least, because the measurement is not trusted.
     Held(Duration),
-    /// Fewer so long after all ready workers have told what a rule asks them for.
-    Told(Duration),
     /// None after this time, if no request comes.
     Zero(Duration),
     /// No fewer, whatever the load.
@@ -127,7 +125,6 @@ impl ScaleState {
                 to: self.after_settling(scaling, now)?,
                 left: needed.saturating_sub(stable),
             }),
-            Reason::Held(HoldCause::Untold { .. }) => Some(Outlook::Told(self.patience)),
             Reason::Held(_) => {
                 let until = hold?.since + down::hold_window(self);
                 Some(Outlook::Held(until.saturating_sub(now)))

@@ -25,10 +25,22 @@ pub(super) struct StepState {
     fresh: bool,
     /// What the last look asked for, until it is reached or the next one.
     goal: Option<u32>,
+    /// Whether the last look would have asked for fewer, had all workers told.
+    unsure: bool,
     /// The scale-out whose cooldown may last: when it was, and the count before it.
     grown: Option<(Duration, u32)>,
     shrunk_at: Option<Duration>,
     wished: u32,
+}
+
+/// What a look at the values leads to.
+enum Look {
+    /// This count.
+    At(u32),
+    /// Nothing.
+    Nowhere,
+    /// Fewer, but not all workers have told.
+    Unsure,
 }
 
 impl StepState {
@@ -37,6 +49,7 @@ impl StepState {
             points: Datapoints::new(rule),
             fresh: false,
             goal: None,
+            unsure: false,
             grown: None,
             shrunk_at: None,
             wished: 0,
@@ -51,7 +64,11 @@ impl StepState {
     pub(super) fn wish(&mut self, rule: &StepRule, view: View<'_>) -> Option<Wish> {
         let value = self.points.newest()?;
         if std::mem::take(&mut self.fresh) {
-            self.goal = self.look(rule, view);
+            (self.goal, self.unsure) = match self.look(rule, view) {
+                Look::At(goal) => (Some(goal), false),
+                Look::Nowhere => (None, false),
+                Look::Unsure => (None, true),
+            };
         }
         self.goal = self.goal.filter(|goal| *goal != view.desired);
         let pause = self.pause(rule, view.now);
@@ -60,11 +77,11 @@ impl StepState {
             Some(_) => None,
             None => pause.filter(|pause| matches!(pause, Pause::ScaleOut(_))),
         };
-        // A rule that could ask for fewer and does not is against it; one that could not has
-        // nothing to say, unless workers that it added are still to show what they do.
+        // A rule that could ask for fewer and does not is against it. One that could not, or does not
+        // know, has nothing to say, unless workers that it added are still to show what they do.
         let (workers, shrinks) = match self.goal {
             Some(goal) if held.is_none() => (goal, true),
-            _ if held.is_some() || rule.shrinks() => (view.desired, true),
+            _ if held.is_some() || (rule.shrinks() && !self.unsure) => (view.desired, true),
             _ => (0, false),
         };
         self.wished = workers;
@@ -83,12 +100,32 @@ impl StepState {
         })
     }
 
-    /// Looks at the values of the last periods; the count that follows.
-    fn look(&self, rule: &StepRule, view: View<'_>) -> Option<u32> {
-        let newest = rule.step(self.points.newest()?)?;
-        let mut whole = true;
-        let same_side = |point: Point| {
+    /// Looks at the values of the last periods.
+    fn look(&self, rule: &StepRule, view: View<'_>) -> Look {
+        let (mut whole, mut silent) = (true, false);
+        let goal = self.goal(rule, view, |point| {
             whole &= point.whole;
+            silent |= point.silent;
+        });
+        match goal {
+            // What is missing makes values small: where they are large all the same, more is right.
+            Some((goal, is_above)) if whole || (is_above && goal > view.desired) => Look::At(goal),
+            Some(_) if silent => Look::Unsure,
+            _ => Look::Nowhere,
+        }
+    }
+
+    /// The count that follows from the values of the last periods, if they are all on one side of the
+    /// threshold, and whether that is above it. `saw` is told of each.
+    fn goal(
+        &self,
+        rule: &StepRule,
+        view: View<'_>,
+        mut saw: impl FnMut(Point),
+    ) -> Option<(u32, bool)> {
+        let newest = rule.step(self.points.newest()?)?;
+        let same_side = |point: Point| {
+            saw(point);
             let step = rule.step(point.value);
             step.is_some_and(|step| step.is_above() == newest.is_above())
         };
@@ -101,8 +138,7 @@ impl StepState {
             self.base(rule, view.desired, view.now),
             view.desired,
         );
-        // What is missing makes values small: where they are large all the same, more is right.
-        (whole || (newest.is_above() && goal > view.desired)).then_some(goal)
+        Some((goal, newest.is_above()))
     }
 
     /// The count that steps are taken from.
@@ -144,6 +180,7 @@ impl StepState {
         self.points.clear();
         self.fresh = false;
         self.goal = None;
+        self.unsure = false;
         self.grown = None;
         self.shrunk_at = None;
         self.wished = 0;

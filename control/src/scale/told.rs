@@ -5,21 +5,17 @@
 //! fewer workers wanted:
 //!
 //! - For *more* workers a missing value counts as nothing. For *fewer* it counts as what a worker
-//!   should have, as in Kubernetes' HPA; and the count does not shrink at all while any ready worker
-//!   has told nothing fresh, as in NVIDIA's Dynamo.
+//!   should have, as in Kubernetes' HPA. A `step` rule, which looks at one worker on average, takes no
+//!   step down by values some of which are missing.
 //! - A rule that no worker tells anything asks for nothing.
-//! - Where there has been no request for `idle_timeout` none of this holds workers back: the gateway
-//!   knows that there is nothing to do, and a broken page must not keep GPUs for ever.
+//! - A page that cannot be read costs its own rule a say and no other: what the gateway counts is known
+//!   as well as ever, and a broken page must not keep GPUs for as long as it is broken.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use penstock_config::{Metric, Rule, Scaling, WorkerMetric};
+use penstock_config::{Metric, WorkerMetric};
 
-use super::{
-    ScaleState,
-    observation::{HoldCause, Observation},
-    words::Seconds,
-};
+use super::{observation::Observation, words::Seconds};
 
 /// A metric by the workers' own pages.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,24 +55,6 @@ impl Observation {
             ready: self.ready,
             oldest: told.oldest,
         })
-    }
-}
-
-impl ScaleState {
-    /// Why the count must not shrink, if a rule cannot see what it needs to agree.
-    pub(super) fn unseen(
-        &self,
-        scaling: &Scaling,
-        seen: &Observation,
-        now: Duration,
-    ) -> Option<HoldCause> {
-        let metrics = scaling.rules.iter().filter_map(Rule::worker_metric);
-        let fresh = metrics
-            .map(|metric| seen.told(metric).map_or(0, |told| told.fresh))
-            .min()?;
-        let idle = now.saturating_sub(self.busy_at) >= scaling.idle_timeout;
-        let ready = seen.ready;
-        (fresh < ready && !idle).then_some(HoldCause::Untold { fresh, ready })
     }
 }
 

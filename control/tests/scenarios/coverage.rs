@@ -63,7 +63,6 @@ names! { hold of HoldCause, all in HOLDS:
     HoldCause::GatewayStarted => "GatewayStarted",
     HoldCause::GatewaySilent => "GatewaySilent",
     HoldCause::NoGateway => "NoGateway",
-    HoldCause::Untold { .. } => "Untold",
 }
 
 names! { pause of Pause, all in PAUSES:

@@ -4,6 +4,7 @@
 //! change run with `UPDATE_GOLDEN=1` and read the difference.
 
 mod coverage;
+mod found;
 mod interleavings;
 mod load;
 mod peers;

@@ -3,7 +3,7 @@ mod rules;
 use std::path::Path;
 
 use super::*;
-use crate::scale::{History, Load, Observation, decide};
+use crate::scale::{History, HoldCause, Load, Observation, decide};
 
 fn scaling(settings: &str) -> Scaling {
     let text = format!(

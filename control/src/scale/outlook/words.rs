@@ -29,11 +29,6 @@ impl fmt::Display for Outlook {
                 )
             }
             Self::Held(left) => write!(f, "no fewer for at least {} more", Seconds(*left)),
-            Self::Told(after) => write!(
-                f,
-                "no fewer before {} have passed in which all ready workers tell their metrics",
-                Seconds(*after)
-            ),
             Self::Zero(left) => write!(f, "to 0 in {}, if no request comes", Seconds(*left)),
             Self::NoFewer(clamp) => write!(f, "no fewer: {clamp}"),
             Self::Learned(learned) => learned.fmt(f),
