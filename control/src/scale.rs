@@ -75,6 +75,8 @@ pub struct ScaleState {
     bounds: KnownBounds,
     /// How long fewer workers must have done until some go.
     patience: Duration,
+    /// When the last decision was.
+    decided_at: Duration,
     /// What was wished for in that time.
     recent: Recent,
     /// Whether the last wish was more than the pace allowed.
@@ -99,6 +101,7 @@ impl ScaleState {
             rules: Vec::new(),
             bounds: KnownBounds::unknown(),
             patience: Duration::ZERO,
+            decided_at: now,
             recent: Recent::default(),
             paced: false,
             stepped_at: None,
@@ -177,6 +180,28 @@ impl ScaleState {
                 RuleState::new(rule)
             })
             .collect();
+    }
+
+    /// By experience with starts the patience becomes shorter only as time passes. Or in the moment in
+    /// which the first start is over, and its length known, those still on their way would be stopped.
+    fn follow_patience(&mut self, scaling: &Scaling, start_time: Option<Duration>, now: Duration) {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.decided_at, now));
+        let patience = scaling.down.patience(start_time);
+        self.patience = match scaling.down.stable_for {
+            Some(_) => patience,
+            None => patience.max(self.patience.saturating_sub(passed)),
+        };
+    }
+
+    /// As long as requests wait, workers for all that are there are not too many: whoever waits sends
+    /// nothing more, so that few requests come is no sign that fewer would do.
+    fn kept_for_queue(&self, seen: &Observation) -> u32 {
+        if seen.queued == 0 {
+            return 0;
+        }
+        let all = f64::from(seen.current);
+        let needed = self.rules.iter().filter_map(|known| known.workers_for(all));
+        needed.max().unwrap_or(0).min(self.desired)
     }
 
     /// Takes in an observation.
@@ -272,7 +297,7 @@ pub fn decide(
 ) -> Decision {
     state.follow(&scaling.rules);
     state.bounds.update(scaling, seen.wall_ms);
-    state.patience = scaling.down.patience(seen.start_time);
+    state.follow_patience(scaling, seen.start_time, now);
     state.record(seen, now);
     let decision = if seen.start_failed {
         // The requests were refused, nobody waits.
@@ -295,7 +320,8 @@ fn from_some(
 ) -> Decision {
     let wishes = state.wishes(seen, now, |_| true);
     let wish = largest(&wishes, state.desired);
-    state.recent.record(wish, state.patience, now);
+    let fits = wish.max(state.kept_for_queue(seen));
+    state.recent.record(fits, state.patience, now);
     let mut decision = Decision {
         wishes,
         ..Decision::fixed(state.desired, state.desired, Reason::Steady)

@@ -163,8 +163,8 @@ impl RuleState {
         }
     }
 
-    /// Workers that so many waiting requests need, if the rule can tell.
-    pub(super) fn burst(&self, queued: u32) -> Option<u32> {
+    /// Workers that so many requests at a time need, if the rule can tell.
+    pub(super) fn workers_for(&self, requests: f64) -> Option<u32> {
         let target = match &self.rule {
             Rule::Concurrency(rule) => rule.target,
             Rule::Backlog(rule) => rule.target,
@@ -172,6 +172,6 @@ impl RuleState {
             Rule::Step(_) | Rule::Schedule(_) | Rule::Forecast(_) => return None,
             Rule::TargetTracking(rule) => super::total::requests_per_worker(rule)?,
         };
-        Some(super::wish::workers_for(f64::from(queued), target))
+        Some(super::wish::workers_for(requests, target))
     }
 }

@@ -91,7 +91,7 @@ fn burst(scaling: &Scaling, seen: &Observation, state: &ScaleState) -> u32 {
         return 0;
     }
     let wishes = state.rules.iter();
-    let wishes = wishes.filter_map(|known| known.burst(seen.queued));
+    let wishes = wishes.filter_map(|known| known.workers_for(f64::from(seen.queued)));
     wishes.max().unwrap_or(0)
 }
 

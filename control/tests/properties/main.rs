@@ -5,7 +5,7 @@ mod settings;
 
 use std::time::Duration;
 
-use penstock_config::{Scaling, fleet::TimeHistogram};
+use penstock_config::{Rule, Scaling, fleet::TimeHistogram};
 use penstock_control::scale::{
     Bounds, Clamp, History, Hold, HoldCause, Load, Observation, Reason, ScaleState, Told, decide,
 };
@@ -177,6 +177,33 @@ proptest! {
             }
             if let Some(before) = fell_at.replace(at) {
                 prop_assert!(at - before >= Duration::from_secs(1), "{decision:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_long_as_requests_wait_no_worker_goes_that_they_need(
+        scaling in scaling(),
+        moments in prop::collection::vec(moment(), 1..200),
+    ) {
+        for (_, decision, seen) in run(&scaling, &moments) {
+            // A bound that is set lower counts in any case.
+            let set = matches!(
+                decision.reason,
+                Reason::StartFailed | Reason::Bounds | Reason::Scheduled | Reason::Idle { .. }
+            );
+            if set || decision.desired >= decision.before || seen.queued == 0 {
+                continue;
+            }
+            let targets = scaling.rules.iter().filter_map(|rule| match rule {
+                Rule::Concurrency(rule) => Some(rule.target),
+                Rule::Backlog(rule) => Some(rule.target),
+                Rule::QueueWait(rule) => Some(rule.concurrency),
+                _ => None,
+            });
+            for target in targets {
+                let needed = (f64::from(seen.current) / target - 0.01).ceil();
+                prop_assert!(f64::from(decision.desired) >= needed, "{decision:?} of {seen:?}");
             }
         }
     }
