@@ -147,7 +147,7 @@ fn unasked(path: &std::path::Path) -> Option<Output> {
     match LogFile::open_rotated(path, UNASKED_BYTES) {
         Ok(file) => Some(Output::File(file)),
         Err(error) => {
-            tracing::warn!(%error, "there is no access log; gateway.access_log chooses another file, or \"off\"");
+            tracing::warn!(path = %path.display(), %error, "there is no access log; gateway.access_log chooses another file, or \"off\"");
             None
         }
     }

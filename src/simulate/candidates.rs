@@ -76,7 +76,8 @@ impl Candidate {
             max_wait: service.queue.max_wait,
             sheds_early: service.queue.shed_early,
             max_workers: deployment.scaling.max_at_any_time(),
-            drain_timeout: deployment.drain_timeout,
+            // Nothing forces a worker that is not needed any more to stop.
+            drain_timeout: deployment.voluntary_drain_timeout,
         }
     }
 }
