@@ -2,10 +2,10 @@
 //! `PENSTOCK_TEST_TRITON=…/bin/python` (nvidia-pytriton) or `PENSTOCK_TEST_RAY=…/bin/python`
 //! (ray[serve]) and `--ignored`.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use libtest_mimic::Trial;
-use penstock_config::ProcessCommand;
+use penstock_config::{ProcessCommand, Source};
 use penstock_control::driver::{Driver, NewWorker, StartedWorker};
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
@@ -156,6 +156,7 @@ impl Server {
         let mut spec = bench.spec("");
         spec.command = ProcessCommand::Exec(vec![python, "app.py".to_owned()]);
         spec.stop_grace = Duration::from_secs(5);
+        spec.inherit_env = inherited_by_default();
         bench.worker("w0", 0, spec)
     }
 
@@ -178,6 +179,24 @@ impl Server {
         stream.write_all(request.as_bytes()).await.is_ok()
             && stream.read_exact(&mut head).await.is_ok()
             && head.ends_with(b" 200")
+    }
+}
+
+/// What workers inherit when the user says nothing: real servers need `HOME` and more.
+fn inherited_by_default() -> Vec<String> {
+    let file = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        [services.a.deployments.b]
+        process = { command = ["sh"] }
+    "#;
+    let config = penstock_config::parse(file, Path::new("penstock.toml")).unwrap();
+    let mut deployments = config
+        .services
+        .values()
+        .flat_map(|a| a.deployments.values());
+    match deployments.next().map(|deployment| &deployment.source) {
+        Some(Source::Process(spec)) => spec.inherit_env.clone(),
+        _ => panic!("the deployment is gone"),
     }
 }
 
