@@ -6,7 +6,6 @@
 //! may have meant to smuggle). So the preface is read here, and while a request head is expected
 //! its bytes are kept in the connection's `head`.
 
-mod client;
 mod frames;
 mod read_ahead;
 
@@ -29,9 +28,8 @@ use crate::{
     proxy_header::{self, Malformed},
     rejection,
     small_writes::poll_write_pieces,
-    tls::{self, Upfront},
+    tls::{self, MaybeTls, TlsClient, Upfront},
 };
-use client::Client;
 pub(crate) use frames::Frames;
 pub(crate) use read_ahead::ReadAhead;
 
@@ -46,7 +44,7 @@ const PROXY_CHUNK: usize = 512;
 
 /// A downstream connection as hyper reads and writes it.
 pub(crate) struct DownstreamIo {
-    stream: Client,
+    stream: MaybeTls<Stream, TlsClient>,
     connection: Option<Arc<Connection>>,
     /// What was read while looking for the preface; given out first.
     prefix: [u8; H2_PREFACE.len()],
@@ -66,7 +64,7 @@ impl DownstreamIo {
     /// Wraps an accepted connection.
     pub(crate) fn new(stream: Stream) -> Self {
         Self {
-            stream: Client::Plain(stream),
+            stream: MaybeTls::Plain(stream),
             connection: None,
             prefix: [0; H2_PREFACE.len()],
             prefix_begin: 0,
@@ -144,13 +142,13 @@ impl DownstreamIo {
         config: Arc<ServerConfig>,
         limit: Duration,
     ) -> Result<Self, tls::Failed> {
-        let Client::Plain(stream) = self.stream else {
+        let MaybeTls::Plain(stream) = self.stream else {
             return Ok(self);
         };
         let ahead = self.ahead;
         let secured = tls::handshake(Upfront { ahead, stream }, config, limit).await?;
         Ok(Self {
-            stream: Client::Tls(secured),
+            stream: MaybeTls::Tls(secured),
             ahead: ReadAhead::default(),
             ..self
         })

@@ -2,6 +2,7 @@
 
 mod failures;
 mod handshake;
+mod maybe;
 mod upfront;
 
 use std::{
@@ -21,6 +22,7 @@ use rustls::{
 pub(crate) use self::{
     failures::{Handshakes, Outcome},
     handshake::{Failed, TlsClient, handshake},
+    maybe::MaybeTls,
     upfront::Upfront,
 };
 

@@ -6,7 +6,6 @@
 mod connect;
 mod h1;
 mod h2;
-mod stream;
 mod watched;
 mod wire;
 

@@ -1,6 +1,11 @@
 //! Opening a connection to a worker.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper_util::rt::TokioIo;
 use penstock_config::{Protocol, WorkerTls};
@@ -8,14 +13,25 @@ use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    stream::WorkerStream,
     watched::{Places, Watched},
     wire::Wire,
 };
-use crate::{dead_peer, small_writes::SmallWrites, worker::WorkerState};
+use crate::{dead_peer, small_writes::SmallWrites, tls::MaybeTls, worker::WorkerState};
+
+/// The bytes of a connection to a worker.
+type WorkerStream = MaybeTls<TcpStream, TlsStream<TcpStream>>;
+
+impl AsRawFd for WorkerStream {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Plain(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+        }
+    }
+}
 
 /// A connection to a worker.
 pub(super) type Connected = TokioIo<SmallWrites<Watched<WorkerStream>>>;
