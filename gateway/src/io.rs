@@ -8,6 +8,7 @@
 
 mod frames;
 mod read_ahead;
+mod settings;
 
 use std::{
     io,

@@ -41,8 +41,19 @@ pub(super) type Connected = TokioIo<SmallWrites<Watched<WorkerStream>>>;
 pub(crate) struct ConnectError {
     /// In words.
     pub(crate) text: String,
-    /// Whether this machine had not what it takes. That is no fault of the worker.
-    pub(crate) is_local: bool,
+    /// Whose fault it is.
+    pub(crate) fault: Fault,
+}
+
+/// Whose fault it is that no connection was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The worker did not do its part.
+    Worker,
+    /// The worker takes nothing at the moment, and says so.
+    Busy,
+    /// This machine had not what it takes.
+    Here,
 }
 
 impl ConnectError {
@@ -50,7 +61,15 @@ impl ConnectError {
     pub(super) fn of_worker(text: String) -> Self {
         Self {
             text,
-            is_local: false,
+            fault: Fault::Worker,
+        }
+    }
+
+    /// The worker takes nothing at the moment.
+    pub(super) fn of_busy_worker(text: String) -> Self {
+        Self {
+            text,
+            fault: Fault::Busy,
         }
     }
 }
@@ -71,7 +90,10 @@ pub(super) async fn connect(
         };
         let stream = stream.and_then(prepared).map_err(|error| ConnectError {
             text: format!("no connection to {address}: {error}"),
-            is_local: is_local(&error),
+            fault: match is_local(&error) {
+                true => Fault::Here,
+                false => Fault::Worker,
+            },
         })?;
         match &wire.tls {
             None => Ok(WorkerStream::Plain(stream)),

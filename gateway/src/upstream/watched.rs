@@ -16,6 +16,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::stream_limit::StreamLimit;
 use crate::io::Frames;
 
 /// Bytes that a worker may send over HTTP/1 before the head of its answer is complete, with that head:
@@ -122,9 +123,16 @@ impl Drop for Place {
 pub(super) struct Watched<T> {
     pub(super) stream: T,
     allowance: Arc<Allowance>,
-    /// The worker's frames, over HTTP/2.
-    frames: Option<Frames>,
+    h2: Option<Spoken>,
     _place: Place,
+}
+
+/// What is followed where HTTP/2 is spoken.
+#[derive(Debug)]
+struct Spoken {
+    /// The worker's frames.
+    frames: Frames,
+    limit: Arc<StreamLimit>,
 }
 
 impl<T> Watched<T> {
@@ -133,7 +141,7 @@ impl<T> Watched<T> {
         Self {
             stream,
             allowance: Allowance::new(),
-            frames: None,
+            h2: None,
             _place: places.take(),
         }
     }
@@ -143,9 +151,14 @@ impl<T> Watched<T> {
         Arc::clone(&self.allowance)
     }
 
-    /// From now on HTTP/2 is spoken.
-    pub(super) fn speaks_h2(&mut self) {
-        self.frames = Some(Frames::after(0));
+    /// From now on HTTP/2 is spoken. What is given back learns how many streams the worker allows.
+    pub(super) fn speaks_h2(&mut self) -> Arc<StreamLimit> {
+        let limit = Arc::<StreamLimit>::default();
+        self.h2 = Some(Spoken {
+            frames: Frames::after(0),
+            limit: Arc::clone(&limit),
+        });
+        limit
     }
 }
 
@@ -159,10 +172,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
-        let used = match &mut this.frames {
+        let used = match &mut this.h2 {
             None => read.len() as u64,
-            Some(frames) => {
+            Some(Spoken { frames, limit }) => {
                 frames.read(read);
+                if let Some(streams) = frames.take_streams_allowed() {
+                    limit.is_now(streams);
+                }
                 u64::from(frames.take_heads())
             }
         };
