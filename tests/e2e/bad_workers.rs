@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::support::{client::full, penstock::Penstock, scripted::ScriptedWorker};
+use crate::support::{client::full, eventually, penstock::Penstock, scripted::ScriptedWorker};
 
 async fn start(worker: &ScriptedWorker, protocol: &str) -> Penstock {
     let settings = format!("protocol = \"{protocol}\"");
@@ -145,8 +145,7 @@ async fn a_worker_that_speaks_no_http2_gets_no_request() {
         );
         assert_eq!(worker.requests(), 3, "it may go elsewhere: {bytes:?}");
         let told = format!("{} does not speak HTTP/2", worker.address);
-        let log = penstock.log();
-        assert!(log.contains(&told), "{bytes:?}: {log}");
+        eventually(&told, async || penstock.log().contains(&told).then_some(())).await;
     }
 }
 
