@@ -7,12 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use penstock_config::Certificate;
+use penstock_config::{Certificate, fleet::METRIC_BOUNDS_MS};
 
 use super::{
     ClassMetrics, Counts, DeploymentMetrics,
     codes::{self, CODES},
-    histogram::{BOUNDS, Histogram, HistogramSnapshot},
+    histogram::{Histogram, HistogramSnapshot},
     mirror::{MirrorMetrics, MirrorPart},
 };
 use crate::{crowd::Crowd, reason::Reason, retry::Cause, tally::Tally, tls::Handshakes};
@@ -414,7 +414,7 @@ impl Metric {
         if count == 0 {
             return;
         }
-        for (bound, below) in BOUNDS.iter().zip(sum.cumulative()) {
+        for (bound, below) in METRIC_BOUNDS_MS.iter().zip(sum.cumulative()) {
             let seconds = seconds(*bound * 1000);
             self.sample("_bucket", format_args!("{labels},le=\"{seconds}\""), below);
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use penstock_config::{Protocol, WorkerTls};
+use penstock_config::{Protocol, WorkerTls, is_shortage};
 use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    watched::{Places, Watched},
+    watched::{Places, Watched, watched},
     wire::Wire,
 };
 use crate::{dead_peer, small_writes::SmallWrites, tls::MaybeTls, worker::WorkerState};
@@ -90,7 +90,7 @@ pub(super) async fn connect(
         };
         let stream = stream.and_then(prepared).map_err(|error| ConnectError {
             text: format!("no connection to {address}: {error}"),
-            fault: match is_local(&error) {
+            fault: match is_shortage(&error) {
                 true => Fault::Here,
                 false => Fault::Worker,
             },
@@ -104,20 +104,12 @@ pub(super) async fn connect(
         }
     };
     match tokio::time::timeout(timeout, opened).await {
-        Ok(opened) => opened.map(|stream| TokioIo::new(SmallWrites(Watched::new(stream, places)))),
+        Ok(opened) => opened.map(|stream| TokioIo::new(SmallWrites(watched(stream, places)))),
         Err(_) => {
             let text = format!("no connection to {address} within {timeout:?}");
             Err(ConnectError::of_worker(text))
         }
     }
-}
-
-/// Whether an error says that something is used up on this machine: descriptors, ports or memory.
-fn is_local(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM)
-    )
 }
 
 async fn secure(
@@ -146,31 +138,4 @@ fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     dead_peer::watch(SockRef::from(&stream))?;
     Ok(stream)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_used_up_here_is_no_fault_of_the_workers() {
-        let is_local = |errno: Errno| is_local(&errno.into());
-        for errno in [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::ADDRNOTAVAIL,
-            Errno::NOBUFS,
-            Errno::NOMEM,
-        ] {
-            assert!(is_local(errno), "{errno}");
-        }
-        for errno in [
-            Errno::CONNREFUSED,
-            Errno::CONNRESET,
-            Errno::TIMEDOUT,
-            Errno::HOSTUNREACH,
-        ] {
-            assert!(!is_local(errno), "{errno}");
-        }
-    }
 }

@@ -164,7 +164,7 @@ impl Upstreams {
         let watched = &io.inner().0;
         let link = Link {
             fd: watched.stream.as_raw_fd(),
-            allowance: watched.allowance(),
+            allowance: watched.reader.allowance(),
         };
         let connected = worker.now();
         entry.now_in(Stage::FirstByte, connected);

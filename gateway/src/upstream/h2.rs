@@ -168,8 +168,8 @@ impl Upstreams {
     ) -> Result<(Sender, StreamPlace), ConnectError> {
         let begun = worker.now();
         let mut io = self.connect(worker, wire, timeouts).await?;
-        let watched = &mut io.inner_mut().0;
-        let (allowance, limit) = (watched.allowance(), watched.speaks_h2());
+        let watch = &mut io.inner_mut().0.reader;
+        let (allowance, limit) = (watch.allowance(), watch.speaks_h2());
         let no_h2 = |error| {
             let text = format!("{} does not speak HTTP/2: {error}", worker.address);
             ConnectError::of_worker(text)

@@ -14,10 +14,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::stream_limit::StreamLimit;
-use crate::io::Frames;
+use crate::{
+    io::Frames,
+    read_through::{ReadThrough, Reader},
+};
 
 /// Bytes that a worker may send over HTTP/1 before the head of its answer is complete, with that head:
 /// thousands of interim answers.
@@ -119,9 +122,11 @@ impl Drop for Place {
 }
 
 /// A connection that is watched.
+pub(super) type Watched<S> = ReadThrough<S, Watch>;
+
+/// Looks at what is read.
 #[derive(Debug)]
-pub(super) struct Watched<T> {
-    pub(super) stream: T,
+pub(super) struct Watch {
     allowance: Arc<Allowance>,
     h2: Option<Spoken>,
     _place: Place,
@@ -135,17 +140,17 @@ struct Spoken {
     limit: Arc<StreamLimit>,
 }
 
-impl<T> Watched<T> {
-    /// Watches `stream`, which takes one of `places`.
-    pub(super) fn new(stream: T, places: &Arc<Places>) -> Self {
-        Self {
-            stream,
-            allowance: Allowance::new(),
-            h2: None,
-            _place: places.take(),
-        }
-    }
+/// Watches `stream`, which takes one of `places`.
+pub(super) fn watched<S>(stream: S, places: &Arc<Places>) -> Watched<S> {
+    let reader = Watch {
+        allowance: Allowance::new(),
+        h2: None,
+        _place: places.take(),
+    };
+    ReadThrough { stream, reader }
+}
 
+impl Watch {
     /// What the worker may still send.
     pub(super) fn allowance(&self) -> Arc<Allowance> {
         Arc::clone(&self.allowance)
@@ -162,17 +167,17 @@ impl<T> Watched<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl<S: AsyncRead> Reader<S> for Watch {
     fn poll_read(
-        self: Pin<&mut Self>,
+        &mut self,
+        stream: Pin<&mut S>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        ready!(stream.poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
-        let used = match &mut this.h2 {
+        let used = match &mut self.h2 {
             None => read.len() as u64,
             Some(Spoken { frames, limit }) => {
                 frames.read(read);
@@ -182,37 +187,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
                 u64::from(frames.take_heads())
             }
         };
-        Poll::Ready(this.allowance.use_up(used))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Poll::Ready(self.allowance.use_up(used))
     }
 }
 
@@ -242,7 +217,7 @@ mod tests {
         let places = Arc::new(Places::default());
         places.limit(1);
         assert!(!places.are_taken());
-        let connection = Watched::new((), &places);
+        let connection = watched((), &places);
         assert!(places.are_taken());
         drop(connection);
         assert!(!places.are_taken());
