@@ -168,3 +168,6 @@ impl Upstreams {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
