@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::support::{client::full, penstock::Penstock, scripted::ScriptedWorker};
+use crate::support::{client::full, eventually, penstock::Penstock, scripted::ScriptedWorker};
 
 async fn start(worker: &ScriptedWorker, protocol: &str) -> Penstock {
     let settings = format!("protocol = \"{protocol}\"");
@@ -128,8 +128,25 @@ async fn a_post_is_sent_once_to_an_http2_worker_that_answers_garbage() {
     let penstock = start(&worker, "h2").await;
     let answer = penstock.client("chat").post("/", "x").await;
     assert_eq!(answer.status, 502, "{}", answer.text());
-    assert!(worker.requests() <= 1);
+    assert_eq!(worker.requests(), 1);
     penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_speaks_no_http2_gets_no_request() {
+    for bytes in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+        let worker = ScriptedWorker::rash(bytes).await;
+        let penstock = start(&worker, "h2").await;
+        let answer = penstock.client("chat").post("/", "x").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.reason()),
+            (502, "connect_failed"),
+            "{bytes:?}"
+        );
+        assert_eq!(worker.requests(), 3, "it may go elsewhere: {bytes:?}");
+        let told = format!("{} does not speak HTTP/2", worker.address);
+        eventually(&told, async || penstock.log().contains(&told).then_some(())).await;
+    }
 }
 
 #[tokio::test]
