@@ -219,6 +219,9 @@ async fn the_hosts_of_deployments_can_be_closed_or_need_a_key() {
     let own = penstock.client("main--chat");
     assert_eq!(own.get("/").await.reason(), "no_route");
     assert_eq!(penstock.client("chat").get("/").await.status, 200);
+    let shown = async || penstock.command(&["status", "chat"]).await;
+    let text = shown().await;
+    assert!(!text.contains("main--chat"), "{text}");
     // SHA-256 of "psk_host".
     let hash = "46d41518829a99c0a9e935ae65774862778ad0220c9f44a29dbaa4ece357925d";
     penstock
@@ -232,4 +235,14 @@ async fn the_hosts_of_deployments_can_be_closed_or_need_a_key() {
     let exchange = own.send_with(Method::GET, "/", &headers, empty()).await;
     assert_eq!(exchange.whole().await.status, 200);
     assert_eq!(penstock.client("chat").get("/").await.status, 200);
+    let text = shown().await;
+    let bound =
+        "own host: main--chat.local.localhost, which asks for the key of `deployment_hosts`";
+    assert!(text.contains(bound), "{text}");
+    penstock.reload(&config("true")).await;
+    let text = shown().await;
+    assert!(
+        text.contains("own host: main--chat.local.localhost\n"),
+        "{text}"
+    );
 }

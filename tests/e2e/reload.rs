@@ -315,6 +315,28 @@ async fn whoever_asks_for_a_reload_is_told_that_nothing_has_changed() {
 }
 
 #[tokio::test]
+async fn a_pattern_of_include_that_matches_no_file_is_told_and_its_folder_watched() {
+    let worker = FakeWorker::start().await;
+    let penstock = Penstock::start(NOBODY).await;
+    std::fs::create_dir(penstock.path().join("more")).unwrap();
+    penstock.write_config(&format!("include = [\"more/*.toml\"]\n{NOBODY}"));
+    crate::support::eventually("a warning", async || {
+        let log = penstock.log();
+        log.contains("matches no file").then_some(())
+    })
+    .await;
+    // Nothing but the file itself says so: nothing that is in force has changed.
+    let service = format!(
+        "[services.chat.deployments.main]\nstatic = {{ addresses = [\"{}\"] }}",
+        worker.address
+    );
+    std::fs::write(penstock.path().join("more/chat.toml"), service).unwrap();
+    penstock.until_known("chat", 1).await;
+    assert_eq!(penstock.client("chat").get("/").await.text(), "ok");
+    assert_eq!(penstock.log().matches("matches no file").count(), 1);
+}
+
+#[tokio::test]
 async fn a_bad_file_changes_nothing_and_is_told() {
     let (http, grpc) = (FakeWorker::start().await, GrpcWorker::start().await);
     let penstock = Penstock::start(&config(&http, &grpc, "")).await;

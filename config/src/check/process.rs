@@ -1,6 +1,6 @@
 //! `process` of a deployment: what is run, and with what.
 
-mod placeholder;
+pub(super) mod placeholder;
 
 use self::placeholder::Filled;
 
