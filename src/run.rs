@@ -5,6 +5,7 @@ mod hooks;
 mod log_pages;
 mod ready_file;
 mod start_error;
+mod warnings;
 
 use std::{
     path::{Path, PathBuf},
@@ -29,7 +30,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use self::hooks::ReloadReply;
+use self::{hooks::ReloadReply, warnings::Warnings};
 use crate::{
     certificates, output,
     reload::FileWatch,
@@ -76,9 +77,6 @@ fn load(file: &Path, json_logs: bool) -> anyhow::Result<Config> {
 }
 
 fn run_logged(args: &RunArgs, config: Config, logs: &telemetry::Logs) -> anyhow::Result<()> {
-    for warning in penstock_config::warnings(&args.file) {
-        tracing::warn!("{warning}");
-    }
     // Listeners without TLS are not to wait for a new certificate.
     for error in certificates::outdated(&config, None) {
         tracing::error!("{error}");
@@ -130,6 +128,7 @@ struct Program {
     api: Api,
     signals: Signals,
     files: FileWatch,
+    warnings: Warnings,
     reloads: mpsc::Receiver<ReloadReply>,
     ending: Arc<AtomicBool>,
 }
@@ -144,6 +143,8 @@ impl Program {
         // First of all, so that no signal between here and the loop below is missed.
         let signals = Signals::listen().context("cannot listen to signals")?;
         let files = FileWatch::start(&args.file)?;
+        let mut warnings = Warnings::default();
+        warnings.tell(penstock_config::warnings(&args.file), true);
         let config = Arc::new(config);
         let executable = std::env::current_exe().context("cannot find the penstock executable")?;
         start_error::check_worker_logs(&config)?;
@@ -151,7 +152,7 @@ impl Program {
             .await
             .map_err(start_error::of_control)?;
         let control = Arc::new(control);
-        let parts = (signals, files, metrics);
+        let parts = (signals, files, warnings, metrics);
         let begun = Self::around(args.clone(), config, Arc::clone(&control), parts, admin).await;
         if begun.is_err() {
             // The workers that were started already would be left behind.
@@ -165,7 +166,7 @@ impl Program {
         RunArgs { file, json_logs }: RunArgs,
         config: Arc<Config>,
         control: Arc<Control>,
-        (signals, files, metrics): (Signals, FileWatch, Arc<MetricsRegistry>),
+        (signals, files, warnings, metrics): (Signals, FileWatch, Warnings, Arc<MetricsRegistry>),
         admin: &Handle,
     ) -> anyhow::Result<Self> {
         given_workers_known(control.fleet()).await;
@@ -193,6 +194,7 @@ impl Program {
             api,
             signals,
             files,
+            warnings,
             reloads,
             ending,
         })
@@ -257,7 +259,11 @@ impl Program {
         }
         let (file, json_logs) = (self.file.clone(), self.json_logs);
         // A large configuration takes a while, and requests for workers must not wait for it.
-        let config = tokio::task::spawn_blocking(move || load(&file, json_logs)).await??;
+        let read = move || {
+            let config = load(&file, json_logs)?;
+            Ok::<_, anyhow::Error>((config, penstock_config::warnings(&file)))
+        };
+        let (config, warnings) = tokio::task::spawn_blocking(read).await??;
         let config = Arc::new(config);
         let outdated = certificates::outdated(&config, Some(&self.config));
         if let Some(error) = outdated.first() {
@@ -270,8 +276,10 @@ impl Program {
             self.gateway
                 .apply(&config)
                 .map_err(start_error::of_gateway)?;
-            self.files.follow(&self.file)?;
         }
+        self.warnings.tell(warnings, changed);
+        // Also if nothing changed: an `include` that matches no file yet names a folder to watch.
+        self.files.follow(&self.file)?;
         // Even if nothing changed: an earlier refusal is over.
         let generation = self.control.apply(Arc::clone(&config)).await;
         // Whoever is told that it is applied may rely on it with the next request.

@@ -110,13 +110,31 @@ impl<'c> Check<'c> {
 
     /// Reports a broken rule, unless the key is wrong in another way already.
     fn error(&mut self, path: &KeyPath, rule: impl Into<String>) {
+        let path = &self.in_file(path);
         if !self.problems.has(path) {
             document(self.documents, &self.homes, path).report(self.problems, path, rule);
         }
     }
 
+    /// Where the file has what is checked at this path: lists are checked without the elements that were
+    /// wrong by themselves.
+    fn in_file(&self, path: &KeyPath) -> KeyPath {
+        self.problems.in_file(path)
+    }
+
+    /// Whether the key or anything below it has an error. Of a list it says that it is not whole.
+    fn touches(&self, path: &KeyPath) -> bool {
+        self.problems.touches(&self.in_file(path))
+    }
+
+    /// Whether an error at or below the key fits.
+    fn any_below(&self, path: &KeyPath, fits: impl Fn(&[Segment]) -> bool) -> bool {
+        self.problems.any_below(&self.in_file(path), fits)
+    }
+
     /// As [`error`](Self::error), without the value, which may be secret.
     fn error_without_value(&mut self, path: &KeyPath, rule: impl Into<String>) {
+        let path = &self.in_file(path);
         if !self.problems.has(path) {
             let document = document(self.documents, &self.homes, path);
             document.report_without_value(self.problems, path, rule);
@@ -125,7 +143,7 @@ impl<'c> Check<'c> {
 
     /// Reports that something is not there, unless it is there and wrong.
     fn missing(&mut self, path: &KeyPath, rule: &str) {
-        if !self.problems.touches(path) {
+        if !self.touches(path) {
             self.error(path, rule);
         }
     }
@@ -138,9 +156,7 @@ impl<'c> Check<'c> {
             .filter(|(_, given)| *given)
             .map(|(key, _)| *key)
             .collect();
-        let wrong = keys
-            .iter()
-            .any(|(key, _)| self.problems.touches(&path.key(key)));
+        let wrong = keys.iter().any(|(key, _)| self.touches(&path.key(key)));
         if given.len() == 1 || wrong {
             return;
         }
@@ -159,16 +175,19 @@ impl<'c> Check<'c> {
 
     /// Whether the file has this key.
     fn has(&self, path: &KeyPath) -> bool {
+        let path = &self.in_file(path);
         document(self.documents, &self.homes, path).has(path)
     }
 
     /// `FILE:LINE` of a key.
     fn place(&self, path: &KeyPath) -> String {
+        let path = &self.in_file(path);
         document(self.documents, &self.homes, path).place(path)
     }
 
     /// An error of a key that is yet to find its rule.
     fn fault(&self, path: &KeyPath) -> ConfigError {
+        let path = &self.in_file(path);
         document(self.documents, &self.homes, path).fault(path, String::new())
     }
 

@@ -1,6 +1,10 @@
 //! What is wrong with a configuration: everything at once, each with its place.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use crate::key_path::{KeyPath, Segment};
 
@@ -76,9 +80,36 @@ pub(crate) struct Problems {
     errors: Vec<(usize, ConfigError)>,
     /// The keys that have an error, so that no second error follows from the first.
     keys: BTreeSet<KeyPath>,
+    /// Lists some elements of which are wrong, with the places of the others.
+    cut_lists: BTreeMap<KeyPath, Vec<usize>>,
 }
 
 impl Problems {
+    /// Notes that of the list at this key only the elements at these places are left. Of a key that two
+    /// files have, the first counts.
+    pub(crate) fn cut_list(&mut self, list: &KeyPath, left: Vec<usize>) {
+        self.cut_lists.entry(list.clone()).or_insert(left);
+    }
+
+    /// The path in the file of what has this path in what is left of it.
+    pub(crate) fn in_file(&self, path: &KeyPath) -> KeyPath {
+        if self.cut_lists.is_empty() {
+            return path.clone();
+        }
+        let mut in_file = KeyPath::default();
+        for segment in path.segments() {
+            in_file = match segment {
+                Segment::Key(key) => in_file.key(key),
+                Segment::Index(index) => {
+                    let left = self.cut_lists.get(&in_file);
+                    let place = left.and_then(|left| left.get(*index));
+                    in_file.index(*place.unwrap_or(index))
+                }
+            };
+        }
+        in_file
+    }
+
     /// Adds an error of the key in the `file`-th file.
     pub(crate) fn add(&mut self, file: usize, key: &KeyPath, error: ConfigError) {
         self.keys.insert(key.clone());

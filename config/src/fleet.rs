@@ -184,13 +184,13 @@ pub struct Outcomes {
     pub failed: u64,
     /// Times from getting a worker to the head of its answer, of those that succeeded.
     pub first_byte: LatencyHistogram,
-    /// Of all that the requests of some clients, that whose requests fail most among them; only where
-    /// a rollout is judged by it.
+    /// Of all that the requests of some clients, those among them whose requests fail most or take
+    /// longest; only where a rollout is judged by it.
     pub suspects: Vec<ClientOutcomes>,
 }
 
 /// How well one client's requests were answered, since it is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOutcomes {
     /// Its number, which means nothing else.
     pub client: u32,
@@ -198,6 +198,10 @@ pub struct ClientOutcomes {
     pub succeeded: u64,
     /// As in [`Outcomes`].
     pub failed: u64,
+    /// Of those that succeeded, those that took longer than 95 % of all the deployment's had by then.
+    pub slow: u64,
+    /// As in [`Outcomes`].
+    pub first_byte: LatencyHistogram,
 }
 
 /// Load of one worker.

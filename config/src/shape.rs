@@ -100,6 +100,11 @@ impl Shape {
         })
     }
 
+    /// Whether it is a string that may hold anything.
+    pub(crate) fn is_any_text(&self) -> bool {
+        matches!(self, Self::Text(text) if text.format.is_none() && text.choices.is_empty())
+    }
+
     /// What a value must be, for errors: "must be …".
     pub(crate) fn noun(&self) -> String {
         match self {

@@ -6,7 +6,7 @@
 
 use toml::{
     Spanned, Table as TomlTable, Value,
-    de::{DeInteger, DeTable, DeValue},
+    de::{DeArray, DeInteger, DeTable, DeValue},
 };
 
 use crate::{
@@ -42,18 +42,7 @@ impl Walk<'_> {
                 Some(self.map(table, keys.as_deref(), values, path))
             }
             (DeValue::Array(array), Shape::List { items, min }) => {
-                let elements = array.iter().enumerate();
-                let elements: Vec<_> = elements
-                    .map(|(i, element)| self.value(element.get_ref(), items, &path.index(i)))
-                    .collect();
-                if (elements.len() as u64) < *min {
-                    return self
-                        .wrong(path, format!("must have at least {min} element{}", s(*min)));
-                }
-                elements
-                    .into_iter()
-                    .collect::<Option<Vec<_>>>()
-                    .map(Value::Array)
+                self.list(array, items, *min, path)
             }
             (DeValue::String(string), Shape::Text(form)) => self.text(string, form, path),
             (DeValue::Integer(integer), Shape::Integer { min, max }) => {
@@ -89,6 +78,41 @@ impl Walk<'_> {
     fn wrong<T>(&mut self, path: &KeyPath, rule: impl Into<String>) -> Option<T> {
         self.document.report(self.problems, path, rule);
         None
+    }
+
+    /// What is right of a list, so that it is checked further.
+    fn list(
+        &mut self,
+        array: &DeArray<'_>,
+        items: &Shape,
+        min: u64,
+        path: &KeyPath,
+    ) -> Option<Value> {
+        let elements = array.iter().enumerate();
+        let mut elements: Vec<_> = elements
+            .map(|(i, element)| self.value(element.get_ref(), items, &path.index(i)))
+            .collect();
+        if (elements.len() as u64) < min {
+            return self.wrong(path, format!("must have at least {min} element{}", s(min)));
+        }
+        if elements.iter().all(Option::is_none) && !elements.is_empty() {
+            return None;
+        }
+        if items.is_any_text() {
+            // In a command the place of a word says what it is. The stand-in has its error already.
+            let stand_in = || Value::String(String::new());
+            let filled = elements
+                .into_iter()
+                .map(|word| word.unwrap_or_else(stand_in));
+            return Some(Value::Array(filled.collect()));
+        }
+        if elements.contains(&None) {
+            let left = elements.iter().enumerate();
+            let left = left.filter_map(|(place, element)| element.as_ref().map(|_| place));
+            self.problems.cut_list(path, left.collect());
+            elements.retain(Option::is_some);
+        }
+        Some(Value::Array(elements.into_iter().flatten().collect()))
     }
 
     /// A table, unless a key is missing or a key that must be there is wrong.

@@ -15,6 +15,10 @@ const SIMILAR: f64 = 0.8;
 /// Similarity from which nothing else can have been meant.
 const VERY_SIMILAR: f64 = 0.9;
 
+/// Most tables to leave and to enter on the way to another one that a key may have been meant for. Beyond,
+/// the same word is a coincidence: `key` of an API key is not that of a certificate.
+const STEPS_MAX: usize = 3;
+
 /// The rule that an unknown key breaks, with what may have been meant.
 pub(crate) fn unknown_key(key: &str, path: &KeyPath, table: &Table) -> String {
     let snake = snake_case(key);
@@ -101,6 +105,29 @@ fn find_homes<'t>(
     }
 }
 
+/// Whether the user has chosen this step of a path: a name, or a place in a list.
+fn is_choice(path: &KeyPath, at: usize) -> bool {
+    let mut table = Some(Shape::file());
+    let mut shape: Option<&Shape> = None;
+    for (place, segment) in path.segments().iter().enumerate().take(at + 1) {
+        let is_choice;
+        (shape, is_choice) = match (table, shape, segment) {
+            (Some(form), _, Segment::Key(key)) => (form.keys.get(key), false),
+            (None, Some(Shape::Map { values, .. }), _) => (Some(&**values), true),
+            (None, Some(Shape::List { items, .. }), _) => (Some(&**items), true),
+            _ => return false,
+        };
+        if place == at {
+            return is_choice;
+        }
+        table = match shape {
+            Some(Shape::Table(form)) => Some(form),
+            _ => None,
+        };
+    }
+    false
+}
+
 /// The table that shares the longest way with the path, written with the names of the path as far
 /// as it is shared.
 fn nearest_home(homes: &[Vec<Step<'_>>], path: &KeyPath) -> Option<String> {
@@ -115,6 +142,13 @@ fn nearest_home(homes: &[Vec<Step<'_>>], path: &KeyPath) -> Option<String> {
     // The first of several: homes come in the order of the schema, outer tables before inner ones.
     let best = homes.iter().rev().max_by_key(|home| shared(home))?;
     let count = shared(best);
+    // A name that the user chooses, and a place in a list, are no table of their own.
+    let enters = best[count..].iter().flatten().count();
+    let table = path.segments().len() - 1;
+    let leaves = (count..table).filter(|at| !is_choice(path, *at)).count();
+    if enters + leaves > STEPS_MAX {
+        return None;
+    }
     let mut home = KeyPath::default();
     for (position, step) in best.iter().enumerate() {
         home = match (

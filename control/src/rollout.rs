@@ -18,7 +18,8 @@
 //!   requests wait longer for the first byte than `max_p95_ratio` times the siblings' 95th
 //!   percentile". That percentile is taken at the upper end of its confidence interval (an order
 //!   statistic, no distribution is assumed), then the canary's slow requests are counted and tested
-//!   by the binomial test. The histograms' buckets are an eighth of an octave wide; they are read in
+//!   by the binomial test. As with errors, the same must be true without the client that most of the slow
+//!   answers went to, if there are others: its prompts may be what takes long. The histograms' buckets are an eighth of an octave wide; they are read in
 //!   favour of the canary, so one that is slower by less than about a quarter above the ratio may pass.
 //!
 //! # How often
@@ -108,14 +109,18 @@ pub fn judge(
 /// What speaks against the canary by the word of one client, as long as the others have not asked
 /// enough to contradict it.
 fn lonely(rollout: &Rollout, evidence: &Evidence, level: f64) -> Option<String> {
-    let rest = evidence::without_the_loudest(&evidence.canary)?;
-    let asked = rest.succeeded + rest.failed;
-    let worse = errors::worse(rollout.max_error_rate, evidence, level)?;
-    (asked < u64::from(rollout.min_requests)).then(|| {
-        format!(
-            "{worse}; but nearly all of one client, and the others have had {asked} requests only"
-        )
-    })
+    let by_errors = || {
+        let rest = evidence::without_the_loudest(&evidence.canary)?;
+        let worse = errors::worse(rollout.max_error_rate, evidence, level)?;
+        Some((worse, rest.succeeded + rest.failed))
+    };
+    let by_latency = || latency::worse_for_one(rollout.max_p95_ratio?, evidence, level);
+    let is_unclear = |(_, asked): &(String, u64)| *asked < u64::from(rollout.min_requests);
+    let found = by_errors().filter(is_unclear);
+    let (worse, asked) = found.or_else(|| by_latency().filter(is_unclear))?;
+    Some(format!(
+        "{worse}; but nearly all of one client, and the others have had {asked} requests only"
+    ))
 }
 
 /// What speaks against the canary at this level of significance, shared by the criteria.

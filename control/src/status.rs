@@ -111,8 +111,11 @@ pub struct ServiceStatus {
 pub struct DeploymentStatus {
     /// Its name.
     pub name: String,
-    /// Host name that leads straight to it.
-    pub host: String,
+    /// Host name that leads straight to it; none where these are turned off, or when it was removed.
+    pub host: Option<String>,
+    /// Whether that host asks for a key of its own (`deployment_hosts`).
+    #[serde(default)]
+    pub host_needs_key: bool,
     /// Share of the service's traffic in force.
     pub weight: u32,
     /// What the file says about it.

@@ -9,11 +9,14 @@ use crate::{
     connection::Connection,
     deployment::DeploymentState,
     exchange::Exchange,
+    outgoing,
     proxy::{Failure, too_large},
     reason::Reason,
     refusal::Refusal,
     request_body::{UploadFailure, UpstreamBody},
+    request_key::RequestHead,
     retry::{Cause, Retry},
+    sibling::Sibling,
     table::ServiceState,
     upstream::{Answer, ConnectError, Fault, SendError, Wire},
 };
@@ -58,56 +61,133 @@ pub(crate) async fn attempt(
     to: Destined<'_>,
     request: &mut Request<UpstreamBody>,
 ) -> Result<Answer, Failure> {
-    let Destined {
-        service,
-        deployment,
-        ..
-    } = to;
-    let retry = Retry::prepare(service, to.wire.protocol, to.is_upgrade, request);
+    let retry = Retry::prepare(to.service, to.wire.protocol, to.is_upgrade, request);
     let mut tried = Vec::new();
+    let mut moved: Option<Moved> = None;
     loop {
+        let to = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
         let came = send(exchange, connection, to, request).await?;
         if let Ok(answer) = &came {
             exchange.answered(&answer.response);
         }
         let Some(cause) = cause(&came, &retry, exchange.is_grpc) else {
-            return conclude(exchange, service, came);
+            return conclude(exchange, to.service, came);
         };
         tried.extend(exchange.lease().map(|lease| lease.worker().key));
+        let sibling = match to.deployment.is_retired() {
+            true => {
+                let kept = retry.head();
+                let head = kept.as_ref().unwrap_or(request);
+                let Some(sibling) = sibling(exchange, connection, to, head) else {
+                    // Nobody is left there; what went wrong is the answer.
+                    return conclude(exchange, to.service, came);
+                };
+                Some(sibling)
+            }
+            false => None,
+        };
+        let next = sibling.as_ref();
+        let next = next.map_or(to.deployment, |sibling| &sibling.to.deployment);
         // Any answer is better than none.
-        let has_others = deployment.has_others(&tried);
-        if deployment.is_retired() {
-            // Nobody is left there; what went wrong is the answer.
-            return conclude(exchange, service, came);
-        }
-        if (cause.has_answer() && !has_others) || !retry.may(cause, exchange, deployment) {
-            return conclude(exchange, service, came);
+        let has_others = next.has_others(&tried);
+        if (cause.has_answer() && !has_others) || !retry.may(cause, exchange, to.deployment) {
+            return conclude(exchange, to.service, came);
         }
         exchange.retries += 1;
         once_more(exchange, &retry, came, request)?;
-        if exchange.lease().is_some() {
+        if let Some(sibling) = &sibling {
+            exchange.give_up_worker();
+            sibling.take_over(exchange, connection, request);
+        } else if exchange.lease().is_some() {
             // A new connection to the same worker will do.
             tried.pop();
             continue;
-        }
-        if cause == Cause::ConnectFailed && !has_others {
+        } else if cause == Cause::ConnectFailed && !has_others {
             tokio::time::sleep(SAME_WORKER_PAUSE * exchange.retries).await;
         }
-        let unread = exchange.upload.is_some();
-        let again = Try::Again(&tried);
-        let leased = admission::lease(exchange, connection, service, deployment, again, unread);
-        leased.await.map_err(without_workers)?;
+        let next = lease_again(exchange, connection, (to, sibling), &tried, request).await?;
+        moved = next.or(moved);
+        if let Some(moved) = &moved {
+            outgoing::suit(request, &moved.wire)?;
+        }
     }
 }
 
-/// The deployment may have been removed between two tries. The request came when there was a way to it,
-/// so it is not told that there is none.
-fn without_workers(failure: Failure) -> Failure {
-    match failure {
-        Failure::Refused(refusal) if refusal.reason == Reason::NoRoute => {
-            Failure::Refused(Refusal::new(Reason::NoWorkers, refusal.detail))
+/// A sibling that the request has moved to.
+struct Moved {
+    to: Sibling,
+    wire: Wire,
+}
+
+impl Moved {
+    fn instead_of<'a>(&'a self, first: Destined<'_>) -> Destined<'a> {
+        Destined {
+            service: &self.to.service,
+            deployment: &self.to.deployment,
+            wire: &self.wire,
+            is_upgrade: first.is_upgrade,
         }
-        other => other,
+    }
+
+    fn take_over(
+        &self,
+        exchange: &mut Exchange,
+        connection: &Connection,
+        request: &Request<UpstreamBody>,
+    ) {
+        let key = exchange.api_key.clone();
+        let head = RequestHead::outgoing(connection, request).of_key(key.as_deref());
+        self.to.take_over(exchange, &head);
+    }
+}
+
+impl From<Sibling> for Moved {
+    fn from(to: Sibling) -> Self {
+        let wire = Wire::of(&to.deployment.view().spec);
+        Self { to, wire }
+    }
+}
+
+/// Who may take a request over whose deployment was removed.
+fn sibling(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    from: Destined<'_>,
+    request: &Request<UpstreamBody>,
+) -> Option<Moved> {
+    let key = exchange.api_key.clone();
+    let head = RequestHead::outgoing(connection, request).of_key(key.as_deref());
+    let moved = Moved::from(Sibling::of(from.deployment, exchange, &head)?);
+    // What was agreed on with the client about an upgrade depends on the protocol.
+    (!from.is_upgrade || moved.wire.protocol == from.wire.protocol).then_some(moved)
+}
+
+/// Gets a worker for the next try. When the deployment is removed or paused before there is one, a sibling
+/// may take over; returns the one that did last.
+async fn lease_again(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    (to, mut moved): (Destined<'_>, Option<Moved>),
+    tried: &[u64],
+    request: &Request<UpstreamBody>,
+) -> Result<Option<Moved>, Failure> {
+    let unread = exchange.upload.is_some();
+    let again = Try::Again(tried);
+    loop {
+        let at = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
+        let (service, deployment) = (at.service, at.deployment);
+        let leased = admission::lease(exchange, connection, service, deployment, again, unread);
+        let refusal = match leased.await {
+            Ok(()) => return Ok(moved),
+            Err(Failure::Refused(refusal)) => refusal,
+            Err(gone) => return Err(gone),
+        };
+        if to.is_upgrade {
+            return Err(refusal.into());
+        }
+        let key = exchange.api_key.clone();
+        let head = RequestHead::outgoing(connection, request).of_key(key.as_deref());
+        moved = Some(Sibling::after(refusal, deployment, exchange, &head)?.into());
     }
 }
 

@@ -289,8 +289,9 @@ impl DeploymentState {
     /// Why no request can hope for a worker, if that is so.
     fn hopeless(&self) -> Option<Refusal> {
         if self.is_retired() {
+            // Not that there is no route: the request was accepted, and may well be sent again.
             let detail = "the deployment was removed while the request waited";
-            return Some(Refusal::new(Reason::NoRoute, detail));
+            return Some(Refusal::new(Reason::NoWorkers, detail));
         }
         self.view.load().hopeless(self.clock.now())
     }
@@ -321,6 +322,17 @@ impl DeploymentState {
         }
     }
 
+    /// Adds what there is to tell of it after it was removed. Gauges only while it has requests: they
+    /// would say that there is something where there is nothing.
+    pub(crate) fn write_last_metrics(&self, page: &mut Page) {
+        if self.is_over() {
+            page.add_last(&self.metrics, self.ejections.total());
+            self.write_copies(page);
+        } else {
+            self.write_metrics(page, 0);
+        }
+    }
+
     /// Adds its counts and gauges to the metrics page, with its share of the service's traffic.
     pub(crate) fn write_metrics(&self, page: &mut Page, weight: u32) {
         let view = self.view.load();
@@ -331,6 +343,10 @@ impl DeploymentState {
         page.add(&self.metrics, self.queue.len(), weight, workers);
         let (ejected, total) = (self.ejections.ejected(), self.ejections.total());
         page.add_health(&self.metrics, ejected, total);
+        self.write_copies(page);
+    }
+
+    fn write_copies(&self, page: &mut Page) {
         let copies = &self.copies;
         let kept = copies.kept.load(Ordering::Relaxed);
         page.add_copies(&self.metrics, &copies.metrics, copies.places.taken(), kept);

@@ -41,6 +41,14 @@ impl Destination {
         })
     }
 
+    /// A service, the split of which has chosen the deployment.
+    pub(crate) fn split(service: Arc<ServiceState>) -> Self {
+        Self {
+            service,
+            direct: None,
+        }
+    }
+
     /// Whether the host names the deployment.
     pub(crate) fn is_direct(&self) -> bool {
         self.direct.is_some()
@@ -60,19 +68,6 @@ impl Destination {
             }
         };
         chosen.ok_or_else(|| Refusal::new(Reason::NoWorkers, "no deployment takes requests"))
-    }
-
-    /// Chooses anew after the deployment was paused. `None` when nothing but that one will do.
-    pub(crate) fn choose_another(
-        &self,
-        head: &RequestHead<'_>,
-        exchange: &mut Exchange,
-    ) -> Option<Arc<DeploymentState>> {
-        if self.is_direct() {
-            return None;
-        }
-        let choice = self.service.choose_another(head, exchange.clock().now());
-        self.go_by(choice, exchange)
     }
 
     fn go_by(

@@ -1,12 +1,14 @@
 //! Obeying snapshots and sending reports, on a thread of its own so that no request waits for it.
 
+mod leaving;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use penstock_config::{
-    DeploymentName, ServiceName,
+    ServiceName,
     fleet::{FleetSnapshot, LoadReport, ServiceFleet},
 };
 use tokio::{
@@ -14,6 +16,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use self::leaving::Leaving;
 use crate::{
     deployment::{DeploymentState, Surroundings},
     ejection, placement,
@@ -28,8 +31,7 @@ pub(crate) struct Follower {
     shared: Arc<Shared>,
     threads: usize,
     services: BTreeMap<ServiceName, Followed>,
-    /// Removed deployments whose last requests are not over yet.
-    leaving: Vec<Arc<DeploymentState>>,
+    leaving: Leaving,
     generation: u64,
     gateway: u64,
     sequence: u64,
@@ -48,7 +50,7 @@ impl Follower {
             shared,
             threads,
             services: BTreeMap::new(),
-            leaving: Vec::new(),
+            leaving: Leaving::default(),
             generation: 0,
             gateway: rand::random(),
             sequence: 0,
@@ -102,8 +104,12 @@ impl Follower {
         }
         for removed in before.into_values() {
             table_changed = true;
-            self.leaving.extend_from_slice(&removed.state.deployments);
+            let removed = removed.state.deployments.iter();
+            self.leaving.add(removed.cloned());
         }
+        // Before the table, so that no deployment is on neither list.
+        let leaving = Arc::new(self.leaving.all());
+        self.shared.leaving.store(Arc::clone(&leaving));
         if table_changed {
             let services = self
                 .services
@@ -113,10 +119,9 @@ impl Follower {
             self.shared.table.store(Arc::new(table));
         }
         // After the table, so that whoever waits there in vain finds the way that leads elsewhere.
-        for deployment in &self.leaving {
+        for deployment in leaving.iter() {
             deployment.retire();
         }
-        self.shared.leaving.store(Arc::new(self.leaving.clone()));
         self.generation = snapshot.generation;
         self.shared.obeyed.send_replace(snapshot.generation);
     }
@@ -136,7 +141,9 @@ impl Follower {
             .flat_map(|previous| &previous.state.deployments)
             .map(|deployment| (deployment.name.clone(), Arc::clone(deployment)))
             .collect();
-        self.revive(&fleet.spec.name, &mut known);
+        for returning in self.leaving.take_back(fleet) {
+            known.entry(returning.name.clone()).or_insert(returning);
+        }
         let policy = placement::policy(&fleet.spec);
         let eject = ejection::rules(&fleet.spec.ejection);
         let mut deployments = Vec::with_capacity(fleet.deployments.len());
@@ -162,7 +169,7 @@ impl Follower {
             };
             deployments.push(state);
         }
-        self.leaving.extend(known.into_values());
+        self.leaving.add(known.into_values());
         let unchanged = previous
             .as_ref()
             .filter(|previous| previous.state.suits(fleet))
@@ -180,36 +187,16 @@ impl Follower {
         (followed, changed)
     }
 
-    /// A deployment that comes back before its last requests are over goes on as it was, so that
-    /// no worker is counted twice.
-    fn revive(
-        &mut self,
-        service: &ServiceName,
-        known: &mut HashMap<DeploymentName, Arc<DeploymentState>>,
-    ) {
-        self.leaving.retain(|deployment| {
-            let returns = deployment.service == *service;
-            if returns {
-                known
-                    .entry(deployment.name.clone())
-                    .or_insert_with(|| Arc::clone(deployment));
-            }
-            !returns
-        });
-    }
-
     fn report(&mut self, reports: &mpsc::Sender<LoadReport>) {
         let now = self.shared.clock.now();
-        let before = self.leaving.len();
-        self.leaving.retain(|deployment| !deployment.is_over());
-        if self.leaving.len() < before {
-            self.shared.leaving.store(Arc::new(self.leaving.clone()));
+        if self.leaving.settle(now) {
+            self.shared.leaving.store(Arc::new(self.leaving.all()));
         }
         let deployments = self
             .services
             .values()
             .flat_map(|followed| &followed.state.deployments)
-            .chain(&self.leaving)
+            .chain(self.leaving.open())
             .map(|deployment| deployment.report(now))
             .collect();
         let services = self.services.values();

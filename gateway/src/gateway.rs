@@ -149,9 +149,15 @@ impl Gateway {
         let shared = Arc::clone(&self.shared);
         move |take| {
             let table = shared.table.load_full();
+            let removed = shared.removed(&table);
             let services: Vec<_> = table.services().chunks(SERVICES_AT_ONCE).collect();
             let fill = |page: &mut Page, part: usize| match part.checked_sub(1) {
-                None => shared.write_metrics(page),
+                None => {
+                    shared.write_metrics(page);
+                    for deployment in &removed {
+                        deployment.write_last_metrics(page);
+                    }
+                }
                 Some(part) => services[part]
                     .iter()
                     .for_each(|service| service.write_metrics(page)),

@@ -101,6 +101,21 @@ pub(crate) fn prepare_request(
     from.write(headers, named, host);
 }
 
+/// Turns fields that were prepared for workers that speak one protocol into those for the other one.
+pub(crate) fn suit(headers: &mut HeaderMap, host: &HeaderValue, protocol: Protocol) {
+    headers.remove(CONNECTION);
+    headers.remove(TRANSFER_ENCODING);
+    match protocol {
+        Protocol::Http1 => {
+            let takes_trailers = headers.contains_key(TE);
+            suit_http1(headers, Named::of(headers), host, takes_trailers, None);
+        }
+        Protocol::H2 => {
+            headers.remove(HOST);
+        }
+    }
+}
+
 /// Turns a worker's response fields into those for the client. `upgrade`: the response is the 101
 /// that accepts the request's upgrade.
 pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &HeaderValue, upgrade: bool) {

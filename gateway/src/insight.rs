@@ -60,11 +60,10 @@ impl Insight {
         let listed = services
             .filter(|known| known.spec.name.as_str() == service)
             .flat_map(|known| &known.deployments);
-        let leaving = self.shared.leaving.load();
-        let leaving = leaving
-            .iter()
-            .filter(|deployment| deployment.service.as_str() == service);
-        listed.chain(leaving).cloned().collect()
+        let removed = self.shared.removed(&table).into_iter();
+        let leaving = removed
+            .filter(|deployment| deployment.service.as_str() == service && !deployment.is_over());
+        listed.cloned().chain(leaving).collect()
     }
 }
 

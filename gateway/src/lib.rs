@@ -11,7 +11,7 @@
 //! | 5 | `access`, `networks`, `limits` | who may use the service, and how much |
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait, of which `outlook` tells the client; or a `refusal` |
 //! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
-//! | 8 | `attempt`, `retry`, `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6 |
+//! | 8 | `attempt`, `retry`, `sibling`, `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6, and when the deployment is removed to another one |
 //! | 9 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 10 | `exchange`, `outcomes` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
@@ -90,6 +90,7 @@ mod retry;
 mod route;
 mod server;
 mod shards;
+mod sibling;
 mod small_writes;
 mod split;
 mod table;

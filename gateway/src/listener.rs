@@ -13,6 +13,7 @@ use std::{
 };
 
 use pingora_core::server::ShutdownWatch;
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::{connection::App, dead_peer};
@@ -92,8 +93,59 @@ pub(crate) async fn accept(socket: OwnedFd, app: Arc<App>, mut shutdown: Shutdow
     }
 }
 
-/// Whether only one connection is at an end, and not what it takes to accept any.
+/// Whether only one connection is at an end, and not what it takes to accept any. Linux tells by `accept`
+/// what had happened to a connection before it was accepted.
 fn is_over(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset)
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable,
+    };
+    let of_one = matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+    );
+    of_one || error.raw_os_error() == Some(Errno::PROTO.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(errno: Errno) -> bool {
+        is_over(&io::Error::from_raw_os_error(errno.raw_os_error()))
+    }
+
+    #[test]
+    fn a_full_table_of_files_is_waited_for_be_it_the_process_or_the_machine_that_has_it() {
+        // The last: a sandbox that allows no `accept` at all. Without a wait that would be asked for ever.
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::PERM,
+        ] {
+            assert!(!of(errno), "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn what_happened_to_one_connection_makes_no_other_wait() {
+        for errno in [
+            Errno::CONNABORTED,
+            Errno::CONNRESET,
+            Errno::PROTO,
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::NETDOWN,
+            Errno::INTR,
+        ] {
+            assert!(of(errno), "{errno:?}");
+        }
+    }
 }

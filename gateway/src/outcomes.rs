@@ -4,7 +4,7 @@ mod suspects;
 
 use std::{
     array,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -20,7 +20,12 @@ pub(crate) struct OutcomeMeter {
     /// Whether control judges the deployment by them.
     is_on_trial: AtomicBool,
     suspects: Suspects,
+    /// Answers in later buckets than this are slow for this deployment: one in twenty at most.
+    slow_above: AtomicUsize,
 }
+
+/// Share of the answers that are not slow.
+const NOT_SLOW: f64 = 0.95;
 
 /// The counts of one thread.
 #[derive(Debug)]
@@ -46,6 +51,7 @@ impl OutcomeMeter {
             shards: Shards::new(threads),
             is_on_trial: AtomicBool::new(false),
             suspects: Suspects::default(),
+            slow_above: AtomicUsize::new(usize::MAX),
         }
     }
 
@@ -58,10 +64,11 @@ impl OutcomeMeter {
     /// `first_byte` after the worker got the request.
     pub(crate) fn succeeded(&self, thread: usize, client: ClientId, first_byte: Duration) {
         // Clients first: what is read of them is never less than what is read of all.
-        if self.is_on_trial.load(Ordering::Relaxed) {
-            self.suspects.succeeded(client);
-        }
         let bucket = LatencyHistogram::bucket(first_byte);
+        if self.is_on_trial.load(Ordering::Relaxed) {
+            let is_slow = bucket > self.slow_above.load(Ordering::Relaxed);
+            self.suspects.succeeded(client, bucket, is_slow);
+        }
         self.shards.of(thread).first_byte[bucket].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -76,7 +83,7 @@ impl OutcomeMeter {
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What happened so far.
+    /// What happened so far. From now on answers are slow that take longer than most of these.
     pub(crate) fn read(&self) -> Outcomes {
         let mut outcomes = Outcomes::default();
         for shard in self.shards.iter() {
@@ -86,6 +93,11 @@ impl OutcomeMeter {
             }
         }
         outcomes.succeeded = outcomes.first_byte.counts.iter().sum();
+        if let Some(bound) = outcomes.first_byte.quantile(NOT_SLOW) {
+            // The bound of a bucket is the first duration of the next one.
+            let above = LatencyHistogram::bucket(bound).saturating_sub(1);
+            self.slow_above.store(above, Ordering::Relaxed);
+        }
         outcomes.suspects = self.suspects.read();
         outcomes
     }
@@ -110,5 +122,20 @@ mod tests {
         let counts = outcomes.first_byte.counts;
         assert_eq!(counts[LatencyHistogram::bucket(took)], 2);
         assert_eq!(counts[LatencyHistogram::BUCKETS - 1], 1);
+    }
+
+    #[test]
+    fn slow_is_what_takes_longer_than_nearly_all_before() {
+        let meter = OutcomeMeter::new(1);
+        meter.set_on_trial(true);
+        let client = ClientId::COPIES;
+        let took = Duration::from_millis(10);
+        (0..100).for_each(|_| meter.succeeded(0, client, took));
+        assert_eq!(meter.read().suspects[0].slow, 0, "nothing is known before");
+        (0..100).for_each(|_| meter.succeeded(0, client, took));
+        meter.succeeded(0, client, took * 2);
+        let outcomes = meter.read();
+        assert_eq!(outcomes.suspects[0].slow, 1);
+        assert_eq!(outcomes.suspects[0].first_byte, outcomes.first_byte);
     }
 }

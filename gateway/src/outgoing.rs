@@ -3,7 +3,9 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+    },
     request::Parts,
     uri::{PathAndQuery, Scheme},
 };
@@ -119,12 +121,41 @@ impl Outgoing {
             }
         }
         *request.uri_mut() = target(&parts.uri, host, wire)?;
-        *request.version_mut() = match protocol {
-            Protocol::Http1 => Version::HTTP_11,
-            Protocol::H2 => Version::HTTP_2,
-        };
+        *request.version_mut() = version(protocol);
         *request.headers_mut() = headers;
         Ok(Self { request, wanted })
+    }
+}
+
+/// Rewrites a request that was prepared for other workers. Nothing changes where these are spoken to in
+/// the same way.
+pub(crate) fn suit(request: &mut Request<UpstreamBody>, wire: &Wire) -> Result<(), Refusal> {
+    let version = version(wire.protocol);
+    if request.version() == version && wire.protocol == Protocol::Http1 {
+        return Ok(());
+    }
+    let host = match (request.headers().get(HOST), request.uri().authority()) {
+        (Some(host), _) => Ok(host.clone()),
+        (None, authority) => HeaderValue::from_str(authority.map_or("", |host| host.as_str())),
+    };
+    let host = host.map_err(|_| Refusal::new(Reason::BadRequest, "the request has no host"))?;
+    *request.uri_mut() = target(request.uri(), &host, wire)?;
+    if request.version() == version {
+        return Ok(());
+    }
+    *request.version_mut() = version;
+    headers::suit(request.headers_mut(), &host, wire.protocol);
+    if wire.protocol == Protocol::Http1 && request.body().size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
+    Ok(())
+}
+
+fn version(protocol: Protocol) -> Version {
+    match protocol {
+        Protocol::Http1 => Version::HTTP_11,
+        Protocol::H2 => Version::HTTP_2,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
     request_head::{self, Framing, LoggedHead},
     request_key::RequestHead,
     response_body::DownstreamBody,
+    sibling::Sibling,
     tunnel::{self, Switch},
     upstream::{Answer, Wire},
 };
@@ -108,8 +109,7 @@ async fn forward(
         redirect::check(port, &connection.forwarding, &host, &parts)?;
     }
     let to = enter(exchange, connection, &host, &mut parts, named, &body)?;
-    let (destination, deployment) =
-        find_worker(exchange, connection, to, &host, &parts, has_body).await?;
+    let (destination, deployment) = find_worker(exchange, connection, to, &parts, has_body).await?;
     let service = &destination.service;
     let upstream_body = upload(
         exchange,
@@ -264,45 +264,27 @@ fn let_in(
     destination.choose(&head, exchange)
 }
 
-/// Gets a worker for the request. When its deployment is removed or paused before there is one, which
-/// nothing but the service's choice had led to, the service chooses anew.
+/// Gets a worker for the request. When its deployment is removed or paused before there is one, a sibling
+/// may take it over.
 async fn find_worker(
     exchange: &mut Exchange,
     connection: &Connection,
     mut to: (Destination, Arc<DeploymentState>),
-    host: &HeaderValue,
     parts: &Parts,
     has_body: bool,
 ) -> Result<(Destination, Arc<DeploymentState>), Failure> {
     let key = exchange.api_key.clone();
     let head = RequestHead::new(connection, parts).of_key(key.as_deref());
     loop {
-        let (destination, deployment) = &to;
-        let service = &destination.service;
+        let (Destination { service, .. }, deployment) = &to;
         let first = Try::First(&head);
         let leased =
             admission::lease(exchange, connection, service, deployment, first, has_body).await;
         let Err(Failure::Refused(refusal)) = leased else {
             return leased.map(|()| to);
         };
-        if !matches!(refusal.reason, Reason::NoRoute | Reason::Paused) {
-            return Err(refusal.into());
-        }
-        let now = Destination::find(connection, host, parts)?;
-        if now.service.spec.name != service.spec.name {
-            return Err(refusal.into());
-        }
-        let chosen = match refusal.reason {
-            Reason::Paused => now.choose_another(&head, exchange),
-            _ => Some(now.choose(&head, exchange)?),
-        };
-        let chosen = chosen.filter(|chosen| !Arc::ptr_eq(chosen, deployment));
-        let Some(chosen) = chosen else {
-            return Err(refusal.into());
-        };
-        exchange.placement = Placement::of(&head, &now.service.spec);
-        exchange.move_to(&chosen);
-        to = (now, chosen);
+        let sibling = Sibling::after(refusal, deployment, exchange, &head)?;
+        to = (Destination::split(sibling.service), sibling.deployment);
     }
 }
 

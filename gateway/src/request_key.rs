@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Method, Uri, header::COOKIE, request::Parts};
+use http::{HeaderMap, Method, Request, Uri, header::COOKIE, request::Parts};
 use penstock_config::KeySource;
 
 use crate::{
@@ -38,10 +38,30 @@ pub(crate) enum Key<'a> {
 impl<'a> RequestHead<'a> {
     /// The view of a request that came over `connection`.
     pub(crate) fn new(connection: &'a Connection, parts: &'a Parts) -> Self {
+        Self::over(connection, &parts.method, &parts.uri, &parts.headers)
+    }
+
+    /// The view of a request that came over `connection`, as it goes to workers. What is read of it is the
+    /// same: the gateway's own words are those of a trusted proxy, or not asked for.
+    pub(crate) fn outgoing<B>(connection: &'a Connection, request: &'a Request<B>) -> Self {
+        Self::over(
+            connection,
+            request.method(),
+            request.uri(),
+            request.headers(),
+        )
+    }
+
+    fn over(
+        connection: &'a Connection,
+        method: &'a Method,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+    ) -> Self {
         Self {
-            method: &parts.method,
-            uri: &parts.uri,
-            headers: &parts.headers,
+            method,
+            uri,
+            headers,
             peer: connection.peer.ip(),
             forwarding: &connection.forwarding,
             settings: &connection.thread.shared.settings,

@@ -182,6 +182,11 @@ impl<'a> Retry<'a> {
         may
     }
 
+    /// The head of the request as it was sent, if it was kept.
+    pub(crate) fn head(&self) -> Option<Request<UpstreamBody>> {
+        self.kept.as_ref().map(Kept::head)
+    }
+
     /// The request, to be sent once more.
     pub(crate) fn again(&self) -> Option<Request<UpstreamBody>> {
         self.kept.as_ref().map(Kept::again)
@@ -213,10 +218,15 @@ impl Kept {
     }
 
     fn again(&self) -> Request<UpstreamBody> {
-        let mut request = Request::new(match &self.body {
-            Some(replay) => replay.again(),
-            None => UpstreamBody::Empty,
-        });
+        let mut request = self.head();
+        if let Some(replay) = &self.body {
+            *request.body_mut() = replay.again();
+        }
+        request
+    }
+
+    fn head(&self) -> Request<UpstreamBody> {
+        let mut request = Request::new(UpstreamBody::Empty);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = self.version;

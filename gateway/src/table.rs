@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use penstock_balancer::RetryBudget;
 use penstock_config::{
-    Service,
+    DeploymentName, Service, ServiceName,
     fleet::{ServiceFleet, ServiceLoad},
 };
 
@@ -52,7 +52,7 @@ pub(crate) struct ServiceState {
 }
 
 impl Table {
-    /// A table of these services. The routes of `previous` are kept when no settings changed.
+    /// A table of these services, in the order of their names. The routes of `previous` are kept when no settings changed.
     pub(crate) fn new(services: Vec<Arc<ServiceState>>, previous: Option<&Self>) -> Self {
         let same_settings = |previous: &&Self| {
             let specs = |services: &[Arc<ServiceState>]| {
@@ -98,6 +98,20 @@ impl Table {
             more => format!(" and {more} more"),
         };
         format!("services are at {}{more}", all[..shown].join(", "))
+    }
+
+    /// The service with this name.
+    pub(crate) fn service(&self, name: &ServiceName) -> Option<&Arc<ServiceState>> {
+        // They are in the order of names.
+        let place = |service: &Arc<ServiceState>| service.spec.name.cmp(name);
+        let place = self.services.binary_search_by(place).ok()?;
+        self.services.get(place)
+    }
+
+    /// Whether there is this deployment of this service.
+    pub(crate) fn lists(&self, service: &ServiceName, deployment: &DeploymentName) -> bool {
+        let service = self.service(service);
+        service.is_some_and(|service| service.spec.deployments.contains_key(deployment))
     }
 
     /// All services.

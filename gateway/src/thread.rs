@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Routes and deployments; swapped whole.
     pub(crate) table: ArcSwap<Table>,
-    /// Removed deployments whose last requests are not over yet.
+    /// Removed deployments whose last requests are not over yet, or have not been for long.
     pub(crate) leaving: ArcSwap<Vec<Arc<DeploymentState>>>,
     /// Settings that requests look at; swapped whole.
     pub(crate) settings: ArcSwap<Settings>,
@@ -77,6 +77,13 @@ impl Shared {
         page.add_crowd(&self.crowd, &self.floods, &self.accept_errors);
         page.add_tls(&self.handshakes, &self.certificates.load());
         page.add_unrouted(&self.unrouted);
+    }
+
+    /// Removed deployments that `table`, which was read before, does not list.
+    pub(crate) fn removed(&self, table: &Table) -> Vec<Arc<DeploymentState>> {
+        let mut removed = Vec::clone(&self.leaving.load());
+        removed.retain(|deployment| !table.lists(&deployment.service, &deployment.name));
+        removed
     }
 }
 

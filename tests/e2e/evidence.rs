@@ -1,7 +1,9 @@
 //! Whose word counts: what one client alone, or one that chose the deployment itself, sees of a worker
 //! ejects it not and takes no rollout back.
 
-use http::Method;
+use std::time::Duration;
+
+use http::{Method, Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -200,6 +202,38 @@ async fn one_client_alone_takes_no_rollout_back_but_two_do() {
     .await;
 }
 
+/// Answers `/slow` late.
+async fn with_a_slow_path() -> FakeWorker {
+    let worker = FakeWorker::start().await;
+    worker.on(
+        "/slow",
+        Behaviour::custom(|_| async {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            Response::new(full("at last"))
+        }),
+    );
+    worker
+}
+
+#[tokio::test]
+async fn one_client_alone_takes_no_rollout_back_by_its_slow_requests_but_two_do() {
+    let (stable, canary) = (FakeWorker::start().await, with_a_slow_path().await);
+    let config = with_rollout(&stable, &canary);
+    let config = config.replace(
+        "min_requests = 20",
+        "min_requests = 20, max_p95_ratio = 4.0",
+    );
+    let penstock = Penstock::start(&config).await;
+    let good = traffic(penstock.client("chat"), ALICE, "/");
+    let _slow = traffic(penstock.client("chat"), BOB, "/slow");
+    assert_eq!(until_rollout(&penstock, ENDS).await, "done");
+    assert!(canary.heads().iter().any(|head| head.path == "/slow"));
+    drop(good);
+    penstock.command(&["rollout", "chat", "--restart"]).await;
+    let _also_slow = traffic(penstock.client("chat"), ALICE, "/slow");
+    assert_eq!(until_rollout(&penstock, &ENDS[1..]).await, "rolled_back");
+}
+
 #[tokio::test]
 async fn the_hosts_of_deployments_can_be_closed_or_need_a_key() {
     let worker = FakeWorker::start().await;
@@ -219,6 +253,9 @@ async fn the_hosts_of_deployments_can_be_closed_or_need_a_key() {
     let own = penstock.client("main--chat");
     assert_eq!(own.get("/").await.reason(), "no_route");
     assert_eq!(penstock.client("chat").get("/").await.status, 200);
+    let shown = async || penstock.command(&["status", "chat"]).await;
+    let text = shown().await;
+    assert!(!text.contains("main--chat"), "{text}");
     // SHA-256 of "psk_host".
     let hash = "46d41518829a99c0a9e935ae65774862778ad0220c9f44a29dbaa4ece357925d";
     penstock
@@ -232,4 +269,14 @@ async fn the_hosts_of_deployments_can_be_closed_or_need_a_key() {
     let exchange = own.send_with(Method::GET, "/", &headers, empty()).await;
     assert_eq!(exchange.whole().await.status, 200);
     assert_eq!(penstock.client("chat").get("/").await.status, 200);
+    let text = shown().await;
+    let bound =
+        "own host: main--chat.local.localhost, which asks for the key of `deployment_hosts`";
+    assert!(text.contains(bound), "{text}");
+    penstock.reload(&config("true")).await;
+    let text = shown().await;
+    assert!(
+        text.contains("own host: main--chat.local.localhost\n"),
+        "{text}"
+    );
 }

@@ -51,7 +51,7 @@ pub(super) fn access(
         ("pass_api_key", passed.api_key),
         ("pass_preflight", passed.preflight),
     ] {
-        if is_set && api_keys.is_empty() && !check.problems.touches(&keys_path) {
+        if is_set && api_keys.is_empty() && !check.touches(&keys_path) {
             let rule = format!("is about API keys, and there are none: [{keys_path}.NAME]");
             check.error(&service.key(name), rule);
         }
@@ -103,7 +103,8 @@ fn no_hash_twice(
     for (path, hash) in hashes {
         match seen.get(hash) {
             Some(first) => {
-                let rule = format!("is the key of {first} too ({})", check.place(first));
+                let (first, place) = (check.in_file(first), check.place(first));
+                let rule = format!("is the key of {first} too ({place})");
                 check.error_without_value(path, rule);
             }
             None => drop(seen.insert(*hash, path.clone())),
@@ -216,10 +217,17 @@ fn check_rate(check: &mut Check<'_>, path: &KeyPath, requests: u32, period: Dura
 }
 
 fn no_limit_twice(check: &mut Check<'_>, path: &KeyPath, limits: &[Limit]) {
-    for (index, limit) in limits.iter().enumerate() {
-        let path = path.index(index);
-        if limits[..index].contains(limit) && !check.problems.touches(&path) {
-            check.error_without_value(&path, "is listed twice");
+    // Of a limit that is wrong there may be more than is left.
+    let places = 0..limits.len();
+    let sure: Vec<_> = places
+        .filter(|place| !check.touches(&path.index(*place)))
+        .collect();
+    for (nth, place) in sure.iter().enumerate() {
+        if sure[..nth]
+            .iter()
+            .any(|other| limits[*other] == limits[*place])
+        {
+            check.error_without_value(&path.index(*place), "is listed twice");
         }
     }
 }

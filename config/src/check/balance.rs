@@ -31,7 +31,7 @@ pub(super) fn hash(
         (Some(raw), Some(_)) => Some(read(check, &path, raw, balance)),
         (Some(_), None) => {
             // One of them that is wrong might have been the one that hashes.
-            let unsure = ["balance", "split"].map(|key| check.problems.touches(&service.key(key)));
+            let unsure = ["balance", "split"].map(|key| check.touches(&service.key(key)));
             if !unsure.contains(&true) {
                 let rule =
                     "nothing is hashed: it is for `balance = \"hash\"` and `split = \"hash\"`";
@@ -40,7 +40,7 @@ pub(super) fn hash(
             None
         }
         (None, Some(key)) => {
-            if !check.problems.touches(&path) {
+            if !check.touches(&path) {
                 let rule = "needs `hash`, such as `hash = { header = \"x-user\" }`";
                 check.error(&service.key(key), rule);
             }
@@ -76,7 +76,7 @@ fn read(check: &mut Check<'_>, path: &KeyPath, raw: raw::Hash, balance: Balance)
         }
     } else if !matches!(raw.overflow, raw::Overflow::AboveMean)
         && check.has(&factor_path)
-        && !check.problems.touches(&overflow_path)
+        && !check.touches(&overflow_path)
     {
         check.error(&factor_path, "is only for `overflow = \"above-mean\"`");
     }

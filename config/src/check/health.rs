@@ -10,7 +10,7 @@ const RETRY_BUFFER_MAX: u64 = 64 << 20;
 
 pub(super) fn ejection(check: &mut Check<'_>, path: &KeyPath, raw: &raw::Ejection) -> Ejection {
     let (first, longest) = (raw.first.0, raw.longest.0);
-    if longest < first && !check.problems.touches(&path.key("first")) {
+    if longest < first && !check.touches(&path.key("first")) {
         let rule = format!(
             "must be at least `first` ({})",
             units::format_duration(first)

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::Check;
+use super::{
+    Check,
+    process::placeholder::{self, Filled},
+};
 use crate::{MetricsPage, key_path::KeyPath, raw, units};
 
 /// More often than load is reported there is nobody to look at it.
@@ -25,6 +28,7 @@ pub(super) fn metrics_page(
                     `scaling`, which is for `process`";
         check.error_without_value(path, rule);
     }
+    placeholder::check(check, &path.key("path"), &raw.path.0, Filled::Nobody);
     let interval = raw.interval.0;
     if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
         check.error(&path.key("interval"), "must be 1s to 5m");
@@ -32,7 +36,7 @@ pub(super) fn metrics_page(
     let timeout = raw
         .timeout
         .map_or_else(|| TIMEOUT.min(interval), |given| given.0);
-    if timeout > interval && !check.problems.touches(&path.key("interval")) {
+    if timeout > interval && !check.touches(&path.key("interval")) {
         let interval = units::format_duration(interval);
         let rule = format!("must be at most interval ({interval})");
         check.error(&path.key("timeout"), rule);

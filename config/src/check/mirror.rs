@@ -29,7 +29,7 @@ pub(super) fn mirror(
         .any(|d| d.name != raw.to && (by_split(d) || by_rule(d)));
     if deployments.contains_key(&raw.to)
         && !originals
-        && !check.problems.touches(&service.key("deployments"))
+        && !check.touches(&service.key("deployments"))
     {
         let rule = "there is nothing to copy: no other deployment takes traffic";
         check.error(&path.key("to"), rule);

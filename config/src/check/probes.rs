@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Check, process::check_command};
+use super::{
+    Check,
+    process::{
+        check_command,
+        placeholder::{self, Filled},
+    },
+};
 use crate::{Probe, ProbeKind, Probes, Protocol, Source, key_path::KeyPath, raw};
 
 /// A fresh worker is asked at once, and then every 100 ms: a delay before the first `startup` or
@@ -77,11 +83,14 @@ fn probe(
             "must be true; leave it out for another kind of probe",
         );
     }
-    let http_is_wrong = check.problems.touches(&path.key("http"));
+    let http_is_wrong = check.touches(&path.key("http"));
     if !raw.headers.is_empty() && raw.http.is_none() && !http_is_wrong {
         check.error_without_value(&path.key("headers"), "headers are for `http` probes");
     }
     let headers = headers(check, &path.key("headers"), raw.headers);
+    if let Some(http) = &raw.http {
+        placeholder::check(check, &path.key("http"), &http.0, Filled::Nobody);
+    }
     let kind = match (raw.http, raw.exec, raw.grpc) {
         (Some(http), _, _) => ProbeKind::Http {
             path: http.0,

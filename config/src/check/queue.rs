@@ -12,7 +12,7 @@ pub(super) fn queue(
     let path = service.key("queue");
     let classes_path = path.key("classes");
     let header_path = path.key("class_header");
-    let classes_are_wrong = check.problems.touches(&classes_path);
+    let classes_are_wrong = check.touches(&classes_path);
     if raw.classes.is_empty() && raw.class_header.is_some() && !classes_are_wrong {
         let rule = "there are no classes it could name: `classes = { batch = \"30s\" }`";
         check.error(&header_path, rule);
@@ -20,8 +20,8 @@ pub(super) fn queue(
     let keys_path = service.key("api_keys");
     let used = raw.class_header.is_some()
         || access.api_keys.values().any(|key| key.class.is_some())
-        || check.problems.touches(&header_path)
-        || check.problems.touches(&keys_path);
+        || check.touches(&header_path)
+        || check.touches(&keys_path);
     if !raw.classes.is_empty() && !used {
         let rule = "no request would have a class: set `class_header`, or `class` of an API key";
         check.error_without_value(&classes_path, rule);
@@ -51,7 +51,7 @@ pub(super) fn check_classes(check: &mut Check<'_>, path: &KeyPath, service: &Ser
     let known = || classes.keys().map(String::as_str);
     for (name, key) in &service.access.api_keys {
         let Some(class) = &key.class else { continue };
-        if classes.contains_key(class) || check.problems.touches(&path.key("queue")) {
+        if classes.contains_key(class) || check.touches(&path.key("queue")) {
             continue;
         }
         let rule = match crate::suggest::similar(class, known()) {

@@ -31,7 +31,7 @@ pub(super) fn request_key(
         raw::RequestKey::Client(raw::ClientKey::ClientAddress) => KeySource::ClientAddress,
         raw::RequestKey::Client(raw::ClientKey::ApiKey) => {
             let none = access.is_some_and(|access| access.api_keys.is_empty());
-            if none && !check.problems.touches(keys_path) {
+            if none && !check.touches(keys_path) {
                 let rule = format!("there are no API keys: [{keys_path}.NAME]");
                 check.error(path, rule);
             }

@@ -57,11 +57,11 @@ pub(super) fn check_together(
         );
         check.error(&rolling(other.name.as_str()), rule);
     }
-    if split != Split::Weights && !check.problems.touches(&service.key("split")) {
+    if split != Split::Weights && !check.touches(&service.key("split")) {
         check.error(&first_path, "is only for `split = \"weights\"`");
     }
     let mut siblings = deployments.values().filter(|d| d.rollout.is_none());
-    if !siblings.any(|d| d.takes_traffic && d.weight > 0) && !check.problems.touches(&path) {
+    if !siblings.any(|d| d.takes_traffic && d.weight > 0) && !check.touches(&path) {
         let rule = "there is no other deployment that takes traffic and could be compared with";
         check.error(&first_path, rule);
     }

@@ -72,7 +72,7 @@ pub(super) fn scaling(
 /// Most workers; without a setting `min`, and at least one.
 fn max(check: &mut Check<'_>, path: &KeyPath, raw: &raw::Scaling) -> u32 {
     let max = raw.max.unwrap_or_else(|| raw.min.max(1));
-    let wrong_min = check.problems.touches(&path.key("min"));
+    let wrong_min = check.touches(&path.key("min"));
     if max < raw.min && !wrong_min {
         check.error(
             &path.key("max"),

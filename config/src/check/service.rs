@@ -110,7 +110,7 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
     let deployments = path.key("deployments");
     if service.deployments.is_empty() {
         let rule = format!("must have at least one deployment: [{deployments}.NAME]");
-        if !check.problems.touches(&deployments) {
+        if !check.touches(&deployments) {
             check.error_without_value(path, rule);
         }
     } else {

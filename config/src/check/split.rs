@@ -12,6 +12,9 @@ use crate::{
     raw,
 };
 
+/// What a rule may ask of a request.
+const CONDITIONS: [&str; 4] = ["headers", "cookies", "path", "methods"];
+
 /// The deployments of a service by name.
 pub(super) type Deployments = BTreeMap<DeploymentName, Arc<Deployment>>;
 
@@ -44,7 +47,7 @@ pub(super) fn sticky(
     if split != Split::Weights {
         check.error(&path, "is only for `split = \"weights\"`");
     }
-    let cookie_is_wrong = check.problems.touches(&path.key("cookie"));
+    let cookie_is_wrong = check.touches(&path.key("cookie"));
     if raw.max_age.is_some() && raw.cookie.is_none() && !cookie_is_wrong {
         check.error(&path.key("max_age"), "is only for a cookie");
     }
@@ -66,31 +69,46 @@ pub(super) fn matches(
     deployments: &Deployments,
 ) -> Vec<MatchRule> {
     let path = service.key("match");
+    let paths = (!check.touches(&service.key("paths"))).then_some(paths);
     let mut rules: Vec<MatchRule> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
-        let path = path.index(index);
-        let rule = match_rule(check, &path, raw, paths, deployments);
+        let here = path.index(index);
+        let rule = match_rule(check, &here, raw, paths, deployments);
         let same = |other: &MatchRule| {
             MatchRule {
                 to: rule.to.clone(),
                 ..other.clone()
             } == rule
         };
-        if let Some(first) = rules.iter().position(same) {
+        // Of a rule that is wrong there may be more than is left.
+        let is_sure = |place: &usize| {
+            let rule = path.index(*place);
+            !CONDITIONS.iter().any(|key| check.touches(&rule.key(key)))
+        };
+        let mut earlier = (0..rules.len()).filter(is_sure);
+        let first = earlier.find(|place| same(&rules[*place]));
+        if let Some(first) = first.filter(|_| is_sure(&index)) {
+            let first = check.in_file(&path.index(first));
+            let first = first.segments().last().map(|place| match place {
+                Segment::Index(place) => *place,
+                Segment::Key(_) => 0,
+            });
+            let first = first.unwrap_or_default();
             let rule =
                 format!("never counts: match[{first}] fits the same requests and comes first");
-            check.error_without_value(&path, rule);
+            check.error_without_value(&here, rule);
         }
         rules.push(rule);
     }
     rules
 }
 
+/// `paths`: those of the service, if they are right.
 fn match_rule(
     check: &mut Check<'_>,
     path: &KeyPath,
     raw: raw::MatchRule,
-    paths: &[String],
+    paths: Option<&[String]>,
     deployments: &Deployments,
 ) -> MatchRule {
     known(check, &path.key("to"), &raw.to, deployments);
@@ -107,14 +125,18 @@ fn match_rule(
         path: prefix,
         methods: raw.methods.into_iter().flatten().map(|m| m.0).collect(),
     };
-    let conditions = ["headers", "cookies", "path", "methods"];
     let empty = rule.headers.is_empty()
         && rule.cookies.is_empty()
         && rule.path.is_none()
         && rule.methods.is_empty();
-    let wrong = |key: &&str| check.problems.touches(&path.key(key));
-    if empty && !conditions.iter().any(wrong) {
-        let rule = format!("must have at least one of {}", super::listed(&conditions));
+    // One that is wrong is one all the same, and so may be an unknown key.
+    let is_other = |way: &[Segment]| match way {
+        [] => false,
+        [Segment::Key(key), ..] => key != "to",
+        [Segment::Index(_), ..] => true,
+    };
+    if empty && !check.any_below(path, is_other) {
+        let rule = format!("must have at least one of {}", super::listed(&CONDITIONS));
         check.error_without_value(path, rule);
     }
     rule
@@ -187,7 +209,7 @@ fn values(
 }
 
 /// That the path of a rule can be the path of a request to the service.
-fn check_prefix(check: &mut Check<'_>, path: &KeyPath, prefix: &str, paths: &[String]) {
+fn check_prefix(check: &mut Check<'_>, path: &KeyPath, prefix: &str, paths: Option<&[String]>) {
     if let Err(rule) = service::check_prefix(prefix) {
         check.error(path, rule);
         return;
@@ -197,7 +219,7 @@ fn check_prefix(check: &mut Check<'_>, path: &KeyPath, prefix: &str, paths: &[St
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let meets = |own: &String| within(own, prefix) || within(prefix, own);
-    if !paths.iter().any(meets) {
+    if paths.is_some_and(|paths| !paths.iter().any(meets)) {
         check.error(path, "never fits: it is outside of the service's `paths`");
     }
 }
@@ -207,7 +229,7 @@ pub(super) fn check_together(check: &mut Check<'_>, path: &KeyPath, deployments:
     let takes_traffic = |d: &Arc<Deployment>| d.takes_traffic && d.weight > 0;
     if !deployments.values().any(takes_traffic) {
         // A deployment or a setting that is wrong might have been the one that takes traffic.
-        let unsure = check.problems.any_below(path, |way| match way {
+        let unsure = check.any_below(path, |way| match way {
             [_] => true,
             [_, Segment::Key(key), ..] => {
                 ["weight", "takes_traffic", "rollout"].contains(&key.as_str())
@@ -228,7 +250,7 @@ pub(super) fn check_together(check: &mut Check<'_>, path: &KeyPath, deployments:
     }
     if let (1, Some(only)) = (deployments.len(), deployments.values().next())
         && only.when_cold == WhenCold::Spill
-        && !check.problems.touches(path)
+        && !check.touches(path)
     {
         let path = path.key(only.name.as_str()).key("when_cold");
         check.error(&path, "there is no other deployment to spill to");

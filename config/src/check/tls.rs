@@ -66,7 +66,7 @@ pub(super) fn worker(
     };
     let tls_path = path.key("tls");
     if !fixed.addresses.iter().any(https) {
-        if fixed.tls.is_some() {
+        if fixed.tls.is_some() && !check.touches(&path.key("addresses")) {
             let rule = "is for addresses that begin with https://, and there are none";
             check.error_without_value(&tls_path, rule);
         }
@@ -162,6 +162,8 @@ pub(super) fn check_hosts(
     let serves_http =
         |listener: &Listener| listener.tls.is_none() && listener.redirect_https.is_none();
     let unread = by_tls.iter().any(|tls| tls.certificates.is_empty());
+    // A listener or a certificate that is wrong may be the one for it.
+    let unread = unread || check.touches(&KeyPath::default().key("listeners"));
     if by_tls.is_empty() || unread || listeners.iter().any(serves_http) {
         return;
     }

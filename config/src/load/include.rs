@@ -29,6 +29,9 @@ pub(super) fn read_all(
     let mut seen = BTreeSet::from([identity(&main.source.file)]);
     for (index, pattern) in patterns.into_iter().flatten().enumerate() {
         let path = KeyPath::default().key("include").index(index);
+        if problems.has(&path) {
+            continue;
+        }
         let files = match files_of(&main.source.file, pattern.as_str().unwrap_or_default()) {
             Ok(files) => files,
             Err(rule) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use penstock_config::fleet::Phase;
+use penstock_config::{DeploymentHosts, fleet::Phase};
 
 use super::{
     Reconciler, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
@@ -55,6 +55,7 @@ fn describe_service(
 ) -> ServiceStatus {
     let told: Vec<_> = gateways.told(&service.spec.name).collect();
     let told = || told.iter().copied();
+    let own_hosts = &service.spec.access.deployment_hosts;
     ServiceStatus {
         name: service.spec.name.to_string(),
         display_name: service.spec.display_name.clone(),
@@ -69,12 +70,21 @@ fn describe_service(
             .deployments
             .values()
             .map(|deployment| DeploymentStatus {
+                host: own_host(service, deployment),
+                host_needs_key: matches!(own_hosts, DeploymentHosts::Key(_)),
                 rollout: service.describe_rollout(&deployment.spec.name),
                 paused: service.describe_pause(Some(deployment.spec.name.as_str())),
                 ..describe_deployment(deployment, wall_ms, now)
             })
             .collect(),
     }
+}
+
+/// The host by which a deployment is reached, if it is.
+fn own_host(service: &ServiceState, deployment: &DeploymentState) -> Option<String> {
+    let is_closed = service.spec.access.deployment_hosts == DeploymentHosts::Closed;
+    let leads_there = !is_closed && !service.removed && !deployment.removed;
+    leads_there.then(|| deployment.spec.host.clone())
 }
 
 fn describe_deployment(
@@ -98,7 +108,8 @@ fn describe_deployment(
     workers.sort_by_key(|worker| worker.slot);
     DeploymentStatus {
         name: deployment.spec.name.to_string(),
-        host: deployment.spec.host.clone(),
+        host: None,
+        host_needs_key: false,
         weight: deployment.weight,
         file_weight: deployment.spec.weight,
         rollout: None,

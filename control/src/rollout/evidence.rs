@@ -36,11 +36,7 @@ impl fmt::Display for Evidence {
 
 /// The difference of two sums.
 pub(crate) fn since(now: &Outcomes, base: &Outcomes) -> Outcomes {
-    let mut first_byte = LatencyHistogram::default();
-    let pairs = now.first_byte.counts.iter().zip(&base.first_byte.counts);
-    for (count, (now, base)) in first_byte.counts.iter_mut().zip(pairs) {
-        *count = now.saturating_sub(*base);
-    }
+    let first_byte = less(&now.first_byte, &base.first_byte);
     Outcomes {
         succeeded: now.succeeded.saturating_sub(base.succeeded),
         failed: now.failed.saturating_sub(base.failed),
@@ -53,14 +49,30 @@ pub(crate) fn since(now: &Outcomes, base: &Outcomes) -> Outcomes {
                 // One that was forgotten in between begins at nothing again.
                 let base = base
                     .filter(|base| base.succeeded <= now.succeeded && base.failed <= now.failed);
-                ClientOutcomes {
-                    client: now.client,
-                    succeeded: now.succeeded - base.map_or(0, |base| base.succeeded),
-                    failed: now.failed - base.map_or(0, |base| base.failed),
-                }
+                base.map_or_else(|| now.clone(), |base| since_of_client(now, base))
             })
             .collect(),
     }
+}
+
+fn since_of_client(now: &ClientOutcomes, base: &ClientOutcomes) -> ClientOutcomes {
+    ClientOutcomes {
+        client: now.client,
+        succeeded: now.succeeded - base.succeeded,
+        failed: now.failed - base.failed,
+        slow: now.slow.saturating_sub(base.slow),
+        first_byte: less(&now.first_byte, &base.first_byte),
+    }
+}
+
+/// What one histogram counts beyond another.
+fn less(whole: &LatencyHistogram, part: &LatencyHistogram) -> LatencyHistogram {
+    let mut rest = LatencyHistogram::default();
+    let pairs = whole.counts.iter().zip(&part.counts);
+    for (count, (whole, part)) in rest.counts.iter_mut().zip(pairs) {
+        *count = whole.saturating_sub(*part);
+    }
+    rest
 }
 
 /// The clients that are kept of a sum.
@@ -81,14 +93,28 @@ pub(crate) fn without_the_loudest(outcomes: &Outcomes) -> Option<Outcomes> {
     (rest.succeeded + rest.failed > 0).then_some(rest)
 }
 
+/// What the others did, without the client that most of those answers went to that are `slow`; `None` when
+/// no client stands out, or nobody else was answered.
+pub(crate) fn without_the_slowest(
+    outcomes: &Outcomes,
+    slow: impl Fn(&LatencyHistogram) -> u64,
+) -> Option<Outcomes> {
+    let clients = outcomes.suspects.iter();
+    let slowest = clients.max_by_key(|client| slow(&client.first_byte))?;
+    let rest = Outcomes {
+        succeeded: outcomes.succeeded.saturating_sub(slowest.succeeded),
+        failed: outcomes.failed.saturating_sub(slowest.failed),
+        first_byte: less(&outcomes.first_byte, &slowest.first_byte),
+        suspects: Vec::new(),
+    };
+    (rest.succeeded > 0).then_some(rest)
+}
+
 /// Adds `more` to a sum.
 pub(crate) fn add(sum: &mut Outcomes, more: &Outcomes) {
     sum.succeeded += more.succeeded;
     sum.failed += more.failed;
-    let counts = sum.first_byte.counts.iter_mut();
-    for (count, more) in counts.zip(&more.first_byte.counts) {
-        *count += more;
-    }
+    add_times(&mut sum.first_byte, &more.first_byte);
     for more in &more.suspects {
         match sum
             .suspects
@@ -98,13 +124,21 @@ pub(crate) fn add(sum: &mut Outcomes, more: &Outcomes) {
             Some(known) => {
                 known.succeeded += more.succeeded;
                 known.failed += more.failed;
+                known.slow += more.slow;
+                add_times(&mut known.first_byte, &more.first_byte);
             }
-            None => sum.suspects.push(*more),
+            None => sum.suspects.push(more.clone()),
         }
     }
     if sum.suspects.len() > SUSPECTS_MAX {
         sum.suspects
-            .sort_by_key(|client| std::cmp::Reverse(client.failed));
+            .sort_by_key(|client| std::cmp::Reverse(client.failed + client.slow));
         sum.suspects.truncate(SUSPECTS_MAX);
+    }
+}
+
+fn add_times(sum: &mut LatencyHistogram, more: &LatencyHistogram) {
+    for (count, more) in sum.counts.iter_mut().zip(&more.counts) {
+        *count += more;
     }
 }

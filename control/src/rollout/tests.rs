@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use penstock_config::fleet::{ClientOutcomes, Outcomes};
+use penstock_config::fleet::{ClientOutcomes, LatencyHistogram, Outcomes};
 
 use self::world::{Behaviour, GOOD, World};
 use super::*;
@@ -264,6 +264,8 @@ fn by_client(clients: &[(u64, u64)]) -> Evidence {
             client,
             succeeded,
             failed: *failed,
+            slow: 0,
+            first_byte: LatencyHistogram::default(),
         }
     });
     let canary = Outcomes {

@@ -361,7 +361,7 @@ fn a_request_that_was_routed_just_before_its_deployment_was_removed_does_not_wai
     let deployment = fixture.deployment(Phase::Warm, &READY);
     deployment.retire();
     let late = refused(admit(&deployment, 10));
-    assert_eq!(late, Reason::NoRoute);
+    assert_eq!(late, Reason::NoWorkers);
     // It may come back.
     deployment.apply(
         &fixture.fleet(Phase::Warm, &READY),

@@ -239,10 +239,20 @@ impl Page {
 
     /// Adds how many workers of a deployment are ejected now, how often any was, and the retries.
     pub(crate) fn add_health(&mut self, metrics: &DeploymentMetrics, now: usize, total: u64) {
-        self.add_retries(metrics);
+        self.add_sums_of_health(metrics, total);
         self.ejected.sample("", &metrics.labels, now);
-        if total > 0 {
-            self.ejections.sample("", &metrics.labels, total);
+    }
+
+    /// Adds the counts of a deployment that was removed and has no requests any more.
+    pub(crate) fn add_last(&mut self, metrics: &DeploymentMetrics, ejections: u64) {
+        self.add_counts(metrics);
+        self.add_sums_of_health(metrics, ejections);
+    }
+
+    fn add_sums_of_health(&mut self, metrics: &DeploymentMetrics, ejections: u64) {
+        self.add_retries(metrics);
+        if ejections > 0 {
+            self.ejections.sample("", &metrics.labels, ejections);
         }
     }
 

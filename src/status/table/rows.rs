@@ -132,6 +132,13 @@ impl Rows {
             let would = format!("advice: {} workers: {}", advice.workers, advice.reason_text);
             self.note(&would, CHANGING);
         }
+        if let Some(host) = deployment.host.as_ref().filter(|_| detailed) {
+            let needs = match deployment.host_needs_key {
+                true => ", which asks for the key of `deployment_hosts`",
+                false => "",
+            };
+            self.note(&format!("own host: {host}{needs}"), DIM);
+        }
         if detailed {
             deployment
                 .wishes

@@ -90,6 +90,7 @@ chat                        57     100  chat.local.localhost chat.example.org
       1 of 2 workers fail their readiness probe
       2 workers have ended unasked, the last 1m 3s ago: worker 1: exit status 1
       concurrency rose to 57.0, 20 per worker
+      own host: stable--chat.local.localhost
       wish: 3 for concurrency 57.0
       limit: max is 4
     #0    ready             57          127.0.0.1:2000  1h 2m, outdated
@@ -100,8 +101,19 @@ LATEST
 1970-01-01T00:00:02Z  stable  wake  0 → 1 workers
 1970-01-01T00:00:03Z  stable  worker_ready  worker 1 is ready
 ";
-    let detail_of = serde_json::from_value(value).unwrap();
-    assert_eq!(plain(&detail(&status(None, Some(7)), &detail_of)), expected);
+    let shown = |value: &Value| {
+        let detail_of = serde_json::from_value(value.clone()).unwrap();
+        plain(&detail(&status(None, Some(7)), &detail_of))
+    };
+    assert_eq!(shown(&value), expected);
+
+    // Own hosts may be bound to a key, or turned off.
+    value["deployments"][0]["host_needs_key"] = true.into();
+    let bound =
+        "own host: stable--chat.local.localhost, which asks for the key of `deployment_hosts`";
+    assert!(shown(&value).contains(bound), "{}", shown(&value));
+    value["deployments"][0]["host"] = json!(null);
+    assert!(!shown(&value).contains("own host"), "{}", shown(&value));
 }
 
 #[test]

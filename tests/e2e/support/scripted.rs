@@ -44,7 +44,12 @@ impl ScriptedWorker {
 
     /// One that answers with the same bytes again and again, for as long as somebody reads them.
     pub(crate) async fn endless(bytes: &[u8]) -> Self {
-        Self::accept(Script::Endless(bytes.repeat(1000).into())).await
+        Self::begun("", bytes).await
+    }
+
+    /// The same after a beginning, which is said once.
+    pub(crate) async fn begun(beginning: &'static str, bytes: &[u8]) -> Self {
+        Self::accept(Script::Endless(beginning, bytes.repeat(1000).into())).await
     }
 
     /// How many connections brought a request.
@@ -76,7 +81,7 @@ impl ScriptedWorker {
 enum Script {
     Once(&'static str),
     Rash(&'static str),
-    Endless(Arc<[u8]>),
+    Endless(&'static str, Arc<[u8]>),
     Silent,
 }
 
@@ -99,7 +104,10 @@ async fn respond(mut stream: TcpStream, script: Script, requests: Arc<AtomicUsiz
             let _ = stream.shutdown().await;
             while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
         }
-        Script::Endless(bytes) => while stream.write_all(&bytes).await.is_ok() {},
+        Script::Endless(beginning, bytes) => {
+            let _ = stream.write_all(beginning.as_bytes()).await;
+            while stream.write_all(&bytes).await.is_ok() {}
+        }
         Script::Silent => std::future::pending().await,
     }
 }

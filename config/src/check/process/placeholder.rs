@@ -4,52 +4,83 @@ use crate::{check::Check, key_path::KeyPath};
 
 /// Who fills in what stands in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filled {
+pub(in crate::check) enum Filled {
     /// Penstock alone: nothing but `{port}` means anything.
-    ByPenstock,
+    Penstock,
     /// A shell too, which knows `$PORT` and has braces of its own.
-    ByShell,
+    Shell,
+    /// Nobody: the text is taken as it is.
+    Nobody,
 }
 
-/// Words in braces that others fill in and Penstock does not.
-const OTHERS: [&str; 12] = [
-    "addr", "address", "bind", "gpu", "gpus", "host", "id", "ip", "listen", "slot", "url", "worker",
-];
+/// Words in braces by which people mean the address to listen at.
+const ADDRESSES: [&str; 7] = ["addr", "address", "bind", "host", "ip", "listen", "url"];
+
+/// Characters before a brace that make it somebody else's: `%{http_code}` is curl's, `${HOME}` a shell's,
+/// `{{ name }}` a template's.
+const OF_OTHERS: [char; 6] = ['$', '%', '#', '@', '\\', '{'];
 
 /// Refuses what was surely meant to be filled in and would not be.
-pub(super) fn check(check: &mut Check<'_>, path: &KeyPath, text: &str, filled: Filled) {
+pub(in crate::check) fn check(check: &mut Check<'_>, path: &KeyPath, text: &str, filled: Filled) {
     if let Some(rule) = mistake(text, filled) {
         check.error_without_value(path, rule);
     }
 }
 
 fn mistake(text: &str, filled: Filled) -> Option<String> {
-    let in_braces = in_braces(text).find_map(|(before, word)| {
-        let name = word.trim();
-        let by_shell = before == Some('$') && filled == Filled::ByShell;
-        if by_shell || word == "port" && !matches!(before, Some('$' | '{')) {
-            return None;
-        }
-        let written = match before {
-            Some('$') => format!("${{{word}}}"),
-            Some('{') => format!("{{{{{word}}}}}"),
-            _ => format!("{{{word}}}"),
-        };
-        if name.eq_ignore_ascii_case("port") {
-            return Some(format!("{written} is not filled in; write {{port}}"));
-        }
-        let known = OTHERS.iter().any(|other| name.eq_ignore_ascii_case(other));
-        (known && filled == Filled::ByPenstock).then(|| {
-            format!("{written} is not filled in: only {{port}} is, and workers listen on 127.0.0.1")
-        })
-    });
+    let in_braces = || in_braces(text).find_map(|found| wrong_word(found, filled));
     let of_shell = || {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let mut after = text.split("$PORT").skip(1);
         let found = after.any(|rest| !rest.starts_with(is_name));
         found.then(|| "$PORT is not filled in without a shell; write {port}".to_owned())
     };
-    in_braces.or_else(|| of_shell().filter(|_| filled == Filled::ByPenstock))
+    match filled {
+        Filled::Penstock => in_braces().or_else(of_shell),
+        Filled::Shell | Filled::Nobody => in_braces(),
+    }
+}
+
+/// What is wrong with a word in braces, and the character before them.
+fn wrong_word((before, word): (Option<char>, &str), filled: Filled) -> Option<String> {
+    let written = match before {
+        Some('$') => format!("${{{word}}}"),
+        Some('{') => format!("{{{{{word}}}}}"),
+        _ => format!("{{{word}}}"),
+    };
+    let of_others = before.is_some_and(|before| OF_OTHERS.contains(&before));
+    let name = word.trim();
+    if filled == Filled::Nobody {
+        let rule = format!("{written} is not filled in here; write what is meant");
+        return (!of_others && is_name(word)).then_some(rule);
+    }
+    let by_shell = before == Some('$') && filled == Filled::Shell;
+    if by_shell || word == "port" && !matches!(before, Some('$' | '{')) {
+        return None;
+    }
+    if name.eq_ignore_ascii_case("port") {
+        return Some(format!("{written} is not filled in; write {{port}}"));
+    }
+    if filled == Filled::Shell {
+        return None;
+    }
+    if ADDRESSES.iter().any(|one| name.eq_ignore_ascii_case(one)) && before != Some('%') {
+        let rule = "is not filled in: only {port} is, and workers listen on 127.0.0.1";
+        return Some(format!("{written} {rule}"));
+    }
+    (!of_others && is_name(word)).then(|| {
+        format!(
+            "{written} is not filled in: only {{port}} is; braces that the program itself is to see can \
+             stand in a line for a shell: shell = \"...\", or \"sh\", \"-c\", \"...\""
+        )
+    })
+}
+
+/// Whether a word in braces is one name and nothing else, as a variable has it.
+fn is_name(word: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let goes_on = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    word.starts_with(begins) && word.chars().all(goes_on)
 }
 
 /// Every word in braces, with the character before its brace.
@@ -57,9 +88,8 @@ fn in_braces(text: &str) -> impl Iterator<Item = (Option<char>, &str)> {
     text.match_indices('{').filter_map(|(at, _)| {
         let rest = &text[at + 1..];
         let word = &rest[..rest.find('}')?];
-        let is_word = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ' ';
         let before = text[..at].chars().next_back();
-        (!word.is_empty() && word.chars().all(is_word)).then_some((before, word))
+        is_name(word.trim()).then_some((before, word))
     })
 }
 
@@ -80,20 +110,43 @@ mod tests {
             "a$PORT/b",
             "{host}:{port}",
             "{GPUS}",
+            "{model}",
+            "--served-model-name={MODEL_NAME}",
+            "/models/{model}/{port}",
+            "{rank0}",
         ] {
-            assert!(mistake(text, Filled::ByPenstock).is_some(), "{text}");
+            assert!(mistake(text, Filled::Penstock).is_some(), "{text}");
         }
         for text in [
             "{port}",
             "http://x:{port}/",
             r#"{"port": 1}"#,
+            r#"{"a": {"b": [1, {"c": null}]}}"#,
             "{}",
-            "{model}",
+            "{a,b}",
+            "{1}",
+            "[0-9]{3}",
+            "{{ messages }}",
+            "{{model}}",
+            "{% for m in messages %}{{ m.text }}{% endfor %}",
+            "%{http_code}",
+            "${HOME}",
+            "#{name}",
+            "{a b}",
+            "{a",
             "$PORTAL",
             "ü{port}",
         ] {
-            assert_eq!(mistake(text, Filled::ByPenstock), None, "{text}");
+            assert_eq!(mistake(text, Filled::Penstock), None, "{text}");
         }
+    }
+
+    #[test]
+    fn where_nothing_is_filled_in_a_port_is_not_either() {
+        let rule = mistake("/health?of={port}", Filled::Nobody);
+        let told = "{port} is not filled in here; write what is meant";
+        assert_eq!(rule.as_deref(), Some(told));
+        assert_eq!(mistake("/v2/%7B", Filled::Nobody), None);
     }
 
     #[test]
@@ -101,11 +154,12 @@ mod tests {
         for text in [
             "serve $PORT ${PORT} {port}",
             "awk '{print}'",
-            "echo ${host}",
+            "echo ${host} {a,b} {1..3}",
+            "xargs -I {name} cp {name} /tmp",
         ] {
-            assert_eq!(mistake(text, Filled::ByShell), None, "{text}");
+            assert_eq!(mistake(text, Filled::Shell), None, "{text}");
         }
-        let rule = mistake("serve --port {PORT}", Filled::ByShell).unwrap();
+        let rule = mistake("serve --port {PORT}", Filled::Shell).unwrap();
         assert_eq!(rule, "{PORT} is not filled in; write {port}");
     }
 }

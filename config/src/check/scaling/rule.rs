@@ -107,7 +107,7 @@ fn concurrency(check: &mut Check<'_>, path: &KeyPath, rule: &ConcurrencyRule) {
     if let Some(clear_within) = rule.clear_within {
         at_most(check, &path.key("clear_within"), clear_within, PERIOD_MAX);
     }
-    if burst_window > window && !check.problems.touches(&path.key("window")) {
+    if burst_window > window && !check.touches(&path.key("window")) {
         let rule = format!(
             "must be at most window ({})",
             units::format_duration(window)

@@ -108,14 +108,16 @@ fn intervals(
             steps.push((path, step));
         }
     }
+    // A step that is wrong may be the one that fills a gap.
+    let is_whole = !check.touches(path);
     steps.sort_by(|(_, a), (_, b)| lower(a).total_cmp(&lower(b)));
     for pair in steps.windows(2) {
         let [(_, before), (path, after)] = pair else {
             continue;
         };
-        meet(check, path, before, after);
+        meet(check, path, before, after, is_whole);
     }
-    if steps.len() == raw.len() {
+    if steps.len() == raw.len() && is_whole {
         open_ends(check, path, &steps);
     }
     steps.into_iter().map(|(_, step)| step).collect()
@@ -130,12 +132,12 @@ fn upper(step: &Step) -> f64 {
 }
 
 /// Two neighbours meet, unless the threshold lies between them: there nothing is to be done.
-fn meet(check: &mut Check<'_>, path: &KeyPath, before: &Step, after: &Step) {
+fn meet(check: &mut Check<'_>, path: &KeyPath, before: &Step, after: &Step, is_whole: bool) {
     let (end, start) = (upper(before), lower(after));
     if start < end {
         let rule = format!("overlaps the step before it, which ends at {end}");
         check.error_without_value(path, rule);
-    } else if start > end && before.is_above() == after.is_above() {
+    } else if start > end && is_whole && before.is_above() == after.is_above() {
         let rule = format!("leaves a gap after the step before it, which ends at {end}");
         check.error_without_value(path, rule);
     }
