@@ -2,7 +2,9 @@
 
 use http::Method;
 
-use crate::support::{client::full, penstock::Penstock, scripted::ScriptedWorker};
+use crate::support::{
+    client::full, penstock::Penstock, processes::peak_memory, scripted::ScriptedWorker,
+};
 
 async fn start(worker: &ScriptedWorker, protocol: &str) -> Penstock {
     let settings = format!("protocol = \"{protocol}\"");
@@ -119,6 +121,85 @@ async fn a_chunked_answer_that_also_names_a_length_is_taken_by_its_chunks() {
         let answer = client.get("/").await;
         assert_eq!(answer.text(), "hello");
         assert_eq!(answer.header("content-length"), "");
+    }
+}
+
+/// Two workers that say the same: one of them may be ejected.
+async fn two(beginning: &'static str, bytes: &[u8]) -> (Penstock, [ScriptedWorker; 2]) {
+    let workers = [
+        ScriptedWorker::begun(beginning, bytes).await,
+        ScriptedWorker::begun(beginning, bytes).await,
+    ];
+    let [one, other] = workers.each_ref().map(|worker| worker.address);
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat]
+        ejection = {{ failures = 1, first = "10m", longest = "10m" }}
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{one}", "{other}"] }}
+        "#
+    ))
+    .await;
+    penstock.until_known("chat", 2).await;
+    (penstock, workers)
+}
+
+/// What an answer without end may cost, with what a debug binary needs for a request anyway.
+const ROOM: usize = 32 << 20;
+
+/// The worker was blamed, nothing is left of the request, and little memory was needed.
+async fn was_ended(penstock: &Penstock, before: usize, what: &str) {
+    penstock
+        .until("the worker is blamed", |metrics| {
+            metrics.sum("penstock_ejections_total", &[]) == 1.0
+        })
+        .await;
+    penstock.until_load("chat", 0, 0).await;
+    let grown = peak_memory(penstock.pid()).saturating_sub(before);
+    assert!(grown < ROOM, "{grown} bytes for {what}");
+}
+
+#[tokio::test]
+async fn the_head_of_an_http1_answer_is_bounded_in_bytes_and_in_fields() {
+    for (what, beginning, bytes) in [
+        (
+            "a field without end",
+            "HTTP/1.1 200 OK\r\nx-long: ",
+            &b"a"[..],
+        ),
+        ("fields without end", "HTTP/1.1 200 OK\r\n", b"x-a: b\r\n"),
+        ("a status line without end", "HTTP/1.1 200 ", b"O"),
+    ] {
+        let (penstock, _workers) = two(beginning, bytes).await;
+        let before = peak_memory(penstock.pid());
+        let answer = penstock.client("chat").post("/", "x").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.reason()),
+            (502, "bad_upstream_response"),
+            "{what}"
+        );
+        was_ended(&penstock, before, what).await;
+    }
+}
+
+#[tokio::test]
+async fn the_trailers_of_an_http1_answer_are_bounded() {
+    let beginning = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";
+    for bytes in [&b"x-a: b\r\n"[..], b"a"] {
+        let (penstock, _workers) = two(beginning, bytes).await;
+        let before = peak_memory(penstock.pid());
+        // The head has passed on, so that the answer can only break off.
+        let client = penstock.client("chat");
+        let exchange = client.send(Method::POST, "/", full("x")).await;
+        assert_eq!(exchange.status(), 200);
+        assert!(
+            exchange.try_whole().await.is_err(),
+            "a cut answer looked whole"
+        );
+        was_ended(&penstock, before, "trailers without end").await;
+        let metrics = penstock.metrics().await;
+        let cut = [("reason", "upstream_reset")];
+        assert_eq!(metrics.sum("penstock_gateway_answers_total", &cut), 1.0);
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
-use http::Method;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header::CONTENT_TYPE};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use penstock_config::provider;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
@@ -176,6 +179,57 @@ async fn grpc_goes_over_tls_by_alpn() {
     let client = GrpcClient::connect(&penstock.client("chat")).await;
     let answer = client.unary("hello".to_owned()).await.unwrap();
     assert_eq!(answer.into_inner(), "hello");
+}
+
+/// What gRPC's health service answers: 1 for SERVING, 2 for NOT_SERVING.
+fn health(status: u8) -> Behaviour {
+    Behaviour::custom(move |_| async move {
+        // A message of two bytes: the first field has this value.
+        let message = Bytes::copy_from_slice(&[0, 0, 0, 0, 2, 8, status]);
+        let trailers = HeaderMap::from_iter([(
+            HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]);
+        let frames = [Ok(Frame::data(message)), Ok(Frame::trailers(trailers))];
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let mut answer = Response::new(BodyExt::boxed(body));
+        let grpc = HeaderValue::from_static("application/grpc");
+        answer.headers_mut().insert(CONTENT_TYPE, grpc);
+        answer
+    })
+}
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+#[tokio::test]
+async fn a_grpc_probe_goes_over_tls_too() {
+    let authority = Authority::new();
+    let worker = FakeWorker::start().await;
+    worker.on(CHECK, health(1));
+    let probe = "probes.ready = { grpc = \"\", period = \"100ms\", failures = 1 }";
+    let (h2, ca) = ("protocol = \"h2\"", "ca = \"ca.pem\"");
+    let tls = Tls::before(worker.address, authority.issue("127.0.0.1"), H2, None).await;
+    let penstock = start(&authority, &config(&tls, h2, ca, probe)).await;
+    penstock.until_ready("chat", 1).await;
+    assert!(worker.heads().iter().any(|head| head.path == CHECK));
+    worker.on(CHECK, health(2));
+    penstock.until_ready("chat", 0).await;
+    let status = penstock.command(&["status", "chat"]).await;
+    assert!(status.contains("NOT_SERVING"), "{status}");
+    worker.on(CHECK, health(1));
+    penstock.until_ready("chat", 1).await;
+
+    // Nobody is asked whose certificate is not good.
+    let other = FakeWorker::start().await;
+    other.on(CHECK, health(1));
+    let tls = Tls::before(other.address, authority.issue("127.0.0.2"), H2, None).await;
+    let penstock = start(&authority, &config(&tls, h2, ca, probe)).await;
+    eventually("the reason", async || {
+        let status = penstock.command(&["status", "chat"]).await;
+        status.contains("not valid for name").then_some(())
+    })
+    .await;
+    assert_eq!(other.seen().started, 0);
 }
 
 #[tokio::test]

@@ -36,7 +36,12 @@ impl ScriptedWorker {
     /// One that answers with the same bytes again and again, for as long as somebody reads them. To one
     /// who speaks HTTP/2 it says its settings first.
     pub(crate) async fn endless(bytes: &[u8]) -> Self {
-        Self::accept(Script::Endless(bytes.repeat(1000).into())).await
+        Self::begun("", bytes).await
+    }
+
+    /// The same after a beginning, which is said once.
+    pub(crate) async fn begun(beginning: &'static str, bytes: &[u8]) -> Self {
+        Self::accept(Script::Endless(beginning, bytes.repeat(1000).into())).await
     }
 
     /// How many connections brought a request.
@@ -67,7 +72,7 @@ impl ScriptedWorker {
 #[derive(Clone)]
 enum Script {
     Once(&'static str),
-    Endless(Arc<[u8]>),
+    Endless(&'static str, Arc<[u8]>),
     Silent,
 }
 
@@ -85,13 +90,14 @@ async fn respond(mut stream: TcpStream, script: Script, requests: Arc<AtomicUsiz
             let _ = stream.shutdown().await;
             while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
         }
-        Script::Endless(bytes) => {
+        Script::Endless(beginning, bytes) => {
             if begin.starts_with(b"PRI ") {
                 let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
                 let _ = stream.write_all(&settings).await;
                 // The request comes after the settings were seen.
                 let _ = stream.read(&mut [0; 4096]).await;
             }
+            let _ = stream.write_all(beginning.as_bytes()).await;
             while stream.write_all(&bytes).await.is_ok() {}
         }
         Script::Silent => std::future::pending().await,
