@@ -1,7 +1,9 @@
 //! Whose word counts: what one client alone, or one that chose the deployment itself, sees of a worker
 //! ejects it not and takes no rollout back.
 
-use http::Method;
+use std::time::Duration;
+
+use http::{Method, Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -198,6 +200,39 @@ async fn one_client_alone_takes_no_rollout_back_but_two_do() {
         log.lines().any(is_error).then_some(())
     })
     .await;
+}
+
+/// Answers `/slow` late.
+async fn with_a_slow_path() -> FakeWorker {
+    let worker = FakeWorker::start().await;
+    worker.on(
+        "/slow",
+        Behaviour::custom(|_| async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            Response::new(full("at last"))
+        }),
+    );
+    worker
+}
+
+#[tokio::test]
+async fn one_client_alone_takes_no_rollout_back_by_its_slow_requests_but_two_do() {
+    let (stable, canary) = (FakeWorker::start().await, with_a_slow_path().await);
+    // Long enough for as many requests of siblings as their percentile needs.
+    let config = with_rollout(&stable, &canary).replace(
+        "interval = \"1s\"",
+        "interval = \"3s\", max_p95_ratio = 2.0",
+    );
+    let penstock = Penstock::start(&config).await;
+    let several = |who, path| [(); 4].map(|()| traffic(penstock.client("chat"), who, path));
+    let good = several(ALICE, "/");
+    let _slow = several(BOB, "/slow");
+    assert_eq!(until_rollout(&penstock, ENDS).await, "done");
+    assert!(canary.heads().iter().any(|head| head.path == "/slow"));
+    drop(good);
+    penstock.command(&["rollout", "chat", "--restart"]).await;
+    let _also_slow = several(ALICE, "/slow");
+    assert_eq!(until_rollout(&penstock, &ENDS[1..]).await, "rolled_back");
 }
 
 #[tokio::test]
