@@ -9,7 +9,6 @@ BACKTRACE ?= 0
 unit clients workers: export RUST_BACKTRACE := $(BACKTRACE)
 
 NEXTEST := $(shell cargo nextest --version 2>/dev/null)
-DENY := $(shell cargo deny --version 2>/dev/null)
 
 .PHONY: help
 help: ## Show this list
@@ -44,19 +43,9 @@ endif
 doc: ## Build the documentation; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-# What was not checked is said in a line that `.ci/run` repeats at its end.
 .PHONY: deny
-deny: ## Check licences, sources, layers and advisories of the dependencies, if cargo-deny is there
-ifdef DENY
-	cargo deny --locked check --hide-inclusion-graph bans licenses sources
-	@if cargo deny fetch db >/dev/null 2>&1; then \
-		cargo deny --locked check --hide-inclusion-graph advisories; \
-	else \
-		echo "NOT CHECKED: advisories of the dependencies, because their database (github.com/rustsec/advisory-db) cannot be fetched"; \
-	fi
-else
-	@echo "NOT CHECKED: licences, sources, layers and advisories of the dependencies, because cargo-deny is not installed (cargo install --locked cargo-deny)"
-endif
+deny: tools ## Check licences, sources, layers and advisories of the dependencies
+	@.ci/deny
 
 .PHONY: clients
 clients: build ## Try real clients, such as OpenAI's for Python, against the program

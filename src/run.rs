@@ -1,6 +1,7 @@
 //! `penstock run`: gateway and control in one process.
 
 mod banner;
+mod hooks;
 mod log_pages;
 mod ready_file;
 mod start_error;
@@ -20,16 +21,16 @@ use clap::Args;
 use penstock_config::{AccessLogTo, Config, LogFormat, Source, fleet::FleetSnapshot};
 use penstock_control::{
     Control, MetricsRegistry,
-    api::{self, Api, Bounds, Hooks},
+    api::{self, Api, Bounds},
     driver::process,
 };
 use penstock_gateway::Gateway;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
 };
 
-use self::warnings::Warnings;
+use self::{hooks::ReloadReply, warnings::Warnings};
 use crate::{
     certificates, output,
     reload::FileWatch,
@@ -132,9 +133,6 @@ struct Program {
     ending: Arc<AtomicBool>,
 }
 
-/// Where somebody who asked for a reload waits for what came of it.
-type ReloadReply = oneshot::Sender<Result<(), String>>;
-
 impl Program {
     async fn start(
         args: &RunArgs,
@@ -177,7 +175,7 @@ impl Program {
         gateway.apply(&config).map_err(start_error::of_gateway)?;
         let (ask_reload, reloads) = mpsc::channel(1);
         let ending = Arc::new(AtomicBool::new(false));
-        let hooks = hooks(&gateway, &control, metrics, ask_reload, &ending);
+        let hooks = hooks::of(&gateway, &control, metrics, ask_reload, &ending);
         let router = api::router(Arc::clone(&control), hooks)
             .merge(log_pages::router(&config.worker_logs, control.fleet()));
         let settings = config.admin.clone();
@@ -372,45 +370,4 @@ async fn given_workers_known(mut fleet: watch::Receiver<Arc<FleetSnapshot>>) {
     };
     // Neither time-out nor the end of control matters here: what follows deals with both.
     let _ = tokio::time::timeout(PATIENCE, fleet.wait_for(known)).await;
-}
-
-fn hooks(
-    gateway: &Gateway,
-    control: &Arc<Control>,
-    metrics: Arc<MetricsRegistry>,
-    ask_reload: mpsc::Sender<ReloadReply>,
-    ending: &Arc<AtomicBool>,
-) -> Hooks {
-    let gateway_page = gateway.metrics();
-    let insight = gateway.insight();
-    let control = Arc::clone(control);
-    let ending = Arc::clone(ending);
-    Hooks {
-        metrics: Arc::new(move |take: &mut dyn FnMut(String) -> bool| {
-            gateway_page(take) && metrics.write(take) && take(control_up(&control))
-        }),
-        insight: Arc::new(move |service, max| {
-            let insight = insight.clone();
-            Box::pin(async move { insight.of(&service, max).await })
-        }),
-        not_ready: Arc::new(move || ending.load(Ordering::Relaxed).then(|| "ending".to_owned())),
-        reload: Arc::new(move || {
-            let ask_reload = ask_reload.clone();
-            Box::pin(async move {
-                let (reply, result) = oneshot::channel();
-                let gone = |_| "the program is ending".to_owned();
-                ask_reload.send(reply).await.map_err(|_| gone(()))?;
-                result.await.map_err(|_| gone(()))?
-            })
-        }),
-    }
-}
-
-/// Whether control works, for alerts.
-fn control_up(control: &Control) -> String {
-    let up = u8::from(control.failure().is_none());
-    format!(
-        "# HELP penstock_control_up 1 while control works, 0 once it has ended by a failure.\n\
-         # TYPE penstock_control_up gauge\npenstock_control_up {up}\n"
-    )
 }

@@ -14,7 +14,7 @@ pub use self::{
     aside::{MirrorLoad, ServiceLoad},
     coming::Coming,
     insight::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
-    latency::LatencyHistogram,
+    latency::{LatencyHistogram, METRIC_BOUNDS_MS},
 };
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 

@@ -40,6 +40,7 @@ mod schema;
 mod service;
 mod settings;
 mod shape;
+mod shortage;
 mod split;
 mod structure;
 mod suggest;
@@ -70,5 +71,6 @@ pub use settings::{
     AccessLog, AccessLogTo, Admin, Config, GatewaySettings, Gpus, Listener, LogFormat,
     RequestLimits, WorkerLogs,
 };
+pub use shortage::is_shortage;
 pub use split::{MatchRule, Split, Sticky, WhenCold};
 pub use tls::{Certificate, ListenerTls, WorkerTls, provider};

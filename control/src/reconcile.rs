@@ -16,7 +16,9 @@ mod executor;
 mod explain;
 mod happen;
 mod journal;
+mod lookup;
 mod pauses;
+mod phase;
 mod publish;
 mod revision;
 mod rollouts;
@@ -47,6 +49,7 @@ use self::{
     deployment::{DeploymentState, Key, Turn},
     executor::{Executor, Fact},
     explain::Explained,
+    lookup::deployment_mut,
     pauses::Stopped,
     rollouts::Rolling,
     traffic::Traffic,
@@ -341,64 +344,4 @@ impl Reconciler {
     fn is_shut_down(&self) -> bool {
         self.shutting_down.is_some() && self.owners.is_empty() && self.adopting == 0
     }
-
-    fn keys(&self) -> impl Iterator<Item = &Key> {
-        let services = self.services.values();
-        services.flat_map(|service| {
-            service
-                .deployments
-                .values()
-                .map(|deployment| &deployment.key)
-        })
-    }
-
-    /// The name of a service that somebody asks about.
-    fn known(&self, wanted: &str) -> Result<ServiceName, Unknown> {
-        let is_here = |(_, service): &(&ServiceName, &ServiceState)| !service.removed;
-        let found = self.services.get_key_value(wanted).filter(is_here);
-        let name = found.map(|(name, _)| name.clone());
-        name.ok_or_else(|| self.unknown(wanted))
-    }
-
-    /// That there is no such service, and which there are.
-    fn unknown(&self, wanted: &str) -> Unknown {
-        let services = self.services.iter();
-        let here = services.filter(|(_, service)| !service.removed);
-        Unknown::Service {
-            name: wanted.to_owned(),
-            there_are: here.map(|(name, _)| name.to_string()).collect(),
-        }
-    }
-
-    /// The deployment with the names that the state file has.
-    fn named_mut(&mut self, service: &str, deployment: &str) -> Option<&mut DeploymentState> {
-        let service = self.services.get_mut(service)?;
-        service.deployments.get_mut(deployment)
-    }
-
-    fn deployment_mut(&mut self, key: &Key) -> Option<&mut DeploymentState> {
-        deployment_mut(&mut self.services, key)
-    }
-
-    /// The deployment and the worker of an event; `None` when it came too late.
-    fn worker_mut(&mut self, id: &WorkerId) -> Option<(Key, &mut DeploymentState, usize)> {
-        let key = self.owners.get(id)?.clone();
-        let deployment = deployment_mut(&mut self.services, &key)?;
-        let place = deployment
-            .workers
-            .iter()
-            .position(|worker| worker.id() == id)?;
-        Some((key, deployment, place))
-    }
-}
-
-/// A free function, so that other parts of the state can be borrowed beside it.
-fn deployment_mut<'a>(
-    services: &'a mut BTreeMap<ServiceName, ServiceState>,
-    key: &Key,
-) -> Option<&'a mut DeploymentState> {
-    services
-        .get_mut(&key.service)?
-        .deployments
-        .get_mut(&key.deployment)
 }

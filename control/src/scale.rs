@@ -28,6 +28,7 @@ mod keeper;
 mod observation;
 mod outlook;
 mod pace;
+mod patience;
 mod queue_wait;
 mod rate;
 mod recent;
@@ -62,6 +63,7 @@ pub use self::{
 };
 use self::{
     bounds::KnownBounds,
+    patience::Patience,
     recent::Recent,
     rules::{RuleState, View},
 };
@@ -73,10 +75,7 @@ pub struct ScaleState {
     history: History,
     rules: Vec<RuleState>,
     bounds: KnownBounds,
-    /// How long fewer workers must have done until some go.
-    patience: Duration,
-    /// When the last decision was.
-    decided_at: Duration,
+    patience: Patience,
     /// What was wished for in that time.
     recent: Recent,
     /// Whether the last wish was more than the pace allowed.
@@ -100,8 +99,7 @@ impl ScaleState {
             history,
             rules: Vec::new(),
             bounds: KnownBounds::unknown(),
-            patience: Duration::ZERO,
-            decided_at: now,
+            patience: Patience::new(now),
             recent: Recent::default(),
             paced: false,
             stepped_at: None,
@@ -182,17 +180,6 @@ impl ScaleState {
             .collect();
     }
 
-    /// By experience with starts the patience becomes shorter only as time passes. Or in the moment in
-    /// which the first start is over, and its length known, those still on their way would be stopped.
-    fn follow_patience(&mut self, scaling: &Scaling, start_time: Option<Duration>, now: Duration) {
-        let passed = now.saturating_sub(std::mem::replace(&mut self.decided_at, now));
-        let patience = scaling.down.patience(start_time);
-        self.patience = match scaling.down.stable_for {
-            Some(_) => patience,
-            None => patience.max(self.patience.saturating_sub(passed)),
-        };
-    }
-
     /// As long as requests wait, workers for all that are there are not too many: whoever waits sends
     /// nothing more, so that few requests come is no sign that fewer would do.
     fn kept_for_queue(&self, seen: &Observation) -> u32 {
@@ -211,8 +198,8 @@ impl ScaleState {
         }
         let past = self.past.take();
         let view = self.view(seen, past.as_deref(), now);
-        // At zero the averages rest, so that they begin with the request that wakes.
-        let awake = self.desired > 0;
+        // At zero the averages rest, so that they begin with the requests that wake.
+        let awake = self.desired > 0 || seen.current > 0 || seen.load.wanted() > 0;
         let recording = self.rules.iter_mut();
         for rule in recording.filter(|rule| awake || rule.looks_ahead()) {
             rule.record(view);
@@ -272,6 +259,11 @@ impl ScaleState {
             return;
         }
         self.desired = decision.desired;
+        match decision.reason {
+            Reason::LoadFell { .. } => self.patience.shrank(now),
+            Reason::LoadRose { .. } | Reason::RuleAsked { .. } => self.patience.grew(),
+            _ => {}
+        }
         self.history.record(
             decision.desired,
             scaling.up.period.max(scaling.down.period),
@@ -297,7 +289,7 @@ pub fn decide(
 ) -> Decision {
     state.follow(&scaling.rules);
     state.bounds.update(scaling, seen.wall_ms);
-    state.follow_patience(scaling, seen.start_time, now);
+    state.patience.follow(&scaling.down, seen.start_time, now);
     state.record(seen, now);
     let decision = if seen.start_failed {
         // The requests were refused, nobody waits.
@@ -321,7 +313,7 @@ fn from_some(
     let wishes = state.wishes(seen, now, |_| true);
     let wish = largest(&wishes, state.desired);
     let fits = wish.max(state.kept_for_queue(seen));
-    state.recent.record(fits, state.patience, now);
+    state.recent.record(fits, state.patience.current(), now);
     let mut decision = Decision {
         wishes,
         ..Decision::fixed(state.desired, state.desired, Reason::Steady)

@@ -10,8 +10,7 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use penstock_config::{Deployment, Protocol, Source, StaticAddress, WorkerTls};
-use rustix::io::Errno;
+use penstock_config::{Deployment, Protocol, Source, StaticAddress, WorkerTls, is_shortage};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -99,26 +98,10 @@ impl From<hyper::Error> for Failure {
 }
 
 fn cause_of(error: &io::Error) -> Cause {
-    match is_local(error) {
+    match is_shortage(error) {
         true => Cause::Local,
         false => Cause::Worker,
     }
-}
-
-/// Whether an error says that something is used up on this machine: descriptors, ports, memory or
-/// processes.
-pub(crate) fn is_local(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::MFILE
-                | Errno::NFILE
-                | Errno::ADDRNOTAVAIL
-                | Errno::NOBUFS
-                | Errno::NOMEM
-                | Errno::AGAIN
-        )
-    )
 }
 
 /// TLS to one worker.

@@ -18,7 +18,7 @@ use crate::{
     retry::{Cause, Retry},
     sibling::Sibling,
     table::ServiceState,
-    upstream::{Answer, ConnectError, SendError, Wire},
+    upstream::{Answer, ConnectError, Fault, SendError, Wire},
 };
 
 /// Pause before a worker that refused a connection is tried again because there is no other: time
@@ -49,8 +49,8 @@ enum Missed {
     NotProcessed { going_away: bool, error: String },
     /// The connection broke after the request was begun.
     Broken(hyper::Error),
-    /// No answer came in time.
-    Late(Reason),
+    /// No answer came in time. The request may not have left when its worker `held_back` streams.
+    Late { reason: Reason, held_back: bool },
 }
 
 /// Sends the request until a worker answers it, within the rules of [`Retry`]. What is left of the
@@ -199,10 +199,10 @@ fn cause(came: &Tried, retry: &Retry<'_>, is_grpc: bool) -> Option<Cause> {
         Err(Missed::NotProcessed { .. }) => Some(Cause::NotProcessed),
         // What is not HTTP is an answer too.
         Err(Missed::Broken(error)) => (!error.is_parse()).then_some(Cause::UpstreamReset),
-        Err(Missed::Late(Reason::FirstByteTimeout)) => {
-            retry.wants_late().then_some(Cause::FirstByteTimeout)
+        Err(Missed::Late { reason, .. }) => {
+            let is_listed = *reason == Reason::FirstByteTimeout && retry.wants_late();
+            is_listed.then_some(Cause::FirstByteTimeout)
         }
-        Err(Missed::Late(_)) => None,
     }
 }
 
@@ -226,7 +226,8 @@ fn once_more(
             }
         }
         Err(Missed::Broken(_)) if exchange.may_be_refused_early() => exchange.give_up_worker(),
-        Err(Missed::Broken(_) | Missed::Late(_)) => exchange.worker_failed(),
+        Err(Missed::Broken(_)) => exchange.worker_failed(),
+        Err(Missed::Late { held_back, .. }) => too_late(exchange, held_back),
     }
     *request = retry
         .again()
@@ -243,9 +244,9 @@ fn conclude(
     let refusal = match came {
         Ok(answer) => return Ok(answer),
         Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
-        Err(Missed::Late(reason)) => {
+        Err(Missed::Late { reason, held_back }) => {
             if reason == Reason::FirstByteTimeout {
-                exchange.worker_failed();
+                too_late(exchange, held_back);
             }
             timed_out(reason, service.spec.timeouts.first_byte)
         }
@@ -265,10 +266,20 @@ fn conclude(
 
 /// No connection came about: by the worker's doing, or for want of something here.
 fn unreached(exchange: &mut Exchange, error: &ConnectError) {
-    if error.is_local {
-        exchange.give_up_worker();
+    match error.fault {
+        Fault::Worker => exchange.worker_unreachable(),
+        Fault::Busy => exchange.worker_refused(),
+        Fault::Here => exchange.give_up_worker(),
+    }
+}
+
+/// The worker did not begin to answer in time: it failed, unless it has come to take fewer requests at once
+/// and may not have got this one.
+fn too_late(exchange: &mut Exchange, held_back: bool) {
+    if held_back {
+        exchange.worker_refused();
     } else {
-        exchange.worker_unreachable();
+        exchange.worker_failed();
     }
 }
 
@@ -317,7 +328,9 @@ async fn send(
             () = timer.until(clock.instant(until)) => {
                 let progressed = exchange.upload.as_ref().is_some_and(|upload| upload.moved() > has_it);
                 if !progressed || reason != Reason::FirstByteTimeout {
-                    return Ok(Err(Missed::Late(reason)));
+                    let upstreams = &connection.thread.upstreams;
+                    let held_back = upstreams.holds_back(lease.worker(), to.wire);
+                    return Ok(Err(Missed::Late { reason, held_back }));
                 }
             }
         }

@@ -8,6 +8,7 @@
 
 mod frames;
 mod read_ahead;
+mod settings;
 
 use std::{
     io,
@@ -26,6 +27,7 @@ use crate::{
     connection::Connection,
     linger::Linger,
     proxy_header::{self, Malformed},
+    read_through::Reader,
     rejection,
     small_writes::poll_write_pieces,
     tls::{self, MaybeTls, TlsClient, Upfront},
@@ -145,8 +147,8 @@ impl DownstreamIo {
         let MaybeTls::Plain(stream) = self.stream else {
             return Ok(self);
         };
-        let ahead = self.ahead;
-        let secured = tls::handshake(Upfront { ahead, stream }, config, limit).await?;
+        let reader = self.ahead;
+        let secured = tls::handshake(Upfront { stream, reader }, config, limit).await?;
         Ok(Self {
             stream: MaybeTls::Tls(secured),
             ahead: ReadAhead::default(),
@@ -227,11 +229,8 @@ impl AsyncRead for DownstreamIo {
             let taken = prefix.len().min(buf.remaining());
             buf.put_slice(&prefix[..taken]);
             this.prefix_begin += taken;
-        } else if !this.ahead.bytes().is_empty() {
-            let given = this.ahead.give(buf.initialize_unfilled());
-            buf.advance(given);
         } else {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            ready!(this.ahead.poll_read(Pin::new(&mut this.stream), cx, buf))?;
         }
         Poll::Ready(this.look_at(&buf.filled()[before..]))
     }

@@ -4,7 +4,7 @@
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `crowd`, `terms`, `connection`, `proxy_header`, `tls`, `io`, `alarm`, `timer`, `linger`, `dead_peer`, `tally` | accepted, unless there are too many; a proxy in front may name the client; TLS is negotiated, where the listener has it; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 1 | `listener`, `crowd`, `terms`, `connection`, `proxy_header`, `tls`, `io`, `read_through`, `alarm`, `timer`, `linger`, `dead_peer`, `tally` | accepted, unless there are too many; a proxy in front may name the client; TLS is negotiated, where the listener has it; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `redirect`, `request_head`, `request_key` | a request that must not be passed on is refused, one that should come by HTTPS sent there; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
@@ -74,6 +74,7 @@ mod problem;
 mod proxy;
 mod proxy_header;
 mod queue;
+mod read_through;
 mod reason;
 mod recent;
 mod redirect;

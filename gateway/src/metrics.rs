@@ -10,6 +10,7 @@
 mod class;
 mod codes;
 mod histogram;
+mod metric;
 mod mirror;
 mod page;
 

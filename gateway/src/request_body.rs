@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use crate::{
     clock::Clock,
@@ -22,6 +23,7 @@ use crate::{
     headers::clean_trailers,
     mirror::{CopiedBody, Dropped, Tee},
     timer::Timer,
+    upstream::StreamPlace,
 };
 
 pub(crate) use self::replay::Replay;
@@ -62,6 +64,8 @@ pub(crate) struct Upload {
     moved_ms: AtomicU64,
     ended: AtomicBool,
     failure: AtomicU8,
+    /// The place on its connection that it still takes.
+    place: Mutex<Option<StreamPlace>>,
 }
 
 /// Why a body could not be sent to its end.
@@ -97,6 +101,7 @@ impl UpstreamBody {
             moved_ms: AtomicU64::new(millis(connection.thread.now())),
             ended: AtomicBool::new(false),
             failure: AtomicU8::new(0),
+            place: Mutex::default(),
         });
         let body = ClientBody {
             incoming,
@@ -134,6 +139,12 @@ impl Upload {
     /// A piece of either body moves.
     pub(crate) fn moves(&self, now: Duration) {
         self.moved_ms.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// The answer has ended before this body: its stream is open, and keeps its place, for as long as
+    /// somebody sends the body.
+    pub(crate) fn outlives_answer(&self, place: StreamPlace) {
+        *self.place.lock() = Some(place);
     }
 
     /// Why it ended early, if it did.

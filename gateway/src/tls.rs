@@ -3,7 +3,6 @@
 mod failures;
 mod handshake;
 mod maybe;
-mod upfront;
 
 use std::{
     collections::HashMap,
@@ -21,9 +20,8 @@ use rustls::{
 
 pub(crate) use self::{
     failures::{Handshakes, Outcome},
-    handshake::{Failed, TlsClient, handshake},
+    handshake::{Failed, TlsClient, Upfront, handshake},
     maybe::MaybeTls,
-    upfront::Upfront,
 };
 
 /// First byte of every TLS connection: a record that holds a handshake (RFC 8446 §5.1).

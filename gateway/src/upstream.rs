@@ -6,6 +6,9 @@
 mod connect;
 mod h1;
 mod h2;
+mod openings;
+mod shared;
+mod stream_limit;
 mod watched;
 mod wire;
 
@@ -16,17 +19,27 @@ use hyper::{Request, Response, body::Incoming};
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
 
-pub(crate) use self::{connect::ConnectError, h1::Handback, watched::Places, wire::Wire};
+pub(crate) use self::{
+    connect::{ConnectError, Fault},
+    h1::Handback,
+    shared::StreamPlace,
+    watched::Places,
+    wire::Wire,
+};
 use self::{
     connect::{Connected, connect},
     h1::IdleConnection,
-    h2::SharedConnection,
+    openings::Openings,
+    shared::SharedConnection,
 };
 use crate::{open::Entry, request_body::UpstreamBody, worker::WorkerState};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
 /// answers few requests at once.
 const IDLE_MAX: usize = 1024;
+
+/// Turns of the other tasks of a thread within which a connection that nobody needs is closed.
+const CLOSING_TURNS: usize = 8;
 
 /// One thread's connections to all workers.
 pub(crate) struct Upstreams {
@@ -40,8 +53,19 @@ pub(crate) struct Upstreams {
 struct WorkerConnections {
     idle: Vec<IdleConnection>,
     shared: Vec<SharedConnection>,
-    /// Held while an HTTP/2 connection is being opened.
-    opening: Arc<tokio::sync::Mutex<()>>,
+    /// The HTTP/2 connections that are being opened.
+    openings: Arc<Openings>,
+}
+
+impl WorkerConnections {
+    /// Closes a connection that no request uses, if there is one.
+    fn close_idle(&mut self) -> bool {
+        if self.idle.pop().is_some() {
+            return true;
+        }
+        let idle = self.shared.iter().position(SharedConnection::is_idle);
+        idle.map(|index| self.shared.swap_remove(index)).is_some()
+    }
 }
 
 /// A response head, and what is needed to use its connection again.
@@ -85,18 +109,21 @@ impl Upstreams {
         wire: &Wire,
         timeouts: &Timeouts,
     ) -> Result<Connected, ConnectError> {
-        if self.places.are_taken() {
-            let closed = {
-                let mut workers = self.workers.lock();
-                workers.values_mut().find_map(|worker| worker.idle.pop())
-            };
-            if closed.is_some() {
-                drop(closed);
-                // Its task closes it.
+        if self.places.are_taken() && self.close_idle() {
+            // Its task closes it; over HTTP/2 it says so first.
+            for _ in 0..CLOSING_TURNS {
                 tokio::task::yield_now().await;
+                if !self.places.are_taken() {
+                    break;
+                }
             }
         }
         connect(worker, wire, timeouts.connect, &self.places).await
+    }
+
+    fn close_idle(&self) -> bool {
+        let mut workers = self.workers.lock();
+        workers.values_mut().any(WorkerConnections::close_idle)
     }
 
     /// Sends `request` to `worker` at `now` and waits for the response head. Times out only the opening of
@@ -135,7 +162,12 @@ impl Upstreams {
             connections
                 .shared
                 .retain(|connection| connection.is_usable(now));
-            !connections.idle.is_empty() || !connections.shared.is_empty()
+            !connections.idle.is_empty()
+                || !connections.shared.is_empty()
+                || connections.openings.are_under_way()
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use http::Method;
 
 use crate::support::{
-    client::full, penstock::Penstock, processes::peak_memory, scripted::ScriptedWorker,
+    client::full, eventually, penstock::Penstock, processes::memory_kib, scripted::ScriptedWorker,
 };
 
 async fn start(worker: &ScriptedWorker, protocol: &str) -> Penstock {
@@ -144,19 +144,19 @@ async fn two(beginning: &'static str, bytes: &[u8]) -> (Penstock, [ScriptedWorke
     (penstock, workers)
 }
 
-/// What an answer without end may cost, with what a debug binary needs for a request anyway.
-const ROOM: usize = 32 << 20;
+/// KiB that an answer without end may cost, with what a debug binary needs for a request anyway.
+const ROOM: u64 = 32 << 10;
 
 /// The worker was blamed, nothing is left of the request, and little memory was needed.
-async fn was_ended(penstock: &Penstock, before: usize, what: &str) {
+async fn was_ended(penstock: &Penstock, before: u64, what: &str) {
     penstock
         .until("the worker is blamed", |metrics| {
             metrics.sum("penstock_ejections_total", &[]) == 1.0
         })
         .await;
     penstock.until_load("chat", 0, 0).await;
-    let grown = peak_memory(penstock.pid()).saturating_sub(before);
-    assert!(grown < ROOM, "{grown} bytes for {what}");
+    let grown = memory_kib(penstock.pid(), "VmHWM").saturating_sub(before);
+    assert!(grown < ROOM, "{grown} KiB for {what}");
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn the_head_of_an_http1_answer_is_bounded_in_bytes_and_in_fields() {
         ("a status line without end", "HTTP/1.1 200 ", b"O"),
     ] {
         let (penstock, _workers) = two(beginning, bytes).await;
-        let before = peak_memory(penstock.pid());
+        let before = memory_kib(penstock.pid(), "VmHWM");
         let answer = penstock.client("chat").post("/", "x").await;
         assert_eq!(
             (answer.status.as_u16(), answer.reason()),
@@ -187,7 +187,7 @@ async fn the_trailers_of_an_http1_answer_are_bounded() {
     let beginning = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";
     for bytes in [&b"x-a: b\r\n"[..], b"a"] {
         let (penstock, _workers) = two(beginning, bytes).await;
-        let before = peak_memory(penstock.pid());
+        let before = memory_kib(penstock.pid(), "VmHWM");
         // The head has passed on, so that the answer can only break off.
         let client = penstock.client("chat");
         let exchange = client.send(Method::POST, "/", full("x")).await;
@@ -209,8 +209,25 @@ async fn a_post_is_sent_once_to_an_http2_worker_that_answers_garbage() {
     let penstock = start(&worker, "h2").await;
     let answer = penstock.client("chat").post("/", "x").await;
     assert_eq!(answer.status, 502, "{}", answer.text());
-    assert!(worker.requests() <= 1);
+    assert_eq!(worker.requests(), 1);
     penstock.until_load("chat", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_speaks_no_http2_gets_no_request() {
+    for bytes in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+        let worker = ScriptedWorker::rash(bytes).await;
+        let penstock = start(&worker, "h2").await;
+        let answer = penstock.client("chat").post("/", "x").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.reason()),
+            (502, "connect_failed"),
+            "{bytes:?}"
+        );
+        assert_eq!(worker.requests(), 3, "it may go elsewhere: {bytes:?}");
+        let told = format!("{} does not speak HTTP/2", worker.address);
+        eventually(&told, async || penstock.log().contains(&told).then_some(())).await;
+    }
 }
 
 #[tokio::test]

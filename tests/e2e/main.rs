@@ -52,6 +52,7 @@ mod split;
 mod sse;
 mod start_failure;
 mod status;
+mod streams;
 mod websocket;
 mod weights;
 mod why_slow;

@@ -3,7 +3,9 @@
 pub(crate) mod background;
 pub(crate) mod client;
 pub(crate) mod fake;
+pub(crate) mod few_streams;
 pub(crate) mod grpc;
+pub(crate) mod h2_frames;
 pub(crate) mod launches;
 pub(crate) mod metrics;
 pub(crate) mod penstock;

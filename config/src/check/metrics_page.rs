@@ -28,7 +28,7 @@ pub(super) fn metrics_page(
                     `scaling`, which is for `process`";
         check.error_without_value(path, rule);
     }
-    placeholder::check(check, &path.key("path"), &raw.path.0, Filled::ByNobody);
+    placeholder::check(check, &path.key("path"), &raw.path.0, Filled::Nobody);
     let interval = raw.interval.0;
     if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
         check.error(&path.key("interval"), "must be 1s to 5m");

@@ -89,7 +89,7 @@ fn probe(
     }
     let headers = headers(check, &path.key("headers"), raw.headers);
     if let Some(http) = &raw.http {
-        placeholder::check(check, &path.key("http"), &http.0, Filled::ByNobody);
+        placeholder::check(check, &path.key("http"), &http.0, Filled::Nobody);
     }
     let kind = match (raw.http, raw.exec, raw.grpc) {
         (Some(http), _, _) => ProbeKind::Http {

@@ -59,7 +59,7 @@ fn command(
             if shell.contains('\0') {
                 check.error(&path, "must not hold the character NUL");
             }
-            placeholder::check(check, &path, &shell, Filled::ByShell);
+            placeholder::check(check, &path, &shell, Filled::Shell);
             ProcessCommand::Shell(shell)
         }
         (command, _) => {
@@ -88,9 +88,9 @@ pub(super) fn check_command(check: &mut Check<'_>, path: &KeyPath, command: &[St
             check.error_without_value(&path, "must not hold the character NUL");
         }
         let filled = if by_shell {
-            Filled::ByShell
+            Filled::Shell
         } else {
-            Filled::ByPenstock
+            Filled::Penstock
         };
         placeholder::check(check, &path, argument, filled);
     }
@@ -142,7 +142,7 @@ fn check_env(check: &mut Check<'_>, path: &KeyPath, process: &raw::Process) {
             name if !is_variable_name(name) => VARIABLE_NAME,
             _ if value.contains('\0') => "must not hold the character NUL",
             _ => {
-                placeholder::check(check, &path, value, Filled::ByPenstock);
+                placeholder::check(check, &path, value, Filled::Penstock);
                 continue;
             }
         };

@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+/// Upper bounds, in milliseconds and each inclusive, of the coarser histograms on pages of metrics. From a
+/// cached answer to a stream, a wait or the start of a worker of two hours, in steps of 2 to 3, so that a
+/// quantile read from them is at most that much off.
+pub const METRIC_BOUNDS_MS: [u64; 21] = [
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000,
+    300_000, 600_000, 1_800_000, 3_600_000, 7_200_000,
+];
+
 /// Counts of durations in buckets an eighth of their octave wide, so that a bound is at most 12.5 %
 /// above the value: fine enough to compare percentiles, and a sum that only grows, so that the
 /// difference of two is a histogram too.

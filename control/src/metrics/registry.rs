@@ -17,13 +17,7 @@ use metrics::{
     SharedString, Unit,
 };
 use parking_lot::Mutex;
-
-/// Upper bounds in seconds of every histogram: from a quick start of a worker to one that loads a
-/// large model from a slow disk.
-const BOUNDS: [f64; 22] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0,
-    180.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0,
-];
+use penstock_config::fleet::METRIC_BOUNDS_MS;
 
 /// Text that is handed on together.
 const CHUNK: usize = 64 << 10;
@@ -64,7 +58,7 @@ enum Series {
 /// Durations by bucket.
 #[derive(Default)]
 struct Seconds {
-    counts: [AtomicU64; BOUNDS.len() + 1],
+    counts: [AtomicU64; METRIC_BOUNDS_MS.len() + 1],
     /// The bits of a float.
     sum: AtomicU64,
 }
@@ -214,9 +208,9 @@ impl Seconds {
         }
         let bucket = format!("{name}_bucket");
         let mut below = 0;
-        for (bound, count) in BOUNDS.iter().zip(counts) {
+        for (bound, count) in METRIC_BOUNDS_MS.into_iter().zip(counts) {
             below += count;
-            let labels = format!("{labels}{comma}le=\"{bound}\"");
+            let labels = format!("{labels}{comma}le=\"{}\"", seconds(bound));
             sample(text, &bucket, &labels, &below);
         }
         sample(text, &bucket, &format!("{labels}{comma}le=\"+Inf\""), &all);
@@ -226,9 +220,14 @@ impl Seconds {
     }
 }
 
+/// A bound as the facade gives durations.
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1e3
+}
+
 impl HistogramFn for Seconds {
     fn record(&self, value: f64) {
-        let bucket = BOUNDS.partition_point(|bound| *bound < value);
+        let bucket = METRIC_BOUNDS_MS.partition_point(|bound| seconds(*bound) < value);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         let add = |sum| Some((f64::from_bits(sum) + value).to_bits());
         // It always wants to, so this never fails.
@@ -322,7 +321,7 @@ mod tests {
         let page = page(&registry);
         for line in [
             "s_bucket{a=\"b\",le=\"0.001\"} 1",
-            "s_bucket{a=\"b\",le=\"0.0025\"} 2",
+            "s_bucket{a=\"b\",le=\"0.002\"} 2",
             "s_bucket{a=\"b\",le=\"7200\"} 2",
             "s_bucket{a=\"b\",le=\"+Inf\"} 3",
             "s_sum{a=\"b\"} 9000.0021",

@@ -1,7 +1,12 @@
 //! How starts of one deployment went: back-off after failures, and when to give up for a while.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+mod times;
 
+use std::{sync::Arc, time::Duration};
+
+pub use self::times::StartTimes;
+pub(crate) use self::times::TIMES_MAX;
+use self::times::Times;
 use super::facts::StartFacts;
 
 /// The first pause after a failed start; each further one is twice as long.
@@ -19,15 +24,6 @@ pub const PROVEN_AFTER: Duration = Duration::from_secs(10);
 /// After no room was found: when to look again if nothing was stopped before.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
-/// Start times remembered: enough for a ninth decile, few enough to follow a change.
-pub(crate) const TIMES_MAX: u32 = 19;
-
-/// From fewer starts nothing is concluded of how quick one can be.
-const STARTS_FEW: usize = 3;
-
-/// So many starts show how much they differ.
-const STARTS_MANY: usize = 10;
-
 /// The record of starts of one deployment.
 #[derive(Debug, Clone, Default)]
 pub struct StartRecord {
@@ -40,15 +36,7 @@ pub struct StartRecord {
     failure: Option<Arc<str>>,
     facts: StartFacts,
     failed: Option<Failed>,
-    times: VecDeque<Took>,
-}
-
-/// How long one start took.
-#[derive(Debug, Clone, Copy)]
-struct Took {
-    time: Duration,
-    /// Whether what started is what would be started now.
-    current: bool,
+    times: Times,
 }
 
 /// Starting failed for good: requests are refused until the time `until`.
@@ -58,15 +46,6 @@ pub struct Failed {
     pub reason: Arc<str>,
     /// When it may be tried again.
     pub until: Duration,
-}
-
-/// How long starts take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StartTimes {
-    /// The median.
-    pub p50: Duration,
-    /// What nine of ten stay within.
-    pub p90: Duration,
 }
 
 impl StartRecord {
@@ -92,36 +71,24 @@ impl StartRecord {
 
     /// How long a start takes by experience; `None` before the first.
     pub fn times(&self) -> Option<StartTimes> {
-        let mut times: Vec<Duration> = self.times.iter().map(|took| took.time).collect();
-        times.sort_unstable();
-        Some(StartTimes {
-            p50: *times.get(times.len() / 2)?,
-            p90: *times.get(times.len() * 9 / 10)?,
-        })
+        self.times.usual()
     }
 
-    /// Less than any start of what would be started now has to be expected to take: requests that
-    /// cannot wait even for that are refused at once. `None` while there is too little experience.
-    ///
-    /// It is as far below the quickest start as the slowest is above it, less a tenth for clocks and
-    /// messages; at least half of the quickest, and no more than that half after few starts. Nine of
-    /// ten can be alike by chance, while the first ones often are the slow ones, before
-    /// files are cached.
+    /// Less than any start of what would be started now has to be expected to take; `None` while there is
+    /// too little experience.
     pub fn least(&self) -> Option<Duration> {
-        let times = || {
-            let current = self.times.iter().filter(|took| took.current);
-            current.map(|took| took.time)
-        };
-        let (quickest, slowest) = (times().min()?, times().max()?);
-        let half = quickest / 2;
-        match times().count() {
-            ..STARTS_FEW => None,
-            STARTS_FEW..STARTS_MANY => Some(half),
-            _ => {
-                let below = quickest.saturating_sub(slowest - quickest);
-                Some(half.max(below * 9 / 10))
-            }
-        }
+        self.times.least()
+    }
+
+    /// A worker became ready `took` after its start, maybe in an earlier run. `current`: it ran what
+    /// would be started now.
+    pub fn remember(&mut self, took: Duration, current: bool) {
+        self.times.remember(took, current);
+    }
+
+    /// From now on something else is started, which may be quicker.
+    pub fn revised(&mut self) {
+        self.times.revised();
     }
 
     /// A worker became ready `took` after its start at `began`.
@@ -139,21 +106,6 @@ impl StartRecord {
     /// A worker of an older revision was asked to make room for a newer one.
     pub fn gave_way(&mut self) {
         self.facts.gave_way = true;
-    }
-
-    /// A worker became ready `took` after its start, maybe in an earlier run. `current`: it ran what
-    /// would be started now.
-    pub fn remember(&mut self, took: Duration, current: bool) {
-        let time = took;
-        self.times.push_back(Took { time, current });
-        if self.times.len() > TIMES_MAX as usize {
-            self.times.pop_front();
-        }
-    }
-
-    /// From now on something else is started, which may be quicker.
-    pub fn revised(&mut self) {
-        self.times.iter_mut().for_each(|took| took.current = false);
     }
 
     /// A worker that runs what would be started now became ready at `ready_at` and was so until
@@ -370,51 +322,6 @@ mod tests {
             (record.failed(at(5)), record.facts()),
             (None, &StartFacts::default())
         );
-    }
-
-    #[test]
-    fn median_and_ninth_decile_are_those_of_the_last_starts() {
-        let mut record = StartRecord::default();
-        assert_eq!(record.times(), None);
-        record.ready(at(0), at(500));
-        for took in [3, 2, 4, 3, 3, 3, 3, 3, 90, 3, 3, 3, 3, 3, 3, 3, 50, 3, 3] {
-            record.ready(at(0), at(took));
-        }
-        let (p50, p90) = (at(3), at(50));
-        assert_eq!(record.times(), Some(StartTimes { p50, p90 }));
-    }
-
-    #[test]
-    fn the_least_time_is_below_all_that_was_seen() {
-        let least = |seconds: &[u64]| {
-            let mut record = StartRecord::default();
-            seconds
-                .iter()
-                .for_each(|took| record.ready(at(0), at(*took)));
-            record.least().map(|least| least.as_secs_f64())
-        };
-        assert_eq!((least(&[]), least(&[100, 100])), (None, None));
-        assert_eq!(least(&[90, 20, 30]), Some(10.0));
-        assert_eq!(least(&[100; 9]), Some(50.0));
-        let mut many = [100; 10];
-        assert_eq!(least(&many), Some(90.0));
-        many[3] = 110;
-        assert_eq!(least(&many), Some(81.0));
-        many[5] = 300;
-        assert_eq!(least(&many), Some(50.0), "never less than half");
-    }
-
-    #[test]
-    fn what_another_revision_took_is_no_lower_bound_for_this_one() {
-        let mut record = StartRecord::default();
-        (0..3).for_each(|_| record.remember(at(90), true));
-        assert_eq!(record.least(), Some(at(45)));
-        record.revised();
-        assert_eq!(record.least(), None);
-        assert_eq!(record.times().map(|times| times.p50), Some(at(90)));
-        record.remember(at(80), false);
-        (0..3).for_each(|_| record.ready(at(0), at(10)));
-        assert_eq!(record.least(), Some(at(5)));
     }
 
     #[test]

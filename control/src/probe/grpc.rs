@@ -2,14 +2,14 @@
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use penstock_config::Protocol;
+use penstock_config::{Protocol, is_shortage};
 use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use super::target::Target;
-use crate::worker_http::{Cause, Failure, is_local, open};
+use crate::worker_http::{Cause, Failure, open};
 
 /// Passes when the worker says SERVING for `service`; the empty name means all of it.
 pub(super) async fn ask(target: &Target, service: &str) -> Result<(), Failure> {
@@ -54,5 +54,5 @@ pub(super) async fn ask(target: &Target, service: &str) -> Result<(), Failure> {
 fn is_caused_here(error: &tonic::transport::Error) -> bool {
     let first = std::error::Error::source(error);
     let mut causes = std::iter::successors(first, |cause| cause.source());
-    causes.any(|cause| cause.downcast_ref().is_some_and(is_local))
+    causes.any(|cause| cause.downcast_ref().is_some_and(is_shortage))
 }

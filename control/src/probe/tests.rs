@@ -1,8 +1,9 @@
 //! Probes against real servers and commands.
 
+mod servers;
+
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     fs,
     path::Path,
     sync::{
@@ -12,17 +13,11 @@ use std::{
     time::Duration,
 };
 
-use ::http::{Request, Response};
-use http_body_util::Empty;
-use hyper::body::{Bytes, Incoming};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use penstock_config::{ProbeKind, ProcessCommand, ProcessSpec, Protocol, Source};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use tokio::net::TcpListener;
 use tonic_health::ServingStatus;
 
+use self::servers::{says, serve, serve_grpc};
 use super::*;
 use crate::driver::{process::Identity, testing};
 
@@ -97,27 +92,6 @@ async fn a_tcp_probe_passes_when_the_connection_opens() {
         reason,
         format!("connecting to {address}: Connection refused (os error 111)")
     );
-}
-
-/// A server that sends these bytes to everybody who connects and closes the connection; or keeps
-/// silent for ever.
-async fn says(bytes: Option<&'static [u8]>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut silent = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            match bytes {
-                Some(bytes) => {
-                    // What was asked is read first, so that the close is no reset.
-                    let _ = stream.read(&mut [0; 1024]).await;
-                    let _ = stream.write_all(bytes).await;
-                }
-                None => silent.push(stream),
-            }
-        }
-    });
-    address
 }
 
 #[tokio::test]
@@ -345,48 +319,6 @@ fn probe(kind: ProbeKind) -> Probe {
         period: LIMIT,
         failures: 3,
     }
-}
-
-/// A server that answers every request with the status that `answer` gives.
-async fn serve(
-    protocol: Protocol,
-    answer: impl Fn(&Request<Incoming>) -> u16 + Clone + Send + 'static,
-) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let service = hyper::service::service_fn(move |request| {
-        let status = answer(&request);
-        async move {
-            let response = Response::builder()
-                .status(status)
-                .body(Empty::<Bytes>::new());
-            Ok::<_, Infallible>(response.unwrap())
-        }
-    });
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (io, service) = (TokioIo::new(stream), service.clone());
-            match protocol {
-                Protocol::Http1 => {
-                    let connection = hyper::server::conn::http1::Builder::new();
-                    tokio::spawn(connection.serve_connection(io, service));
-                }
-                Protocol::H2 => {
-                    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    tokio::spawn(connection.serve_connection(io, service));
-                }
-            }
-        }
-    });
-    address
-}
-
-async fn serve_grpc(router: tonic::transport::server::Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let incoming = tonic::transport::server::TcpIncoming::from(listener);
-    tokio::spawn(router.serve_with_incoming(incoming));
-    address
 }
 
 fn worker(folder: &Path) -> NewWorker {

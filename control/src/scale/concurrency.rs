@@ -34,8 +34,10 @@ const BURST_SHARE: f64 = 0.5;
 #[derive(Debug, Clone)]
 pub(super) struct ConcurrencyState {
     long: Window,
-    /// Squares of what the long window averages.
-    squares: Window,
+    /// How much the demand varied.
+    of_demand: Spread,
+    /// How much the concurrency itself did, those that wait included.
+    of_all: Spread,
     burst: Window,
     demand: Demand,
     /// Since when workers have been missing.
@@ -46,7 +48,8 @@ impl ConcurrencyState {
     pub(super) fn new(rule: &ConcurrencyRule) -> Self {
         Self {
             long: Window::new(rule.window),
-            squares: Window::new(rule.window),
+            of_demand: Spread::new(rule.window),
+            of_all: Spread::new(rule.window),
             burst: Window::new(rule.burst_window),
             demand: Demand::new(rule.window, rule.clear_within, rule.anticipate),
             missing_since: None,
@@ -66,7 +69,9 @@ impl ConcurrencyState {
             .demand
             .update(load, view.seen.start_time, now.saturating_sub(since));
         self.long.record(demand * over, load.over, now);
-        self.squares.record(demand * demand * over, load.over, now);
+        self.of_demand.record(demand, load.over, now);
+        self.of_all
+            .record(load.request_seconds / over, load.over, now);
         self.burst.record(demand * over, load.over, now);
     }
 
@@ -114,16 +119,52 @@ impl ConcurrencyState {
     /// Forgets the load, but not how long requests take.
     pub(super) fn clear(&mut self) {
         self.long.clear();
-        self.squares.clear();
+        self.of_demand.clear();
+        self.of_all.clear();
         self.burst.clear();
         self.demand.clear();
         self.missing_since = None;
     }
 
-    /// Standard deviation over the long window.
+    /// Standard deviation over the long window. Chance shows in both; what only one of them does is the
+    /// work of starts: clients that wait and are served then are as many as before, and a queue that
+    /// grows is known to be cleared.
     fn deviation(&self) -> f64 {
-        let mean = self.long.average().unwrap_or(0.0);
+        self.of_demand.deviation().min(self.of_all.deviation())
+    }
+}
+
+/// How much a measure varies.
+#[derive(Debug, Clone)]
+struct Spread {
+    values: Window,
+    squares: Window,
+}
+
+impl Spread {
+    fn new(window: Duration) -> Self {
+        Self {
+            values: Window::new(window),
+            squares: Window::new(window),
+        }
+    }
+
+    /// It was `value` for the time `over`, which ends now.
+    fn record(&mut self, value: f64, over: Duration, now: Duration) {
+        let amount = value * over.as_secs_f64();
+        self.values.record(amount, over, now);
+        self.squares.record(value * amount, over, now);
+    }
+
+    /// Standard deviation.
+    fn deviation(&self) -> f64 {
+        let mean = self.values.average().unwrap_or(0.0);
         let square = self.squares.average().unwrap_or(0.0);
         (square - mean * mean).max(0.0).sqrt()
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.squares.clear();
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn shrink(
     if wish >= before {
         return;
     }
-    let fits = state.recent.largest(state.patience, now);
+    let fits = state.recent.largest(state.patience.current(), now);
     if before <= state.bounds().min {
         decision.reason = Reason::AtMinimum;
     } else if let Some(cause) = held {
@@ -47,7 +47,7 @@ pub(super) fn shrink(
         decision.reason = Reason::Settling {
             wish,
             stable: state.recent.below(before, now),
-            needed: state.patience,
+            needed: state.patience.current(),
         };
     }
 }
@@ -141,5 +141,8 @@ pub(super) fn is_held(hold: &Hold, state: &ScaleState, now: Duration) -> bool {
 /// How long a hold lasts.
 pub(super) fn hold_window(state: &ScaleState) -> Duration {
     let windows = state.rules.iter().map(RuleState::window);
-    windows.max().unwrap_or_default().max(state.patience)
+    windows
+        .max()
+        .unwrap_or_default()
+        .max(state.patience.current())
 }

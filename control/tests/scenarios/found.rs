@@ -16,12 +16,26 @@ fn most(played: &Played, from: u64, to: u64) -> u32 {
 #[test]
 fn workers_on_their_way_are_not_stopped_while_requests_wait_for_them() {
     let played = Played::of("clients_wait_while_workers_start");
-    let counts: Vec<u32> = played.between(10, 120).collect();
-    assert!(counts.is_sorted(), "{}", played.timeline);
-    let least = played.between(80, 240).min();
-    assert!(least >= Some(5), "five clients are there: {least:?}");
-    let started = count(&played, 0, 240, " starts");
-    assert!((5..=7).contains(&started), "{}", played.timeline);
+    let all_are_five = played.between(12, 240).all(|desired| desired == 5);
+    assert!(all_are_five, "five clients: {}", played.timeline);
+    assert_eq!(count(&played, 0, 240, " starts"), 5, "{}", played.timeline);
+}
+
+/// All 20 of `max` were wanted within three seconds, where three serve the load.
+#[test]
+fn a_stream_of_quick_requests_at_zero_does_not_order_all_that_there_may_be() {
+    let played = Played::of("five_a_second_from_zero");
+    assert!(most(&played, 10, 30) <= 6, "{}", played.timeline);
+    assert!(most(&played, 30, 600) <= 12, "{}", played.timeline);
+    assert!(played.between(180, 600).all(|desired| desired == 3));
+}
+
+/// Workers went and were started anew, 33 times in half an hour.
+#[test]
+fn a_steady_load_of_which_chance_asks_for_one_more_now_and_then_flaps_little() {
+    let played = Played::of("constant_noisy_load");
+    let changes = count(&played, 120, 2100, "→");
+    assert!(changes <= 10, "{changes}: {}", played.timeline);
 }
 
 /// All scale-in was held for as long as it was silent.

@@ -128,9 +128,11 @@ impl Exchange {
     /// to read the rest.
     pub(crate) fn answer_ended(&mut self, handback: Handback, now: Duration) {
         self.complete = true;
-        // A connection on which the request is still being sent cannot take another one.
-        if self.upload.as_ref().is_none_or(|upload| upload.ended()) {
-            self.connection.thread.upstreams.give_back(handback, now);
+        match (&self.upload, handback) {
+            // A connection on which the request is still being sent cannot take another one.
+            (Some(upload), Handback::H1 { .. }) if !upload.ended() => {}
+            (Some(upload), Handback::H2(place)) if !upload.ended() => upload.outlives_answer(place),
+            (_, handback) => self.connection.thread.upstreams.give_back(handback, now),
         }
         match (self.judged.by_trailers, &self.lease) {
             (None, _) => self.worker_did_well(),

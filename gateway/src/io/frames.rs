@@ -1,7 +1,10 @@
 //! Where one HTTP/2 frame ends and the next begins: enough to tell a client that is idle from one
-//! that stopped in the middle of something, and one that talks from one that only makes work.
+//! that stopped in the middle of something, and one that talks from one that only makes work. And how many
+//! streams a worker allows.
 
 use std::time::Duration;
+
+use super::settings::Settings;
 
 /// Bytes of a frame's header: length (3), type, flags, stream (RFC 9113 §4.1).
 const HEADER: usize = 9;
@@ -9,6 +12,8 @@ const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const ACK: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -39,6 +44,9 @@ pub(crate) struct Frames {
     ahead: u32,
     /// When it was last allowed more because of the time.
     allowed: Duration,
+    settings: Settings,
+    /// Whether the payload is that of settings.
+    in_settings: bool,
 }
 
 impl Frames {
@@ -52,7 +60,14 @@ impl Frames {
             heads: 0,
             ahead: AHEAD_MAX,
             allowed: Duration::ZERO,
+            settings: Settings::default(),
+            in_settings: false,
         }
+    }
+
+    /// How many streams the peer allows at once, if it has said something since this was asked last.
+    pub(crate) fn take_streams_allowed(&mut self) -> Option<u32> {
+        self.settings.take_streams_allowed()
     }
 
     /// How many heads have begun since this was asked last.
@@ -90,9 +105,12 @@ impl Frames {
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload > 0 {
-                let skipped = self.payload.min(bytes.len());
-                self.payload -= skipped;
-                bytes = &bytes[skipped..];
+                let (payload, rest) = bytes.split_at(self.payload.min(bytes.len()));
+                self.payload -= payload.len();
+                if self.in_settings {
+                    self.settings.read(payload, self.payload == 0);
+                }
+                bytes = rest;
                 continue;
             }
             let taken = (HEADER - self.known).min(bytes.len());
@@ -118,6 +136,10 @@ impl Frames {
         if matches!(kind, HEADERS | CONTINUATION) {
             self.in_head = flags & END_HEADERS == 0;
         }
+        self.in_settings = kind == SETTINGS && flags & ACK == 0;
+        if self.in_settings && length == 0 {
+            self.settings.read(&[], true);
+        }
         match kind {
             HEADERS => {
                 self.heads = self.heads.saturating_add(1);
@@ -135,7 +157,7 @@ impl Frames {
 mod tests {
     use super::*;
 
-    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const NO_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     const HEAD: &[u8] = &[0, 0, 2, 1, 4, 0, 0, 0, 1, 0x82, 0x84];
     const HALF_HEAD: &[u8] = &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82];
     const REST_OF_HEAD: &[u8] = &[0, 0, 1, 9, 4, 0, 0, 0, 1, 0x84];
@@ -150,13 +172,13 @@ mod tests {
     #[test]
     fn between_frames_nothing_is_in_the_middle() {
         assert!(!after(&[]));
-        assert!(!after(&[SETTINGS, HEAD, SETTINGS]));
+        assert!(!after(&[NO_SETTINGS, HEAD, NO_SETTINGS]));
         assert!(!after(&[HALF_HEAD, REST_OF_HEAD]));
     }
 
     #[test]
     fn a_part_of_a_frame_is_in_the_middle_wherever_it_is_cut() {
-        let all = [SETTINGS, HEAD, SETTINGS].concat();
+        let all = [NO_SETTINGS, HEAD, NO_SETTINGS].concat();
         let ends = [0, 9, 20, 29];
         for cut in 0..=all.len() {
             assert_eq!(after(&[&all[..cut]]), !ends.contains(&cut), "{cut}");
@@ -181,12 +203,29 @@ mod tests {
 
     #[test]
     fn frames_without_content_are_a_flood_when_nothing_else_happens() {
-        for frame in [PING, UPDATE, EMPTY_DATA, SETTINGS] {
+        for frame in [PING, UPDATE, EMPTY_DATA, NO_SETTINGS] {
             assert!(!sends(&mut Frames::after(0), frame, 1999), "{frame:?}");
             assert!(sends(&mut Frames::after(0), frame, 2000), "{frame:?}");
         }
         let mut resets = Frames::after(0);
         assert!(sends(&mut resets, &[HEAD, RESET].concat(), 1000));
+    }
+
+    #[test]
+    fn settings_are_read_and_their_acknowledgement_is_not() {
+        let settings = [&[0, 0, 6, 4, 0, 0, 0, 0, 0][..], &[0, 3, 0, 0, 0, 7]].concat();
+        let acknowledged = [0, 0, 0, 4, ACK, 0, 0, 0, 0];
+        let mut frames = Frames::after(0);
+        for piece in settings.chunks(4) {
+            assert_eq!(frames.take_streams_allowed(), None);
+            frames.read(piece);
+        }
+        assert_eq!(frames.take_streams_allowed(), Some(7));
+        frames.read(&acknowledged);
+        frames.read(HEAD);
+        assert_eq!(frames.take_streams_allowed(), None);
+        frames.read(NO_SETTINGS);
+        assert_eq!(frames.take_streams_allowed(), Some(7));
     }
 
     #[test]

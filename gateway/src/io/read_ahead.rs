@@ -1,5 +1,15 @@
 //! Bytes that were read before anybody wanted them, given out first.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::read_through::Reader;
+
 /// What was read ahead of a stream. Empty, and without memory of its own, for nearly all of them.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
@@ -33,6 +43,23 @@ impl ReadAhead {
         room[..length].copy_from_slice(&self.bytes()[..length]);
         self.skip(length);
         length
+    }
+}
+
+/// Gives out what was read, then reads on.
+impl<S: AsyncRead> Reader<S> for ReadAhead {
+    fn poll_read(
+        &mut self,
+        stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.bytes().is_empty() {
+            return stream.poll_read(cx, buf);
+        }
+        let given = self.give(buf.initialize_unfilled());
+        buf.advance(given);
+        Poll::Ready(Ok(()))
     }
 }
 

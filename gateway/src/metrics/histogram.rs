@@ -6,12 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// Upper bounds in milliseconds, each inclusive. From a cached answer to a stream or a wait of two
-/// hours, in steps of 2 to 3, so that a quantile read from them is at most that much off.
-pub(super) const BOUNDS: [u64; 21] = [
-    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000,
-    300_000, 600_000, 1_800_000, 3_600_000, 7_200_000,
-];
+use penstock_config::fleet::METRIC_BOUNDS_MS as BOUNDS;
 
 /// Buckets between and beyond the bounds.
 pub(super) const BUCKETS: usize = BOUNDS.len() + 1;

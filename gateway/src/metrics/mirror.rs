@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use penstock_config::fleet::MirrorLoad;
 
-use super::{histogram::Histogram, page::Metric};
+use super::{histogram::Histogram, metric::Metric};
 use crate::mirror::{Dropped, Seen};
 
 /// The counts of copies for one deployment. Not one set per thread: nothing is counted of requests

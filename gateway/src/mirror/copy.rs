@@ -17,7 +17,7 @@ use crate::{
     queue::Place,
     request_body::UpstreamBody,
     thread::Thread,
-    upstream::{Answer, SendError, Wire},
+    upstream::{Answer, Fault, SendError, Wire},
     verdict::Verdict,
 };
 
@@ -143,8 +143,10 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let answer = match sent {
         Ok(answer) => answer,
         Err(SendError::Connect(error)) => {
-            if !error.is_local {
-                lease.lease().failed(None, thread.now());
+            match error.fault {
+                Fault::Worker => lease.lease().failed(None, thread.now()),
+                Fault::Busy => lease.lease().is_busy(None, thread.now()),
+                Fault::Here => {}
             }
             return Err(Dropped::ConnectFailed);
         }

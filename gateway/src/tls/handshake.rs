@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use pingora_core::protocols::Stream;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +10,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{HELLO, Outcome, Upfront};
+use super::{HELLO, Outcome};
+use crate::{io::ReadAhead, read_through::ReadThrough};
+
+/// A connection of which a part was read before TLS begins.
+pub(crate) type Upfront = ReadThrough<Stream, ReadAhead>;
 
 /// A client's connection once it is secured.
 pub(crate) type TlsClient = TlsStream<Upfront>;
@@ -56,7 +61,7 @@ pub(crate) async fn handshake(
 }
 
 async fn secure(mut upfront: Upfront, config: Arc<ServerConfig>) -> Result<Box<TlsClient>, Failed> {
-    if upfront.ahead.bytes().is_empty() {
+    if upfront.reader.bytes().is_empty() {
         let mut chunk = [0; CHUNK];
         let read = upfront.stream.read(&mut chunk).await;
         match read.map_err(|error| Failed::new(Outcome::Closed, error.to_string()))? {
@@ -66,10 +71,10 @@ async fn secure(mut upfront: Upfront, config: Arc<ServerConfig>) -> Result<Box<T
                     "closed before a byte was sent",
                 ));
             }
-            read => upfront.ahead.add(&chunk[..read]),
+            read => upfront.reader.add(&chunk[..read]),
         }
     }
-    match upfront.ahead.bytes().first() {
+    match upfront.reader.bytes().first() {
         Some(&HELLO) => {}
         Some(first) if first.is_ascii_alphabetic() => {
             explain(&mut upfront).await;

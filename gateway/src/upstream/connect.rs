@@ -8,7 +8,7 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use penstock_config::{Protocol, WorkerTls};
+use penstock_config::{Protocol, WorkerTls, is_shortage};
 use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    watched::{Places, Watched},
+    watched::{Places, Watched, watched},
     wire::Wire,
 };
 use crate::{dead_peer, small_writes::SmallWrites, tls::MaybeTls, worker::WorkerState};
@@ -41,8 +41,19 @@ pub(super) type Connected = TokioIo<SmallWrites<Watched<WorkerStream>>>;
 pub(crate) struct ConnectError {
     /// In words.
     pub(crate) text: String,
-    /// Whether this machine had not what it takes. That is no fault of the worker.
-    pub(crate) is_local: bool,
+    /// Whose fault it is.
+    pub(crate) fault: Fault,
+}
+
+/// Whose fault it is that no connection was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The worker did not do its part.
+    Worker,
+    /// The worker takes nothing at the moment, and says so.
+    Busy,
+    /// This machine had not what it takes.
+    Here,
 }
 
 impl ConnectError {
@@ -50,7 +61,15 @@ impl ConnectError {
     pub(super) fn of_worker(text: String) -> Self {
         Self {
             text,
-            is_local: false,
+            fault: Fault::Worker,
+        }
+    }
+
+    /// The worker takes nothing at the moment.
+    pub(super) fn of_busy_worker(text: String) -> Self {
+        Self {
+            text,
+            fault: Fault::Busy,
         }
     }
 }
@@ -71,7 +90,10 @@ pub(super) async fn connect(
         };
         let stream = stream.and_then(prepared).map_err(|error| ConnectError {
             text: format!("no connection to {address}: {error}"),
-            is_local: is_local(&error),
+            fault: match is_shortage(&error) {
+                true => Fault::Here,
+                false => Fault::Worker,
+            },
         })?;
         match &wire.tls {
             None => Ok(WorkerStream::Plain(stream)),
@@ -82,20 +104,12 @@ pub(super) async fn connect(
         }
     };
     match tokio::time::timeout(timeout, opened).await {
-        Ok(opened) => opened.map(|stream| TokioIo::new(SmallWrites(Watched::new(stream, places)))),
+        Ok(opened) => opened.map(|stream| TokioIo::new(SmallWrites(watched(stream, places)))),
         Err(_) => {
             let text = format!("no connection to {address} within {timeout:?}");
             Err(ConnectError::of_worker(text))
         }
     }
-}
-
-/// Whether an error says that something is used up on this machine: descriptors, ports or memory.
-fn is_local(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM)
-    )
 }
 
 async fn secure(
@@ -124,31 +138,4 @@ fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     dead_peer::watch(SockRef::from(&stream))?;
     Ok(stream)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_used_up_here_is_no_fault_of_the_workers() {
-        let is_local = |errno: Errno| is_local(&errno.into());
-        for errno in [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::ADDRNOTAVAIL,
-            Errno::NOBUFS,
-            Errno::NOMEM,
-        ] {
-            assert!(is_local(errno), "{errno}");
-        }
-        for errno in [
-            Errno::CONNREFUSED,
-            Errno::CONNRESET,
-            Errno::TIMEDOUT,
-            Errno::HOSTUNREACH,
-        ] {
-            assert!(!is_local(errno), "{errno}");
-        }
-    }
 }

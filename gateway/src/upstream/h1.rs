@@ -12,7 +12,8 @@ use hyper::{Request, Response, client::conn::http1};
 use penstock_config::{Timeouts, fleet::Stage};
 
 use super::{
-    Answer, IDLE_MAX, SendError, Upstreams, connect::ConnectError, watched::Allowance, wire::Wire,
+    Answer, IDLE_MAX, SendError, Upstreams, connect::ConnectError, shared::StreamPlace,
+    watched::Allowance, wire::Wire,
 };
 use crate::{
     client_gone::is_established, open::Entry, request_body::UpstreamBody, worker::WorkerState,
@@ -74,11 +75,8 @@ pub(crate) enum Handback {
         /// How long it may be idle.
         keepalive: Duration,
     },
-    /// An HTTP/2 stream: its connection is shared anyway. Holds the stream's place on it.
-    H2 {
-        /// Counts the stream.
-        _stream: super::h2::StreamPlace,
-    },
+    /// An HTTP/2 stream's place on its connection, which is shared anyway.
+    H2(StreamPlace),
 }
 
 /// How long a connection may be idle: as the service says, but a little less than the worker says it
@@ -166,7 +164,7 @@ impl Upstreams {
         let watched = &io.inner().0;
         let link = Link {
             fd: watched.stream.as_raw_fd(),
-            allowance: watched.allowance(),
+            allowance: watched.reader.allowance(),
         };
         let connected = worker.now();
         entry.now_in(Stage::FirstByte, connected);

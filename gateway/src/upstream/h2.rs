@@ -1,21 +1,18 @@
 //! HTTP/2 connections to workers, by prior knowledge or ALPN, shared by many requests.
 
-use std::{
-    error::Error,
-    mem::take,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error, mem::take, sync::Arc, time::Duration};
 
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use penstock_config::{Timeouts, fleet::Stage};
 
 use super::{
-    Answer, Handback, SendError, Upstreams, connect::ConnectError, watched::Allowance, wire::Wire,
+    Answer, Handback, SendError, Upstreams,
+    connect::ConnectError,
+    openings::{Opening, Turn},
+    shared::{STREAMS_MAX, Sender, SharedConnection, StreamPlace},
+    stream_limit::StreamLimit,
+    wire::Wire,
 };
 use crate::{open::Entry, request_body::UpstreamBody, worker::WorkerState};
 
@@ -37,12 +34,6 @@ fn send_error(error: hyper::Error) -> SendError {
     SendError::Broken(error)
 }
 
-type Sender = http2::SendRequest<UpstreamBody>;
-
-/// Streams put on one connection before another is opened. RFC 9113 §6.5.2 advises peers to allow
-/// at least 100; what they really allow hyper keeps, by holding further streams back.
-const STREAMS_MAX: usize = 100;
-
 /// Receive window of a stream: a stream of tokens never waits for an update, and an image seldom.
 const STREAM_WINDOW: u32 = 256 << 10;
 
@@ -52,49 +43,6 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS_MAX as u32 + 1);
 
 /// Longest head or trailers of an answer; hyper's own bound, said aloud.
 const HEADER_LIST_MAX: u32 = 16 * 1024;
-
-/// A connection that many requests use.
-pub(super) struct SharedConnection {
-    sender: Sender,
-    streams: Arc<Streams>,
-}
-
-struct Streams {
-    open: AtomicUsize,
-    allowance: Arc<Allowance>,
-    /// When the connection may be closed if no stream is open, in ms of the clock.
-    expires: parking_lot::Mutex<Duration>,
-}
-
-/// A stream's place on a connection; given back on drop.
-pub(crate) struct StreamPlace {
-    streams: Arc<Streams>,
-}
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        self.streams.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl SharedConnection {
-    pub(super) fn is_usable(&self, now: Duration) -> bool {
-        let in_use = self.streams.open.load(Ordering::Relaxed) > 0;
-        !self.sender.is_closed() && (in_use || now < *self.streams.expires.lock())
-    }
-
-    fn place(&self, expires: Duration) -> Option<StreamPlace> {
-        if self.sender.is_closed() || self.streams.open.load(Ordering::Relaxed) >= STREAMS_MAX {
-            return None;
-        }
-        self.streams.open.fetch_add(1, Ordering::Relaxed);
-        self.streams.allowance.stream_opened();
-        *self.streams.expires.lock() = expires;
-        Some(StreamPlace {
-            streams: Arc::clone(&self.streams),
-        })
-    }
-}
 
 impl Upstreams {
     pub(super) async fn send_h2(
@@ -127,7 +75,7 @@ impl Upstreams {
             };
             match sender.try_send_request(take(request)).await {
                 Ok(response) => {
-                    let handback = Handback::H2 { _stream: place };
+                    let handback = Handback::H2(place);
                     return Ok(Answer {
                         response,
                         handback,
@@ -155,14 +103,25 @@ impl Upstreams {
     fn stream(&self, worker: u64, expires: Duration) -> Option<(Sender, StreamPlace)> {
         let mut workers = self.workers.lock();
         let shared = &mut workers.get_mut(&worker)?.shared;
-        shared.retain(|connection| !connection.sender.is_closed());
+        shared.retain(|connection| !connection.is_closed());
         shared
             .iter()
-            .find_map(|connection| Some((connection.sender.clone(), connection.place(expires)?)))
+            .find_map(|connection| connection.place(expires))
     }
 
-    /// Opens a connection. Requests of one thread that arrive together share it: whoever comes
-    /// first opens, the others find it.
+    /// Whether a request that was sent to the worker may not have left yet, because the worker has come to
+    /// allow fewer streams than were asked for.
+    pub(crate) fn holds_back(&self, worker: &WorkerState, wire: &Wire) -> bool {
+        let workers = self.workers.lock();
+        let connections = workers.get(&wire.key(worker));
+        connections.is_some_and(|connections| {
+            let mut shared = connections.shared.iter();
+            shared.any(SharedConnection::holds_back)
+        })
+    }
+
+    /// Finds a place where there was none: opens a connection, or waits for one that is being opened and
+    /// has room.
     async fn open_h2(
         &self,
         worker: &WorkerState,
@@ -170,48 +129,111 @@ impl Upstreams {
         timeouts: &Timeouts,
     ) -> Result<(Sender, StreamPlace), ConnectError> {
         let key = wire.key(worker);
-        let opening = Arc::clone(&self.workers.lock().entry(key).or_default().opening);
-        let Ok(_opening) = tokio::time::timeout(timeouts.connect, opening.lock()).await else {
-            let (address, limit) = (worker.address, timeouts.connect);
-            let text = format!("no connection to {address} within {limit:?}");
-            return Err(ConnectError::of_worker(text));
-        };
-        if let Some(stream) = self.stream(key, worker.now() + timeouts.keepalive) {
-            return Ok(stream);
+        let openings = Arc::clone(&self.workers.lock().entry(key).or_default().openings);
+        let (begun, succeeded) = (worker.now(), openings.succeeded());
+        loop {
+            let opening = match openings.turn() {
+                Turn::Open(opening) => opening,
+                Turn::Wait(_waiting, ended) => {
+                    let left = left(timeouts.connect, begun, worker);
+                    match tokio::time::timeout(left, ended).await {
+                        Ok(()) => match self.stream(key, worker.now() + timeouts.keepalive) {
+                            Some(stream) => return Ok(stream),
+                            None => continue,
+                        },
+                        // It takes connections, and others were quicker.
+                        Err(_) if openings.succeeded() > succeeded => openings.open(),
+                        Err(_) if openings.is_worker_busy() => {
+                            return Err(no_stream(worker, timeouts.connect));
+                        }
+                        Err(_) => {
+                            let (address, limit) = (worker.address, timeouts.connect);
+                            let text = format!("no connection to {address} within {limit:?}");
+                            return Err(ConnectError::of_worker(text));
+                        }
+                    }
+                }
+            };
+            return self.open_shared(worker, wire, timeouts, opening).await;
         }
+    }
+
+    /// Opens a connection and waits until the worker has said how many streams it allows.
+    async fn open_shared(
+        &self,
+        worker: &WorkerState,
+        wire: &Wire,
+        timeouts: &Timeouts,
+        opening: Opening,
+    ) -> Result<(Sender, StreamPlace), ConnectError> {
+        let begun = worker.now();
         let mut io = self.connect(worker, wire, timeouts).await?;
-        let watched = &mut io.inner_mut().0;
-        watched.speaks_h2();
-        let allowance = watched.allowance();
-        allowance.stream_opened();
+        let watch = &mut io.inner_mut().0.reader;
+        let (allowance, limit) = (watch.allowance(), watch.speaks_h2());
+        let no_h2 = |error| {
+            let text = format!("{} does not speak HTTP/2: {error}", worker.address);
+            ConnectError::of_worker(text)
+        };
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST_MAX)
             .handshake(io);
-        let (sender, connection) = handshake.await.map_err(|error| {
-            let text = format!("{} does not speak HTTP/2: {error}", worker.address);
-            ConnectError::of_worker(text)
-        })?;
-        tokio::spawn(connection);
-        let connection = SharedConnection {
-            sender: sender.clone(),
-            streams: Arc::new(Streams {
-                open: AtomicUsize::new(1),
-                allowance,
-                expires: parking_lot::Mutex::new(worker.now() + timeouts.keepalive),
-            }),
+        let (sender, connection) = handshake.await.map_err(no_h2)?;
+        let mut connection = tokio::spawn(connection);
+        let allows_any = async {
+            limit.until(StreamLimit::is_known).await;
+            opening.is_worker_busy(limit.allowed() == 0);
+            limit.until(|limit| limit.allowed() > 0).await;
         };
-        let place = StreamPlace {
-            streams: Arc::clone(&connection.streams),
-        };
-        self.workers
-            .lock()
-            .entry(wire.key(worker))
-            .or_default()
-            .shared
-            .push(connection);
+        tokio::select! {
+            biased;
+            () = allows_any => {}
+            ended = &mut connection => {
+                let text = format!("{} closed a new HTTP/2 connection at once", worker.address);
+                return Err(match ended {
+                    Ok(Err(error)) => no_h2(error),
+                    _ => ConnectError::of_worker(text),
+                });
+            }
+            () = tokio::time::sleep(left(timeouts.connect, begun, worker)) => {
+                return Err(match limit.is_known() {
+                    true => no_stream(worker, timeouts.connect),
+                    false => no_settings(worker, timeouts.connect),
+                });
+            }
+        }
+        let expires = worker.now() + timeouts.keepalive;
+        let (connection, place) =
+            SharedConnection::with_first_stream(sender.clone(), limit, allowance, expires);
+        let streams = connection.streams_max();
+        let mut workers = self.workers.lock();
+        let shared = &mut workers.entry(wire.key(worker)).or_default().shared;
+        shared.push(connection);
+        drop(workers);
+        opening.succeeded(streams);
         Ok((sender, place))
     }
+}
+
+/// What is left of `limit` since `begun`.
+fn left(limit: Duration, begun: Duration, worker: &WorkerState) -> Duration {
+    limit.saturating_sub(worker.now().saturating_sub(begun))
+}
+
+/// The worker took the connection, and no stream on it.
+fn no_stream(worker: &WorkerState, within: Duration) -> ConnectError {
+    let address = worker.address;
+    ConnectError::of_busy_worker(format!(
+        "{address} allowed no HTTP/2 stream within {within:?}: SETTINGS_MAX_CONCURRENT_STREAMS was 0"
+    ))
+}
+
+/// The worker took the connection, and did not say what every HTTP/2 server says first.
+fn no_settings(worker: &WorkerState, within: Duration) -> ConnectError {
+    let address = worker.address;
+    ConnectError::of_worker(format!(
+        "{address} sent no HTTP/2 SETTINGS within {within:?}"
+    ))
 }

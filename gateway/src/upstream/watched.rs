@@ -14,9 +14,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::io::Frames;
+use super::stream_limit::StreamLimit;
+use crate::{
+    io::Frames,
+    read_through::{ReadThrough, Reader},
+};
 
 /// Bytes that a worker may send over HTTP/1 before the head of its answer is complete, with that head:
 /// thousands of interim answers.
@@ -118,85 +122,72 @@ impl Drop for Place {
 }
 
 /// A connection that is watched.
+pub(super) type Watched<S> = ReadThrough<S, Watch>;
+
+/// Looks at what is read.
 #[derive(Debug)]
-pub(super) struct Watched<T> {
-    pub(super) stream: T,
+pub(super) struct Watch {
     allowance: Arc<Allowance>,
-    /// The worker's frames, over HTTP/2.
-    frames: Option<Frames>,
+    h2: Option<Spoken>,
     _place: Place,
 }
 
-impl<T> Watched<T> {
-    /// Watches `stream`, which takes one of `places`.
-    pub(super) fn new(stream: T, places: &Arc<Places>) -> Self {
-        Self {
-            stream,
-            allowance: Allowance::new(),
-            frames: None,
-            _place: places.take(),
-        }
-    }
+/// What is followed where HTTP/2 is spoken.
+#[derive(Debug)]
+struct Spoken {
+    /// The worker's frames.
+    frames: Frames,
+    limit: Arc<StreamLimit>,
+}
 
+/// Watches `stream`, which takes one of `places`.
+pub(super) fn watched<S>(stream: S, places: &Arc<Places>) -> Watched<S> {
+    let reader = Watch {
+        allowance: Allowance::new(),
+        h2: None,
+        _place: places.take(),
+    };
+    ReadThrough { stream, reader }
+}
+
+impl Watch {
     /// What the worker may still send.
     pub(super) fn allowance(&self) -> Arc<Allowance> {
         Arc::clone(&self.allowance)
     }
 
-    /// From now on HTTP/2 is spoken.
-    pub(super) fn speaks_h2(&mut self) {
-        self.frames = Some(Frames::after(0));
+    /// From now on HTTP/2 is spoken. What is given back learns how many streams the worker allows.
+    pub(super) fn speaks_h2(&mut self) -> Arc<StreamLimit> {
+        let limit = Arc::<StreamLimit>::default();
+        self.h2 = Some(Spoken {
+            frames: Frames::after(0),
+            limit: Arc::clone(&limit),
+        });
+        limit
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl<S: AsyncRead> Reader<S> for Watch {
     fn poll_read(
-        self: Pin<&mut Self>,
+        &mut self,
+        stream: Pin<&mut S>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        ready!(stream.poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
-        let used = match &mut this.frames {
+        let used = match &mut self.h2 {
             None => read.len() as u64,
-            Some(frames) => {
+            Some(Spoken { frames, limit }) => {
                 frames.read(read);
+                if let Some(streams) = frames.take_streams_allowed() {
+                    limit.is_now(streams);
+                }
                 u64::from(frames.take_heads())
             }
         };
-        Poll::Ready(this.allowance.use_up(used))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Poll::Ready(self.allowance.use_up(used))
     }
 }
 
@@ -226,7 +217,7 @@ mod tests {
         let places = Arc::new(Places::default());
         places.limit(1);
         assert!(!places.are_taken());
-        let connection = Watched::new((), &places);
+        let connection = watched((), &places);
         assert!(places.are_taken());
         drop(connection);
         assert!(!places.are_taken());

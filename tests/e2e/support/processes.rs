@@ -62,15 +62,3 @@ pub(crate) fn memory_kib(pid: i32, line: &str) -> u64 {
         .and_then(|v| v.split_whitespace().next()?.parse().ok())
         .expect("a value in kB")
 }
-
-/// The most bytes of memory that a process has had at once.
-pub(crate) fn peak_memory(pid: i32) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
-    kilobytes
-        .expect("Linux tells")
-        .parse::<usize>()
-        .expect("a number")
-        << 10
-}

@@ -1,4 +1,5 @@
-//! A worker below HTTP: it waits for a request and sends bytes, whatever they are.
+//! A worker below HTTP: it waits for a request and sends bytes, whatever they are. To one who speaks HTTP/2 it
+//! says its settings first.
 
 use std::{
     net::SocketAddr,
@@ -14,7 +15,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::Task;
+use super::{
+    Task,
+    h2_frames::{self, Frames},
+};
 
 /// Answers every first request of a connection with the same bytes and closes.
 pub(crate) struct ScriptedWorker {
@@ -33,8 +37,12 @@ impl ScriptedWorker {
         Self::accept(Script::Silent).await
     }
 
-    /// One that answers with the same bytes again and again, for as long as somebody reads them. To one
-    /// who speaks HTTP/2 it says its settings first.
+    /// One that answers whatever comes first with these bytes, also when that is no request yet.
+    pub(crate) async fn rash(answer: &'static str) -> Self {
+        Self::accept(Script::Rash(answer)).await
+    }
+
+    /// One that answers with the same bytes again and again, for as long as somebody reads them.
     pub(crate) async fn endless(bytes: &[u8]) -> Self {
         Self::begun("", bytes).await
     }
@@ -72,6 +80,7 @@ impl ScriptedWorker {
 #[derive(Clone)]
 enum Script {
     Once(&'static str),
+    Rash(&'static str),
     Endless(&'static str, Arc<[u8]>),
     Silent,
 }
@@ -79,27 +88,34 @@ enum Script {
 async fn respond(mut stream: TcpStream, script: Script, requests: Arc<AtomicUsize>) {
     // One read has a small request whole; none means a probe of the port.
     let mut begin = [0; 4096];
-    if stream.read(&mut begin).await.unwrap_or(0) == 0 {
+    let read = stream.read(&mut begin).await.unwrap_or(0);
+    if read == 0 {
+        return;
+    }
+    let is_h2 = begin.starts_with(h2_frames::PREFACE) && !matches!(script, Script::Rash(_));
+    if is_h2 && has_h2_request(&mut stream, &begin[..read]).await.is_err() {
         return;
     }
     requests.fetch_add(1, Ordering::SeqCst);
     match script {
-        Script::Once(answer) => {
+        Script::Once(answer) | Script::Rash(answer) => {
             let _ = stream.write_all(answer.as_bytes()).await;
             // Not a reset, which could overtake the answer.
             let _ = stream.shutdown().await;
             while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
         }
         Script::Endless(beginning, bytes) => {
-            if begin.starts_with(b"PRI ") {
-                let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-                let _ = stream.write_all(&settings).await;
-                // The request comes after the settings were seen.
-                let _ = stream.read(&mut [0; 4096]).await;
-            }
             let _ = stream.write_all(beginning.as_bytes()).await;
             while stream.write_all(&bytes).await.is_ok() {}
         }
         Script::Silent => std::future::pending().await,
     }
+}
+
+/// Says the worker's settings and waits for the head of a request, after these bytes.
+async fn has_h2_request(stream: &mut TcpStream, begin: &[u8]) -> std::io::Result<()> {
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
+    let mut frames = Frames::begin(begin);
+    while frames.next(stream).await?.kind != h2_frames::HEADERS {}
+    Ok(())
 }

@@ -6,11 +6,11 @@ use crate::{check::Check, key_path::KeyPath};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::check) enum Filled {
     /// Penstock alone: nothing but `{port}` means anything.
-    ByPenstock,
+    Penstock,
     /// A shell too, which knows `$PORT` and has braces of its own.
-    ByShell,
+    Shell,
     /// Nobody: the text is taken as it is.
-    ByNobody,
+    Nobody,
 }
 
 /// Words in braces by which people mean the address to listen at.
@@ -36,8 +36,8 @@ fn mistake(text: &str, filled: Filled) -> Option<String> {
         found.then(|| "$PORT is not filled in without a shell; write {port}".to_owned())
     };
     match filled {
-        Filled::ByPenstock => in_braces().or_else(of_shell),
-        Filled::ByShell | Filled::ByNobody => in_braces(),
+        Filled::Penstock => in_braces().or_else(of_shell),
+        Filled::Shell | Filled::Nobody => in_braces(),
     }
 }
 
@@ -50,18 +50,18 @@ fn wrong_word((before, word): (Option<char>, &str), filled: Filled) -> Option<St
     };
     let of_others = before.is_some_and(|before| OF_OTHERS.contains(&before));
     let name = word.trim();
-    if filled == Filled::ByNobody {
+    if filled == Filled::Nobody {
         let rule = format!("{written} is not filled in here; write what is meant");
         return (!of_others && is_name(word)).then_some(rule);
     }
-    let by_shell = before == Some('$') && filled == Filled::ByShell;
+    let by_shell = before == Some('$') && filled == Filled::Shell;
     if by_shell || word == "port" && !matches!(before, Some('$' | '{')) {
         return None;
     }
     if name.eq_ignore_ascii_case("port") {
         return Some(format!("{written} is not filled in; write {{port}}"));
     }
-    if filled == Filled::ByShell {
+    if filled == Filled::Shell {
         return None;
     }
     if ADDRESSES.iter().any(|one| name.eq_ignore_ascii_case(one)) && before != Some('%') {
@@ -115,7 +115,7 @@ mod tests {
             "/models/{model}/{port}",
             "{rank0}",
         ] {
-            assert!(mistake(text, Filled::ByPenstock).is_some(), "{text}");
+            assert!(mistake(text, Filled::Penstock).is_some(), "{text}");
         }
         for text in [
             "{port}",
@@ -137,16 +137,16 @@ mod tests {
             "$PORTAL",
             "ü{port}",
         ] {
-            assert_eq!(mistake(text, Filled::ByPenstock), None, "{text}");
+            assert_eq!(mistake(text, Filled::Penstock), None, "{text}");
         }
     }
 
     #[test]
     fn where_nothing_is_filled_in_a_port_is_not_either() {
-        let rule = mistake("/health?of={port}", Filled::ByNobody);
+        let rule = mistake("/health?of={port}", Filled::Nobody);
         let told = "{port} is not filled in here; write what is meant";
         assert_eq!(rule.as_deref(), Some(told));
-        assert_eq!(mistake("/v2/%7B", Filled::ByNobody), None);
+        assert_eq!(mistake("/v2/%7B", Filled::Nobody), None);
     }
 
     #[test]
@@ -157,9 +157,9 @@ mod tests {
             "echo ${host} {a,b} {1..3}",
             "xargs -I {name} cp {name} /tmp",
         ] {
-            assert_eq!(mistake(text, Filled::ByShell), None, "{text}");
+            assert_eq!(mistake(text, Filled::Shell), None, "{text}");
         }
-        let rule = mistake("serve --port {PORT}", Filled::ByShell).unwrap();
+        let rule = mistake("serve --port {PORT}", Filled::Shell).unwrap();
         assert_eq!(rule, "{PORT} is not filled in; write {port}");
     }
 }

@@ -142,9 +142,10 @@ fn from_the_fourth_day_on_workers_are_there_before_the_daily_rise() {
     let before = days.until(3, 7, 54).clone();
     assert_eq!((before.desired, before.reason), (0, Reason::Asleep));
     days.until(3, 7, 55);
+    // Of 40. How long requests take nobody knew on the first morning, so that its queue counted little.
     assert!(
         days.wish()
-            .starts_with("6 for concurrency 38.8 (and 6.2 for chance)"),
+            .starts_with("6 for concurrency 34.7 (and 5.9 for chance)"),
         "{}",
         days.wish()
     );
@@ -182,7 +183,7 @@ fn the_first_worker_is_woken_and_kept_for_load_that_is_expected_and_says_so() {
         (
             1,
             "forecast",
-            "concurrency 3.9 is expected at 08:00".to_owned()
+            "concurrency 3.5 is expected at 08:00".to_owned()
         )
     );
     let kept = days.until(3, 7, 58);
@@ -190,7 +191,7 @@ fn the_first_worker_is_woken_and_kept_for_load_that_is_expected_and_says_so() {
         (kept.desired, kept.reason.to_string()),
         (
             1,
-            "nothing to do, but concurrency 3.9 is expected at 08:00".to_owned()
+            "nothing to do, but concurrency 3.5 is expected at 08:00".to_owned()
         )
     );
     days.until(3, 8, 10);
@@ -308,7 +309,7 @@ fn what_was_learned_outlives_other_settings_and_another_run() {
     assert_eq!(saved.len(), 4);
     days.scaling = scaling(0, 50, &DAILY.replace("slope = false", "target = 4"));
     days.until(3, 7, 58);
-    assert_eq!(days.decision.desired, 12);
+    assert_eq!(days.decision.desired, 11);
     let mut again = Days::begin(0, DAILY, office_hours);
     again.wall = MONDAY + 3 * DAY + 7 * 3600;
     let past = Past::restore(saved, again.wall * 1000).expect("it was saved");

@@ -37,7 +37,7 @@ fn what_was_learned_what_is_expected_and_what_would_ask_for_more_are_told() {
         [
             "the forecast rule knows 3 days: daily counts, 100 % of what it expected came; weekly \
              is not compared with what came for long enough",
-            "the forecast rule expects concurrency 38.8 at 08:00 (daily)",
+            "the forecast rule expects concurrency 34.7 at 08:00 (daily)",
         ]
     );
     days.until(8, 12, 0);

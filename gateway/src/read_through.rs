@@ -1,4 +1,4 @@
-//! A connection of which a part was read before TLS begins.
+//! A stream that is read by way of something else, and written as it is.
 
 use std::{
     io,
@@ -6,33 +6,40 @@ use std::{
     task::{Context, Poll},
 };
 
-use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::io::ReadAhead;
-
-/// Gives out what was read, then reads on.
-pub(crate) struct Upfront {
-    pub(crate) ahead: ReadAhead,
-    pub(crate) stream: Stream,
+/// What stands between a stream and whoever reads it.
+pub(crate) trait Reader<S> {
+    /// Reads from the stream, or from itself.
+    fn poll_read(
+        &mut self,
+        stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>;
 }
 
-impl AsyncRead for Upfront {
+/// A stream, and what stands before it.
+#[derive(Debug)]
+pub(crate) struct ReadThrough<S, R> {
+    /// The stream.
+    pub(crate) stream: S,
+    /// Reads it.
+    pub(crate) reader: R,
+}
+
+impl<S: Unpin, R: Reader<S> + Unpin> AsyncRead for ReadThrough<S, R> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ahead.bytes().is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let given = self.ahead.give(buf.initialize_unfilled());
-        buf.advance(given);
-        Poll::Ready(Ok(()))
+        let this = self.get_mut();
+        this.reader.poll_read(Pin::new(&mut this.stream), cx, buf)
     }
 }
 
-impl AsyncWrite for Upfront {
+impl<S: AsyncWrite + Unpin, R: Unpin> AsyncWrite for ReadThrough<S, R> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -44,9 +51,9 @@ impl AsyncWrite for Upfront {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {

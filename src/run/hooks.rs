@@ -1,0 +1,56 @@
+//! What the admin address needs of the rest of the program.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use penstock_control::{Control, MetricsRegistry, api::Hooks};
+use penstock_gateway::Gateway;
+use tokio::sync::{mpsc, oneshot};
+
+/// Where somebody who asked for a reload waits for what came of it.
+pub(super) type ReloadReply = oneshot::Sender<Result<(), String>>;
+
+/// The hooks of the admin address. Who asks for a reload does so by `ask_reload`; once the program is
+/// `ending`, it is not ready.
+pub(super) fn of(
+    gateway: &Gateway,
+    control: &Arc<Control>,
+    metrics: Arc<MetricsRegistry>,
+    ask_reload: mpsc::Sender<ReloadReply>,
+    ending: &Arc<AtomicBool>,
+) -> Hooks {
+    let gateway_page = gateway.metrics();
+    let insight = gateway.insight();
+    let control = Arc::clone(control);
+    let ending = Arc::clone(ending);
+    Hooks {
+        metrics: Arc::new(move |take: &mut dyn FnMut(String) -> bool| {
+            gateway_page(take) && metrics.write(take) && take(control_up(&control))
+        }),
+        insight: Arc::new(move |service, max| {
+            let insight = insight.clone();
+            Box::pin(async move { insight.of(&service, max).await })
+        }),
+        not_ready: Arc::new(move || ending.load(Ordering::Relaxed).then(|| "ending".to_owned())),
+        reload: Arc::new(move || {
+            let ask_reload = ask_reload.clone();
+            Box::pin(async move {
+                let (reply, result) = oneshot::channel();
+                let gone = |_| "the program is ending".to_owned();
+                ask_reload.send(reply).await.map_err(|_| gone(()))?;
+                result.await.map_err(|_| gone(()))?
+            })
+        }),
+    }
+}
+
+/// Whether control works, for alerts.
+fn control_up(control: &Control) -> String {
+    let up = u8::from(control.failure().is_none());
+    format!(
+        "# HELP penstock_control_up 1 while control works, 0 once it has ended by a failure.\n\
+         # TYPE penstock_control_up gauge\npenstock_control_up {up}\n"
+    )
+}
