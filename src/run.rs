@@ -243,10 +243,6 @@ impl Program {
                     .increment(1);
                 tracing::error!(file = %self.file.display(), "configuration refused, the old one stays:\n{error}");
                 self.control.config_rejected(error.clone()).await;
-                // What is wrong may be repaired in a file that only the new configuration names.
-                if let Err(error) = self.files.follow(&self.file) {
-                    tracing::warn!("{error:#}");
-                }
                 Err(error)
             }
         }
@@ -257,6 +253,10 @@ impl Program {
         if let Some(failure) = self.control.failure() {
             anyhow::bail!("{failure}");
         }
+        // Before it is read, so that no change in a folder that is new goes unseen. Also when the file turns
+        // out to be wrong, or no other than before: what is wrong may be repaired in a file that only the
+        // new configuration names, and an `include` may match no file yet.
+        let watched = self.files.follow(&self.file);
         let (file, json_logs) = (self.file.clone(), self.json_logs);
         // A large configuration takes a while, and requests for workers must not wait for it.
         let read = move || {
@@ -264,6 +264,7 @@ impl Program {
             Ok::<_, anyhow::Error>((config, penstock_config::warnings(&file)))
         };
         let (config, warnings) = tokio::task::spawn_blocking(read).await??;
+        watched?;
         let config = Arc::new(config);
         let outdated = certificates::outdated(&config, Some(&self.config));
         if let Some(error) = outdated.first() {
@@ -278,8 +279,6 @@ impl Program {
                 .map_err(start_error::of_gateway)?;
         }
         self.warnings.tell(warnings, changed);
-        // Also if nothing changed: an `include` that matches no file yet names a folder to watch.
-        self.files.follow(&self.file)?;
         // Even if nothing changed: an earlier refusal is over.
         let generation = self.control.apply(Arc::clone(&config)).await;
         // Whoever is told that it is applied may rely on it with the next request.

@@ -208,7 +208,7 @@ async fn with_a_slow_path() -> FakeWorker {
     worker.on(
         "/slow",
         Behaviour::custom(|_| async {
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            tokio::time::sleep(Duration::from_millis(60)).await;
             Response::new(full("at last"))
         }),
     );
@@ -218,19 +218,20 @@ async fn with_a_slow_path() -> FakeWorker {
 #[tokio::test]
 async fn one_client_alone_takes_no_rollout_back_by_its_slow_requests_but_two_do() {
     let (stable, canary) = (FakeWorker::start().await, with_a_slow_path().await);
-    let config = with_rollout(&stable, &canary);
-    let config = config.replace(
-        "min_requests = 20",
-        "min_requests = 20, max_p95_ratio = 4.0",
+    // Long enough for as many requests of siblings as their percentile needs.
+    let config = with_rollout(&stable, &canary).replace(
+        "interval = \"1s\"",
+        "interval = \"3s\", max_p95_ratio = 2.0",
     );
     let penstock = Penstock::start(&config).await;
-    let good = traffic(penstock.client("chat"), ALICE, "/");
-    let _slow = traffic(penstock.client("chat"), BOB, "/slow");
+    let several = |who, path| [(); 4].map(|()| traffic(penstock.client("chat"), who, path));
+    let good = several(ALICE, "/");
+    let _slow = several(BOB, "/slow");
     assert_eq!(until_rollout(&penstock, ENDS).await, "done");
     assert!(canary.heads().iter().any(|head| head.path == "/slow"));
     drop(good);
     penstock.command(&["rollout", "chat", "--restart"]).await;
-    let _also_slow = traffic(penstock.client("chat"), ALICE, "/slow");
+    let _also_slow = several(ALICE, "/slow");
     assert_eq!(until_rollout(&penstock, &ENDS[1..]).await, "rolled_back");
 }
 
