@@ -5,7 +5,6 @@ mod hooks;
 mod log_pages;
 mod ready_file;
 mod start_error;
-mod warnings;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +17,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use penstock_config::{AccessLogTo, Config, LogFormat, Source, fleet::FleetSnapshot};
+use penstock_config::{AccessLogTo, Config, ConfigError, LogFormat, Source, fleet::FleetSnapshot};
 use penstock_control::{
     Control, MetricsRegistry,
     api::{self, Api, Bounds},
@@ -30,7 +29,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use self::{hooks::ReloadReply, warnings::Warnings};
+use self::hooks::ReloadReply;
 use crate::{
     certificates, output,
     reload::FileWatch,
@@ -369,4 +368,23 @@ async fn given_workers_known(mut fleet: watch::Receiver<Arc<FleetSnapshot>>) {
     };
     // Neither time-out nor the end of control matters here: what follows deals with both.
     let _ = tokio::time::timeout(PATIENCE, fleet.wait_for(known)).await;
+}
+
+/// The warnings that the log has already.
+#[derive(Default)]
+struct Warnings {
+    told: Vec<ConfigError>,
+}
+
+impl Warnings {
+    /// Tells the warnings about the configuration as it was just read: `all` of them, or those that were
+    /// not told yet, because the file is read again whenever something changes near it.
+    fn tell(&mut self, found: Vec<ConfigError>, all: bool) {
+        for warning in &found {
+            if all || !self.told.contains(warning) {
+                tracing::warn!("{warning}");
+            }
+        }
+        self.told = found;
+    }
 }

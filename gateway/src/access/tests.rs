@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use penstock_config::ApiKey;
 use sha2::{Digest, Sha256};
@@ -13,18 +15,22 @@ fn networks(list: &[&str]) -> Vec<(std::net::IpAddr, u8)> {
     list.iter().map(network).collect()
 }
 
+/// Keys as the configuration holds them, by name.
+fn api_keys(keys: &[(&str, &[&str])]) -> BTreeMap<String, ApiKey> {
+    let key = |valid: &[&str]| ApiKey {
+        sha256: valid.iter().map(|key| Sha256::digest(key).into()).collect(),
+        class: None,
+        limits: Vec::new(),
+    };
+    keys.iter()
+        .map(|(name, valid)| ((*name).to_owned(), key(valid)))
+        .collect()
+}
+
 /// The rule that lets in these keys, by name.
 fn with_keys(keys: &[(&str, &[&str])], pass_api_key: bool) -> Access {
-    let api_keys = keys.iter().map(|(name, valid)| {
-        let key = ApiKey {
-            sha256: valid.iter().map(|key| Sha256::digest(key).into()).collect(),
-            class: None,
-            limits: Vec::new(),
-        };
-        ((*name).to_owned(), key)
-    });
     Access::of(&Settings {
-        api_keys: api_keys.collect(),
+        api_keys: api_keys(keys),
         pass_api_key,
         ..Settings::default()
     })
@@ -196,16 +202,8 @@ fn a_preflight_passes_without_a_key_only_where_the_service_says_so() {
 fn a_deployments_own_host_may_need_a_key_of_its_own_which_opens_nothing_else() {
     let of = |service_keys: &[(&str, &[&str])]| {
         let hash: [u8; 32] = Sha256::digest("psk_host").into();
-        let api_keys = service_keys.iter().map(|(name, valid)| {
-            let key = ApiKey {
-                sha256: valid.iter().map(|key| Sha256::digest(key).into()).collect(),
-                class: None,
-                limits: Vec::new(),
-            };
-            ((*name).to_owned(), key)
-        });
         Access::of(&Settings {
-            api_keys: api_keys.collect(),
+            api_keys: api_keys(service_keys),
             deployment_hosts: DeploymentHosts::Key(vec![hash]),
             ..Settings::default()
         })

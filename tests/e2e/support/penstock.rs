@@ -1,5 +1,7 @@
 //! The real binary with a configuration of the test.
 
+mod until;
+
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -107,15 +109,8 @@ impl Penstock {
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
         write_config(dir.path(), config);
-        let mut child = spawn(dir.path(), &mark);
-        let (address, admin) = ready(dir.path(), &mut child).await;
-        Self {
-            dir,
-            mark,
-            child,
-            address,
-            admin,
-        }
+        let child = spawn(dir.path(), &mark);
+        Self::running(dir, mark, child).await
     }
 
     /// One that has much to say to its standard error, which nobody reads.
@@ -125,7 +120,12 @@ impl Penstock {
         write_config(dir.path(), config);
         let mut command = command(dir.path(), &mark);
         command.env("RUST_LOG", "trace").stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary");
+        let child = command.spawn().expect("the binary");
+        Self::running(dir, mark, child).await
+    }
+
+    /// The program that was just spawned, once it is ready.
+    async fn running(dir: TempDir, mark: String, mut child: Child) -> Self {
         let (address, admin) = ready(dir.path(), &mut child).await;
         Self {
             dir,
@@ -181,80 +181,6 @@ impl Penstock {
             .current_dir(self.path())
             .output();
         soon("the command ends", output).await.unwrap()
-    }
-
-    /// Waits until the gateway goes by these weights of `chat`.
-    pub(crate) async fn until_weights(&self, wanted: &[(&str, u32)]) {
-        self.until(&format!("weights of {wanted:?}"), |metrics| {
-            wanted.iter().all(|(deployment, weight)| {
-                let labels = [("service", "chat"), ("deployment", *deployment)];
-                metrics.sum("penstock_deployment_weight", &labels) == f64::from(*weight)
-            })
-        })
-        .await;
-    }
-
-    pub(crate) async fn metrics(&self) -> Metrics {
-        let page = self.admin().get("/metrics").await;
-        assert_eq!(page.status, 200);
-        Metrics::parse(page.text())
-    }
-
-    /// Waits until the metrics are as wanted.
-    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Metrics) -> bool) -> Metrics {
-        eventually(what, async || {
-            let metrics = self.metrics().await;
-            wanted(&metrics).then_some(metrics)
-        })
-        .await
-    }
-
-    /// Waits until so many requests of the service are in flight and so many queued.
-    pub(crate) async fn until_load(&self, service: &str, in_flight: usize, queued: usize) {
-        let what = format!("{service}: {in_flight} in flight, {queued} queued");
-        let labels = [("service", service)];
-        self.until(&what, |metrics| {
-            metrics.sum("penstock_in_flight", &labels) == in_flight as f64
-                && metrics.sum("penstock_queued", &labels) == queued as f64
-        })
-        .await;
-    }
-
-    /// Waits until so many workers of the service are ready.
-    pub(crate) async fn until_ready(&self, service: &str, workers: usize) {
-        let labels = [("service", service), ("state", "ready")];
-        self.until(&format!("{service}: {workers} workers ready"), |metrics| {
-            metrics.sum("penstock_workers", &labels) == workers as f64
-        })
-        .await;
-    }
-
-    /// Waits until the gateway itself knows so many workers of the service.
-    pub(crate) async fn until_known(&self, service: &str, workers: usize) {
-        self.until(
-            &format!("{service}: {workers} workers known to the gateway"),
-            |metrics| metrics.count("penstock_in_flight", &[("service", service)]) == workers,
-        )
-        .await;
-    }
-
-    /// Waits until control wants so many workers of the service.
-    pub(crate) async fn until_desired(&self, service: &str, workers: usize) {
-        self.until(
-            &format!("{service}: {workers} workers desired"),
-            |metrics| {
-                metrics.sum("penstock_desired_workers", &[("service", service)]) == workers as f64
-            },
-        )
-        .await;
-    }
-
-    /// Waits until no worker of the service is left in any state.
-    pub(crate) async fn until_no_worker(&self, service: &str) {
-        self.until(&format!("{service}: no worker"), |metrics| {
-            metrics.sum("penstock_workers", &[("service", service)]) == 0.0
-        })
-        .await;
     }
 
     /// Replaces the configuration, which is noticed by itself.
