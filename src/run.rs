@@ -370,15 +370,15 @@ async fn given_workers_known(mut fleet: watch::Receiver<Arc<FleetSnapshot>>) {
     let _ = tokio::time::timeout(PATIENCE, fleet.wait_for(known)).await;
 }
 
-/// The warnings that the log has already.
+/// The warnings that were logged already.
 #[derive(Default)]
 struct Warnings {
     told: Vec<ConfigError>,
 }
 
 impl Warnings {
-    /// Tells the warnings about the configuration as it was just read: `all` of them, or those that were
-    /// not told yet, because the file is read again whenever something changes near it.
+    /// Logs the warnings about the configuration that was just read: `all` of them, or only the new ones,
+    /// because the file is read again whenever something changes near it.
     fn tell(&mut self, found: Vec<ConfigError>, all: bool) {
         for warning in &found {
             if all || !self.told.contains(warning) {

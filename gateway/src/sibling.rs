@@ -20,8 +20,8 @@ pub(crate) struct Sibling {
 }
 
 impl Sibling {
-    /// Takes a request over that waited for a worker of `left` and was refused; or tells what the client
-    /// is told.
+    /// Moves a request that waited for a worker of `left` and was refused to a sibling. Where there is
+    /// none, the refusal for the client is the error.
     pub(crate) fn after(
         refusal: Refusal,
         left: &DeploymentState,

@@ -126,9 +126,9 @@ impl ConcurrencyState {
         self.missing_since = None;
     }
 
-    /// Standard deviation over the long window. Chance shows in both; what only one of them does is the
-    /// work of starts: clients that wait and are served then are as many as before, and a queue that
-    /// grows is known to be cleared.
+    /// Standard deviation over the long window. Random arrivals move both measures, a start only one of
+    /// them: waiting clients that get a worker leave the concurrency as it was, and a queue that grows
+    /// during a start leaves the demand as it was. So the smaller deviation counts.
     fn deviation(&self) -> f64 {
         self.of_demand.deviation().min(self.of_all.deviation())
     }

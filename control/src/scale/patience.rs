@@ -1,17 +1,16 @@
 //! For how long fewer workers must have been enough before one goes.
 //!
-//! Half of what a start takes ([`DownPace::patience`]), because it is a start that a worker costs which
-//! is needed again. Where starts are short that is less than a steady load takes to show all of its
-//! chance: a worker goes and is missed seconds later, again and again. How long it should have been
-//! kept nobody can tell beforehand, so it is learned as networks learn when to send again (exponential
-//! back-off, RFC 6298): each time a worker that went is soon missed the patience doubles, and each time
-//! none is missed it halves.
+//! Half of a start ([`DownPace::patience`]), because a worker that is needed again costs a start. Where
+//! starts are short that is too little: a steady load varies by chance, so that a worker goes and is
+//! missed seconds later, again and again. The right time is not known beforehand. It is learned as
+//! networks learn when to send again (exponential back-off, RFC 6298): the patience doubles each time a
+//! removed worker is soon missed, and halves each time none is.
 
 use std::time::Duration;
 
 use penstock_config::DownPace;
 
-/// A worker that is missed after less than this, or after twice the patience, was worth keeping.
+/// A removed worker that is missed within this time, or within twice the patience, was worth keeping.
 const SOON: Duration = Duration::from_secs(60);
 
 /// Most doublings: from the shortest patience to the longest learned one.

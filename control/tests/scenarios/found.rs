@@ -30,9 +30,9 @@ fn a_stream_of_quick_requests_at_zero_does_not_order_all_that_there_may_be() {
     assert!(played.between(180, 600).all(|desired| desired == 3));
 }
 
-/// Workers went and were started anew, 33 times in half an hour.
+/// Workers went and were started again, 22 changes in half an hour.
 #[test]
-fn a_steady_load_of_which_chance_asks_for_one_more_now_and_then_flaps_little() {
+fn a_steady_noisy_load_changes_the_count_at_most_ten_times_in_half_an_hour() {
     let played = Played::of("constant_noisy_load");
     let changes = count(&played, 120, 2100, "→");
     assert!(changes <= 10, "{changes}: {}", played.timeline);

@@ -12,9 +12,9 @@ pub(super) struct Settings {
     setting: [u8; SETTING],
     /// Bytes of `setting` that are known.
     known: usize,
-    /// What was said last.
+    /// The value sent last.
     streams: Option<u32>,
-    /// Whether a frame has ended that nobody has asked about.
+    /// Whether a frame has ended since the last call of `take_streams_allowed`.
     has_news: bool,
 }
 
@@ -40,8 +40,8 @@ impl Settings {
         }
     }
 
-    /// How many streams the peer allows, if a frame has ended since this was asked last. One who has never
-    /// said it sets no limit.
+    /// How many streams the peer allows, if a SETTINGS frame has ended since the last call. A peer that
+    /// never sent the setting allows any number.
     pub(super) fn take_streams_allowed(&mut self) -> Option<u32> {
         let has_news = std::mem::take(&mut self.has_news);
         has_news.then(|| self.streams.unwrap_or(u32::MAX))

@@ -52,7 +52,7 @@ pub(crate) enum Fault {
     Worker,
     /// The worker takes nothing at the moment, and says so.
     Busy,
-    /// This machine had not what it takes.
+    /// This machine ran out of descriptors, ports or memory.
     Here,
 }
 
