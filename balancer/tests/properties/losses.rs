@@ -120,6 +120,8 @@ impl<C: FnMut() -> f64> World<'_, C> {
 
     /// Some places are gone, and everybody who waits is told for how long at least.
     fn lose(&mut self, count: usize, now: u64) {
+        // Only those that were there come again: more would be sooner than anybody was told.
+        let count = count.min(self.places.len());
         for _ in 0..count {
             let Some((_, had)) = self.places.pop_first() else {
                 break;
