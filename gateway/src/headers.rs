@@ -22,13 +22,13 @@ use http::{
 };
 use penstock_config::Protocol;
 
-pub(crate) use check::check_request;
+pub(crate) use check::{check_host, check_request};
 pub(crate) use client::client_address;
 pub(crate) use forwarded::Forwarding;
 pub(crate) use named::Named;
 pub(crate) use own::clean_trailers;
 pub(crate) use trace::{X_REQUEST_ID, new_id};
-pub(crate) use upgrade::requested_upgrade;
+pub(crate) use upgrade::{is_tunnelled, requested_upgrade};
 
 /// Says of a request that it is a mirrored copy: nobody reads its answer.
 pub(crate) const X_PENSTOCK_MIRROR: HeaderName = HeaderName::from_static("x-penstock-mirror");

@@ -54,6 +54,7 @@ mod fleet;
 mod gateway;
 mod grpc;
 mod headers;
+mod http1;
 mod insight;
 mod io;
 mod lease;

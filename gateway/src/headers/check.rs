@@ -105,7 +105,7 @@ fn check_transfer_encoding(parts: &Parts) -> Result<(), &'static str> {
 
 /// A name or address and perhaps a port, of a stricter alphabet than RFC 3986 allows: what DNS, IP
 /// addresses and container names use.
-fn check_host(host: &[u8]) -> Result<(), &'static str> {
+pub(crate) fn check_host(host: &[u8]) -> Result<(), &'static str> {
     let (name, port) = match host {
         [b'[', rest @ ..] => {
             let end = rest

@@ -29,7 +29,7 @@ pub(crate) fn requested_upgrade(version: Version, headers: &HeaderMap) -> bool {
 }
 
 /// One protocol, with or without a version, that is not HTTP (`h2c`, `HTTP/2.0`) or TLS itself.
-pub(super) fn is_tunnelled(protocol: &[u8]) -> bool {
+pub(crate) fn is_tunnelled(protocol: &[u8]) -> bool {
     let begins = |prefix: &[u8]| {
         let begin = protocol.get(..prefix.len());
         begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))

@@ -1,0 +1,131 @@
+//! What a field is to the gateway, told by its name.
+
+/// The fields that mean something on the way, and groups of them. Everything else is passed on as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// None of those below.
+    Other,
+    Connection,
+    ContentLength,
+    ContentType,
+    Cookie,
+    Expect,
+    Forwarded,
+    GrpcStatus,
+    GrpcTimeout,
+    Host,
+    KeepAlive,
+    RetryAfter,
+    Te,
+    Traceparent,
+    Tracestate,
+    TransferEncoding,
+    Upgrade,
+    RequestId,
+    /// `X-Forwarded-For`, `-Host`, `-Proto`.
+    ForwardedFor,
+    ForwardedHost,
+    ForwardedProto,
+    /// Whatever else a client says about hops before it; see [`is_claim`](crate::headers::is_claim).
+    Claim,
+    /// What only the gateway itself may say.
+    Own,
+    /// `X-Penstock-Mirror`, one of those.
+    Mirror,
+    /// Fields that concern one connection only, beside those above.
+    Hop,
+    /// Names that CGI-like workers cannot tell from those of framing.
+    LooksLikeFraming,
+    /// `Proxy-Authorization` and `Proxy-Authenticate`: for the proxy itself.
+    ProxyAuthorization,
+    ProxyAuthenticate,
+}
+
+impl Field {
+    /// That of a name, in any case.
+    pub(crate) fn of(name: &[u8]) -> Self {
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        // The length alone rules nearly all of them out.
+        match name.len() {
+            2 if is("te") => Self::Te,
+            4 if is("host") => Self::Host,
+            6 if is("cookie") => Self::Cookie,
+            6 if is("expect") => Self::Expect,
+            7 if is("upgrade") => Self::Upgrade,
+            9 if is("forwarded") => Self::Forwarded,
+            10 if is("connection") => Self::Connection,
+            10 if is("keep-alive") => Self::KeepAlive,
+            10 if is("tracestate") => Self::Tracestate,
+            11 if is("traceparent") => Self::Traceparent,
+            11 if is("grpc-status") => Self::GrpcStatus,
+            11 if is("retry-after") => Self::RetryAfter,
+            12 if is("content-type") => Self::ContentType,
+            12 if is("grpc-timeout") => Self::GrpcTimeout,
+            12 if is("x-request-id") => Self::RequestId,
+            14 if is("content-length") => Self::ContentLength,
+            14 if is("content_length") => Self::LooksLikeFraming,
+            14 if is("http2-settings") => Self::Hop,
+            16 if is("proxy-connection") => Self::Hop,
+            17 if is("transfer-encoding") => Self::TransferEncoding,
+            17 if is("transfer_encoding") => Self::LooksLikeFraming,
+            18 if is("proxy-authenticate") => Self::ProxyAuthenticate,
+            19 if is("proxy-authorization") => Self::ProxyAuthorization,
+            9.. if matches!(name.first(), Some(b'x' | b'X')) => Self::of_x(name),
+            _ => Self::Other,
+        }
+    }
+
+    /// That of a name that begins with an x.
+    fn of_x(name: &[u8]) -> Self {
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        match name.len() {
+            15 if is("x-forwarded-for") => Self::ForwardedFor,
+            16 if is("x-forwarded-host") => Self::ForwardedHost,
+            17 if is("x-forwarded-proto") => Self::ForwardedProto,
+            17 if is("x-penstock-mirror") => Self::Mirror,
+            9 if alike(b"x-real-ip", name) => Self::Claim,
+            13.. if alike(b"x-forwarded-", name) => Self::Claim,
+            11.. if alike(b"x-penstock-", name) => Self::Own,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether a name begins with `pattern`, which is in lower case, or with the same in underscores: programs
+/// that are run like CGI (WSGI) cannot tell the two apart.
+fn alike(pattern: &[u8], name: &[u8]) -> bool {
+    name.len() >= pattern.len()
+        && pattern.iter().zip(name).all(|(wanted, byte)| {
+            let byte = byte.to_ascii_lowercase();
+            *wanted == byte || (*wanted == b'-' && byte == b'_')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_known_in_any_case() {
+        for (name, field) in [
+            ("host", Field::Host),
+            ("Content-Length", Field::ContentLength),
+            ("TE", Field::Te),
+            ("X-Forwarded-For", Field::ForwardedFor),
+            ("x_forwarded_for", Field::Claim),
+            ("X-Forwarded-Port", Field::Claim),
+            ("x-real_ip", Field::Claim),
+            ("X-Penstock-Reason", Field::Own),
+            ("x_penstock_mirror", Field::Own),
+            ("x-penstock-mirror", Field::Mirror),
+            ("Content_Length", Field::LooksLikeFraming),
+            ("HTTP2-Settings", Field::Hop),
+            ("accept", Field::Other),
+            ("x", Field::Other),
+            ("x-forwarded-", Field::Other),
+            ("x-penstock", Field::Other),
+        ] {
+            assert_eq!(Field::of(name.as_bytes()), field, "{name}");
+        }
+    }
+}
