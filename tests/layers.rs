@@ -1,7 +1,11 @@
-//! The layers, held by the manifests: who may know whom. The same rules for indirect dependencies
-//! are in `.deny.toml`.
+//! The layers: who may know whom. Between crates they are held by the manifests (the same rules for
+//! indirect dependencies are in `.deny.toml`), between the storeys of the gateway by its imports.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// What a crate must not depend on, and why.
 const FORBIDDEN: [(&str, &[&str], &str); 4] = [
@@ -69,4 +73,255 @@ fn no_crate_allows_unsafe_code() {
             "{folder}"
         );
     }
+}
+
+/// Imports of the gateway that point to a storey above, as `storey::module`. Each is a debt: it may be
+/// struck off, and none may be added.
+const UPWARDS: [(&str, &str); 19] = [
+    ("count::metrics", "serve::retry"),
+    ("count::metrics", "stream::mirror"),
+    ("fleet::deployment", "stream::mirror"),
+    ("request::request_key", "admit::access"),
+    ("request::request_key", "settle::thread"),
+    ("route::table", "serve::retry"),
+    ("route::table", "stream::mirror"),
+    ("settle::exchange", "stream::mirror"),
+    ("settle::exchange", "stream::request_body"),
+    ("settle::exchange", "stream::response_body"),
+    ("settle::thread", "stream::unread"),
+    ("socket::connection", "serve::proxy"),
+    ("socket::connection", "settle::thread"),
+    ("socket::crowd", "request::request_key"),
+    ("socket::rejection", "count::metrics"),
+    ("upstream", "stream::request_body"),
+    ("upstream::h1", "stream::request_body"),
+    ("upstream::h2", "stream::request_body"),
+    ("upstream::shared", "stream::request_body"),
+];
+
+#[test]
+fn storeys_of_the_gateway_import_only_what_is_below_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway/src");
+    let storeys = storeys(&fs::read_to_string(root.join("lib.rs")).unwrap());
+    let height = |module: &str| {
+        let storey = module.split("::").next().unwrap();
+        storeys.iter().position(|name| name == storey)
+    };
+    let mut upwards = BTreeSet::new();
+    for file in sources(&root) {
+        let path = file.strip_prefix(&root).unwrap().with_extension("");
+        let path: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
+        if path == ["lib"] {
+            continue;
+        }
+        let from = path[..path.len().min(2)].join("::");
+        let here = height(&from).unwrap_or_else(|| panic!("lib.rs names no storey for {from}"));
+        let code = without_tests(&fs::read_to_string(&file).unwrap());
+        assert!(
+            !code.contains(&"super::".repeat(path.len())),
+            "{}: a path out of its storey begins with `crate::`",
+            file.display()
+        );
+        for to in imports(&code) {
+            if height(&to).is_some_and(|there| there < here) {
+                upwards.insert((from.clone(), to));
+            }
+        }
+    }
+    let known = UPWARDS.map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let known = BTreeSet::from(known);
+    let new: Vec<_> = upwards.difference(&known).collect();
+    assert!(
+        new.is_empty(),
+        "these import from a storey above (the order is that of gateway/src/lib.rs): {new:#?}"
+    );
+    let gone: Vec<_> = known.difference(&upwards).collect();
+    assert!(gone.is_empty(), "strike these off UPWARDS: {gone:#?}");
+}
+
+#[test]
+fn imports_are_read_from_nested_trees_but_not_from_tests_and_comments() {
+    let code = r##"
+        //! Of [`crate::comment::line`].
+        use crate::{
+            a::{b::C, d::{self, E}},
+            f::G, /* crate::comment::block */
+            h,
+        };
+        pub(crate) fn x<'a>() { crate::i::j::k::<u8>(); '"'; "crate::text::x \" {"; r#"crate::raw::"x"#; }
+        #[cfg(test)]
+        use crate::test::{one};
+        #[cfg(test)]
+        mod tests { use crate::test::two; fn y() { '{'; } }
+        type L = crate::l::M;
+    "##;
+    let read = imports(&without_tests(code));
+    let expected = ["a::b", "a::d", "f", "h", "i::j", "l"];
+    assert_eq!(read, BTreeSet::from(expected.map(str::to_owned)));
+    assert_eq!(
+        storeys("mod b;\n\n// mod c;\nmod a;\npub use a::D;\n"),
+        ["b", "a"]
+    );
+}
+
+/// The storeys in the order of their declarations.
+fn storeys(lib: &str) -> Vec<String> {
+    let named = |line: &str| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned());
+    lib.lines().filter_map(named).collect()
+}
+
+/// All sources below a folder but those of tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_stem().is_some_and(|stem| stem == "tests") {
+            continue;
+        }
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The modules that a code names by `crate::`, as `storey::module`, or the storey alone where what
+/// follows is no module.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut modules = BTreeSet::new();
+    for (at, start) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        for path in tree(&code[at + start.len()..], 2) {
+            modules.insert(path);
+        }
+    }
+    modules
+}
+
+/// The first `deep` parts of the paths of a tree of imports, as far as they are modules.
+fn tree(text: &str, deep: usize) -> Vec<String> {
+    let text = text.trim_start();
+    if deep == 0 {
+        return Vec::new();
+    }
+    if let Some(inner) = text.strip_prefix('{') {
+        let paths = branches(inner).into_iter();
+        return paths.flat_map(|branch| tree(branch, deep)).collect();
+    }
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let (name, rest) = text.split_at(end.unwrap_or(text.len()));
+    if !name.starts_with(|c: char| c.is_lowercase()) || name == "self" {
+        return Vec::new();
+    }
+    let below = rest.strip_prefix("::").map(|rest| tree(rest, deep - 1));
+    match below.filter(|below| !below.is_empty()) {
+        Some(below) => below.iter().map(|path| format!("{name}::{path}")).collect(),
+        None => vec![name.to_owned()],
+    }
+}
+
+/// What stands between the commas of a group, up to its closing brace.
+fn branches(inner: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, c) in inner.char_indices() {
+        match c {
+            '{' => depth += 1,
+            ',' | '}' if depth == 0 => {
+                found.push(&inner[start..at]);
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => (),
+        }
+    }
+    found
+}
+
+/// A source without comments, texts and what is compiled for tests only.
+fn without_tests(source: &str) -> String {
+    let bare = without_texts(source);
+    let mut parts = bare.split("#[cfg(test)]");
+    let mut code = parts.next().unwrap().to_owned();
+    for part in parts {
+        code.push_str(&part[item_end(part)..]);
+    }
+    code
+}
+
+/// Where the item ends that a code begins with: at its semicolon or its closing brace.
+fn item_end(code: &str) -> usize {
+    let mut depth = 0;
+    for (at, c) in code.char_indices() {
+        match c {
+            '{' | '(' | '[' => depth += 1,
+            '}' | ')' | ']' => depth -= 1,
+            _ => (),
+        }
+        if depth == 0 && matches!(c, '}' | ';') {
+            return at + 1;
+        }
+    }
+    code.len()
+}
+
+/// A source without its comments and without what stands between quotes.
+fn without_texts(source: &str) -> String {
+    let mut code = String::new();
+    let mut rest = source;
+    while let Some(c) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n')
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map(|at| at + 2)
+        } else if rest.starts_with("r\"") || rest.starts_with("r#") {
+            raw_text(rest)
+        } else if c == '"' {
+            quoted(rest, '"')
+        } else if c == '\'' && is_character(rest) {
+            quoted(rest, '\'')
+        } else {
+            code.push(c);
+            Some(c.len_utf8())
+        };
+        rest = &rest[skipped.unwrap_or(rest.len())..];
+    }
+    code
+}
+
+/// The length of the raw text (or raw name) that a code begins with.
+fn raw_text(code: &str) -> Option<usize> {
+    let hashes = code[1..].chars().take_while(|c| *c == '#').count();
+    let start = 1 + hashes;
+    if !code[start..].starts_with('"') {
+        return Some(start);
+    }
+    let end = format!("\"{}", "#".repeat(hashes));
+    let at = code[start + 1..].find(&end)?;
+    Some(start + 1 + at + end.len())
+}
+
+/// The length of what a code begins with, from a quote to the next that is not escaped.
+fn quoted(code: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    for (at, c) in code.char_indices().skip(1) {
+        if c == quote && !escaped {
+            return Some(at + 1);
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    None
+}
+
+/// Whether a code begins with a character, and not with a lifetime.
+fn is_character(code: &str) -> bool {
+    let mut chars = code.chars().skip(1);
+    chars.next() == Some('\\') || chars.next() == Some('\'')
 }

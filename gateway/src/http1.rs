@@ -2,10 +2,10 @@
 //! policy, and no I/O but in what says so.
 #![allow(dead_code)]
 
-mod answer;
-mod body;
-mod chunked;
-mod field;
-mod lines;
-mod request;
-mod values;
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod chunked;
+pub(crate) mod field;
+pub(crate) mod lines;
+pub(crate) mod request;
+pub(crate) mod values;

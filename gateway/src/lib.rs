@@ -1,10 +1,32 @@
 //! The data plane: takes requests from clients and gets them answered by workers.
 //!
+//! # The storeys
+//!
+//! A module imports only from its own storey and those below; `tests/layers.rs` holds that, and lists what
+//! is still against it.
+//!
+//! | storey | modules |
+//! |---|---|
+//! | `run` | `gateway` starts and stops it, `fleet` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
+//! | `listen` | `listener` takes connections, `server` has the threads that serve them |
+//! | `serve` | `proxy` drives a request; `destination`, `admission`, `attempt`, `retry` and `sibling` are its steps |
+//! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` |
+//! | `settle` | `exchange`, the account of a request, and the `access_log`; `thread`, what is the thread's and what all share |
+//! | `route` | `table` leads to the service, `split` to the deployment |
+//! | `admit` | `access`: who may; `limits`: how much; `classes`: who first |
+//! | `upstream` | connections to workers; `verdict` on their answers |
+//! | `fleet` | `deployment`, `placement`, `queue`, `lease`, `worker`; `ejection` and `reminders` of readmitting; `report` to control |
+//! | `count` | `metrics`, `open`, `recent`, `outcomes`, `load`, `clients` |
+//! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS; `route`, from host and path to a service |
+//! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `alarm`, `linger`, `dead_peer`, `client_gone` |
+//! | `http1` | heads and framing of HTTP/1.1 as bytes, without policy |
+//! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `clock`, `timer`, `tally`, `shards` |
+//!
 //! # The life of a request
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `crowd`, `terms`, `connection`, `proxy_header`, `tls`, `io`, `read_through`, `alarm`, `timer`, `linger`, `dead_peer`, `tally` | accepted, unless there are too many; a proxy in front may name the client; TLS is negotiated, where the listener has it; the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits |
+//! | 1 | `listener`, `connection` | accepted, unless there are too many (`crowd`); a proxy in front may name the client (`proxy_header`); TLS is negotiated, where the listener has it (`terms`, `tls`); the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits (`io`) |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `redirect`, `request_head`, `request_key` | a request that must not be passed on is refused, one that should come by HTTPS sent there; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
@@ -34,79 +56,39 @@
 //! `reminders`) because of what their answers said (`verdict`). When control is away, the last
 //! snapshot stays in force.
 
-mod access;
-mod access_log;
-mod admission;
-mod alarm;
-mod attempt;
-mod classes;
-mod client_gone;
-mod clients;
-mod clock;
-mod connection;
-mod crowd;
-mod dead_peer;
-mod deployment;
-mod destination;
-mod ejection;
-mod exchange;
-mod fleet;
-mod gateway;
-mod grpc;
-mod headers;
-mod http1;
-mod insight;
-mod io;
-mod lease;
-mod limits;
-mod lines;
-mod linger;
-mod listener;
-mod load;
-mod metrics;
-mod mirror;
-mod networks;
-mod open;
-mod outcomes;
-mod outgoing;
-mod outlook;
-mod placement;
-mod problem;
-mod proxy;
-mod proxy_header;
-mod queue;
-mod read_through;
-mod reason;
-mod recent;
-mod redirect;
-mod refusal;
-mod rejection;
-mod reminders;
-mod report;
-mod request_body;
-mod request_head;
-mod request_key;
-mod response_body;
-mod retry;
-mod route;
-mod server;
-mod shards;
-mod sibling;
-mod small_writes;
-mod split;
-mod table;
-mod tally;
-mod terms;
-mod thread;
-mod timer;
-mod tls;
-mod tunnel;
-mod unread;
-mod upstream;
-mod verdict;
-mod worker;
+// The storeys, from the top down in the order of a request's life: the empty lines keep the formatter
+// from sorting them. `tests/layers.rs` reads the order here.
+mod run;
 
-pub use gateway::{Gateway, GatewayError};
-pub use insight::Insight;
-pub use lines::{Lines, LogFile, Output};
-pub use server::Drained;
+mod listen;
+
+mod serve;
+
+mod stream;
+
+mod settle;
+
+mod route;
+
+mod admit;
+
+mod upstream;
+
+mod fleet;
+
+mod count;
+
+mod request;
+
+mod socket;
+
+mod http1;
+
+mod base;
+
+pub use base::lines::{Lines, LogFile, Output};
+pub use listen::server::Drained;
+pub use run::{
+    gateway::{Gateway, GatewayError},
+    insight::Insight,
+};

@@ -9,6 +9,7 @@ mod h2;
 mod openings;
 mod shared;
 mod stream_limit;
+pub(crate) mod verdict;
 mod watched;
 mod wire;
 
@@ -32,7 +33,7 @@ use self::{
     openings::Openings,
     shared::SharedConnection,
 };
-use crate::{open::Entry, request_body::UpstreamBody, worker::WorkerState};
+use crate::{count::open::Entry, fleet::worker::WorkerState, stream::request_body::UpstreamBody};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
 /// answers few requests at once.

@@ -143,7 +143,7 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn every_reason_of_the_gateway_is_listed() {
-    let source = include_str!("../../gateway/src/reason.rs");
+    let source = include_str!("../../gateway/src/base/reason.rs");
     let (_, slugs) = source.split_once("fn slug(").unwrap();
     let (slugs, _) = slugs.split_once("fn status(").unwrap();
     let slugs: Vec<&str> = slugs.split('"').skip(1).step_by(2).collect();

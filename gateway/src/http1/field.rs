@@ -26,7 +26,7 @@ pub(crate) enum Field {
     ForwardedFor,
     ForwardedHost,
     ForwardedProto,
-    /// Whatever else a client says about hops before it; see [`is_claim`](crate::headers::is_claim).
+    /// Whatever else a client says about hops before it; see [`is_claim`](crate::base::headers::is_claim).
     Claim,
     /// What only the gateway itself may say.
     Own,

@@ -227,7 +227,7 @@ impl Request {
         };
         !self.is_old
             && self.framing == Framing::Length(0)
-            && crate::headers::is_tunnelled(protocol)
+            && crate::base::headers::is_tunnelled(protocol)
             && has_member(self.lines.values(Field::Connection), "upgrade")
     }
 
@@ -335,7 +335,9 @@ fn field_host(lines: &Lines, is_old: bool) -> Result<Range<u32>, Fault> {
 fn check_host(host: &[u8], may_be_empty: bool) -> Result<(), Fault> {
     match host.is_empty() {
         true if may_be_empty => Ok(()),
-        _ if host.len() <= HOST_LEN_MAX => crate::headers::check_host(host).map_err(Fault::Bad),
+        _ if host.len() <= HOST_LEN_MAX => {
+            crate::base::headers::check_host(host).map_err(Fault::Bad)
+        }
         _ => Err(Fault::Bad("Host is longer than any name")),
     }
 }

@@ -19,7 +19,10 @@ use super::{
     watched::{Places, Watched, watched},
     wire::Wire,
 };
-use crate::{dead_peer, small_writes::SmallWrites, tls::MaybeTls, worker::WorkerState};
+use crate::{
+    fleet::worker::WorkerState,
+    socket::{dead_peer, small_writes::SmallWrites, tls::MaybeTls},
+};
 
 /// The bytes of a connection to a worker.
 type WorkerStream = MaybeTls<TcpStream, TlsStream<TcpStream>>;

@@ -16,7 +16,8 @@ use super::{
     watched::Allowance, wire::Wire,
 };
 use crate::{
-    client_gone::is_established, open::Entry, request_body::UpstreamBody, worker::WorkerState,
+    count::open::Entry, fleet::worker::WorkerState, socket::client_gone::is_established,
+    stream::request_body::UpstreamBody,
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

@@ -14,7 +14,7 @@ use super::{
     stream_limit::StreamLimit,
     wire::Wire,
 };
-use crate::{open::Entry, request_body::UpstreamBody, worker::WorkerState};
+use crate::{count::open::Entry, fleet::worker::WorkerState, stream::request_body::UpstreamBody};
 
 /// Tells a request that the worker says it did not process from one that it may have begun: a stream
 /// above the last one named in its GOAWAY, or one that it refused (RFC 9113 §8.7).

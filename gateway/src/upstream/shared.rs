@@ -11,7 +11,7 @@ use std::{
 use hyper::client::conn::http2;
 
 use super::{stream_limit::StreamLimit, watched::Allowance};
-use crate::request_body::UpstreamBody;
+use crate::stream::request_body::UpstreamBody;
 
 /// What sends requests on such a connection.
 pub(super) type Sender = http2::SendRequest<UpstreamBody>;

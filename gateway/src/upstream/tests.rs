@@ -3,7 +3,7 @@ use penstock_config::fleet::{WorkerEntry, WorkerId, WorkerState as State};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(60),

@@ -17,7 +17,7 @@ use std::{
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::stream_limit::StreamLimit;
-use crate::{
+use crate::socket::{
     io::Frames,
     read_through::{ReadThrough, Reader},
 };

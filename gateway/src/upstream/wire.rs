@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use penstock_config::{Deployment, Protocol, WorkerTls};
 
-use crate::worker::WorkerState;
+use crate::fleet::worker::WorkerState;
 
 /// Protocol and TLS.
 #[derive(Clone)]

@@ -1,0 +1,15 @@
+//! What everything stands on: reasons, refusals and the answers made of them, header fields, time,
+//! lines of a log.
+
+pub(crate) mod clock;
+pub(crate) mod grpc;
+pub(crate) mod headers;
+pub(crate) mod lines;
+pub(crate) mod networks;
+pub(crate) mod outlook;
+pub(crate) mod problem;
+pub(crate) mod reason;
+pub(crate) mod refusal;
+pub(crate) mod shards;
+pub(crate) mod tally;
+pub(crate) mod timer;

@@ -1,0 +1,6 @@
+//! What a request says of itself: the small view of its head that decides about it.
+
+pub(crate) mod redirect;
+pub(crate) mod request_head;
+pub(crate) mod request_key;
+pub(crate) mod route;

@@ -1,0 +1,155 @@
+//! The head of a request: what the log keeps of it, and whether its framing can be trusted.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
+
+use std::sync::atomic::Ordering;
+
+use http::{Method, Request, Version, header::HOST, request::Parts};
+
+use crate::{base::headers::Named, socket::connection::Connection};
+
+/// What the access log needs when the request is over. Made only when there is a log.
+pub(crate) struct LoggedHead {
+    pub(crate) method: Method,
+    pub(crate) protocol: &'static str,
+    /// The host and after it the path with its query: one piece of memory for both.
+    target: String,
+    host_length: usize,
+}
+
+impl LoggedHead {
+    /// Copies what the log needs.
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("*", |path| path.as_str());
+        let host = match request.uri().authority() {
+            Some(authority) => authority.as_str().into(),
+            None => request
+                .headers()
+                .get(HOST)
+                .map(|host| String::from_utf8_lossy(host.as_bytes()))
+                .unwrap_or_default(),
+        };
+        let mut target = String::with_capacity(host.len() + path.len());
+        target.push_str(&host);
+        target.push_str(path);
+        Self {
+            method: request.method().clone(),
+            host_length: host.len(),
+            target,
+            protocol: match request.version() {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2",
+                _ => "HTTP/1.1",
+            },
+        }
+    }
+
+    /// The host, and the path with its query.
+    pub(crate) fn target(&self) -> (&str, &str) {
+        self.target
+            .split_at_checked(self.host_length)
+            .unwrap_or_default()
+    }
+}
+
+/// Whether a request's framing can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// It says one thing only.
+    Clear,
+    /// Both `Content-Length` and `Transfer-Encoding`: refused.
+    Contradictory,
+    /// Chunked, and its head was not seen alone (pipelined, or very long): served, and the
+    /// connection closed afterwards, so that nothing can be hidden behind it (RFC 9112 §6.1).
+    Unseen,
+}
+
+/// Judges the framing of an HTTP/1 request with the fields `named` by the bytes of its head, and forgets
+/// the bytes.
+pub(crate) fn framing(
+    connection: &Connection,
+    request: &Parts,
+    named: Named,
+    has_body: bool,
+) -> Framing {
+    if connection.h2 {
+        return Framing::Clear;
+    }
+    let mut head = connection.head.lock();
+    let framing = if named.has(Named::TRANSFER_ENCODING) {
+        judge(&head, &request.method)
+    } else {
+        Framing::Clear
+    };
+    head.clear();
+    // What follows is this request's body, or the next head.
+    connection.expects_head.store(!has_body, Ordering::Relaxed);
+    connection.sends_body.store(has_body, Ordering::Relaxed);
+    framing
+}
+
+fn judge(read: &[u8], method: &Method) -> Framing {
+    let begins_here = read.starts_with(method.as_str().as_bytes())
+        && read.get(method.as_str().len()) == Some(&b' ');
+    let end = read.windows(2).enumerate().position(|(at, pair)| {
+        pair == b"\n\n" || (pair == b"\n\r" && read.get(at + 2) == Some(&b'\n'))
+    });
+    let Some(end) = end.filter(|_| begins_here) else {
+        return Framing::Unseen;
+    };
+    let names_length = read
+        .get(..=end)
+        .unwrap_or_default()
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| line.split(|&byte| byte == b':').next())
+        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"));
+    if names_length {
+        Framing::Contradictory
+    } else {
+        Framing::Clear
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunked_head_that_also_names_a_length_is_contradictory_in_any_spelling() {
+        for head in [
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncOnTeNt-LeNgTh : 3\r\n\r\nabc",
+            "POST / HTTP/1.1\ncontent-length:0\ntransfer-encoding: chunked\n\n",
+        ] {
+            assert_eq!(
+                judge(head.as_bytes(), &Method::POST),
+                Framing::Contradictory,
+                "{head}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_length_in_the_body_is_not_one_in_the_head() {
+        let request =
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n16\r\ncontent-length: 3\r\n\r\n";
+        assert_eq!(judge(request.as_bytes(), &Method::POST), Framing::Clear);
+    }
+
+    #[test]
+    fn a_head_of_which_only_a_part_was_seen_is_not_trusted() {
+        for part in [
+            "",
+            "er-encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-enc",
+        ] {
+            assert_eq!(
+                judge(part.as_bytes(), &Method::POST),
+                Framing::Unseen,
+                "{part}"
+            );
+        }
+    }
+}

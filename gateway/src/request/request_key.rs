@@ -1,0 +1,234 @@
+//! What tells where a request belongs: a small borrowed view of its head, and keys read from it.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
+
+use std::net::IpAddr;
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, Method, Request, Uri, header::COOKIE, request::Parts};
+use penstock_config::KeySource;
+
+use crate::{
+    admit::access::NamedKey,
+    base::headers::{self, Forwarding},
+    settle::thread::Settings,
+    socket::connection::Connection,
+};
+
+/// A request's head as everything sees it that decides about the request. Knows nothing of the engine.
+pub(crate) struct RequestHead<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    peer: IpAddr,
+    forwarding: &'a Forwarding,
+    settings: &'a ArcSwap<Settings>,
+    /// Name of the API key that it was let in with.
+    pub(crate) api_key: Option<&'a str>,
+}
+
+/// What a request is told apart by, as bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key<'a> {
+    /// As it stands in the request.
+    Text(&'a [u8]),
+    /// A client's address, see [`told_apart`].
+    Address([u8; 16]),
+}
+
+impl<'a> RequestHead<'a> {
+    /// The view of a request that came over `connection`.
+    pub(crate) fn new(connection: &'a Connection, parts: &'a Parts) -> Self {
+        Self::over(connection, &parts.method, &parts.uri, &parts.headers)
+    }
+
+    /// The view of a request that came over `connection`, as it goes to workers. What is read of it is the
+    /// same: the gateway's own words are those of a trusted proxy, or not asked for.
+    pub(crate) fn outgoing<B>(connection: &'a Connection, request: &'a Request<B>) -> Self {
+        Self::over(
+            connection,
+            request.method(),
+            request.uri(),
+            request.headers(),
+        )
+    }
+
+    fn over(
+        connection: &'a Connection,
+        method: &'a Method,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+    ) -> Self {
+        Self {
+            method,
+            uri,
+            headers,
+            peer: connection.peer.ip(),
+            forwarding: &connection.forwarding,
+            settings: &connection.thread.shared.settings,
+            api_key: None,
+        }
+    }
+
+    /// The view of a request that came from 192.0.2.1.
+    #[cfg(test)]
+    pub(crate) fn of(
+        parts: &'a Parts,
+        forwarding: &'a Forwarding,
+        settings: &'a ArcSwap<Settings>,
+    ) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            peer: [192, 0, 2, 1].into(),
+            forwarding,
+            settings,
+            api_key: None,
+        }
+    }
+
+    /// The same with the API key that let it in.
+    pub(crate) fn of_key(self, key: Option<&'a NamedKey>) -> Self {
+        Self {
+            api_key: key.map(|key| &*key.name),
+            ..self
+        }
+    }
+
+    /// The method.
+    pub(crate) fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// The path as it came, percent-encoded and without the query.
+    pub(crate) fn path(&self) -> &'a str {
+        self.uri.path()
+    }
+
+    /// All values of a header; the name in lower case.
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let values = self
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.as_bytes());
+        // HTTP/2 names the host in a field of its own.
+        let authority = (name == "host" && !self.headers.contains_key("host"))
+            .then(|| self.uri.authority())
+            .flatten();
+        values.chain(authority.map(|authority| authority.as_str().as_bytes()))
+    }
+
+    /// The first value of a cookie, without quotes around it.
+    ///
+    /// A client may send several of a name, the one for the longest path first (RFC 6265 §5.4), and
+    /// over HTTP/2 on several lines.
+    pub(crate) fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers.get_all(COOKIE).iter().find_map(|line| {
+            let mut pairs = line.as_bytes().split(|byte| *byte == b';');
+            pairs.find_map(|pair| {
+                let value = pair
+                    .trim_ascii_start()
+                    .strip_prefix(name.as_bytes())?
+                    .trim_ascii_start()
+                    .strip_prefix(b"=")?
+                    .trim_ascii();
+                let quoted = || value.strip_prefix(b"\"")?.strip_suffix(b"\"");
+                Some(quoted().unwrap_or(value))
+            })
+        })
+    }
+
+    /// The first value of a query parameter, as it came: `%41` and `A` are two values, but the same
+    /// in a name.
+    pub(crate) fn query(&self, name: &str) -> Option<&'a [u8]> {
+        let mut pairs = self.uri.query()?.as_bytes().split(|byte| *byte == b'&');
+        pairs.find_map(|pair| {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=');
+            let (encoded, value) = (parts.next()?, parts.next().unwrap_or_default());
+            Decoded(encoded).eq(name.bytes()).then_some(value)
+        })
+    }
+
+    /// The client's address: behind trusted proxies the one that they name.
+    pub(crate) fn client_address(&self) -> IpAddr {
+        let peer = self.peer.to_canonical();
+        if !self.forwarding.is_trusted() {
+            return peer;
+        }
+        let settings = self.settings.load();
+        headers::client_address(self.headers, peer, |hop| settings.trusted.contains(hop))
+    }
+
+    /// Whether the client came by HTTPS, here or to the trusted proxy in front.
+    pub(crate) fn is_https(&self) -> bool {
+        self.forwarding.is_https(self.headers)
+    }
+
+    /// The request's key. One that is empty is none: requests that have nothing in common but a
+    /// missing value do not belong together.
+    pub(crate) fn key(&self, source: &KeySource) -> Option<Key<'a>> {
+        let text = match source {
+            KeySource::Header(name) => self.headers(name).next(),
+            KeySource::Cookie(name) => self.cookie(name),
+            KeySource::Query(name) => self.query(name),
+            KeySource::ApiKey => self.api_key.map(str::as_bytes),
+            KeySource::ClientAddress => {
+                let prefix = || self.settings.load().limits.ipv6_prefix;
+                return Some(Key::Address(told_apart(self.client_address(), prefix)));
+            }
+        };
+        text.filter(|text| !text.is_empty()).map(Key::Text)
+    }
+
+    /// A hash of the request's key, the same in every gateway.
+    pub(crate) fn hash(&self, source: &KeySource) -> Option<u64> {
+        Some(penstock_balancer::key(self.key(source)?.as_bytes()))
+    }
+}
+
+impl Key<'_> {
+    /// The key's bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::Address(address) => address,
+        }
+    }
+}
+
+/// What clients are told apart by: an IPv4 address, or the first bits of an IPv6 address. Who has an IPv6
+/// network has all of its addresses, and would count as a new client with each of them.
+pub(crate) fn told_apart(client: IpAddr, ipv6_prefix: impl FnOnce() -> u8) -> [u8; 16] {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => {
+            let beyond = 128_u32.saturating_sub(u32::from(ipv6_prefix()));
+            let mask = u128::MAX.checked_shl(beyond).unwrap_or(0);
+            (address.to_bits() & mask).to_be_bytes()
+        }
+    }
+}
+
+/// The bytes of a form-encoded name; an escape that is none stands for itself.
+struct Decoded<'a>(&'a [u8]);
+
+impl Iterator for Decoded<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let escaped = |high, low| u8::try_from(digit(high)? * 16 + digit(low)?).ok();
+        let (byte, width) = match self.0 {
+            [b'%', high, low, ..] => escaped(*high, *low).map_or((b'%', 1), |byte| (byte, 3)),
+            [b'+', ..] => (b' ', 1),
+            [byte, ..] => (*byte, 1),
+            [] => return None,
+        };
+        self.0 = self.0.get(width..).unwrap_or_default();
+        Some(byte)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,220 @@
+//! Everything requests are routed by: one immutable value, replaced when services change.
+
+use std::{sync::Arc, time::Duration};
+
+use penstock_balancer::RetryBudget;
+use penstock_config::{
+    DeploymentName, Service, ServiceName,
+    fleet::{ServiceFleet, ServiceLoad},
+};
+
+use crate::{
+    admit::{access::Access, classes::Classes, limits::Limits},
+    count::metrics::{DeploymentMetrics, Page},
+    fleet::deployment::DeploymentState,
+    request::{
+        request_key::RequestHead,
+        route::{RouteTable, Target},
+    },
+    route::split::{Choice, ServiceSplit},
+    serve::retry,
+    stream::mirror::MirrorState,
+};
+
+/// Most addresses that a client is told which asked at another one.
+const ADDRESSES_SHOWN: usize = 20;
+
+/// The services and the way to them.
+pub(crate) struct Table {
+    routes: Arc<RouteTable>,
+    services: Vec<Arc<ServiceState>>,
+}
+
+/// One service as requests see it. Requests keep the one they began with.
+pub(crate) struct ServiceState {
+    /// What the user set.
+    pub(crate) spec: Arc<Service>,
+    /// Its deployments, in the order of names.
+    pub(crate) deployments: Vec<Arc<DeploymentState>>,
+    /// Who may use it; `None`: everybody.
+    pub(crate) access: Option<Access>,
+    /// How much of it may be used; `None`: as much as anybody likes.
+    pub(crate) limits: Option<Limits>,
+    /// Counts of the requests that it did not let in.
+    pub(crate) turned_away: Arc<DeploymentMetrics>,
+    /// Classes of its requests in the queue.
+    pub(crate) classes: Classes,
+    /// What its retries may cost.
+    pub(crate) retry_budget: Arc<RetryBudget>,
+    /// Copies of its requests, if there are to be any.
+    pub(crate) mirror: Option<MirrorState>,
+    split: ServiceSplit,
+}
+
+impl Table {
+    /// A table of these services, in the order of their names. The routes of `previous` are kept when no settings changed.
+    pub(crate) fn new(services: Vec<Arc<ServiceState>>, previous: Option<&Self>) -> Self {
+        let same_settings = |previous: &&Self| {
+            let specs = |services: &[Arc<ServiceState>]| {
+                services
+                    .iter()
+                    .map(|service| Arc::as_ptr(&service.spec))
+                    .collect::<Vec<_>>()
+            };
+            specs(&previous.services) == specs(&services)
+        };
+        let routes = match previous.filter(same_settings) {
+            Some(previous) => Arc::clone(&previous.routes),
+            None => {
+                let specs = services.iter().map(|service| &*service.spec).enumerate();
+                Arc::new(RouteTable::build(specs))
+            }
+        };
+        Self { routes, services }
+    }
+
+    /// The service a request is for, and the deployment if its host names one.
+    pub(crate) fn find(
+        &self,
+        host: &str,
+        path: &str,
+    ) -> Option<(&Arc<ServiceState>, Option<usize>)> {
+        let Target {
+            service,
+            deployment,
+        } = self.routes.find(host, path)?;
+        Some((&self.services[service], deployment))
+    }
+
+    /// The hosts and paths at which there are services, in words.
+    pub(crate) fn addresses(&self) -> String {
+        let all: Vec<String> = self.services.iter().flat_map(|s| s.addresses()).collect();
+        if all.is_empty() {
+            return "there are no services".to_owned();
+        }
+        let shown = all.len().min(ADDRESSES_SHOWN);
+        let more = match all.len() - shown {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("services are at {}{more}", all[..shown].join(", "))
+    }
+
+    /// The service with this name.
+    pub(crate) fn service(&self, name: &ServiceName) -> Option<&Arc<ServiceState>> {
+        // They are in the order of names.
+        let place = |service: &Arc<ServiceState>| service.spec.name.cmp(name);
+        let place = self.services.binary_search_by(place).ok()?;
+        self.services.get(place)
+    }
+
+    /// Whether there is this deployment of this service.
+    pub(crate) fn lists(&self, service: &ServiceName, deployment: &DeploymentName) -> bool {
+        let service = self.service(service);
+        service.is_some_and(|service| service.spec.deployments.contains_key(deployment))
+    }
+
+    /// All services.
+    pub(crate) fn services(&self) -> &[Arc<ServiceState>] {
+        &self.services
+    }
+}
+
+impl ServiceState {
+    /// A service; its split, limits and counts go on from where `previous` was.
+    pub(crate) fn new(
+        fleet: &ServiceFleet,
+        deployments: Vec<Arc<DeploymentState>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let spec = &fleet.spec;
+        let mirror = previous.and_then(|previous| previous.mirror.as_ref());
+        Self {
+            access: Access::of(&spec.access),
+            limits: Limits::of(spec, previous.and_then(|previous| previous.limits.as_ref())),
+            turned_away: previous.map_or_else(
+                || Arc::new(DeploymentMetrics::turned_away(&spec.name)),
+                |previous| Arc::clone(&previous.turned_away),
+            ),
+            classes: Classes::new(spec, previous.map(|previous| &previous.classes)),
+            retry_budget: retry_budget(spec, &deployments, previous),
+            mirror: MirrorState::new(spec, &deployments, mirror),
+            spec: Arc::clone(spec),
+            deployments,
+            split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),
+        }
+    }
+
+    /// Where it answers: each host with each path.
+    fn addresses(&self) -> impl Iterator<Item = String> {
+        let Service { hosts, paths, .. } = &*self.spec;
+        let each = |host| paths.iter().map(move |path| at(host, path));
+        hosts.iter().flat_map(move |host| each(host))
+    }
+
+    /// Each deployment with its weight in the split, as it is in force.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (&Arc<DeploymentState>, u32)> {
+        self.deployments.iter().zip(self.split.weights())
+    }
+
+    /// Adds its counts and gauges to the metrics page.
+    pub(crate) fn write_metrics(&self, page: &mut Page) {
+        page.add_unrouted(&self.turned_away);
+        self.classes.write_metrics(page);
+        self.shares()
+            .for_each(|(deployment, weight)| deployment.write_metrics(page, weight));
+    }
+
+    /// What there is to tell of it besides the load; `None` where it has neither classes nor a mirror.
+    pub(crate) fn report(&self) -> Option<ServiceLoad> {
+        let target = self.spec.mirror.as_ref().map(|mirror| &mirror.to);
+        if target.is_none() && self.classes.is_empty() {
+            return None;
+        }
+        let mut deployments = self.deployments.iter();
+        let target = deployments.find(|deployment| Some(&deployment.name) == target);
+        Some(ServiceLoad {
+            service: self.spec.name.clone(),
+            classes: self.classes.queued(),
+            mirror: target.map(|target| target.copies.report()),
+        })
+    }
+
+    /// Whether requests may go on seeing this state under a newer fleet.
+    pub(crate) fn suits(&self, fleet: &ServiceFleet) -> bool {
+        Arc::ptr_eq(&self.spec, &fleet.spec) && self.split.suits(fleet)
+    }
+
+    /// Chooses the deployment of a request at `now`.
+    pub(crate) fn choose(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
+        self.split.choose(&self.spec, &self.deployments, head, now)
+    }
+
+    /// Chooses anew for a request whose deployment was paused.
+    pub(crate) fn choose_another(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
+        let split = &self.split;
+        split.choose_another(&self.spec, &self.deployments, head, now)
+    }
+}
+
+/// `host/path`; all paths are not worth a word.
+fn at(host: &str, path: &str) -> String {
+    [host, path.trim_end_matches('/')].concat()
+}
+
+/// The budget of a service; one with the same rules goes on as it is, any other with the balance.
+fn retry_budget(
+    spec: &Service,
+    deployments: &[Arc<DeploymentState>],
+    previous: Option<&ServiceState>,
+) -> Arc<RetryBudget> {
+    let rules = retry::budget_rules(&spec.retries);
+    let now = deployments
+        .first()
+        .map_or(Duration::ZERO, |deployment| deployment.now());
+    match previous.map(|previous| &previous.retry_budget) {
+        Some(budget) if budget.rules() == rules => Arc::clone(budget),
+        Some(budget) => Arc::new(budget.with_rules(rules, now)),
+        None => Arc::new(RetryBudget::new(rules, now)),
+    }
+}

@@ -1,0 +1,9 @@
+//! What is done with a request, step by step: to whom it goes, on which worker it gets a lease, how it
+//! is tried there, and what follows from a failed try.
+
+pub(crate) mod admission;
+pub(crate) mod attempt;
+pub(crate) mod destination;
+pub(crate) mod proxy;
+pub(crate) mod retry;
+pub(crate) mod sibling;

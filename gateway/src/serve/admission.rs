@@ -1,0 +1,195 @@
+//! Getting a worker for a request: at once, or after a wait that ends in one of several ways.
+
+use std::{sync::Arc, time::Duration};
+
+use penstock_balancer::Turn;
+use penstock_config::fleet::Stage;
+use tokio::time::sleep_until;
+
+use crate::{
+    base::{reason::Reason, refusal::Refusal},
+    fleet::{
+        deployment::{Admission, DeploymentState, NoRoom, Wanted},
+        lease::Lease,
+        queue::{Patience, Waiter},
+    },
+    request::request_key::RequestHead,
+    route::table::ServiceState,
+    serve::proxy::Failure,
+    settle::exchange::Exchange,
+    socket::{client_gone::client_gone, connection::Connection},
+};
+
+/// Which try of a request wants a worker.
+#[derive(Clone, Copy)]
+pub(crate) enum Try<'a> {
+    /// The first; with the request's head.
+    First(&'a RequestHead<'a>),
+    /// Another one, after the workers with these keys failed it, the last one last.
+    Again(&'a [u64]),
+}
+
+/// Gets a lease for `exchange`. `body_unread` says that hyper will not notice an HTTP/1 client that
+/// leaves.
+pub(crate) async fn lease(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    service: &ServiceState,
+    deployment: &Arc<DeploymentState>,
+    number: Try<'_>,
+    body_unread: bool,
+) -> Result<(), Failure> {
+    let clock = exchange.clock();
+    let (now, tried) = match number {
+        Try::First(_) => (exchange.started(), &[][..]),
+        Try::Again(tried) => (clock.now(), tried),
+    };
+    let wanted = Wanted {
+        placement: &exchange.placement,
+        tried,
+        now,
+        max_queued: service.spec.queue.max_requests,
+    };
+    let waits = || {
+        let (until, _) = time_is_over(exchange, service, clock.now());
+        let sheds = service.spec.queue.shed_early;
+        let patience = Patience { until, sheds };
+        (turn(exchange, service, number), patience)
+    };
+    let tells = service.spec.queue.headers;
+    let (lease, at) = match deployment.admit(wanted, waits) {
+        Admission::Leased(lease) => (lease, now),
+        Admission::Refused(mut refusal) => {
+            refusal.outlook = refusal.outlook.filter(|_| tells);
+            return Err(Failure::Refused(refusal));
+        }
+        Admission::Queued(waiter) => {
+            exchange.listed.entry().now_in(Stage::Queue, now);
+            // What it was told first is what it will compare with.
+            let outlook = waiter.outlook.filter(|_| tells);
+            exchange.outlook = exchange.outlook.or(outlook);
+            let watched = (body_unread && !connection.h2).then_some(connection);
+            // Boxed, so that requests which find a worker at once do not carry this along.
+            let lease = Box::pin(wait(exchange, watched, service, deployment, waiter)).await?;
+            (lease, clock.now())
+        }
+    };
+    exchange.leased(lease, at);
+    Ok(())
+}
+
+/// Where in the queue a request belongs.
+fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
+    let fair_by = service.spec.queue.fair_by.as_ref();
+    Turn {
+        arrived: exchange.started(),
+        delay: exchange.class.as_ref().map_or(Duration::ZERO, |c| c.delay),
+        key: match number {
+            Try::First(head) => fair_by.and_then(|source| head.hash(source)),
+            // It had its turn already.
+            Try::Again(_) => None,
+        },
+        returned: matches!(number, Try::Again(_)),
+    }
+}
+
+/// When a request that waits from `begun` on must have a worker, and what to call it when it has not.
+fn time_is_over(
+    exchange: &Exchange,
+    service: &ServiceState,
+    begun: Duration,
+) -> (Duration, Reason) {
+    // What it waited before a worker failed it counts as well.
+    let waited = exchange.queue_wait.unwrap_or_default();
+    let left = service.spec.queue.max_wait.saturating_sub(waited);
+    exchange.sooner(begun + left, Reason::QueueTimeout)
+}
+
+async fn wait(
+    exchange: &mut Exchange,
+    watched: Option<&Connection>,
+    service: &ServiceState,
+    deployment: &DeploymentState,
+    mut waiter: Waiter,
+) -> Result<Lease, Failure> {
+    let clock = exchange.clock();
+    let begun = clock.now();
+    let in_class = exchange.class.as_ref().map(|class| class.waits());
+    let max_wait = service.spec.queue.max_wait;
+    let (until, reason) = time_is_over(exchange, service, begun);
+    let gone = async {
+        match watched {
+            Some(connection) => client_gone(connection.fd).await,
+            None => std::future::pending().await,
+        }
+    };
+    let grant = tokio::select! {
+        biased;
+        grant = waiter.granted() => grant,
+        () = gone => return Err(Failure::ClientGone),
+        () = sleep_until(clock.instant(until)) => waiter
+            .give_up()
+            .unwrap_or_else(|| {
+                let after = deployment.retry_after(clock.now());
+                let no_room = deployment.has_no_room();
+                Err(too_long(reason, max_wait, no_room).predicted(after))
+            }),
+    };
+    let waited = clock.now().saturating_sub(begun);
+    exchange.queue_wait = Some(exchange.queue_wait.unwrap_or_default() + waited);
+    if grant.is_ok() {
+        deployment.wait.record(waited);
+    }
+    if let Some(in_class) = in_class {
+        in_class.waited(waited);
+    }
+    grant.map_err(Failure::Refused)
+}
+
+fn too_long(reason: Reason, max_wait: Duration, no_room: Option<NoRoom>) -> Refusal {
+    match (reason, no_room) {
+        (Reason::QueueTimeout, Some(NoRoom::ForAny)) => {
+            let detail = format!("no GPU became free for a worker within {max_wait:?}");
+            Refusal::new(Reason::NoWorkers, detail)
+        }
+        (Reason::QueueTimeout, Some(NoRoom::ForMore)) => Refusal::new(
+            reason,
+            format!(
+                "no worker became free within {max_wait:?}, and there is no free GPU for another one"
+            ),
+        ),
+        (Reason::QueueTimeout, None) => {
+            Refusal::new(reason, format!("no worker became free within {max_wait:?}"))
+        }
+        _ => Refusal::new(
+            reason,
+            "the request's time was over before a worker became free",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waited_for_a_worker_that_no_gpu_was_free_for_is_told_so() {
+        let wait = Duration::from_secs(30);
+        let told = |reason, no_room| {
+            let refusal = too_long(reason, wait, no_room);
+            (refusal.reason, refusal.detail.into_owned())
+        };
+        let none = told(Reason::QueueTimeout, Some(NoRoom::ForAny));
+        let text = "no GPU became free for a worker within 30s";
+        assert_eq!(none, (Reason::NoWorkers, text.to_owned()));
+        let (reason, text) = told(Reason::QueueTimeout, Some(NoRoom::ForMore));
+        assert_eq!(reason, Reason::QueueTimeout);
+        assert!(
+            text.ends_with("there is no free GPU for another one"),
+            "{text}"
+        );
+        let (reason, text) = told(Reason::QueueTimeout, None);
+        assert_eq!(reason, Reason::QueueTimeout);
+        assert!(!text.contains("GPU"), "{text}");
+    }
+}

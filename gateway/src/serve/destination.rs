@@ -1,0 +1,86 @@
+//! Where a request goes: first to a service and, once that has let it in, to one of its deployments.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, request::Parts};
+
+use crate::{
+    base::{reason::Reason, refusal::Refusal},
+    fleet::deployment::DeploymentState,
+    request::request_key::RequestHead,
+    route::{split::Choice, table::ServiceState},
+    settle::exchange::Exchange,
+    socket::connection::Connection,
+};
+
+/// The service that a request is for.
+pub(crate) struct Destination {
+    /// The service.
+    pub(crate) service: Arc<ServiceState>,
+    /// The deployment that the host names, which nothing else of the request can change.
+    direct: Option<usize>,
+}
+
+impl Destination {
+    /// Finds the service by host and path.
+    pub(crate) fn find(
+        connection: &Connection,
+        host: &HeaderValue,
+        parts: &Parts,
+    ) -> Result<Self, Refusal> {
+        let table = connection.thread.shared.table.load();
+        let name = host.to_str().unwrap_or_default();
+        let Some((service, direct)) = table.find(name, parts.uri.path()) else {
+            let detail = format!("no service at {name}{}", parts.uri.path());
+            let refusal = Refusal::new(Reason::NoRoute, detail);
+            // Nobody but the client needs to know, so there is nothing to log where it is not told.
+            return Err(match connection.thread.settings().error_details {
+                true => refusal.because(table.addresses()),
+                false => refusal,
+            });
+        };
+        Ok(Self {
+            service: Arc::clone(service),
+            direct,
+        })
+    }
+
+    /// A service, the split of which has chosen the deployment.
+    pub(crate) fn split(service: Arc<ServiceState>) -> Self {
+        Self {
+            service,
+            direct: None,
+        }
+    }
+
+    /// Whether the host names the deployment.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    /// Chooses the deployment, and notes on the exchange what comes of it.
+    pub(crate) fn choose(
+        &self,
+        head: &RequestHead<'_>,
+        exchange: &mut Exchange,
+    ) -> Result<Arc<DeploymentState>, Refusal> {
+        let chosen = match self.direct {
+            Some(direct) => self.service.deployments.get(direct).cloned(),
+            None => {
+                let choice = self.service.choose(head, exchange.started());
+                self.go_by(choice, exchange)
+            }
+        };
+        chosen.ok_or_else(|| Refusal::new(Reason::NoWorkers, "no deployment takes requests"))
+    }
+
+    fn go_by(
+        &self,
+        choice: Option<Choice>,
+        exchange: &mut Exchange,
+    ) -> Option<Arc<DeploymentState>> {
+        let choice = choice?;
+        exchange.cookie = choice.cookie;
+        self.service.deployments.get(choice.deployment).cloned()
+    }
+}

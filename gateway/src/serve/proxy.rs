@@ -1,0 +1,375 @@
+//! The life of one request, step by step: check, route, admit, send, pass the answer on.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, STRICT_TRANSPORT_SECURITY},
+    request::Parts,
+};
+use hyper::body::{Body, Incoming};
+
+use crate::{
+    base::{
+        grpc,
+        headers::{self, Named},
+        reason::Reason,
+        refusal::Refusal,
+    },
+    count::clients::ClientId,
+    fleet::{deployment::DeploymentState, placement::Placement},
+    request::{
+        redirect,
+        request_head::{self, Framing, LoggedHead},
+        request_key::RequestHead,
+    },
+    serve::{
+        admission::{self, Try},
+        attempt::{Destined, attempt},
+        destination::Destination,
+        sibling::Sibling,
+    },
+    settle::exchange::Exchange,
+    socket::connection::Connection,
+    stream::{
+        mirror::Candidate,
+        outgoing::{Outgoing, Wanted},
+        request_body::UpstreamBody,
+        response_body::DownstreamBody,
+        tunnel::{self, Switch},
+    },
+    upstream::{Answer, Wire},
+};
+
+/// Why a request gets no worker's answer.
+pub(crate) enum Failure {
+    /// The gateway answers itself.
+    Refused(Refusal),
+    /// Nobody is there to be answered.
+    ClientGone,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Tells hyper to close the connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the client has gone")]
+pub(crate) struct ClientGone;
+
+/// Serves one request.
+pub(crate) async fn handle(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<DownstreamBody>, ClientGone> {
+    let logged = connection
+        .thread
+        .logs_access()
+        .then(|| LoggedHead::of(&request));
+    let mut exchange = Box::new(Exchange::begin(&connection, &request, logged));
+    let mut response = match forward(&mut exchange, &connection, request).await {
+        Ok(forwarded) => pass_on(exchange, &connection, forwarded),
+        Err(Failure::Refused(refusal)) => exchange.refuse(&refusal),
+        Err(Failure::ClientGone) => return Err(ClientGone),
+    };
+    if let Some(hsts) = &connection.hsts {
+        let headers = response.headers_mut();
+        headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    Ok(response)
+}
+
+/// A worker's response head, and how to go on.
+struct Forwarded {
+    answer: Answer,
+    wanted: Option<Wanted>,
+    idle: Duration,
+    close: bool,
+}
+
+async fn forward(
+    exchange: &mut Exchange,
+    connection: &Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Forwarded, Failure> {
+    let has_too_many = has_too_many_fields(connection, &mut request);
+    let named = Named::of(request.headers());
+    let downstream_upgrade = Wanted::of(&mut request, named);
+    let (mut parts, body) = request.into_parts();
+    exchange.request_id = Some(headers::identify(
+        &mut parts.headers,
+        named,
+        &connection.forwarding,
+    ));
+    if has_too_many {
+        let most = connection.max_headers;
+        let detail = format!("the request head has more than {most} fields");
+        return Err(Refusal::new(Reason::HeaderTooLarge, detail).into());
+    }
+    let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
+    let framing = request_head::framing(connection, &parts, named, has_body);
+    let host = check_head(framing, &parts, named)?;
+    if let Some(port) = connection.redirect {
+        redirect::check(port, &connection.forwarding, &host, &parts)?;
+    }
+    let to = enter(exchange, connection, &host, &mut parts, named, &body)?;
+    let (destination, deployment) = find_worker(exchange, connection, to, &parts, has_body).await?;
+    let service = &destination.service;
+    let upstream_body = upload(
+        exchange,
+        connection,
+        (&destination, &deployment),
+        (&host, &parts),
+        has_body.then_some(body),
+        downstream_upgrade.is_some(),
+    );
+    let wire = Wire::of(&deployment.view().spec);
+    let Outgoing {
+        mut request,
+        wanted,
+    } = Outgoing::prepare(
+        parts,
+        named,
+        upstream_body,
+        &host,
+        &wire,
+        downstream_upgrade,
+        exchange,
+    )?;
+    let to = Destined {
+        service,
+        deployment: &deployment,
+        wire: &wire,
+        is_upgrade: wanted.is_some(),
+    };
+    let answer = attempt(exchange, connection, to, &mut request).await?;
+    if let Err(refusal) = check_answer(&answer, wanted.as_ref()) {
+        exchange.worker_failed();
+        return Err(refusal.into());
+    }
+    exchange.connect_time = answer.connect_time;
+    Ok(Forwarded {
+        answer,
+        wanted,
+        idle: service.spec.timeouts.idle,
+        close: framing == Framing::Unseen,
+    })
+}
+
+/// Whether the request has more fields than it may, which are gone then: a map that is full takes none of
+/// ours. hyper itself sees to it over HTTP/1 only.
+fn has_too_many_fields(connection: &Connection, request: &mut Request<Incoming>) -> bool {
+    let too_many =
+        connection.h2 && headers::are_too_many(request.headers(), connection.max_headers);
+    if too_many {
+        request.headers_mut().clear();
+    }
+    too_many
+}
+
+/// The body as it goes to the worker, and to the mirror's target if this request is copied.
+fn upload(
+    exchange: &mut Exchange,
+    connection: &Arc<Connection>,
+    to: (&Destination, &Arc<DeploymentState>),
+    head: (&HeaderValue, &Parts),
+    body: Option<Incoming>,
+    is_upgrade: bool,
+) -> UpstreamBody {
+    let (destination, deployment) = to;
+    let (host, parts) = head;
+    let spec = &destination.service.spec;
+    let tee = match &destination.service.mirror {
+        Some(mirror) if !is_upgrade && !destination.is_direct() => {
+            let candidate = Candidate {
+                connection,
+                service: spec,
+                deployment,
+                parts,
+                host,
+                body: body.as_ref().map(Body::size_hint),
+            };
+            mirror.copy(exchange, &candidate)
+        }
+        _ => None,
+    };
+    let Some(body) = body else {
+        return UpstreamBody::Empty;
+    };
+    let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
+    let (body, upload) = UpstreamBody::stream(body, connection, max, idle, tee);
+    exchange.upload = Some(upload);
+    body
+}
+
+/// The host of a request that may be passed on.
+fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderValue, Refusal> {
+    let host = match framing {
+        Framing::Contradictory => Err("both Content-Length and Transfer-Encoding"),
+        Framing::Clear | Framing::Unseen => headers::check_request(parts, named),
+    };
+    host.map_err(|error| Refusal::new(Reason::BadRequest, error))
+}
+
+/// Finds what the request is for, and counts it there from now on.
+fn enter(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    host: &HeaderValue,
+    parts: &mut Parts,
+    named: Named,
+    body: &Incoming,
+) -> Result<(Destination, Arc<DeploymentState>), Refusal> {
+    let destination = Destination::find(connection, host, parts)?;
+    let deployment = match let_in(exchange, connection, &destination, parts, body) {
+        Ok(deployment) => deployment,
+        Err(refusal) => {
+            exchange.turned_away = Some(destination.service);
+            return Err(refusal);
+        }
+    };
+    exchange.enter(&deployment, parts);
+    let asked = match named.has(Named::GRPC_TIMEOUT) {
+        true => parts.headers.get(grpc::GRPC_TIMEOUT),
+        false => None,
+    };
+    exchange.limit(
+        destination.service.spec.timeouts.total,
+        asked.and_then(grpc::parse_timeout),
+    );
+    Ok((destination, deployment))
+}
+
+/// Whether the service wants this request, and for which of its deployments. Limits come last: what is
+/// refused for other reasons uses up nothing.
+fn let_in(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    destination: &Destination,
+    parts: &mut Parts,
+    body: &Incoming,
+) -> Result<Arc<DeploymentState>, Refusal> {
+    let service = &destination.service;
+    let mut key = None;
+    if let Some(access) = &service.access {
+        access.check_network(&RequestHead::new(connection, parts))?;
+        key = access.check_key(parts, destination.is_direct())?;
+        exchange.api_key.clone_from(&key);
+    }
+    check_length(body, service.spec.max_body_bytes)?;
+    let head = RequestHead::new(connection, parts).of_key(key.as_deref());
+    if let Some(limits) = &service.limits {
+        exchange.held = limits.take(&head, exchange.started())?;
+    }
+    exchange.client = ClientId::of(&head);
+    exchange.is_direct = destination.is_direct();
+    exchange.placement = Placement::of(&head, &service.spec);
+    exchange.class = service.classes.of(&head, &service.spec);
+    destination.choose(&head, exchange)
+}
+
+/// Gets a worker for the request. When its deployment is removed or paused before there is one, a sibling
+/// may take it over.
+async fn find_worker(
+    exchange: &mut Exchange,
+    connection: &Connection,
+    mut to: (Destination, Arc<DeploymentState>),
+    parts: &Parts,
+    has_body: bool,
+) -> Result<(Destination, Arc<DeploymentState>), Failure> {
+    let key = exchange.api_key.clone();
+    let head = RequestHead::new(connection, parts).of_key(key.as_deref());
+    loop {
+        let (Destination { service, .. }, deployment) = &to;
+        let first = Try::First(&head);
+        let leased =
+            admission::lease(exchange, connection, service, deployment, first, has_body).await;
+        let Err(Failure::Refused(refusal)) = leased else {
+            return leased.map(|()| to);
+        };
+        let sibling = Sibling::after(refusal, deployment, exchange, &head)?;
+        to = (Destination::split(sibling.service), sibling.deployment);
+    }
+}
+
+/// Refuses a body that is known to be too long before anything is done for it.
+fn check_length(body: &Incoming, max: Option<u64>) -> Result<(), Refusal> {
+    match max {
+        Some(max) if body.size_hint().lower() > max => Err(too_large()),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn too_large() -> Refusal {
+    Refusal::new(
+        Reason::BodyTooLarge,
+        "the request body is longer than this service allows",
+    )
+}
+
+/// A worker that switches protocols unasked cannot be followed. One that answers an extended
+/// CONNECT by an ordinary success cannot either: the client would take it for an open tunnel.
+fn check_answer(answer: &Answer, wanted: Option<&Wanted>) -> Result<(), Refusal> {
+    let status = answer.response.status();
+    let detail = match wanted {
+        None if status == StatusCode::SWITCHING_PROTOCOLS => {
+            "the worker switched protocols unasked"
+        }
+        Some(Wanted::H2(..))
+            if status.is_success() && !Wanted::is_accepted_by(&answer.response) =>
+        {
+            "the worker did not switch protocols"
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(Reason::BadUpstreamResponse, detail))
+}
+
+/// Turns the worker's answer into the client's.
+fn pass_on(
+    exchange: Box<Exchange>,
+    connection: &Arc<Connection>,
+    forwarded: Forwarded,
+) -> Response<DownstreamBody> {
+    let Forwarded {
+        answer,
+        wanted,
+        idle,
+        close,
+    } = forwarded;
+    let Answer {
+        mut response,
+        handback,
+        ..
+    } = answer;
+    let switched = wanted.and_then(|wanted| wanted.accepted(&mut response));
+    let (mut parts, body) = response.into_parts();
+    if let Some(id) = &exchange.request_id {
+        headers::prepare_response(&mut parts.headers, id, switched.is_some() && !connection.h2);
+    }
+    exchange.write_own(&mut parts.headers);
+    if let Some((downstream, upstream, status)) = switched {
+        parts.status = status;
+        tunnel::start(
+            exchange,
+            &connection.thread,
+            Switch {
+                downstream,
+                upstream,
+            },
+        );
+        return Response::from_parts(parts, DownstreamBody::empty());
+    }
+    if close {
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Response::from_parts(
+        parts,
+        DownstreamBody::stream(body, exchange, handback, idle),
+    )
+}

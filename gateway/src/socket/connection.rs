@@ -1,0 +1,373 @@
+//! One downstream connection: protocol by preface, served by hyper, watched by one timer.
+
+mod begin;
+
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    os::fd::RawFd,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use penstock_config::RequestLimits;
+use pingora_core::{protocols::Stream, server::ShutdownWatch};
+
+pub(crate) use self::begin::App;
+use crate::{
+    base::{headers::Forwarding, timer::SharedTimer},
+    serve::proxy,
+    settle::thread::Thread,
+    socket::{
+        alarm::Alarm,
+        crowd::{Place, Seat},
+        io::DownstreamIo,
+        terms::Terms,
+    },
+};
+
+/// Header fields hyper keeps on the stack; more of them cost an allocation per request.
+const HYPER_DEFAULT_MAX_HEADERS: usize = 100;
+
+/// Smallest buffer hyper accepts.
+const HYPER_MIN_BUFFER: usize = 8192;
+
+/// Receive window of a stream. Prompts with images are large, and the protocol's 64 KiB would
+/// cost a round trip each; memory is bounded by the connection's window.
+const H2_STREAM_WINDOW: u32 = 1 << 20;
+
+/// Receive window of a connection.
+const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Most that is held of an answer whose client opened its window but does not read. hyper's own
+/// bound is 400 KiB, for each of a connection's streams.
+const H2_SEND_BUFFER: usize = 32 * 1024;
+
+/// Streams that a client may take back before anybody has looked at them, at a time ("rapid reset").
+const H2_UNSEEN_RESETS_MAX: usize = 20;
+
+/// Streams on which a client may break the rules before its connection ends.
+const H2_ERRORS_MAX: usize = 1024;
+
+/// An HTTP/2 client has this long to hear that its idle connection ends (GOAWAY, RFC 9113 §6.8), so
+/// that no request of its is lost on the way.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
+
+/// In place of a time: there is nothing that is not complete.
+const COMPLETE: u64 = u64::MAX;
+
+/// What the requests of one connection share.
+pub(crate) struct Connection {
+    /// The thread it lives on.
+    pub(crate) thread: Arc<Thread>,
+    /// The client's address.
+    pub(crate) peer: SocketAddr,
+    /// Whether the client speaks HTTP/2.
+    pub(crate) h2: bool,
+    /// Most fields of a request's head.
+    pub(crate) max_headers: usize,
+    /// Limits how long workers may take to answer its requests.
+    pub(crate) timer: SharedTimer,
+    /// What it adds to its requests about who asked.
+    pub(crate) forwarding: Forwarding,
+    /// The port of HTTPS that its requests are sent to.
+    pub(crate) redirect: Option<u16>,
+    /// What is said about HTTPS in every answer.
+    pub(crate) hsts: Option<HeaderValue>,
+    /// The socket, for looking at it only.
+    pub(crate) fd: RawFd,
+    /// What is read while a request head is expected (HTTP/1 only), see `io`.
+    pub(crate) head: Mutex<Vec<u8>>,
+    /// Whether a request head is expected.
+    pub(crate) expects_head: AtomicBool,
+    /// Whether the client may still be sending a body that nobody has read (HTTP/1 only).
+    pub(crate) sends_body: AtomicBool,
+    /// What those see of it who look for a connection that can leave.
+    seat: Arc<Seat>,
+    /// Whether `since` is the start of a head.
+    head_began: AtomicBool,
+    /// When the client began an HTTP/2 frame or a head of several that is not complete; ms of the
+    /// clock, [`COMPLETE`] when it is.
+    frame_began: AtomicU64,
+}
+
+impl Connection {
+    fn new(
+        thread: Arc<Thread>,
+        peer: SocketAddr,
+        h2: bool,
+        fd: RawFd,
+        seat: Arc<Seat>,
+        terms: &Terms,
+    ) -> Self {
+        seat.since.store(millis(thread.now()), Ordering::Relaxed);
+        let (trusted, max_headers) = {
+            let settings = thread.settings();
+            let trusted = settings.trusted.contains(peer.ip());
+            (trusted, settings.limits.max_headers)
+        };
+        Self {
+            forwarding: Forwarding::new(peer.ip(), terms.tls.is_some(), trusted),
+            redirect: terms.redirect,
+            hsts: terms.hsts.clone(),
+            max_headers,
+            thread,
+            peer,
+            h2,
+            fd,
+            timer: SharedTimer::default(),
+            head: Mutex::new(Vec::new()),
+            expects_head: AtomicBool::new(true),
+            sends_body: AtomicBool::new(false),
+            seat,
+            head_began: AtomicBool::new(false),
+            frame_began: AtomicU64::new(COMPLETE),
+        }
+    }
+
+    /// Bytes came in.
+    pub(crate) fn bytes_read(&self) {
+        if !self.is_serving() && !self.head_began() {
+            self.seat
+                .since
+                .store(millis(self.thread.now()), Ordering::Relaxed);
+            self.head_began.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what came last over HTTP/2 ends in the middle of something.
+    pub(crate) fn in_frame(&self, in_frame: bool) {
+        if in_frame != (self.frame_began.load(Ordering::Relaxed) != COMPLETE) {
+            let began = match in_frame {
+                true => millis(self.thread.now()),
+                false => COMPLETE,
+            };
+            self.frame_began.store(began, Ordering::Relaxed);
+        }
+    }
+
+    /// The client sends frames that only make work, and is cut off.
+    pub(crate) fn floods(&self) {
+        let floods = &self.thread.shared.floods;
+        if let Some(count) = floods.add(self.thread.now()) {
+            let client = self.peer;
+            tracing::warn!(%client, count, "connection closed: a flood of HTTP/2 frames without content");
+        }
+    }
+
+    /// A request head is complete.
+    pub(crate) fn request_began(&self) {
+        self.seat.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.seat.known.store(true, Ordering::Relaxed);
+        self.head_began.store(false, Ordering::Relaxed);
+    }
+
+    /// A request is over.
+    pub(crate) fn request_ended(&self, now: Duration) {
+        self.seat.since.store(millis(now), Ordering::Relaxed);
+        self.seat.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a request is being served.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.seat.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a head has begun and is not complete.
+    pub(crate) fn head_began(&self) -> bool {
+        self.head_began.load(Ordering::Relaxed)
+    }
+
+    /// When the connection is to be closed if nothing changes; `None` while a request is served.
+    fn deadline(&self, limits: &RequestLimits) -> Option<Duration> {
+        if self.is_serving() {
+            return None;
+        }
+        let since = Duration::from_millis(self.seat.since.load(Ordering::Relaxed));
+        if !self.h2 && self.head_began() {
+            return Some(since + limits.header_timeout);
+        }
+        let idle = since + limits.idle_timeout;
+        // Over HTTP/2 what comes may be no head at all (a ping, a window update), and keeps nothing
+        // alive; but whatever is begun must be ended.
+        Some(match self.frame_began.load(Ordering::Relaxed) {
+            COMPLETE => idle,
+            began => idle.min(Duration::from_millis(began) + limits.header_timeout),
+        })
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn serve(
+    app: &App,
+    stream: Stream,
+    peer: SocketAddr,
+    mut place: Place,
+    shutdown: ShutdownWatch,
+) {
+    let thread = &app.thread;
+    let terms = app.terms();
+    let limits = thread.settings().limits;
+    let fd = stream.id();
+    let seat = Arc::clone(&place.seat);
+    let io = DownstreamIo::new(stream);
+    let begun = begin::begin(thread, &terms, io, peer, &mut place, &limits);
+    let mut ends = shutdown.clone();
+    let begun = tokio::select! {
+        biased;
+        begun = begun => begun,
+        // Whoever has said nothing so far keeps nobody from ending, and nobody out.
+        _ = ends.wait_for(|&down| down) => None,
+        () = seat.asked_to_leave() => None,
+    };
+    let Some((mut io, peer, h2)) = begun else {
+        return;
+    };
+    let connection = Connection::new(Arc::clone(thread), peer, h2, fd, seat, &terms);
+    let connection = Arc::new(connection);
+    io.attach(Arc::clone(&connection));
+    if h2 {
+        serve_h2(connection, io, limits, shutdown).await;
+    } else {
+        serve_h1(connection, io, limits, shutdown).await;
+    }
+}
+
+async fn serve_h1(
+    connection: Arc<Connection>,
+    io: DownstreamIo,
+    limits: RequestLimits,
+    shutdown: ShutdownWatch,
+) {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_buf_size(limits.max_header_bytes.max(HYPER_MIN_BUFFER))
+        .max_header_size(limits.max_header_bytes)
+        .timer(TokioTimer::new())
+        // The connection's own timer tells an idle connection from a slow head; hyper's does not.
+        .header_read_timeout(None);
+    if limits.max_headers != HYPER_DEFAULT_MAX_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
+    let service = {
+        let connection = Arc::clone(&connection);
+        service_fn(move |request| proxy::handle(Arc::clone(&connection), request))
+    };
+    let mut serving = pin!(
+        builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades()
+    );
+    tokio::select! {
+        biased;
+        _ = &mut serving => return,
+        () = watch(&connection, &limits, shutdown) => {}
+    }
+    if connection.seat.is_asked() && !connection.is_serving() {
+        // Somebody else waits for its place, and there is nothing to be told.
+        return;
+    }
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ = &mut serving => {}
+        () = stalled(&connection, &limits) => {}
+    }
+}
+
+async fn serve_h2(
+    connection: Arc<Connection>,
+    io: DownstreamIo,
+    limits: RequestLimits,
+    shutdown: ShutdownWatch,
+) {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_send_buf_size(H2_SEND_BUFFER)
+        .max_pending_accept_reset_streams(H2_UNSEEN_RESETS_MAX)
+        .max_local_error_reset_streams(H2_ERRORS_MAX)
+        .enable_connect_protocol();
+    let service = {
+        let connection = Arc::clone(&connection);
+        service_fn(move |request| proxy::handle(Arc::clone(&connection), request))
+    };
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        biased;
+        _ = &mut serving => return,
+        () = watch(&connection, &limits, shutdown) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let goes_on = async {
+        tokio::time::sleep(GOAWAY_GRACE).await;
+        stalled(&connection, &limits).await;
+    };
+    tokio::select! {
+        biased;
+        _ = &mut serving => {}
+        () = goes_on => {}
+    }
+}
+
+/// Returns when the connection should end: the gateway drains, somebody else needs the place, or the
+/// client is idle or slow.
+async fn watch(connection: &Connection, limits: &RequestLimits, mut shutdown: ShutdownWatch) {
+    let seat = Arc::clone(&connection.seat);
+    let down = Alarm::new(async move {
+        tokio::select! {
+            // An error means that the listener is gone, which is a reason to end as well.
+            _ = shutdown.wait_for(|&down| down) => {}
+            () = seat.asked_to_leave() => {}
+        }
+    });
+    tokio::select! {
+        biased;
+        () = down => {}
+        () = stalled(connection, limits) => {}
+    }
+}
+
+/// Returns when the client has been idle or slow for too long.
+///
+/// Polled in the connection's own task, right after hyper: a head that just began or a request
+/// that just ended moves the deadline without a message between tasks.
+fn stalled(connection: &Connection, limits: &RequestLimits) -> impl Future<Output = ()> {
+    let clock = connection.thread.clock();
+    let mut sleep = Alarm::new(tokio::time::sleep_until(
+        clock.instant(clock.now() + limits.idle_timeout),
+    ));
+    poll_fn(move |cx| {
+        loop {
+            let deadline = connection
+                .deadline(limits)
+                .map(|deadline| clock.instant(deadline));
+            if let Some(deadline) = deadline.filter(|&deadline| deadline < sleep.deadline()) {
+                sleep.reset(deadline);
+            }
+            ready!(Pin::new(&mut sleep).poll(cx));
+            match deadline {
+                Some(deadline) if deadline <= sleep.deadline() => return Poll::Ready(()),
+                Some(deadline) => sleep.reset(deadline),
+                // A request's own clocks count while it is served.
+                None => sleep.reset(clock.instant(clock.now() + limits.idle_timeout)),
+            }
+        }
+    })
+}

@@ -1,0 +1,280 @@
+//! The body of a request on its way to the worker.
+
+mod replay;
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+
+use crate::{
+    base::{clock::Clock, headers::clean_trailers, timer::Timer},
+    socket::connection::Connection,
+    stream::mirror::{CopiedBody, Dropped, Tee},
+    upstream::StreamPlace,
+};
+
+pub(crate) use self::replay::Replay;
+use self::replay::Replayed;
+
+/// A request body as the upstream connection reads it.
+#[derive(Default)]
+pub(crate) enum UpstreamBody {
+    /// The request has none.
+    #[default]
+    Empty,
+    /// What the client sends, as it comes.
+    Streamed(Box<ClientBody>),
+    /// The same, kept so that it can be sent again.
+    Replayed(Replayed),
+    /// What the client sends for another request, of which this one is a copy.
+    Copied(CopiedBody),
+}
+
+/// What the client sends, counted, limited and timed.
+pub(crate) struct ClientBody {
+    incoming: Incoming,
+    upload: Arc<Upload>,
+    max_bytes: u64,
+    idle: Duration,
+    /// Since when the client is being waited for. A body that nobody reads, because the worker is
+    /// slow, is not the client's fault.
+    waiting_since: Option<Duration>,
+    timer: Timer,
+    /// Where a copy of the request is sent, its body.
+    tee: Option<Tee>,
+}
+
+/// What is known of a body that is being sent.
+pub(crate) struct Upload {
+    connection: Arc<Connection>,
+    bytes: AtomicU64,
+    moved_ms: AtomicU64,
+    ended: AtomicBool,
+    failure: AtomicU8,
+    /// The place on its connection that it still takes.
+    place: Mutex<Option<StreamPlace>>,
+}
+
+/// Why a body could not be sent to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum UploadFailure {
+    /// It is longer than the service allows.
+    TooLarge = 1,
+    /// The client stopped sending.
+    Stalled = 2,
+    /// The client left, or broke the rules of HTTP.
+    Aborted = 3,
+}
+
+/// What hyper is told when a body ends early.
+#[derive(Debug, thiserror::Error)]
+#[error("the request body ended early")]
+pub(crate) struct EndedEarly;
+
+impl UpstreamBody {
+    /// Streams `incoming`, at most `max_bytes` of it, with no silence longer than `idle`. Its pieces
+    /// are shown to `tee`.
+    pub(crate) fn stream(
+        incoming: Incoming,
+        connection: &Arc<Connection>,
+        max_bytes: Option<u64>,
+        idle: Duration,
+        tee: Option<Tee>,
+    ) -> (Self, Arc<Upload>) {
+        let upload = Arc::new(Upload {
+            connection: Arc::clone(connection),
+            bytes: AtomicU64::new(0),
+            moved_ms: AtomicU64::new(millis(connection.thread.now())),
+            ended: AtomicBool::new(false),
+            failure: AtomicU8::new(0),
+            place: Mutex::default(),
+        });
+        let body = ClientBody {
+            incoming,
+            upload: Arc::clone(&upload),
+            max_bytes: max_bytes.unwrap_or(u64::MAX),
+            idle,
+            waiting_since: None,
+            timer: Timer::default(),
+            tee,
+        };
+        (Self::Streamed(Box::new(body)), upload)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Upload {
+    /// Bytes read from the client so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the body was read to its end.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// When something last moved: a piece of this body or, since there is an answer, of that.
+    pub(crate) fn moved(&self) -> Duration {
+        Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
+    }
+
+    /// A piece of either body moves.
+    pub(crate) fn moves(&self, now: Duration) {
+        self.moved_ms.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// The answer has ended before this body: its stream is open, and keeps its place, for as long as
+    /// somebody sends the body.
+    pub(crate) fn outlives_answer(&self, place: StreamPlace) {
+        *self.place.lock() = Some(place);
+    }
+
+    /// Why it ended early, if it did.
+    pub(crate) fn failure(&self) -> Option<UploadFailure> {
+        match self.failure.load(Ordering::Relaxed) {
+            1 => Some(UploadFailure::TooLarge),
+            2 => Some(UploadFailure::Stalled),
+            3 => Some(UploadFailure::Aborted),
+            _ => None,
+        }
+    }
+
+    fn fail(&self, failure: UploadFailure) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        self.failure.store(failure as u8, Ordering::Relaxed);
+        Poll::Ready(Some(Err(EndedEarly)))
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // What the client sends from now on is the next request.
+        self.connection.expects_head.store(true, Ordering::Relaxed);
+        self.connection.sends_body.store(false, Ordering::Relaxed);
+    }
+}
+
+impl ClientBody {
+    fn clock(&self) -> Clock {
+        self.upload.connection.thread.clock()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_stalled(cx);
+        };
+        self.waiting_since = None;
+        let frame = match frame {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    clean_trailers(trailers);
+                }
+                frame
+            }
+            Some(Err(_)) => return self.upload.fail(UploadFailure::Aborted),
+            None => {
+                self.end();
+                return Poll::Ready(None);
+            }
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let sent = self.upload.bytes.fetch_add(length, Ordering::Relaxed) + length;
+        if sent > self.max_bytes {
+            return self.upload.fail(UploadFailure::TooLarge);
+        }
+        self.upload.moves(self.clock().now());
+        if let Some(tee) = &self.tee {
+            tee.push(&frame);
+        }
+        if self.incoming.is_end_stream() {
+            self.end();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn end(&self) {
+        self.upload.end();
+        if let Some(tee) = &self.tee {
+            tee.complete();
+        }
+    }
+
+    /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has
+    /// sent nothing either. A client may well listen for long before it goes on.
+    fn poll_stalled(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        let clock = self.clock();
+        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
+        let deadline = clock.instant(since.max(self.upload.moved()) + self.idle);
+        ready!(self.timer.poll_until(cx, deadline));
+        self.upload.fail(UploadFailure::Stalled)
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = EndedEarly;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streamed(body) => body.poll(cx),
+            Self::Replayed(body) => body.poll(cx),
+            Self::Copied(body) => body
+                .poll(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|_| EndedEarly))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(body) => body.incoming.is_end_stream(),
+            Self::Replayed(body) => body.is_end_stream(),
+            Self::Copied(body) => body.is_end(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(body) => body.incoming.size_hint(),
+            Self::Replayed(body) => body.size_hint(),
+            Self::Copied(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if let Some(tee) = &self.tee
+            && self.upload.failure() == Some(UploadFailure::Aborted)
+        {
+            tee.fail(Dropped::ClientGone);
+        }
+        // hyper drains or closes the connection; either way the next bytes it reads may be a head.
+        self.upload
+            .connection
+            .expects_head
+            .store(true, Ordering::Relaxed);
+    }
+}

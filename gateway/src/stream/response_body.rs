@@ -1,0 +1,258 @@
+//! The body of an answer on its way to the client.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+
+use crate::{
+    base::{
+        clock::Moment,
+        grpc::{GRPC_MESSAGE, GRPC_STATUS},
+        headers::clean_trailers,
+        problem::X_PENSTOCK_REASON,
+        reason::Reason,
+        timer::Timer,
+    },
+    settle::exchange::Exchange,
+    stream::unread::Slot,
+    upstream::Handback,
+};
+
+/// The body of any answer.
+pub(crate) enum DownstreamBody {
+    /// The gateway's own answer, with the exchange that settles when it has been written.
+    Own {
+        /// What is still to be written.
+        bytes: Bytes,
+        /// Only to be dropped.
+        _exchange: Option<Box<Exchange>>,
+    },
+    /// A worker's answer, as it comes.
+    Streamed(Arc<Mutex<Slot>>),
+}
+
+/// What a worker sends, counted and timed.
+pub(crate) struct WorkerBody {
+    incoming: Incoming,
+    exchange: Box<Exchange>,
+    handback: Option<Handback>,
+    idle: Duration,
+    /// Since when the worker is being waited for. A body that nobody reads, because the client is
+    /// slow, is not the worker's fault.
+    waiting_since: Option<Duration>,
+    timer: Timer,
+    failed: bool,
+}
+
+/// What hyper is told when an answer must be cut off, so that the client notices.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut off: {}", .0.slug())]
+pub(crate) struct CutOff(pub(crate) Reason);
+
+type FrameResult = Option<Result<Frame<Bytes>, CutOff>>;
+
+impl DownstreamBody {
+    /// The gateway's own answer.
+    pub(crate) fn own(bytes: Bytes, exchange: Box<Exchange>) -> Self {
+        Self::Own {
+            bytes,
+            _exchange: Some(exchange),
+        }
+    }
+
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Self::Own {
+            bytes: Bytes::new(),
+            _exchange: None,
+        }
+    }
+
+    /// Streams a worker's answer, with no silence longer than `idle`.
+    pub(crate) fn stream(
+        incoming: Incoming,
+        exchange: Box<Exchange>,
+        handback: Handback,
+        idle: Duration,
+    ) -> Self {
+        // Over HTTP/2 a client can keep the body from ever being asked for.
+        let watched = exchange.is_h2().then(|| exchange.thread());
+        let given_since = watched.as_ref().map(|thread| thread.now());
+        let mut body = WorkerBody {
+            incoming,
+            exchange,
+            handback: Some(handback),
+            idle,
+            waiting_since: None,
+            timer: Timer::default(),
+            failed: false,
+        };
+        if body.incoming.is_end_stream() {
+            body.end(&body.exchange.clock().moment());
+        }
+        let slot = Arc::new(Mutex::new(Slot {
+            body: Some(body),
+            given_since,
+            watched: watched.is_some(),
+        }));
+        if let Some(thread) = watched {
+            thread.unread.watch(&slot);
+        }
+        Self::Streamed(slot)
+    }
+}
+
+/// Asks the body for its next piece, and notes whose turn it is then: the client's, which is to
+/// take the piece, or the worker's, which is to send one.
+fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult> {
+    let mut held = slot.lock();
+    let Slot {
+        body,
+        given_since,
+        watched,
+    } = &mut *held;
+    let Some(body) = body else {
+        return Poll::Ready(Some(Err(CutOff(Reason::IdleTimeout))));
+    };
+    let moment = body.exchange.clock().moment();
+    let polled = body.poll(cx, &moment);
+    if matches!(polled, Poll::Pending | Poll::Ready(None)) || body.is_over() {
+        *given_since = None;
+        return polled;
+    }
+    *given_since = Some(moment.now());
+    if !*watched {
+        *watched = true;
+        body.exchange.thread().unread.watch(slot);
+    }
+    polled
+}
+
+impl WorkerBody {
+    /// The longest silence, in either direction.
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// Whether nothing comes after what was handed out.
+    fn is_over(&self) -> bool {
+        self.failed || self.incoming.is_end_stream()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<FrameResult> {
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_stalled(cx, moment);
+        };
+        self.waiting_since = None;
+        match frame {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    clean_trailers(trailers);
+                }
+                // A body that never pauses never waits for the timer.
+                if let Some(reason) = self.exchange.overdue(moment) {
+                    return Poll::Ready(self.fail(reason));
+                }
+                self.exchange
+                    .sent(frame.data_ref().map_or(0, Bytes::len), moment);
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.exchange.trailers(trailers);
+                }
+                if self.incoming.is_end_stream() {
+                    self.end(moment);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                let reason = self.exchange.upload_failure().unwrap_or_else(|| {
+                    self.exchange.broken_by(Reason::UpstreamReset, &error);
+                    Reason::UpstreamReset
+                });
+                Poll::Ready(self.fail(reason))
+            }
+            None => {
+                self.end(moment);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// The worker sends nothing right now: fails once that has lasted for `idle` and the client has
+    /// sent nothing either, or when the whole exchange has lasted too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<FrameResult> {
+        let clock = self.exchange.clock();
+        let since = *self.waiting_since.get_or_insert_with(|| moment.now());
+        let since = since.max(self.exchange.upload_moved());
+        let (deadline, reason) = self.exchange.sooner(since + self.idle, Reason::IdleTimeout);
+        ready!(self.timer.poll_until(cx, clock.instant(deadline)));
+        Poll::Ready(self.fail(reason))
+    }
+
+    /// The answer was read to its end: the connection can serve another request.
+    fn end(&mut self, moment: &Moment) {
+        if let Some(handback) = self.handback.take() {
+            self.exchange.answer_ended(handback, moment.now());
+        }
+    }
+
+    /// The answer breaks off. gRPC has a form for that which clients understand and may retry on;
+    /// everything else is cut off so that nobody takes it for complete.
+    fn fail(&mut self, reason: Reason) -> FrameResult {
+        self.failed = true;
+        self.handback = None;
+        self.exchange.broke_off(reason);
+        if !self.exchange.takes_grpc_status() {
+            return Some(Err(CutOff(reason)));
+        }
+        let mut trailers = HeaderMap::with_capacity(3);
+        trailers.insert(
+            GRPC_STATUS,
+            HeaderValue::from(u16::from(reason.grpc_code())),
+        );
+        trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason.title()));
+        trailers.insert(X_PENSTOCK_REASON, HeaderValue::from_static(reason.slug()));
+        Some(Ok(Frame::trailers(trailers)))
+    }
+}
+
+impl Body for DownstreamBody {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<FrameResult> {
+        match self.get_mut() {
+            Self::Own { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
+            Self::Own { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(slot) => poll_slot(slot, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own { bytes, .. } => bytes.is_empty(),
+            Self::Streamed(slot) => slot.lock().body.as_ref().is_some_and(WorkerBody::is_over),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed(slot) => match &slot.lock().body {
+                Some(body) => body.incoming.size_hint(),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What an answer says of the worker that gave it.
+//!
+//! A status of 500 and above is the worker's failure, whatever the request was: a worker whose GPU has
+//! failed often answers every request so while its probes pass. But for 501 and 505: they say that the
+//! client used a method or a version of HTTP that the worker does not have. Requests that are at fault themselves
+//! hit all workers alike, and one good answer in between is enough to clear a worker; so it is not
+//! ejected for a few of them. Envoy (`consecutive_5xx`) and HAProxy (`observe layer7`) see it the same way.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
+
+use crate::base::grpc;
+
+/// What an answer says of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It works.
+    Well,
+    /// It failed the request.
+    Failed,
+    /// It has too much to do, or wants to be left alone for so long: neither well nor failed.
+    Busy(Option<Duration>),
+    /// The trailers will tell.
+    Later,
+}
+
+impl Verdict {
+    /// What the head of an answer says.
+    pub(crate) fn of_head<B>(is_grpc: bool, answer: &Response<B>) -> Self {
+        match answer.status() {
+            StatusCode::TOO_MANY_REQUESTS => Self::Busy(retry_after(answer.headers())),
+            StatusCode::SERVICE_UNAVAILABLE if answer.headers().contains_key(RETRY_AFTER) => {
+                Self::Busy(retry_after(answer.headers()))
+            }
+            status if is_failure(status) => Self::Failed,
+            StatusCode::OK if is_grpc => match grpc::status(answer.headers()) {
+                Some(status) => Self::of_grpc(status),
+                None => Self::Later,
+            },
+            _ => Self::Well,
+        }
+    }
+
+    /// What the trailers of a gRPC answer say.
+    pub(crate) fn of_trailers(trailers: &HeaderMap) -> Self {
+        grpc::status(trailers).map_or(Self::Failed, Self::of_grpc)
+    }
+
+    fn of_grpc(status: u32) -> Self {
+        if grpc::is_server_error(status) {
+            Self::Failed
+        } else {
+            Self::Well
+        }
+    }
+}
+
+/// Whether a status says that the worker failed.
+fn is_failure(status: StatusCode) -> bool {
+    let is_about_the_request = matches!(
+        status,
+        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED
+    );
+    status.is_server_error() && !is_about_the_request
+}
+
+/// How long a worker wants to be left alone: whole seconds, or until a date (RFC 9110 §10.2.3).
+/// `None` when it says neither.
+#[allow(clippy::disallowed_methods, reason = "the worker names a time of day")]
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(is_grpc: bool, status: u16, headers: &[(&'static str, &str)]) -> Verdict {
+        let mut answer = Response::builder().status(status);
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        Verdict::of_head(is_grpc, &answer.body(()).unwrap())
+    }
+
+    #[test]
+    fn a_status_from_500_is_a_failure_unless_it_is_about_the_request_and_any_below_is_none() {
+        for failed in [500, 502, 503, 504, 506, 507, 599] {
+            assert_eq!(of(false, failed, &[]), Verdict::Failed, "{failed}");
+        }
+        for well in [101, 200, 302, 400, 404, 422, 499, 501, 505] {
+            assert_eq!(of(false, well, &[]), Verdict::Well, "{well}");
+        }
+    }
+
+    #[test]
+    fn a_worker_may_ask_for_rest_in_seconds_or_until_a_date() {
+        let seconds = |value| of(false, 503, &[("retry-after", value)]);
+        assert_eq!(seconds("7"), Verdict::Busy(Some(Duration::from_secs(7))));
+        assert_eq!(seconds("soon"), Verdict::Busy(None));
+        assert_eq!(seconds("-1"), Verdict::Busy(None));
+        let past = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(seconds(past), Verdict::Busy(Some(Duration::ZERO)));
+        let Verdict::Busy(Some(rest)) = seconds("Fri, 31 Dec 9999 23:59:59 GMT") else {
+            panic!("a date was not understood");
+        };
+        assert!(rest > Duration::from_secs(1_000_000));
+        assert_eq!(of(false, 429, &[]), Verdict::Busy(None));
+        assert_eq!(
+            of(false, 500, &[("retry-after", "7")]),
+            Verdict::Failed,
+            "only 429 and 503 ask for rest"
+        );
+    }
+
+    #[test]
+    fn a_grpc_call_is_judged_by_its_status_wherever_it_stands() {
+        assert_eq!(of(true, 200, &[]), Verdict::Later);
+        for failed in ["2", "4", "13", "14", "15"] {
+            let status = [("grpc-status", failed)];
+            assert_eq!(of(true, 200, &status), Verdict::Failed, "{failed}");
+            let trailers = HeaderMap::from_iter([(grpc::GRPC_STATUS, failed.parse().unwrap())]);
+            assert_eq!(Verdict::of_trailers(&trailers), Verdict::Failed, "{failed}");
+        }
+        for well in ["0", "1", "3", "5", "8", "12", "16"] {
+            assert_eq!(
+                of(true, 200, &[("grpc-status", well)]),
+                Verdict::Well,
+                "{well}"
+            );
+        }
+        assert_eq!(Verdict::of_trailers(&HeaderMap::new()), Verdict::Failed);
+        assert_eq!(of(false, 200, &[("grpc-status", "14")]), Verdict::Well);
+        assert_eq!(of(true, 404, &[]), Verdict::Well);
+    }
+}
