@@ -3,13 +3,7 @@
 
 mod api_keys;
 
-use std::sync::Arc;
-
-use http::{
-    Method,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
-    request::Parts,
-};
+use http::Method;
 use penstock_config::{Access as Settings, DeploymentHosts};
 
 use crate::{
@@ -17,8 +11,8 @@ use crate::{
     request::request_key::RequestHead,
 };
 
-pub(crate) use api_keys::NamedKey;
 use api_keys::{ApiKeys, Sent};
+pub(crate) use api_keys::{LetIn, NamedKey};
 
 /// A service's rule about who may use it.
 pub(crate) struct Access {
@@ -70,21 +64,26 @@ impl Access {
         Ok(())
     }
 
-    /// The API key that a request carries; `None` when the service wants none of it. Takes the key out
-    /// of the header fields, which go to the worker, unless the service says otherwise. A host that
-    /// names a deployment (`is_direct`) may need a key of its own.
+    /// The API key that a request carries; `None` when the service wants none of it. The fields that held
+    /// it do not go to the worker, unless the service says otherwise. A host that names a deployment
+    /// (`is_direct`) may need a key of its own.
     pub(crate) fn check_key(
         &self,
-        request: &mut Parts,
+        head: &RequestHead<'_>,
         is_direct: bool,
-    ) -> Result<Option<Arc<NamedKey>>, Refusal> {
+    ) -> Result<Option<LetIn>, Refusal> {
         let host_keys = self.host_keys.as_ref().filter(|_| is_direct);
         let Some(keys) = host_keys.or(self.keys.as_ref()) else {
             return Ok(None);
         };
-        let detail = match keys.find(&mut request.headers, self.pass_api_key) {
-            Sent::Valid(key) => return Ok(Some(key)),
-            Sent::Nothing if self.pass_preflight && is_preflight(request) => return Ok(None),
+        let detail = match keys.find(head) {
+            Sent::Valid(mut let_in) => {
+                if self.pass_api_key {
+                    let_in.carriers = [None; 2];
+                }
+                return Ok(Some(let_in));
+            }
+            Sent::Nothing if self.pass_preflight && is_preflight(head) => return Ok(None),
             Sent::Invalid => "the API key is not valid",
             Sent::Nothing => {
                 "this service needs an API key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"
@@ -96,10 +95,10 @@ impl Access {
 
 /// Whether a browser asks if it may send a request (`CORS-preflight` of the Fetch standard), which it
 /// always does without credentials.
-fn is_preflight(request: &Parts) -> bool {
-    request.method == Method::OPTIONS
-        && request.headers.contains_key(ORIGIN)
-        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+fn is_preflight(head: &RequestHead<'_>) -> bool {
+    *head.method() == Method::OPTIONS
+        && head.has("origin")
+        && head.has("access-control-request-method")
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
+
+use crate::base::headers::Fields;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -17,14 +19,11 @@ pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeou
 /// Digits that a timeout may have.
 const TIMEOUT_DIGITS: usize = 8;
 
-/// Whether the headers are those of a gRPC call: `application/grpc`, alone or with a `+` suffix or
+/// Whether this content type is that of a gRPC call: `application/grpc`, alone or with a `+` suffix or
 /// parameters. gRPC-Web (`application/grpc-web`) is not: it wants its status in the body.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     const PREFIX: &[u8] = b"application/grpc";
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return false;
-    };
-    let begin = value.as_bytes().split_at_checked(PREFIX.len());
+    let begin = content_type.split_at_checked(PREFIX.len());
     begin.is_some_and(|(prefix, rest)| {
         prefix.eq_ignore_ascii_case(PREFIX) && matches!(rest, [] | [b'+' | b';' | b' ', ..])
     })
@@ -34,8 +33,9 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 pub(crate) const UNAVAILABLE: u32 = 14;
 
 /// The status that headers or trailers hold; `None` when there is none that can be read.
-pub(crate) fn status(headers: &HeaderMap) -> Option<u32> {
-    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+pub(crate) fn status(fields: &impl Fields) -> Option<u32> {
+    let status = fields.first(GRPC_STATUS.as_str())?;
+    str::from_utf8(status).ok()?.parse().ok()
 }
 
 /// Whether a status says that the server failed: UNKNOWN (what an exception becomes),
@@ -46,8 +46,8 @@ pub(crate) fn is_server_error(status: u32) -> bool {
 
 /// The time a `grpc-timeout` allows: one to eight digits and one of the units `HMSmun`. `None`
 /// when it is anything else.
-pub(crate) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
-    let (unit, digits) = value.as_bytes().split_last()?;
+pub(crate) fn parse_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > TIMEOUT_DIGITS {
         return None;
     }
@@ -124,10 +124,6 @@ mod tests {
 
     use super::*;
 
-    fn with_content_type(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))])
-    }
-
     #[test]
     fn a_grpc_call_is_told_by_its_content_type() {
         for yes in [
@@ -136,7 +132,7 @@ mod tests {
             "Application/gRPC",
             "application/grpc; charset=utf-8",
         ] {
-            assert!(is_grpc(&with_content_type(yes)), "{yes}");
+            assert!(is_grpc(yes.as_bytes()), "{yes}");
         }
         for no in [
             "application/grpc-web",
@@ -145,14 +141,13 @@ mod tests {
             "application/grp",
             "",
         ] {
-            assert!(!is_grpc(&with_content_type(no)), "{no}");
+            assert!(!is_grpc(no.as_bytes()), "{no}");
         }
-        assert!(!is_grpc(&HeaderMap::new()));
     }
 
     #[test]
     fn timeouts_are_read_in_every_unit_and_refused_in_every_other_form() {
-        let parse = |text| parse_timeout(&HeaderValue::from_static(text));
+        let parse = |text: &str| parse_timeout(text.as_bytes());
         assert_eq!(parse("1H"), Some(Duration::from_secs(3600)));
         assert_eq!(parse("2M"), Some(Duration::from_secs(120)));
         assert_eq!(parse("3S"), Some(Duration::from_secs(3)));
@@ -195,7 +190,7 @@ mod tests {
             shorter in 0..u64::BITS,
         ) {
             let remaining = Duration::from_nanos(nanos >> shorter);
-            let read = parse_timeout(&format_timeout(remaining)).unwrap();
+            let read = parse_timeout(format_timeout(remaining).as_bytes()).unwrap();
             prop_assert!(read <= remaining);
             // Where eight digits do not hold it, a unit a thousand times larger has six at least.
             prop_assert!(remaining - read <= remaining / 100_000);

@@ -8,6 +8,7 @@
 
 mod check;
 mod client;
+mod fields;
 mod forwarded;
 mod hop_by_hop;
 mod list;
@@ -24,10 +25,12 @@ use penstock_config::Protocol;
 
 pub(crate) use check::{check_host, check_request};
 pub(crate) use client::client_address;
+pub(crate) use fields::Fields;
 pub(crate) use forwarded::Forwarding;
+pub(crate) use list::members;
 pub(crate) use named::Named;
 pub(crate) use own::clean_trailers;
-pub(crate) use trace::{X_REQUEST_ID, new_id};
+pub(crate) use trace::{RequestId, Trace, X_REQUEST_ID, goes_on};
 pub(crate) use upgrade::{is_tunnelled, requested_upgrade};
 
 /// Says of a request that it is a mirrored copy: nobody reads its answer.
@@ -53,7 +56,7 @@ pub(crate) fn are_too_many(headers: &HeaderMap, max: usize) -> bool {
 }
 
 /// Gives the request its id and its trace, and returns the id.
-pub(crate) fn identify(headers: &mut HeaderMap, named: Named, from: &Forwarding) -> HeaderValue {
+pub(crate) fn identify(headers: &mut HeaderMap, named: Named, from: &Forwarding) -> RequestId {
     trace::write(headers, named, from.is_trusted())
 }
 
@@ -118,7 +121,7 @@ pub(crate) fn suit(headers: &mut HeaderMap, host: &HeaderValue, protocol: Protoc
 
 /// Turns a worker's response fields into those for the client. `upgrade`: the response is the 101
 /// that accepts the request's upgrade.
-pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &HeaderValue, upgrade: bool) {
+pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &RequestId, upgrade: bool) {
     let protocol = if upgrade {
         headers.get(UPGRADE).cloned()
     } else {
@@ -133,7 +136,7 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &HeaderValue
         headers.insert(UPGRADE, protocol);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    headers.insert(X_REQUEST_ID, request_id.clone());
+    headers.insert(X_REQUEST_ID, request_id.to_value());
 }
 
 fn suit_http1(

@@ -12,7 +12,11 @@ use http::{
 };
 use serde::Serialize;
 
-use crate::base::{grpc, headers::X_REQUEST_ID, reason::Reason};
+use crate::base::{
+    grpc,
+    headers::{RequestId, X_REQUEST_ID},
+    reason::Reason,
+};
 
 /// Names the [`Reason`] of an answer that no worker made.
 pub(crate) const X_PENSTOCK_REASON: HeaderName = HeaderName::from_static("x-penstock-reason");
@@ -28,7 +32,7 @@ pub(crate) fn problem(
     detail: &str,
     retry_after: Option<Duration>,
     is_grpc: bool,
-    id: Option<&HeaderValue>,
+    id: Option<&RequestId>,
 ) -> Response<Bytes> {
     let mut response = if is_grpc {
         trailers_only(reason, detail)
@@ -37,7 +41,7 @@ pub(crate) fn problem(
     };
     let headers = response.headers_mut();
     if let Some(id) = id {
-        headers.insert(X_REQUEST_ID, id.clone());
+        headers.insert(X_REQUEST_ID, id.to_value());
     }
     headers.insert(X_PENSTOCK_REASON, HeaderValue::from_static(reason.slug()));
     if reason == Reason::Unauthenticated {
@@ -76,7 +80,7 @@ struct OpenAiError<'a> {
     code: &'static str,
 }
 
-fn details(reason: Reason, detail: &str, id: Option<&HeaderValue>) -> Response<Bytes> {
+fn details(reason: Reason, detail: &str, id: Option<&RequestId>) -> Response<Bytes> {
     let body = serde_json::to_vec(&Details {
         error: OpenAiError {
             message: detail,
@@ -90,7 +94,7 @@ fn details(reason: Reason, detail: &str, id: Option<&HeaderValue>) -> Response<B
         status: reason.status().as_u16(),
         detail,
         reason: reason.slug(),
-        request_id: id.and_then(|id| id.to_str().ok()),
+        request_id: id.map(RequestId::as_str),
     })
     .expect("strings and numbers always serialise");
     let mut response = Response::new(Bytes::from(body));
@@ -128,7 +132,7 @@ mod tests {
     #[test]
     fn a_problem_is_json_that_names_its_reason_even_with_a_hostile_detail() {
         let detail = "quote \" backslash \\ line\nfeed \u{1} ü";
-        let id = HeaderValue::from_static("id-1");
+        let id = RequestId::given(b"id-1").unwrap();
         let response = problem(Reason::QueueFull, detail, None, false, Some(&id));
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");

@@ -6,8 +6,9 @@
 
 use std::{cell::RefCell, net::IpAddr, time::Duration};
 
-use http::{HeaderValue, request::Parts};
 use penstock_config::fleet::Stage;
+
+use crate::base::headers::RequestId;
 
 /// Places that are kept when no request is open.
 const SPARE: usize = 1024;
@@ -74,8 +75,8 @@ pub(crate) struct Oldest {
 impl Listed {
     /// Lists a request that began at `started` for a deployment.
     pub(crate) fn begin(
-        parts: &Parts,
-        id: Option<&HeaderValue>,
+        (method, path): (&str, &str),
+        id: Option<&RequestId>,
         client: IpAddr,
         deployment: usize,
         started: Duration,
@@ -88,9 +89,9 @@ impl Listed {
             since: started,
             started,
             client,
-            id: Short::of(id.map_or(&[], HeaderValue::as_bytes)),
-            method: Short::of(parts.method.as_str().as_bytes()),
-            path: Short::of(parts.uri.path().as_bytes()),
+            id: Short::of(id.map_or(&[], RequestId::as_bytes)),
+            method: Short::of(method.as_bytes()),
+            path: Short::of(path.as_bytes()),
         };
         Self(with(|open| open.add(row)).unwrap_or_default())
     }
@@ -233,8 +234,6 @@ impl<const ROOM: usize> std::fmt::Display for Short<ROOM> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use http::Request;
-
     use super::*;
 
     const CHAT: usize = 16;
@@ -245,10 +244,10 @@ mod tests {
     }
 
     fn list(path: &str, deployment: usize, started: Duration) -> Listed {
-        let (parts, ()) = Request::post(path).body(()).unwrap().into_parts();
-        let id = HeaderValue::from_static("id-1");
+        let path = path.split('?').next().unwrap_or_default();
+        let id = RequestId::given(b"id-1").unwrap();
         let client = Ipv4Addr::LOCALHOST.into();
-        Listed::begin(&parts, Some(&id), client, deployment, started)
+        Listed::begin(("POST", path), Some(&id), client, deployment, started)
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::{cell::RefCell, mem::take, ops::Range};
 
 use super::field::Field;
+use crate::base::headers::Fields;
 
 /// Heads kept for the next ones, per thread.
 const SPARE_MAX: usize = 64;
@@ -137,17 +138,6 @@ impl Lines {
             .map(|line| self.value(line))
     }
 
-    /// The values of the lines of this name, whatever its case.
-    pub(crate) fn named<'a>(
-        &'a self,
-        name: &'a str,
-    ) -> impl DoubleEndedIterator<Item = &'a [u8]> + Clone {
-        let lines = self.lines.iter();
-        lines
-            .filter(move |line| self.name(line).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|line| self.value(line))
-    }
-
     /// Leaves out every line of this name from now on.
     pub(crate) fn remove(&mut self, name: &str) {
         let lines = take(&mut self.lines);
@@ -158,6 +148,18 @@ impl Lines {
             !this.eq_ignore_ascii_case(name.as_bytes())
         });
         self.lines = kept;
+    }
+}
+
+impl Fields for Lines {
+    fn all<'f, 'n>(
+        &'f self,
+        name: &'n str,
+    ) -> impl DoubleEndedIterator<Item = &'f [u8]> + use<'f, 'n> {
+        let lines = self.lines.iter();
+        lines
+            .filter(move |line| self.name(line).eq_ignore_ascii_case(name.as_bytes()))
+            .map(|line| self.value(line))
     }
 }
 

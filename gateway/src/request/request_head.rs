@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use http::{Method, Request, Version, header::HOST, request::Parts};
 
-use crate::{base::headers::Named, socket::connection::Connection};
+use crate::{base::headers::Named, http1, socket::connection::Connection};
 
 /// What the access log needs when the request is over. Made only when there is a log.
 pub(crate) struct LoggedHead {
@@ -17,6 +17,20 @@ pub(crate) struct LoggedHead {
 }
 
 impl LoggedHead {
+    /// Copies what the log needs.
+    pub(crate) fn of_bytes(request: &http1::request::Request) -> Self {
+        Self::new(
+            request.method.clone(),
+            if request.is_old {
+                "HTTP/1.0"
+            } else {
+                "HTTP/1.1"
+            },
+            request.host(),
+            request.target(),
+        )
+    }
+
     /// Copies what the log needs.
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let path = request
@@ -31,18 +45,23 @@ impl LoggedHead {
                 .map(|host| String::from_utf8_lossy(host.as_bytes()))
                 .unwrap_or_default(),
         };
+        let protocol = match request.version() {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        };
+        Self::new(request.method().clone(), protocol, &host, path)
+    }
+
+    fn new(method: Method, protocol: &'static str, host: &str, path: &str) -> Self {
         let mut target = String::with_capacity(host.len() + path.len());
-        target.push_str(&host);
+        target.push_str(host);
         target.push_str(path);
         Self {
-            method: request.method().clone(),
+            method,
             host_length: host.len(),
             target,
-            protocol: match request.version() {
-                Version::HTTP_10 => "HTTP/1.0",
-                Version::HTTP_2 => "HTTP/2",
-                _ => "HTTP/1.1",
-            },
+            protocol,
         }
     }
 

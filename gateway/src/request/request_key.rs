@@ -4,26 +4,36 @@
 use std::net::IpAddr;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Method, Request, Uri, header::COOKIE, request::Parts};
+use http::{HeaderMap, Method, Uri, request::Parts};
 use penstock_config::KeySource;
 
 use crate::{
     admit::access::NamedKey,
-    base::headers::{self, Forwarding},
+    base::headers::{self, Fields, Forwarding},
+    http1::request::Request,
     settle::thread::Settings,
     socket::connection::Connection,
 };
 
 /// A request's head as everything sees it that decides about the request. Knows nothing of the engine.
+#[derive(Clone, Copy)]
 pub(crate) struct RequestHead<'a> {
     method: &'a Method,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
+    source: Source<'a>,
     peer: IpAddr,
     forwarding: &'a Forwarding,
     settings: &'a ArcSwap<Settings>,
     /// Name of the API key that it was let in with.
     pub(crate) api_key: Option<&'a str>,
+}
+
+/// Where the view looks.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// At what a library read.
+    Map(&'a Uri, &'a HeaderMap),
+    /// At the bytes as they came.
+    Bytes(&'a Request),
 }
 
 /// What a request is told apart by, as bytes.
@@ -38,30 +48,26 @@ pub(crate) enum Key<'a> {
 impl<'a> RequestHead<'a> {
     /// The view of a request that came over `connection`.
     pub(crate) fn new(connection: &'a Connection, parts: &'a Parts) -> Self {
-        Self::over(connection, &parts.method, &parts.uri, &parts.headers)
+        let source = Source::Map(&parts.uri, &parts.headers);
+        Self::over(connection, &parts.method, source)
+    }
+
+    /// The view of a request that came over `connection` as bytes.
+    pub(crate) fn of_bytes(connection: &'a Connection, request: &'a Request) -> Self {
+        Self::over(connection, &request.method, Source::Bytes(request))
     }
 
     /// The view of a request that came over `connection`, as it goes to workers. What is read of it is the
     /// same: the gateway's own words are those of a trusted proxy, or not asked for.
-    pub(crate) fn outgoing<B>(connection: &'a Connection, request: &'a Request<B>) -> Self {
-        Self::over(
-            connection,
-            request.method(),
-            request.uri(),
-            request.headers(),
-        )
+    pub(crate) fn outgoing<B>(connection: &'a Connection, request: &'a http::Request<B>) -> Self {
+        let source = Source::Map(request.uri(), request.headers());
+        Self::over(connection, request.method(), source)
     }
 
-    fn over(
-        connection: &'a Connection,
-        method: &'a Method,
-        uri: &'a Uri,
-        headers: &'a HeaderMap,
-    ) -> Self {
+    fn over(connection: &'a Connection, method: &'a Method, source: Source<'a>) -> Self {
         Self {
             method,
-            uri,
-            headers,
+            source,
             peer: connection.peer.ip(),
             forwarding: &connection.forwarding,
             settings: &connection.thread.shared.settings,
@@ -78,8 +84,7 @@ impl<'a> RequestHead<'a> {
     ) -> Self {
         Self {
             method: &parts.method,
-            uri: &parts.uri,
-            headers: &parts.headers,
+            source: Source::Map(&parts.uri, &parts.headers),
             peer: [192, 0, 2, 1].into(),
             forwarding,
             settings,
@@ -88,10 +93,13 @@ impl<'a> RequestHead<'a> {
     }
 
     /// The same with the API key that let it in.
-    pub(crate) fn of_key(self, key: Option<&'a NamedKey>) -> Self {
-        Self {
+    pub(crate) fn of_key<'k>(&self, key: Option<&'k NamedKey>) -> RequestHead<'k>
+    where
+        'a: 'k,
+    {
+        RequestHead {
             api_key: key.map(|key| &*key.name),
-            ..self
+            ..*self
         }
     }
 
@@ -102,21 +110,44 @@ impl<'a> RequestHead<'a> {
 
     /// The path as it came, percent-encoded and without the query.
     pub(crate) fn path(&self) -> &'a str {
-        self.uri.path()
+        match self.source {
+            Source::Map(uri, _) => uri.path(),
+            Source::Bytes(request) => request.path(),
+        }
+    }
+
+    /// The path with its query, as it came.
+    pub(crate) fn target(&self) -> &'a str {
+        match self.source {
+            Source::Map(uri, _) => uri.path_and_query().map_or("/", |target| target.as_str()),
+            Source::Bytes(request) => request.target(),
+        }
     }
 
     /// All values of a header; the name in lower case.
-    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let values = self
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.as_bytes());
-        // HTTP/2 names the host in a field of its own.
-        let authority = (name == "host" && !self.headers.contains_key("host"))
-            .then(|| self.uri.authority())
-            .flatten();
-        values.chain(authority.map(|authority| authority.as_str().as_bytes()))
+    pub(crate) fn headers<'n>(
+        &self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        // The target may name the host; over HTTP/2 it always does.
+        let (map, bytes, authority) = match self.source {
+            Source::Map(uri, headers) => {
+                let authority = (name == "host" && !headers.contains_key("host"))
+                    .then(|| uri.authority())
+                    .flatten();
+                (Some(headers), None, authority.map(|host| host.as_str()))
+            }
+            Source::Bytes(request) if name == "host" => (None, None, Some(request.host())),
+            Source::Bytes(request) => (None, Some(&request.lines), None),
+        };
+        let map = map.into_iter().flat_map(move |map| map.all(name));
+        let bytes = bytes.into_iter().flat_map(move |lines| lines.all(name));
+        map.chain(bytes).chain(authority.map(str::as_bytes))
+    }
+
+    /// Whether there is such a field.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.headers(name).next().is_some()
     }
 
     /// The first value of a cookie, without quotes around it.
@@ -124,8 +155,8 @@ impl<'a> RequestHead<'a> {
     /// A client may send several of a name, the one for the longest path first (RFC 6265 §5.4), and
     /// over HTTP/2 on several lines.
     pub(crate) fn cookie(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers.get_all(COOKIE).iter().find_map(|line| {
-            let mut pairs = line.as_bytes().split(|byte| *byte == b';');
+        self.headers("cookie").find_map(|line| {
+            let mut pairs = line.split(|byte| *byte == b';');
             pairs.find_map(|pair| {
                 let value = pair
                     .trim_ascii_start()
@@ -142,7 +173,11 @@ impl<'a> RequestHead<'a> {
     /// The first value of a query parameter, as it came: `%41` and `A` are two values, but the same
     /// in a name.
     pub(crate) fn query(&self, name: &str) -> Option<&'a [u8]> {
-        let mut pairs = self.uri.query()?.as_bytes().split(|byte| *byte == b'&');
+        let query = match self.source {
+            Source::Map(uri, _) => uri.query(),
+            Source::Bytes(request) => request.query(),
+        };
+        let mut pairs = query?.as_bytes().split(|byte| *byte == b'&');
         pairs.find_map(|pair| {
             let mut parts = pair.splitn(2, |byte| *byte == b'=');
             let (encoded, value) = (parts.next()?, parts.next().unwrap_or_default());
@@ -157,12 +192,19 @@ impl<'a> RequestHead<'a> {
             return peer;
         }
         let settings = self.settings.load();
-        headers::client_address(self.headers, peer, |hop| settings.trusted.contains(hop))
+        let is_trusted = |hop| settings.trusted.contains(hop);
+        match self.source {
+            Source::Map(_, headers) => headers::client_address(headers, peer, is_trusted),
+            Source::Bytes(request) => headers::client_address(&request.lines, peer, is_trusted),
+        }
     }
 
     /// Whether the client came by HTTPS, here or to the trusted proxy in front.
     pub(crate) fn is_https(&self) -> bool {
-        self.forwarding.is_https(self.headers)
+        match self.source {
+            Source::Map(_, headers) => self.forwarding.is_https(headers),
+            Source::Bytes(request) => self.forwarding.is_https(&request.lines),
+        }
     }
 
     /// The request's key. One that is empty is none: requests that have nothing in common but a

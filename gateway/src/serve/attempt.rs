@@ -71,7 +71,7 @@ pub(crate) async fn attempt(
         let to = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
         let came = send(exchange, connection, to, request).await?;
         if let Ok(answer) = &came {
-            exchange.answered(&answer.response);
+            exchange.answered(answer.response.status().as_u16(), answer.response.headers());
         }
         let Some(cause) = cause(&came, &retry, exchange.is_grpc) else {
             return conclude(exchange, to.service, came);
@@ -197,7 +197,10 @@ async fn lease_again(
 /// Why the request might be sent again, if there is a reason.
 fn cause(came: &Tried, retry: &Retry<'_>, is_grpc: bool) -> Option<Cause> {
     match came {
-        Ok(answer) => retry.objection(is_grpc, &answer.response),
+        Ok(answer) => {
+            let head = &answer.response;
+            retry.objection(is_grpc, head.status().as_u16(), head.headers())
+        }
         Err(Missed::Unsent(_)) => Some(Cause::ConnectFailed),
         Err(Missed::NotProcessed { .. }) => Some(Cause::NotProcessed),
         // What is not HTTP is an answer too.

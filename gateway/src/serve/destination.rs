@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, request::Parts};
-
 use crate::{
     base::{reason::Reason, refusal::Refusal},
     fleet::deployment::DeploymentState,
@@ -23,15 +21,10 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// Finds the service by host and path.
-    pub(crate) fn find(
-        connection: &Connection,
-        host: &HeaderValue,
-        parts: &Parts,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn find(connection: &Connection, host: &str, path: &str) -> Result<Self, Refusal> {
         let table = connection.thread.shared.table.load();
-        let name = host.to_str().unwrap_or_default();
-        let Some((service, direct)) = table.find(name, parts.uri.path()) else {
-            let detail = format!("no service at {name}{}", parts.uri.path());
+        let Some((service, direct)) = table.find(host, path) else {
+            let detail = format!("no service at {host}{path}");
             let refusal = Refusal::new(Reason::NoRoute, detail);
             // Nobody but the client needs to know, so there is nothing to log where it is not told.
             return Err(match connection.thread.settings().error_details {

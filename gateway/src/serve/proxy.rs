@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, STRICT_TRANSPORT_SECURITY},
+    header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
 use hyper::body::{Body, Incoming};
@@ -69,7 +69,12 @@ pub(crate) async fn handle(
         .thread
         .logs_access()
         .then(|| LoggedHead::of(&request));
-    let mut exchange = Box::new(Exchange::begin(&connection, &request, logged));
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes);
+    let begun = Exchange::begin(&connection, request.method(), content_type, logged);
+    let mut exchange = Box::new(begun);
     let mut response = match forward(&mut exchange, &connection, request).await {
         Ok(forwarded) => pass_on(exchange, &connection, forwarded),
         Err(Failure::Refused(refusal)) => exchange.refuse(&refusal),
@@ -112,11 +117,21 @@ async fn forward(
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, named, has_body);
     let host = check_head(framing, &parts, named)?;
-    if let Some(port) = connection.redirect {
-        redirect::check(port, &connection.forwarding, &host, &parts)?;
-    }
-    let to = enter(exchange, connection, &host, &mut parts, named, &body)?;
-    let (destination, deployment) = find_worker(exchange, connection, to, &parts, has_body).await?;
+    let host_text = host.to_str().unwrap_or_default();
+    check_scheme(connection, host_text, &RequestHead::new(connection, &parts))?;
+    let (to, carriers) = {
+        let head = RequestHead::new(connection, &parts);
+        let size = body.size_hint().lower();
+        enter(exchange, connection, host_text, &head, size)?
+    };
+    carriers
+        .iter()
+        .flatten()
+        .for_each(|name| drop(parts.headers.remove(*name)));
+    let (destination, deployment) = {
+        let head = RequestHead::new(connection, &parts);
+        find_worker(exchange, connection, to, head, has_body).await?
+    };
     let service = &destination.service;
     let upstream_body = upload(
         exchange,
@@ -214,53 +229,69 @@ fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderVal
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
 }
 
-/// Finds what the request is for, and counts it there from now on.
-fn enter(
+/// Sends a client to HTTPS where the listener wants that, unless it came by HTTPS to a trusted proxy.
+pub(super) fn check_scheme(
+    connection: &Connection,
+    host: &str,
+    head: &RequestHead<'_>,
+) -> Result<(), Refusal> {
+    match connection.redirect {
+        Some(port) if !head.is_https() => Err(redirect::refusal(port, host, head.target())),
+        _ => Ok(()),
+    }
+}
+
+/// What a request is for, and the names of the fields that held the key which let it in.
+type Entered = (
+    (Destination, Arc<DeploymentState>),
+    [Option<&'static str>; 2],
+);
+
+/// Finds what the request is for, and counts it there from now on. Its body is at least `size` bytes long.
+pub(super) fn enter(
     exchange: &mut Exchange,
     connection: &Connection,
-    host: &HeaderValue,
-    parts: &mut Parts,
-    named: Named,
-    body: &Incoming,
-) -> Result<(Destination, Arc<DeploymentState>), Refusal> {
-    let destination = Destination::find(connection, host, parts)?;
-    let deployment = match let_in(exchange, connection, &destination, parts, body) {
-        Ok(deployment) => deployment,
+    host: &str,
+    head: &RequestHead<'_>,
+    size: u64,
+) -> Result<Entered, Refusal> {
+    let destination = Destination::find(connection, host, head.path())?;
+    let (deployment, carriers) = match let_in(exchange, &destination, head, size) {
+        Ok(let_in) => let_in,
         Err(refusal) => {
             exchange.turned_away = Some(destination.service);
             return Err(refusal);
         }
     };
-    exchange.enter(&deployment, parts);
-    let asked = match named.has(Named::GRPC_TIMEOUT) {
-        true => parts.headers.get(grpc::GRPC_TIMEOUT),
-        false => None,
-    };
+    exchange.enter(&deployment, (head.method().as_str(), head.path()));
+    let asked = head.headers(grpc::GRPC_TIMEOUT.as_str()).next();
     exchange.limit(
         destination.service.spec.timeouts.total,
         asked.and_then(grpc::parse_timeout),
     );
-    Ok((destination, deployment))
+    Ok(((destination, deployment), carriers))
 }
 
 /// Whether the service wants this request, and for which of its deployments. Limits come last: what is
 /// refused for other reasons uses up nothing.
 fn let_in(
     exchange: &mut Exchange,
-    connection: &Connection,
     destination: &Destination,
-    parts: &mut Parts,
-    body: &Incoming,
-) -> Result<Arc<DeploymentState>, Refusal> {
+    head: &RequestHead<'_>,
+    size: u64,
+) -> Result<(Arc<DeploymentState>, [Option<&'static str>; 2]), Refusal> {
     let service = &destination.service;
-    let mut key = None;
+    let mut carriers = [None; 2];
     if let Some(access) = &service.access {
-        access.check_network(&RequestHead::new(connection, parts))?;
-        key = access.check_key(parts, destination.is_direct())?;
-        exchange.api_key.clone_from(&key);
+        access.check_network(head)?;
+        if let Some(let_in) = access.check_key(head, destination.is_direct())? {
+            exchange.api_key = Some(let_in.key);
+            carriers = let_in.carriers;
+        }
     }
-    check_length(body, service.spec.max_body_bytes)?;
-    let head = RequestHead::new(connection, parts).of_key(key.as_deref());
+    check_length(size, service.spec.max_body_bytes)?;
+    let key = exchange.api_key.clone();
+    let head = head.of_key(key.as_deref());
     if let Some(limits) = &service.limits {
         exchange.held = limits.take(&head, exchange.started())?;
     }
@@ -268,20 +299,22 @@ fn let_in(
     exchange.is_direct = destination.is_direct();
     exchange.placement = Placement::of(&head, &service.spec);
     exchange.class = service.classes.of(&head, &service.spec);
-    destination.choose(&head, exchange)
+    destination
+        .choose(&head, exchange)
+        .map(|deployment| (deployment, carriers))
 }
 
 /// Gets a worker for the request. When its deployment is removed or paused before there is one, a sibling
 /// may take it over.
-async fn find_worker(
+pub(super) async fn find_worker(
     exchange: &mut Exchange,
     connection: &Connection,
     mut to: (Destination, Arc<DeploymentState>),
-    parts: &Parts,
+    head: RequestHead<'_>,
     has_body: bool,
 ) -> Result<(Destination, Arc<DeploymentState>), Failure> {
     let key = exchange.api_key.clone();
-    let head = RequestHead::new(connection, parts).of_key(key.as_deref());
+    let head = head.of_key(key.as_deref());
     loop {
         let (Destination { service, .. }, deployment) = &to;
         let first = Try::First(&head);
@@ -296,9 +329,9 @@ async fn find_worker(
 }
 
 /// Refuses a body that is known to be too long before anything is done for it.
-fn check_length(body: &Incoming, max: Option<u64>) -> Result<(), Refusal> {
+fn check_length(size: u64, max: Option<u64>) -> Result<(), Refusal> {
     match max {
-        Some(max) if body.size_hint().lower() > max => Err(too_large()),
+        Some(max) if size > max => Err(too_large()),
         _ => Ok(()),
     }
 }

@@ -8,12 +8,13 @@
 
 use std::mem::take;
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use penstock_balancer::{BudgetRules, RetryBudget};
 use penstock_config::{Protocol, Retries};
 
 use crate::{
     base::grpc,
+    base::headers::Fields,
     fleet::deployment::DeploymentState,
     route::table::ServiceState,
     settle::exchange::Exchange,
@@ -145,15 +146,19 @@ impl<'a> Retry<'a> {
     }
 
     /// Why an answer should rather come from another worker, if it should.
-    pub(crate) fn objection<B>(&self, is_grpc: bool, answer: &Response<B>) -> Option<Cause> {
-        let status = answer.status().as_u16();
+    pub(crate) fn objection(
+        &self,
+        is_grpc: bool,
+        status: u16,
+        fields: &impl Fields,
+    ) -> Option<Cause> {
         if self.settings.statuses.contains(&status) {
             return Some(Cause::Status);
         }
-        if let Verdict::Busy(Some(_)) = Verdict::of_head(is_grpc, answer) {
+        if let Verdict::Busy(Some(_)) = Verdict::of_head(is_grpc, status, fields) {
             return Some(Cause::RetryAfter);
         }
-        let unavailable = is_grpc && grpc::status(answer.headers()) == Some(grpc::UNAVAILABLE);
+        let unavailable = is_grpc && grpc::status(fields) == Some(grpc::UNAVAILABLE);
         unavailable.then_some(Cause::GrpcUnavailable)
     }
 

@@ -13,9 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderValue, Method, Response,
     header::{CONNECTION, CONTENT_LENGTH, LOCATION, SET_COOKIE},
-    request::Parts,
 };
 use penstock_config::{ServiceName, fleet::Stage};
 
@@ -24,7 +23,7 @@ use crate::{
     base::{
         clock::{Clock, Moment},
         grpc,
-        headers::Forwarding,
+        headers::{Forwarding, RequestId},
         outlook::Outlook,
         problem::problem,
         reason::Reason,
@@ -64,7 +63,7 @@ pub(crate) struct Exchange {
     /// When the whole exchange has lasted too long, and what to call that.
     pub(crate) deadline: Option<(Duration, Reason)>,
     /// The id the request goes by, once it has one.
-    pub(crate) request_id: Option<HeaderValue>,
+    pub(crate) request_id: Option<RequestId>,
     /// The API key that let it in, where the service has keys.
     pub(crate) api_key: Option<Arc<NamedKey>>,
     /// Its places in limits on requests at once.
@@ -112,17 +111,18 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// A request whose head just came in.
-    pub(crate) fn begin<B>(
+    pub(crate) fn begin(
         connection: &Arc<Connection>,
-        request: &Request<B>,
+        method: &Method,
+        content_type: Option<&[u8]>,
         logged: Option<LoggedHead>,
     ) -> Self {
         connection.request_began();
         Self {
             connection: Arc::clone(connection),
             started: connection.thread.now(),
-            is_grpc: grpc::is_grpc(request.headers()),
-            is_head: request.method() == Method::HEAD,
+            is_grpc: content_type.is_some_and(grpc::is_grpc),
+            is_head: *method == Method::HEAD,
             deadline: None,
             request_id: None,
             api_key: None,
@@ -212,11 +212,11 @@ impl Exchange {
         self.is_grpc && self.connection.h2
     }
 
-    /// From now on the request, of which these are the parts, is part of `deployment`'s load.
-    pub(crate) fn enter(&mut self, deployment: &Arc<DeploymentState>, parts: &Parts) {
+    /// From now on the request, of this method and path, is part of `deployment`'s load.
+    pub(crate) fn enter(&mut self, deployment: &Arc<DeploymentState>, named: (&str, &str)) {
         let (id, client) = (self.request_id.as_ref(), self.connection.peer.ip());
         let address = deployment.address();
-        self.listed = Listed::begin(parts, id, client, address, self.started);
+        self.listed = Listed::begin(named, id, client, address, self.started);
         deployment
             .load
             .start(self.connection.thread.index, self.started);
@@ -325,8 +325,7 @@ impl Exchange {
 
     /// The id that the client and the worker know the request by.
     fn id(&self) -> &str {
-        let id = self.request_id.as_ref();
-        id.and_then(|id| id.to_str().ok()).unwrap_or("-")
+        self.request_id.as_ref().map_or("-", RequestId::as_str)
     }
 
     /// Adds Set-Cookie and the queue headers.

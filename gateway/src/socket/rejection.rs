@@ -60,7 +60,7 @@ fn written(reason: Reason) -> Vec<u8> {
         detail(reason),
         None,
         false,
-        Some(&headers::new_id()),
+        Some(&headers::RequestId::fresh()),
     );
     let status = answer.status();
     let mut bytes = Vec::with_capacity(512);

@@ -7,8 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderName;
-use hyper::{Request, Response, client::conn::http1};
+use hyper::{Request, client::conn::http1};
 use penstock_config::{Timeouts, fleet::Stage};
 
 use super::{
@@ -16,11 +15,9 @@ use super::{
     watched::Allowance, wire::Wire,
 };
 use crate::{
-    count::open::Entry, fleet::worker::WorkerState, socket::client_gone::is_established,
-    stream::request_body::UpstreamBody,
+    base::headers::Fields, count::open::Entry, fleet::worker::WorkerState,
+    socket::client_gone::is_established, stream::request_body::UpstreamBody,
 };
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 type Sender = http1::SendRequest<UpstreamBody>;
 
@@ -82,12 +79,12 @@ pub(crate) enum Handback {
 
 /// How long a connection may be idle: as the service says, but a little less than the worker says it
 /// keeps it (`Keep-Alive: timeout=5`), lest a request cross its closing.
-fn kept_for<B>(response: &Response<B>, keepalive: Duration) -> Duration {
+pub(super) fn kept_for(fields: &impl Fields, keepalive: Duration) -> Duration {
     const MARGIN: Duration = Duration::from_secs(1);
-    let Some(header) = response.headers().get(KEEP_ALIVE) else {
+    let Some(value) = fields.first("keep-alive") else {
         return keepalive;
     };
-    let announced = header.to_str().unwrap_or_default().split(',');
+    let announced = str::from_utf8(value).unwrap_or_default().split(',');
     let seconds = announced
         .filter_map(|part| part.trim().strip_prefix("timeout="))
         .find_map(|seconds| seconds.parse().ok());
@@ -129,7 +126,7 @@ impl Upstreams {
                         sender,
                         link,
                         worker: wire.key(worker),
-                        keepalive: kept_for(&response, keepalive),
+                        keepalive: kept_for(response.headers(), keepalive),
                     };
                     return Ok(Answer {
                         response,
@@ -197,7 +194,7 @@ impl Upstreams {
             sender,
             link,
             worker: wire.key(worker),
-            keepalive: kept_for(&response, timeouts.keepalive),
+            keepalive: kept_for(response.headers(), timeouts.keepalive),
         };
         Ok(Answer {
             response,
@@ -246,13 +243,15 @@ impl Upstreams {
 
 #[cfg(test)]
 mod tests {
+    use hyper::Response;
+
     use super::*;
 
     #[test]
     fn a_connection_is_given_up_before_the_worker_says_it_closes_it() {
         let kept = |header: &str| {
             let answer = Response::builder().header("keep-alive", header).body(());
-            kept_for(&answer.unwrap(), Duration::from_secs(4)).as_millis()
+            kept_for(answer.unwrap().headers(), Duration::from_secs(4)).as_millis()
         };
         assert_eq!(kept("timeout=5, max=100"), 4_000);
         assert_eq!(kept("max=100, timeout=3"), 2_000);
@@ -261,6 +260,9 @@ mod tests {
         assert_eq!(kept("timeout=soon"), 4_000);
         assert_eq!(kept("max=7"), 4_000);
         let without = Response::new(());
-        assert_eq!(kept_for(&without, Duration::from_secs(4)).as_secs(), 4);
+        assert_eq!(
+            kept_for(without.headers(), Duration::from_secs(4)).as_secs(),
+            4
+        );
     }
 }

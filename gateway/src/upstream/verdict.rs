@@ -8,9 +8,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
+use crate::base::{grpc, headers::Fields};
 
-use crate::base::grpc;
+const RETRY_AFTER: &str = "retry-after";
 
 /// What an answer says of its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +27,12 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// What the head of an answer says.
-    pub(crate) fn of_head<B>(is_grpc: bool, answer: &Response<B>) -> Self {
-        match answer.status() {
-            StatusCode::TOO_MANY_REQUESTS => Self::Busy(retry_after(answer.headers())),
-            StatusCode::SERVICE_UNAVAILABLE if answer.headers().contains_key(RETRY_AFTER) => {
-                Self::Busy(retry_after(answer.headers()))
-            }
+    pub(crate) fn of_head(is_grpc: bool, status: u16, fields: &impl Fields) -> Self {
+        match status {
+            429 => Self::Busy(retry_after(fields)),
+            503 if fields.has(RETRY_AFTER) => Self::Busy(retry_after(fields)),
             status if is_failure(status) => Self::Failed,
-            StatusCode::OK if is_grpc => match grpc::status(answer.headers()) {
+            200 if is_grpc => match grpc::status(fields) {
                 Some(status) => Self::of_grpc(status),
                 None => Self::Later,
             },
@@ -43,7 +41,7 @@ impl Verdict {
     }
 
     /// What the trailers of a gRPC answer say.
-    pub(crate) fn of_trailers(trailers: &HeaderMap) -> Self {
+    pub(crate) fn of_trailers(trailers: &impl Fields) -> Self {
         grpc::status(trailers).map_or(Self::Failed, Self::of_grpc)
     }
 
@@ -57,19 +55,15 @@ impl Verdict {
 }
 
 /// Whether a status says that the worker failed.
-fn is_failure(status: StatusCode) -> bool {
-    let is_about_the_request = matches!(
-        status,
-        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED
-    );
-    status.is_server_error() && !is_about_the_request
+fn is_failure(status: u16) -> bool {
+    matches!(status, 500..=599) && !matches!(status, 501 | 505)
 }
 
 /// How long a worker wants to be left alone: whole seconds, or until a date (RFC 9110 §10.2.3).
 /// `None` when it says neither.
 #[allow(clippy::disallowed_methods, reason = "the worker names a time of day")]
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+fn retry_after(fields: &impl Fields) -> Option<Duration> {
+    let value = str::from_utf8(fields.first(RETRY_AFTER)?).ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -79,14 +73,15 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderName};
+
     use super::*;
 
     fn of(is_grpc: bool, status: u16, headers: &[(&'static str, &str)]) -> Verdict {
-        let mut answer = Response::builder().status(status);
-        for (name, value) in headers {
-            answer = answer.header(*name, *value);
-        }
-        Verdict::of_head(is_grpc, &answer.body(()).unwrap())
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        Verdict::of_head(is_grpc, status, &fields.collect::<HeaderMap>())
     }
 
     #[test]

@@ -6,15 +6,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use penstock_config::ApiKey;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+use crate::request::request_key::RequestHead;
+
+const AUTHORIZATION: &str = "authorization";
 
 /// Fields in which a key may come; the first valid one counts.
-const CARRIERS: [HeaderName; 2] = [AUTHORIZATION, X_API_KEY];
+const CARRIERS: [&str; 2] = [AUTHORIZATION, "x-api-key"];
 
 /// Lines of one field that are looked at. One is right; a proxy may have added another.
 const LINES_MAX: usize = 4;
@@ -32,6 +33,14 @@ pub(crate) struct NamedKey {
     pub(crate) name: Box<str>,
 }
 
+/// The key that let a request in, and the fields that held a valid one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LetIn {
+    pub(crate) key: Arc<NamedKey>,
+    /// By their names in lower case. Whatever else they held is for nobody else either.
+    pub(crate) carriers: [Option<&'static str>; 2],
+}
+
 /// The keys of a service. Never empty.
 pub(super) struct ApiKeys {
     keys: Vec<Arc<NamedKey>>,
@@ -42,7 +51,7 @@ pub(super) struct ApiKeys {
 /// What came in place of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    Valid(Arc<NamedKey>),
+    Valid(LetIn),
     Invalid,
     Nothing,
 }
@@ -76,30 +85,26 @@ impl ApiKeys {
         }
     }
 
-    /// The first valid key in `headers`. A field that held one is removed, unless it is to be passed
-    /// on; whatever else it held is for nobody else either.
-    pub(super) fn find(&self, headers: &mut HeaderMap, pass_on: bool) -> Sent {
-        let mut found = Sent::Nothing;
-        for carrier in CARRIERS {
-            let mut held_one = false;
-            let lines = headers.get_all(&carrier).iter().take(LINES_MAX);
-            for sent in lines.filter_map(|line| key_in(&carrier, line)) {
-                match self.known(sent) {
-                    Some(key) => {
-                        held_one = true;
-                        if !matches!(found, Sent::Valid(_)) {
-                            found = Sent::Valid(Arc::clone(key));
-                        }
-                    }
-                    None if found == Sent::Nothing => found = Sent::Invalid,
-                    None => {}
+    /// The first valid key that a request has.
+    pub(super) fn find(&self, head: &RequestHead<'_>) -> Sent {
+        let mut found: Option<Arc<NamedKey>> = None;
+        let mut carriers = [None; 2];
+        let mut sent_any = false;
+        for (carrier, held_one) in CARRIERS.into_iter().zip(&mut carriers) {
+            let lines = head.headers(carrier).take(LINES_MAX);
+            for sent in lines.filter_map(|line| key_in(carrier, line)) {
+                sent_any = true;
+                if let Some(key) = self.known(sent) {
+                    *held_one = Some(carrier);
+                    found.get_or_insert_with(|| Arc::clone(key));
                 }
             }
-            if held_one && !pass_on {
-                headers.remove(&carrier);
-            }
         }
-        found
+        match found {
+            Some(key) => Sent::Valid(LetIn { key, carriers }),
+            None if sent_any => Sent::Invalid,
+            None => Sent::Nothing,
+        }
     }
 
     fn known(&self, sent: &[u8]) -> Option<&Arc<NamedKey>> {
@@ -120,8 +125,8 @@ impl ApiKeys {
 }
 
 /// What may be a key in a line of a field.
-fn key_in<'a>(carrier: &HeaderName, line: &'a HeaderValue) -> Option<&'a [u8]> {
-    let value = line.as_bytes().trim_ascii();
+fn key_in<'a>(carrier: &str, line: &'a [u8]) -> Option<&'a [u8]> {
+    let value = line.trim_ascii();
     if carrier != AUTHORIZATION {
         return Some(value).filter(|value| !value.is_empty());
     }

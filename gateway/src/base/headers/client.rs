@@ -2,12 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, header::FORWARDED};
+use super::{Fields, list};
 
-use super::list;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED: &str = "forwarded";
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// The address of the client whose request came from the trusted `peer`.
 ///
@@ -16,14 +15,13 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// client claims. `X-Forwarded-For` counts when it is there, `Forwarded` otherwise. Where the list ends
 /// or a proxy names nobody (`unknown`), the last address that is certain counts.
 pub(crate) fn client_address(
-    headers: &HeaderMap,
+    fields: &impl Fields,
     peer: IpAddr,
     is_trusted: impl Fn(IpAddr) -> bool,
 ) -> IpAddr {
-    let in_list = |name: &HeaderName, address: fn(&[u8]) -> Option<IpAddr>| {
+    let in_list = |name: &str, address: fn(&[u8]) -> Option<IpAddr>| {
         let mut known = peer;
-        let lines = headers.get_all(name).iter();
-        for member in lines.flat_map(list::members).rev() {
+        for member in fields.all(name).flat_map(list::members).rev() {
             let Some(address) = address(member) else {
                 break;
             };
@@ -34,23 +32,22 @@ pub(crate) fn client_address(
         }
         known
     };
-    if headers.contains_key(&X_FORWARDED_FOR) {
-        in_list(&X_FORWARDED_FOR, address)
+    if fields.has(X_FORWARDED_FOR) {
+        in_list(X_FORWARDED_FOR, address)
     } else {
-        in_list(&FORWARDED, |element| address(parameter(element, b"for")?))
+        in_list(FORWARDED, |element| address(parameter(element, b"for")?))
     }
 }
 
 /// Whether a trusted proxy says that the client came by HTTPS.
-pub(super) fn came_by_https(headers: &HeaderMap) -> bool {
-    let first = |name: &HeaderName| {
-        headers
-            .get(name)
-            .and_then(|line| list::members(line).next())
+pub(super) fn came_by_https(fields: &impl Fields) -> bool {
+    let first = |name: &str| {
+        let line = fields.first(name);
+        line.and_then(|line| list::members(line).next())
     };
-    let proto = match first(&X_FORWARDED_PROTO) {
+    let proto = match first(X_FORWARDED_PROTO) {
         Some(proto) => Some(proto),
-        None => first(&FORWARDED).and_then(|element| parameter(element, b"proto")),
+        None => first(FORWARDED).and_then(|element| parameter(element, b"proto")),
     };
     proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
 }
@@ -81,6 +78,8 @@ fn parameter<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
-use super::{Named, client, list};
+use super::{Fields, Named, client, list};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -43,7 +43,7 @@ impl Forwarding {
     }
 
     /// Whether the client of a request came by HTTPS, here or to the trusted proxy in front.
-    pub(crate) fn is_https(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_https(&self, headers: &impl Fields) -> bool {
         self.proto == "https" || self.trusted && client::came_by_https(headers)
     }
 

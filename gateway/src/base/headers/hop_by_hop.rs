@@ -70,7 +70,7 @@ fn remove_nominated(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
-        .flat_map(list::members)
+        .flat_map(|line| list::members(line.as_bytes()))
         .filter(|member| !is_option(member))
         .filter_map(|member| HeaderName::from_bytes(member).ok())
         .filter(|name| !is_protected(name.as_str()))

@@ -4,9 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The members of one line's comma-separated list, without the space around them; no empty ones.
-pub(super) fn members(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &[u8]> {
+pub(crate) fn members(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value
-        .as_bytes()
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty())
@@ -14,7 +13,11 @@ pub(super) fn members(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &[
 
 /// Whether any member on any line of the field matches.
 pub(super) fn any(headers: &HeaderMap, name: &HeaderName, matches: impl Fn(&[u8]) -> bool) -> bool {
-    headers.get_all(name).iter().flat_map(members).any(matches)
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| members(line.as_bytes()))
+        .any(matches)
 }
 
 /// All lines of the field in their order, with room for some more.

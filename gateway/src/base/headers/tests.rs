@@ -137,7 +137,7 @@ fn a_response_loses_the_workers_connection_and_gets_the_id() {
         ("upgrade", "h2c"),
     ];
     let mut response = headers(&worker);
-    prepare_response(&mut response, &HeaderValue::from_static("id"), false);
+    prepare_response(&mut response, &RequestId::given(b"id").unwrap(), false);
     let kept = [
         ("content-type", "text/event-stream"),
         ("trailer", "grpc-status"),
@@ -149,7 +149,7 @@ fn a_response_loses_the_workers_connection_and_gets_the_id() {
 #[test]
 fn a_101_keeps_the_protocol_it_switches_to() {
     let mut response = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
-    prepare_response(&mut response, &HeaderValue::from_static("id"), true);
+    prepare_response(&mut response, &RequestId::given(b"id").unwrap(), true);
     let kept = [
         ("connection", "upgrade"),
         ("upgrade", "websocket"),
@@ -165,6 +165,6 @@ fn the_id_of_a_trusted_proxy_is_the_id_of_the_request() {
     let (named, from) = (Named::of(&headers), from(true));
     let id = identify(&mut headers, named, &from);
     prepare_request(&mut headers, named, &from, &host, onward(Protocol::H2));
-    assert_eq!(id, "abc");
+    assert_eq!(id.as_str(), "abc");
     assert_eq!(headers["x-request-id"], "abc");
 }

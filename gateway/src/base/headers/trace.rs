@@ -1,10 +1,9 @@
 //! Every request gets an id (`x-request-id`) and a trace (`traceparent`, W3C Trace Context).
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::Rng;
 
-use super::Named;
+use super::{Fields, Named};
 
 /// Names the request in the worker's logs, ours, and the response.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,72 +24,118 @@ const PARENT_ID_LEN: usize = 16;
 /// is marked as sampled: that is what a worker would do by itself, while the opposite would turn
 /// tracing off in workers that follow their parent. A request that brings neither id nor trace gets
 /// the same 32 hex digits for both, so that logs and traces are found from each other.
-pub(super) fn write(headers: &mut HeaderMap, named: Named, trusted: bool) -> HeaderValue {
+pub(super) fn write(headers: &mut HeaderMap, named: Named, trusted: bool) -> RequestId {
     let incoming = if trusted {
         headers.get(X_REQUEST_ID)
     } else {
         None
     };
-    let kept = incoming.filter(|id| is_id(id.as_bytes())).cloned();
-    let fresh = fresh_parent();
+    let kept = incoming.and_then(|id| RequestId::given(id.as_bytes()));
+    let fresh = Trace::fresh();
     let id = kept.unwrap_or_else(|| {
-        let id = shared(fresh.slice(TRACE_ID));
-        headers.insert(X_REQUEST_ID, id.clone());
+        let id = fresh.id();
+        headers.insert(X_REQUEST_ID, id.to_value());
         id
     });
     let traced = named.has(Named::TRACE);
-    if !traced || !has_valid_parent(headers) {
+    if !traced || !goes_on(headers.all("traceparent")) {
         if traced {
             // The state belongs to the trace that ended here.
             headers.remove(TRACESTATE);
         }
-        headers.insert(TRACEPARENT, shared(fresh));
+        headers.insert(TRACEPARENT, value_of(&fresh.0));
     }
     id
 }
 
-/// An id for a request that cannot be read.
-pub(crate) fn new_id() -> HeaderValue {
-    shared(fresh_parent().slice(TRACE_ID))
+/// The id that a request goes by: digits of its own trace, or what a trusted proxy gave it.
+#[derive(Debug, Clone)]
+pub(crate) enum RequestId {
+    Fresh([u8; 32]),
+    Given(Box<[u8]>),
 }
 
-fn shared(bytes: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(bytes).expect("hex digits and hyphens are a header value")
+impl RequestId {
+    /// An id for a request that cannot be read.
+    pub(crate) fn fresh() -> Self {
+        Trace::fresh().id()
+    }
+
+    /// One that a trusted proxy gave; `None` when it is none.
+    pub(crate) fn given(id: &[u8]) -> Option<Self> {
+        is_id(id).then(|| Self::Given(id.into()))
+    }
+
+    /// Its characters, which are printable ASCII.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Fresh(digits) => digits,
+            Self::Given(id) => id,
+        }
+    }
+
+    /// The same as text.
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The same as the value of a field.
+    pub(crate) fn to_value(&self) -> HeaderValue {
+        value_of(self.as_bytes())
+    }
 }
 
-fn fresh_parent() -> Bytes {
-    let mut random = [0; 24];
-    rand::rng().fill_bytes(&mut random);
-    // All zeroes are not an id. 2^-64 is never, but it is also free.
-    random[15] |= 1;
-    random[23] |= 1;
-    let mut parent = Vec::with_capacity(PARENT_LEN);
-    parent.extend_from_slice(b"00-");
-    push_hex(&mut parent, &random[..16]);
-    parent.push(b'-');
-    push_hex(&mut parent, &random[16..]);
-    parent.extend_from_slice(b"-01");
-    parent.into()
+/// A `traceparent` that was just made.
+pub(crate) struct Trace(pub(crate) [u8; PARENT_LEN]);
+
+impl Trace {
+    /// A new trace with its first span.
+    pub(crate) fn fresh() -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut random = [0; 24];
+        rand::rng().fill_bytes(&mut random);
+        // All zeroes are not an id. 2^-64 is never, but it is also free.
+        random[15] |= 1;
+        random[23] |= 1;
+        let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        let mut write = |from: usize, bytes: &[u8]| {
+            let (pairs, _) = parent
+                .get_mut(from..)
+                .unwrap_or_default()
+                .as_chunks_mut::<2>();
+            for (pair, byte) in pairs.iter_mut().zip(bytes) {
+                let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+                *pair = [digit(byte >> 4), digit(byte & 0xf)];
+            }
+        };
+        let (trace, span) = random.split_at(16);
+        write(TRACE_ID.start, trace);
+        write(TRACE_ID.end + 1, span);
+        Self(parent)
+    }
+
+    /// The id of a request whose trace it is: the same digits, so that logs and traces are found from each
+    /// other.
+    pub(crate) fn id(&self) -> RequestId {
+        let digits = self.0.get(TRACE_ID).and_then(|digits| digits.first_chunk());
+        RequestId::Fresh(*digits.unwrap_or(&[b'0'; 32]))
+    }
 }
 
-fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    text.extend(bytes.iter().flat_map(|byte| {
-        [byte >> 4, byte & 0xf]
-            .map(|nibble| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'))
-    }));
+fn value_of(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).expect("printable ASCII is a header value")
+}
+
+/// Whether the values of `traceparent` are one valid trace, which goes on.
+pub(crate) fn goes_on<'v>(mut lines: impl Iterator<Item = &'v [u8]>) -> bool {
+    match (lines.next(), lines.next()) {
+        (Some(only), None) => is_parent(only),
+        _ => false,
+    }
 }
 
 fn is_id(id: &[u8]) -> bool {
     (1..=ID_LEN_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
-}
-
-fn has_valid_parent(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(TRACEPARENT).iter();
-    match (lines.next(), lines.next()) {
-        (Some(only), None) => is_parent(only.as_bytes()),
-        _ => false,
-    }
 }
 
 /// Version 00 exactly; of later versions the part that is known (§3.2.4 of Trace Context).
@@ -124,7 +169,7 @@ mod tests {
     use super::*;
 
     fn write(headers: &mut HeaderMap, trusted: bool) -> HeaderValue {
-        super::write(headers, Named::of(headers), trusted)
+        super::write(headers, Named::of(headers), trusted).to_value()
     }
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";

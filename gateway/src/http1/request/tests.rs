@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::headers::Fields;
 
 const BOUNDS: Bounds = Bounds {
     bytes: 4096,
@@ -185,7 +186,7 @@ fn values_lie_where_they_are_without_the_space_around_them() {
     let value = |name| {
         request
             .lines
-            .named(name)
+            .all(name)
             .map(<[u8]>::to_vec)
             .collect::<Vec<_>>()
     };

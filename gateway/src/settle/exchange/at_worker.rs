@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Response};
-
 use super::{Exchange, Judged};
 use crate::{
-    base::reason::Reason,
+    base::{headers::Fields, reason::Reason},
     count::{clients::ClientId, recent::Ended},
     fleet::{deployment::DeploymentState, lease::Lease},
     stream::request_body::UploadFailure,
@@ -87,18 +85,17 @@ impl Exchange {
     }
 
     /// The head of the worker's answer came in.
-    pub(crate) fn answered<B>(&mut self, answer: &Response<B>) {
-        let status = answer.status();
-        self.status = status.as_u16();
+    pub(crate) fn answered(&mut self, status: u16, fields: &impl Fields) {
+        self.status = status;
         if let Some(copy) = &mut self.mirrored {
-            copy.saw(answer.headers());
+            copy.saw(fields);
         }
         let Some(lease) = &self.lease else { return };
         let now = self.connection.thread.now();
         // The time that the client took to send is no fault of the worker's.
         let begun = self.leased_at.max(self.upload_moved());
         let took = now.saturating_sub(begun);
-        let verdict = Verdict::of_head(self.is_grpc, answer);
+        let verdict = Verdict::of_head(self.is_grpc, status, fields);
         match verdict {
             Verdict::Well => lease.answered(took, now),
             Verdict::Later => lease.began(took, now),
@@ -106,7 +103,7 @@ impl Exchange {
             Verdict::Failed => lease.failed(Some(self.client), now),
         }
         // A worker that is too busy by its own words is a failure for a canary.
-        let is_busy = matches!(verdict, Verdict::Busy(_)) && status.is_server_error();
+        let is_busy = matches!(verdict, Verdict::Busy(_)) && status >= 500;
         if verdict == Verdict::Failed || is_busy {
             let thread = self.connection.thread.index;
             lease.worker().recent.failed(thread, now);
@@ -118,7 +115,7 @@ impl Exchange {
     }
 
     /// The trailers of the worker's answer came in.
-    pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+    pub(crate) fn trailers(&mut self, trailers: &impl Fields) {
         if let Some(copy) = &mut self.mirrored {
             copy.saw(trailers);
         }

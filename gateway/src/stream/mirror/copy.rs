@@ -211,7 +211,7 @@ impl Reading<'_> {
             // Nobody asked for it.
             return Err(self.broken());
         }
-        let verdict = Verdict::of_head(self.is_grpc, head);
+        let verdict = Verdict::of_head(self.is_grpc, head.status().as_u16(), head.headers());
         self.judge(verdict);
         let mut seen = Seen {
             status: head.status().as_u16(),

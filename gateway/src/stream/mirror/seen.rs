@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::sync::oneshot;
 
-use crate::base::grpc;
+use crate::base::{grpc, headers::Fields};
 
 /// An answer that a worker gave to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +46,8 @@ impl Mirrored {
     }
 
     /// The headers or trailers of the original's answer came in.
-    pub(crate) fn saw(&mut self, headers: &HeaderMap) {
-        self.grpc_status = grpc::status(headers).or(self.grpc_status);
+    pub(crate) fn saw(&mut self, fields: &impl Fields) {
+        self.grpc_status = grpc::status(fields).or(self.grpc_status);
     }
 
     /// A worker answered the original to its end: with this status, this first byte, so many bytes.
@@ -84,6 +83,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn seen(status: u16, grpc_status: Option<u32>) -> Seen {
