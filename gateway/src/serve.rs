@@ -3,6 +3,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod attempt;
+mod by_hyper;
 pub(crate) mod destination;
 pub(crate) mod proxy;
 pub(crate) mod retry;

@@ -91,7 +91,27 @@ pub(crate) enum SendError {
         error: String,
     },
     /// The connection broke after the request was begun.
-    Broken(hyper::Error),
+    Broken(Broken),
+    /// The client has gone, or sends no more; nobody is to blame for the worker's silence.
+    ClientGone,
+}
+
+/// A connection to a worker that broke after a request was begun.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// Whether what the worker sent is no HTTP.
+    pub(crate) is_malformed: bool,
+    /// What happened, for people.
+    pub(crate) text: String,
+}
+
+impl From<hyper::Error> for Broken {
+    fn from(error: hyper::Error) -> Self {
+        Self {
+            is_malformed: error.is_parse(),
+            text: error.to_string(),
+        }
+    }
 }
 
 impl Upstreams {

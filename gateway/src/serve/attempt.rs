@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Request;
-
 use crate::{
-    base::{reason::Reason, refusal::Refusal},
-    fleet::deployment::DeploymentState,
+    base::{headers::Fields, reason::Reason, refusal::Refusal},
+    fleet::{deployment::DeploymentState, worker::WorkerState},
     request::request_key::RequestHead,
     route::table::ServiceState,
     serve::{
@@ -17,11 +15,8 @@ use crate::{
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
-    stream::{
-        outgoing,
-        request_body::{UploadFailure, UpstreamBody},
-    },
-    upstream::{Answer, ConnectError, Fault, SendError, Wire},
+    stream::request_body::UploadFailure,
+    upstream::{Broken, ConnectError, Fault, SendError, Wire},
 };
 
 /// Pause before a worker that refused a connection is tried again because there is no other: time
@@ -41,8 +36,42 @@ pub(crate) struct Destined<'a> {
     pub(crate) is_upgrade: bool,
 }
 
+/// A request in the hands of what speaks HTTP, which can be sent to one worker after another.
+pub(crate) trait Engine {
+    /// The head of an answer, with what follows it.
+    type Answer;
+    /// The fields of such a head.
+    type Fields: Fields;
+
+    /// Sends the request at `now` to the worker that the exchange has a lease on, and waits for the head of
+    /// the answer. Times out only the opening of a connection: how long a worker may think is the
+    /// caller's business.
+    async fn send(
+        &mut self,
+        exchange: &Exchange,
+        worker: &WorkerState,
+        to: Destined<'_>,
+        now: Duration,
+    ) -> Result<Self::Answer, SendError>;
+
+    /// Status and fields of an answer.
+    fn head_of(answer: &Self::Answer) -> (u16, &Self::Fields);
+
+    /// Lets `look` see the request.
+    fn see<T>(&self, look: impl FnOnce(&RequestHead<'_>) -> T) -> T;
+
+    /// Whether all of the request is kept, so that it can be sent again.
+    fn is_kept(&self) -> bool;
+
+    /// Gets the request ready to be sent from its beginning again.
+    fn rewind(&mut self) -> Result<(), Refusal>;
+
+    /// Rewrites a request that was prepared for other workers.
+    fn suit(&mut self, wire: &Wire) -> Result<(), Refusal>;
+}
+
 /// What came of one try.
-type Tried = Result<Answer, Missed>;
+type Tried<A> = Result<A, Missed>;
 
 /// A try that brought no answer.
 enum Missed {
@@ -51,37 +80,41 @@ enum Missed {
     /// The worker did not process it, because it is too busy or because the connection is `going_away`.
     NotProcessed { going_away: bool, error: String },
     /// The connection broke after the request was begun.
-    Broken(hyper::Error),
+    Broken(Broken),
     /// No answer came in time. The request may not have left when its worker `held_back` streams.
     Late { reason: Reason, held_back: bool },
 }
 
 /// Sends the request until a worker answers it, within the rules of [`Retry`]. What is left of the
 /// request is of no use.
-pub(crate) async fn attempt(
+pub(crate) async fn attempt<E: Engine>(
     exchange: &mut Exchange,
     connection: &Arc<Connection>,
     to: Destined<'_>,
-    request: &mut Request<UpstreamBody>,
-) -> Result<Answer, Failure> {
-    let retry = Retry::prepare(to.service, to.wire.protocol, to.is_upgrade, request);
+    retry: &Retry<'_>,
+    engine: &mut E,
+) -> Result<E::Answer, Failure> {
     let mut tried = Vec::new();
     let mut moved: Option<Moved> = None;
     loop {
         let to = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
-        let came = send(exchange, connection, to, request).await?;
-        if let Ok(answer) = &came {
-            exchange.answered(answer.response.status().as_u16(), answer.response.headers());
+        let came = send(exchange, connection, to, engine).await?;
+        let head = came.as_ref().ok().map(E::head_of);
+        if let Some((status, fields)) = head {
+            exchange.answered(status, fields);
         }
-        let Some(cause) = cause(&came, &retry, exchange.is_grpc) else {
+        let cause = match (head, &came) {
+            (Some((status, fields)), _) => retry.objection(exchange.is_grpc, status, fields),
+            (None, Err(missed)) => cause(missed, retry),
+            (None, Ok(_)) => None,
+        };
+        let Some(cause) = cause else {
             return conclude(exchange, to.service, came);
         };
         tried.extend(exchange.lease().map(|lease| lease.worker().key));
         let sibling = match to.deployment.is_retired() {
             true => {
-                let kept = retry.head();
-                let head = kept.as_ref().unwrap_or(request);
-                let Some(sibling) = sibling(exchange, connection, to, head) else {
+                let Some(sibling) = engine.see(|head| sibling(exchange, to, head)) else {
                     // Nobody is left there; what went wrong is the answer.
                     return conclude(exchange, to.service, came);
                 };
@@ -93,14 +126,16 @@ pub(crate) async fn attempt(
         let next = next.map_or(to.deployment, |sibling| &sibling.to.deployment);
         // Any answer is better than none.
         let has_others = next.has_others(&tried);
-        if (cause.has_answer() && !has_others) || !retry.may(cause, exchange, to.deployment) {
+        if (cause.has_answer() && !has_others)
+            || !retry.may(cause, engine.is_kept(), exchange, to.deployment)
+        {
             return conclude(exchange, to.service, came);
         }
         exchange.retries += 1;
-        once_more(exchange, &retry, came, request)?;
+        once_more(exchange, engine, came)?;
         if let Some(sibling) = &sibling {
             exchange.give_up_worker();
-            sibling.take_over(exchange, connection, request);
+            engine.see(|head| sibling.take_over(exchange, head));
         } else if exchange.lease().is_some() {
             // A new connection to the same worker will do.
             tried.pop();
@@ -108,10 +143,10 @@ pub(crate) async fn attempt(
         } else if cause == Cause::ConnectFailed && !has_others {
             tokio::time::sleep(SAME_WORKER_PAUSE * exchange.retries).await;
         }
-        let next = lease_again(exchange, connection, (to, sibling), &tried, request).await?;
+        let next = lease_again(exchange, connection, (to, sibling), &tried, engine).await?;
         moved = next.or(moved);
         if let Some(moved) = &moved {
-            outgoing::suit(request, &moved.wire)?;
+            engine.suit(&moved.wire)?;
         }
     }
 }
@@ -132,15 +167,9 @@ impl Moved {
         }
     }
 
-    fn take_over(
-        &self,
-        exchange: &mut Exchange,
-        connection: &Connection,
-        request: &Request<UpstreamBody>,
-    ) {
+    fn take_over(&self, exchange: &mut Exchange, head: &RequestHead<'_>) {
         let key = exchange.api_key.clone();
-        let head = RequestHead::outgoing(connection, request).of_key(key.as_deref());
-        self.to.take_over(exchange, &head);
+        self.to.take_over(exchange, &head.of_key(key.as_deref()));
     }
 }
 
@@ -152,14 +181,9 @@ impl From<Sibling> for Moved {
 }
 
 /// Who may take a request over whose deployment was removed.
-fn sibling(
-    exchange: &mut Exchange,
-    connection: &Connection,
-    from: Destined<'_>,
-    request: &Request<UpstreamBody>,
-) -> Option<Moved> {
+fn sibling(exchange: &mut Exchange, from: Destined<'_>, head: &RequestHead<'_>) -> Option<Moved> {
     let key = exchange.api_key.clone();
-    let head = RequestHead::outgoing(connection, request).of_key(key.as_deref());
+    let head = head.of_key(key.as_deref());
     let moved = Moved::from(Sibling::of(from.deployment, exchange, &head)?);
     // What was agreed on with the client about an upgrade depends on the protocol.
     (!from.is_upgrade || moved.wire.protocol == from.wire.protocol).then_some(moved)
@@ -167,12 +191,12 @@ fn sibling(
 
 /// Gets a worker for the next try. When the deployment is removed or paused before there is one, a sibling
 /// may take over; returns the one that did last.
-async fn lease_again(
+async fn lease_again<E: Engine>(
     exchange: &mut Exchange,
     connection: &Connection,
     (to, mut moved): (Destined<'_>, Option<Moved>),
     tried: &[u64],
-    request: &Request<UpstreamBody>,
+    engine: &E,
 ) -> Result<Option<Moved>, Failure> {
     let unread = exchange.upload.is_some();
     let again = Try::Again(tried);
@@ -189,23 +213,22 @@ async fn lease_again(
             return Err(refusal.into());
         }
         let key = exchange.api_key.clone();
-        let head = RequestHead::outgoing(connection, request).of_key(key.as_deref());
-        moved = Some(Sibling::after(refusal, deployment, exchange, &head)?.into());
+        let sibling = engine.see(|head| {
+            let head = head.of_key(key.as_deref());
+            Sibling::after(refusal, deployment, exchange, &head)
+        });
+        moved = Some(sibling?.into());
     }
 }
 
 /// Why the request might be sent again, if there is a reason.
-fn cause(came: &Tried, retry: &Retry<'_>, is_grpc: bool) -> Option<Cause> {
-    match came {
-        Ok(answer) => {
-            let head = &answer.response;
-            retry.objection(is_grpc, head.status().as_u16(), head.headers())
-        }
-        Err(Missed::Unsent(_)) => Some(Cause::ConnectFailed),
-        Err(Missed::NotProcessed { .. }) => Some(Cause::NotProcessed),
+fn cause(missed: &Missed, retry: &Retry<'_>) -> Option<Cause> {
+    match missed {
+        Missed::Unsent(_) => Some(Cause::ConnectFailed),
+        Missed::NotProcessed { .. } => Some(Cause::NotProcessed),
         // What is not HTTP is an answer too.
-        Err(Missed::Broken(error)) => (!error.is_parse()).then_some(Cause::UpstreamReset),
-        Err(Missed::Late { reason, .. }) => {
+        Missed::Broken(broken) => (!broken.is_malformed).then_some(Cause::UpstreamReset),
+        Missed::Late { reason, .. } => {
             let is_listed = *reason == Reason::FirstByteTimeout && retry.wants_late();
             is_listed.then_some(Cause::FirstByteTimeout)
         }
@@ -213,11 +236,10 @@ fn cause(came: &Tried, retry: &Retry<'_>, is_grpc: bool) -> Option<Cause> {
 }
 
 /// Gets the request ready for the next try. Unless that may go to the same worker, the lease is given up.
-fn once_more(
+fn once_more<E: Engine>(
     exchange: &mut Exchange,
-    retry: &Retry<'_>,
-    came: Tried,
-    request: &mut Request<UpstreamBody>,
+    engine: &mut E,
+    came: Tried<E::Answer>,
 ) -> Result<(), Refusal> {
     match came {
         Ok(_) => exchange.give_up_worker(),
@@ -235,21 +257,18 @@ fn once_more(
         Err(Missed::Broken(_)) => exchange.worker_failed(),
         Err(Missed::Late { held_back, .. }) => too_late(exchange, held_back),
     }
-    *request = retry
-        .again()
-        .ok_or_else(|| Refusal::new(Reason::Internal, "a request that was not kept"))?;
-    Ok(())
+    engine.rewind()
 }
 
 /// What the client gets when there is no further try.
-fn conclude(
+fn conclude<A>(
     exchange: &mut Exchange,
     service: &ServiceState,
-    came: Tried,
-) -> Result<Answer, Failure> {
+    came: Tried<A>,
+) -> Result<A, Failure> {
     let refusal = match came {
         Ok(answer) => return Ok(answer),
-        Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
+        Err(Missed::Broken(error)) => return Err(broken(exchange, error)),
         Err(Missed::Late { reason, held_back }) => {
             if reason == Reason::FirstByteTimeout {
                 too_late(exchange, held_back);
@@ -290,14 +309,14 @@ fn too_late(exchange: &mut Exchange, held_back: bool) {
 }
 
 /// Sends the request to the worker it has a lease on and waits for the response head.
-async fn send(
+async fn send<E: Engine>(
     exchange: &Exchange,
     connection: &Connection,
     to: Destined<'_>,
-    request: &mut Request<UpstreamBody>,
-) -> Result<Tried, Refusal> {
+    engine: &mut E,
+) -> Result<Tried<E::Answer>, Failure> {
     let Some(lease) = exchange.lease() else {
-        return Err(Refusal::new(Reason::Internal, "a request without a lease"));
+        return Err(Refusal::new(Reason::Internal, "a request without a lease").into());
     };
     let clock = exchange.clock();
     let timeouts = &to.service.spec.timeouts;
@@ -305,14 +324,7 @@ async fn send(
         0 => exchange.leased_at(),
         _ => clock.now(),
     };
-    let sent = connection.thread.upstreams.send(
-        lease.worker(),
-        to.wire,
-        request,
-        timeouts,
-        now,
-        exchange.listed.entry(),
-    );
+    let sent = engine.send(exchange, lease.worker(), to, now);
     let mut sent = std::pin::pin!(sent);
     let begun = exchange.leased_at();
     let mut timer = connection.timer.lend();
@@ -326,11 +338,15 @@ async fn send(
             exchange.sooner(has_it + timeouts.first_byte, Reason::FirstByteTimeout);
         tokio::select! {
             biased;
-            answer = sent.as_mut() => return Ok(answer.map_err(|error| match error {
-                SendError::Connect(error) => Missed::Unsent(error),
-                SendError::NotProcessed { going_away, error } => Missed::NotProcessed { going_away, error },
-                SendError::Broken(error) => Missed::Broken(error),
-            })),
+            answer = sent.as_mut() => return Ok(match answer {
+                Ok(answer) => Ok(answer),
+                Err(SendError::Connect(error)) => Err(Missed::Unsent(error)),
+                Err(SendError::NotProcessed { going_away, error }) => {
+                    Err(Missed::NotProcessed { going_away, error })
+                }
+                Err(SendError::Broken(broken)) => Err(Missed::Broken(broken)),
+                Err(SendError::ClientGone) => return Err(Failure::ClientGone),
+            }),
             () = timer.until(clock.instant(until)) => {
                 let progressed = exchange.upload.as_ref().is_some_and(|upload| upload.moved() > has_it);
                 if !progressed || reason != Reason::FirstByteTimeout {
@@ -357,7 +373,7 @@ fn timed_out(reason: Reason, first_byte: Duration) -> Refusal {
 }
 
 /// The connection broke after the request was begun: the client's doing or the worker's?
-fn broken(exchange: &mut Exchange, error: &hyper::Error) -> Failure {
+fn broken(exchange: &mut Exchange, broken: Broken) -> Failure {
     match exchange.upload.as_ref().and_then(|upload| upload.failure()) {
         Some(UploadFailure::TooLarge) => too_large().into(),
         Some(UploadFailure::Stalled) => {
@@ -366,12 +382,12 @@ fn broken(exchange: &mut Exchange, error: &hyper::Error) -> Failure {
         Some(UploadFailure::Aborted) => Failure::ClientGone,
         None => {
             // What is no HTTP is the worker's doing in any case.
-            if exchange.may_be_refused_early() && !error.is_parse() {
+            if exchange.may_be_refused_early() && !broken.is_malformed {
                 exchange.give_up_worker();
             } else {
                 exchange.worker_failed();
             }
-            let (reason, detail) = match error.is_parse() {
+            let (reason, detail) = match broken.is_malformed {
                 true => (
                     Reason::BadUpstreamResponse,
                     "the worker's answer is not valid HTTP",
@@ -381,9 +397,7 @@ fn broken(exchange: &mut Exchange, error: &hyper::Error) -> Failure {
                     "the worker broke off before it answered",
                 ),
             };
-            Refusal::new(reason, detail)
-                .because(error.to_string())
-                .into()
+            Refusal::new(reason, detail).because(broken.text).into()
         }
     }
 }

@@ -26,7 +26,9 @@ use crate::{
     serve::{
         admission::{self, Try},
         attempt::{Destined, attempt},
+        by_hyper::ByHyper,
         destination::Destination,
+        retry::Retry,
         sibling::Sibling,
     },
     settle::exchange::Exchange,
@@ -142,10 +144,7 @@ async fn forward(
         downstream_upgrade.is_some(),
     );
     let wire = Wire::of(&deployment.view().spec);
-    let Outgoing {
-        mut request,
-        wanted,
-    } = Outgoing::prepare(
+    let Outgoing { request, wanted } = Outgoing::prepare(
         parts,
         named,
         upstream_body,
@@ -160,7 +159,9 @@ async fn forward(
         wire: &wire,
         is_upgrade: wanted.is_some(),
     };
-    let answer = attempt(exchange, connection, to, &mut request).await?;
+    let retry = Retry::prepare(service, wire.protocol, to.is_upgrade, request.method());
+    let mut engine = ByHyper::new(connection, request, &retry);
+    let answer = attempt(exchange, connection, to, &retry, &mut engine).await?;
     if let Err(refusal) = check_answer(&answer, wanted.as_ref()) {
         exchange.worker_failed();
         return Err(refusal.into());

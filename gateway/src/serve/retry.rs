@@ -104,12 +104,13 @@ pub(crate) struct Retry<'a> {
     budget: &'a RetryBudget,
     /// Whether it does no harm if it was carried out already.
     is_harmless: bool,
-    kept: Option<Kept>,
+    /// Bytes of its body that may be kept for another try; `None` when no copy of it would be of use.
+    pub(super) keeps: Option<u64>,
 }
 
 /// A copy of a request. Its fields lie in a row: that takes less to make and to drop than another
 /// map of them, and few requests are ever sent again.
-struct Kept {
+pub(super) struct Kept {
     method: Method,
     uri: Uri,
     version: Version,
@@ -118,31 +119,28 @@ struct Kept {
 }
 
 impl<'a> Retry<'a> {
-    /// Looks at a request before it is sent for the first time, and keeps a copy if it could be of
-    /// use. An upgrade is never sent twice.
+    /// Looks at a request of this method before it is sent for the first time. An upgrade is never sent
+    /// twice.
     pub(crate) fn prepare(
         service: &'a ServiceState,
         protocol: Protocol,
         is_upgrade: bool,
-        request: &mut Request<UpstreamBody>,
+        method: &Method,
     ) -> Self {
         let settings = &service.spec.retries;
-        let is_harmless = settings.any_method || request.method().is_idempotent();
-        let mut retry = Self {
+        let is_harmless = settings.any_method || method.is_idempotent();
+        let is_on = settings.attempts > 0;
+        if is_on {
+            service.retry_budget.request();
+        }
+        // An HTTP/1 worker has no way to say that it did not begin.
+        let is_kept = is_on && !is_upgrade && (is_harmless || protocol == Protocol::H2);
+        Self {
             settings,
             budget: &service.retry_budget,
             is_harmless,
-            kept: None,
-        };
-        if settings.attempts == 0 {
-            return retry;
+            keeps: is_kept.then_some(settings.buffer_bytes),
         }
-        retry.budget.request();
-        // An HTTP/1 worker has no way to say that it did not begin.
-        if !is_upgrade && (is_harmless || protocol == Protocol::H2) {
-            retry.kept = Kept::of(request, settings.buffer_bytes);
-        }
-        retry
     }
 
     /// Why an answer should rather come from another worker, if it should.
@@ -167,16 +165,18 @@ impl<'a> Retry<'a> {
         self.settings.statuses.contains(&504)
     }
 
-    /// Whether the request is to be sent again. A true answer has been paid for.
+    /// Whether the request is to be sent again, of which there is a whole copy or not. A true answer has
+    /// been paid for.
     pub(crate) fn may(
         &self,
         cause: Cause,
+        is_kept: bool,
         exchange: &Exchange,
         deployment: &DeploymentState,
     ) -> bool {
         let can = exchange.retries < self.settings.attempts
             && (cause.is_unbegun() || self.is_harmless)
-            && (cause == Cause::ConnectFailed || self.kept.as_ref().is_some_and(Kept::is_whole))
+            && (cause == Cause::ConnectFailed || is_kept)
             && exchange.upload_failure().is_none()
             && exchange.overdue(&exchange.clock().moment()).is_none();
         if !can {
@@ -186,22 +186,12 @@ impl<'a> Retry<'a> {
         deployment.metrics.retry(may.then_some(cause));
         may
     }
-
-    /// The head of the request as it was sent, if it was kept.
-    pub(crate) fn head(&self) -> Option<Request<UpstreamBody>> {
-        self.kept.as_ref().map(Kept::head)
-    }
-
-    /// The request, to be sent once more.
-    pub(crate) fn again(&self) -> Option<Request<UpstreamBody>> {
-        self.kept.as_ref().map(Kept::again)
-    }
 }
 
 impl Kept {
     /// A copy of a request that asks for no upgrade; `None` when its body may be longer than
     /// `max_body` bytes.
-    fn of(request: &mut Request<UpstreamBody>, max_body: u64) -> Option<Self> {
+    pub(super) fn of(request: &mut Request<UpstreamBody>, max_body: u64) -> Option<Self> {
         let body = match request.body_mut() {
             UpstreamBody::Empty => None,
             body => {
@@ -222,7 +212,8 @@ impl Kept {
         })
     }
 
-    fn again(&self) -> Request<UpstreamBody> {
+    /// The request, to be sent once more.
+    pub(super) fn again(&self) -> Request<UpstreamBody> {
         let mut request = self.head();
         if let Some(replay) = &self.body {
             *request.body_mut() = replay.again();
@@ -230,7 +221,8 @@ impl Kept {
         request
     }
 
-    fn head(&self) -> Request<UpstreamBody> {
+    /// Its head, as it was sent.
+    pub(super) fn head(&self) -> Request<UpstreamBody> {
         let mut request = Request::new(UpstreamBody::Empty);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
@@ -243,7 +235,8 @@ impl Kept {
         request
     }
 
-    fn is_whole(&self) -> bool {
+    /// Whether all of its body is here.
+    pub(super) fn is_whole(&self) -> bool {
         self.body.as_ref().is_none_or(Replay::is_whole)
     }
 }

@@ -294,7 +294,7 @@ impl Exchange {
     }
 
     /// The worker's connection broke in the middle of its answer.
-    pub(crate) fn broken_by(&mut self, reason: Reason, error: &hyper::Error) {
+    pub(crate) fn broken_by(&mut self, reason: Reason, error: &dyn std::fmt::Display) {
         let error = error.to_string();
         self.log_cause(reason, &error);
         if self.logged.is_some() {

@@ -137,7 +137,7 @@ impl Upstreams {
                 Err(mut error) => match error.take_message() {
                     // The worker closed the connection before a byte of the request was written.
                     Some(unsent) => *request = unsent,
-                    None => return Err(SendError::Broken(error.into_error())),
+                    None => return Err(SendError::Broken(error.into_error().into())),
                 },
             }
         }
@@ -171,7 +171,7 @@ impl Upstreams {
             .max_buf_size(BUFFER_MAX)
             .handshake(io)
             .await
-            .map_err(SendError::Broken)?;
+            .map_err(|error| SendError::Broken(error.into()))?;
         // Ends by itself when the sender is dropped or the worker closes; its error reaches us
         // through the request it concerns.
         tokio::spawn(connection.with_upgrades());
@@ -185,7 +185,7 @@ impl Upstreams {
                         let text = format!("{address} closed a new connection at once");
                         SendError::Connect(ConnectError::of_worker(text))
                     }
-                    None => SendError::Broken(error.into_error()),
+                    None => SendError::Broken(error.into_error().into()),
                 });
             }
         };

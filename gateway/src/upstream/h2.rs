@@ -24,14 +24,14 @@ fn send_error(error: hyper::Error) -> SendError {
         .and_then(|cause| cause.downcast_ref::<h2::Error>())
         .filter(|cause| cause.is_remote())
     else {
-        return SendError::Broken(error);
+        return SendError::Broken(error.into());
     };
     let going_away = cause.is_go_away();
     if going_away || cause.reason() == Some(h2::Reason::REFUSED_STREAM) {
         let error = cause.to_string();
         return SendError::NotProcessed { going_away, error };
     }
-    SendError::Broken(error)
+    SendError::Broken(error.into())
 }
 
 /// Receive window of a stream: a stream of tokens never waits for an update, and an image seldom.

@@ -151,7 +151,9 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
             return Err(Dropped::ConnectFailed);
         }
         Err(SendError::NotProcessed { .. }) => return Err(Dropped::UpstreamReset),
-        Err(SendError::Broken(_)) => return Err(broken(&thread, &lease, body)),
+        Err(SendError::Broken(_) | SendError::ClientGone) => {
+            return Err(broken(&thread, &lease, body));
+        }
     };
     let reading = Reading {
         thread: &thread,
