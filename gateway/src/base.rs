@@ -1,6 +1,7 @@
 //! What everything stands on: reasons, refusals and the answers made of them, header fields, time,
 //! lines of a log.
 
+pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod grpc;
 pub(crate) mod headers;

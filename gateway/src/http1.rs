@@ -4,8 +4,11 @@
 
 pub(crate) mod answer;
 pub(crate) mod body;
+pub(crate) mod buffer;
 pub(crate) mod chunked;
+pub(crate) mod date;
 pub(crate) mod field;
 pub(crate) mod lines;
 pub(crate) mod request;
 pub(crate) mod values;
+pub(crate) mod write;

@@ -18,9 +18,9 @@
 //! | `fleet` | `deployment`, `placement`, `queue`, `lease`, `worker`; `ejection` and `reminders` of readmitting; `report` to control |
 //! | `count` | `metrics`, `open`, `recent`, `outcomes`, `load`, `clients` |
 //! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS; `route`, from host and path to a service |
-//! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `alarm`, `linger`, `dead_peer`, `client_gone` |
+//! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `linger`, `dead_peer`, `client_gone` |
 //! | `http1` | heads and framing of HTTP/1.1 as bytes, without policy |
-//! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `clock`, `timer`, `tally`, `shards` |
+//! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `alarm`, `clock`, `timer`, `tally`, `shards` |
 //!
 //! # The life of a request
 //!

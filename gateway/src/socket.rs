@@ -1,6 +1,5 @@
 //! Connections as bytes: what is read from and written to a socket, TLS, and how many there may be.
 
-pub(crate) mod alarm;
 pub(crate) mod client_gone;
 pub(crate) mod connection;
 pub(crate) mod crowd;

@@ -7,6 +7,7 @@ mod connect;
 mod h1;
 mod h2;
 mod openings;
+pub(crate) mod raw;
 mod shared;
 mod stream_limit;
 pub(crate) mod verdict;
@@ -17,6 +18,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
 use hyper::{Request, Response, body::Incoming};
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
 
@@ -28,12 +30,17 @@ pub(crate) use self::{
     wire::Wire,
 };
 use self::{
-    connect::{Connected, connect},
+    connect::{Connected, WorkerStream, connect},
     h1::IdleConnection,
     openings::Openings,
+    raw::IdleRaw,
     shared::SharedConnection,
+    watched::{Place, watched},
 };
-use crate::{count::open::Entry, fleet::worker::WorkerState, stream::request_body::UpstreamBody};
+use crate::{
+    count::open::Entry, fleet::worker::WorkerState, socket::small_writes::SmallWrites,
+    stream::request_body::UpstreamBody,
+};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
 /// answers few requests at once.
@@ -53,6 +60,7 @@ pub(crate) struct Upstreams {
 #[derive(Default)]
 struct WorkerConnections {
     idle: Vec<IdleConnection>,
+    raw: Vec<IdleRaw>,
     shared: Vec<SharedConnection>,
     /// The HTTP/2 connections that are being opened.
     openings: Arc<Openings>,
@@ -61,7 +69,7 @@ struct WorkerConnections {
 impl WorkerConnections {
     /// Closes a connection that no request uses, if there is one.
     fn close_idle(&mut self) -> bool {
-        if self.idle.pop().is_some() {
+        if self.idle.pop().is_some() || self.raw.pop().is_some() {
             return true;
         }
         let idle = self.shared.iter().position(SharedConnection::is_idle);
@@ -123,13 +131,24 @@ impl Upstreams {
         }
     }
 
-    /// Opens a connection. Where all places are taken, one that is idle gives way.
+    /// Opens a connection for hyper.
     async fn connect(
         &self,
         worker: &WorkerState,
         wire: &Wire,
         timeouts: &Timeouts,
     ) -> Result<Connected, ConnectError> {
+        let (stream, place) = self.open(worker, wire, timeouts).await?;
+        Ok(TokioIo::new(SmallWrites(watched(stream, place))))
+    }
+
+    /// Opens a connection. Where all places are taken, one that is idle gives way.
+    async fn open(
+        &self,
+        worker: &WorkerState,
+        wire: &Wire,
+        timeouts: &Timeouts,
+    ) -> Result<(WorkerStream, Place), ConnectError> {
         if self.places.are_taken() && self.close_idle() {
             // Its task closes it; over HTTP/2 it says so first.
             for _ in 0..CLOSING_TURNS {
@@ -181,9 +200,13 @@ impl Upstreams {
                 .idle
                 .retain(|connection| connection.is_usable(now));
             connections
+                .raw
+                .retain(|connection| connection.is_usable(now));
+            connections
                 .shared
                 .retain(|connection| connection.is_usable(now));
             !connections.idle.is_empty()
+                || !connections.raw.is_empty()
                 || !connections.shared.is_empty()
                 || connections.openings.are_under_way()
         });

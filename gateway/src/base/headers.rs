@@ -27,7 +27,7 @@ pub(crate) use check::{check_host, check_request};
 pub(crate) use client::client_address;
 pub(crate) use fields::Fields;
 pub(crate) use forwarded::Forwarding;
-pub(crate) use list::members;
+pub(crate) use hop_by_hop::{is_option, is_protected};
 pub(crate) use named::Named;
 pub(crate) use own::clean_trailers;
 pub(crate) use trace::{RequestId, Trace, X_REQUEST_ID, goes_on};

@@ -10,26 +10,28 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::base::alarm::Alarm;
+
 /// A timer that is set anew only when it would ring too late, or rang too early: a time that moves on
 /// with every piece of a body costs nothing.
 #[derive(Default)]
-pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Timer(Option<Alarm<Sleep>>);
 
 impl Timer {
     /// Ready from `deadline` on.
     pub(crate) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let sleep = self
             .0
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            .get_or_insert_with(|| Alarm::new(sleep_until(deadline)));
         if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
+            sleep.reset(deadline);
         }
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            ready!(Pin::new(&mut *sleep).poll(cx));
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline);
+            sleep.reset(deadline);
         }
     }
 }
@@ -56,6 +58,11 @@ impl SharedTimer {
 }
 
 impl LentTimer<'_> {
+    /// Ready from `deadline` on.
+    pub(crate) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.timer.poll_until(cx, deadline)
+    }
+
     /// Waits until `deadline`.
     pub(crate) async fn until(&mut self, deadline: Instant) {
         poll_fn(|cx| self.timer.poll_until(cx, deadline)).await;

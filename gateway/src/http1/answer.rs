@@ -134,6 +134,11 @@ impl Answer {
         self.lines.values(Field::Connection).flat_map(members)
     }
 
+    /// Whether it names a length.
+    pub(crate) fn tells_length(&self) -> bool {
+        self.may_tell_length() && self.lines.values(Field::ContentLength).next().is_some()
+    }
+
     /// Whether it has a body by its kind, so that its framing is told to the client. An answer to HEAD and a
     /// 304 tell of a body that they do not have.
     pub(crate) fn may_tell_length(&self) -> bool {

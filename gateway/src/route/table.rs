@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use penstock_balancer::RetryBudget;
 use penstock_config::{
-    DeploymentName, Service, ServiceName,
+    DeploymentName, Protocol, Service, ServiceName,
     fleet::{ServiceFleet, ServiceLoad},
 };
 
@@ -48,6 +48,8 @@ pub(crate) struct ServiceState {
     pub(crate) retry_budget: Arc<RetryBudget>,
     /// Copies of its requests, if there are to be any.
     pub(crate) mirror: Option<MirrorState>,
+    /// Whether some of its workers speak HTTP/2.
+    pub(crate) speaks_h2: bool,
     split: ServiceSplit,
 }
 
@@ -140,6 +142,9 @@ impl ServiceState {
             retry_budget: retry_budget(spec, &deployments, previous),
             mirror: MirrorState::new(spec, &deployments, mirror),
             spec: Arc::clone(spec),
+            speaks_h2: deployments
+                .iter()
+                .any(|deployment| deployment.view().spec.protocol == Protocol::H2),
             deployments,
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),
         }

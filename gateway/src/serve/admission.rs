@@ -1,6 +1,13 @@
 //! Getting a worker for a request: at once, or after a wait that ends in one of several ways.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    os::fd::RawFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use penstock_balancer::Turn;
 use penstock_config::fleet::Stage;
@@ -29,15 +36,46 @@ pub(crate) enum Try<'a> {
     Again(&'a [u64]),
 }
 
-/// Gets a lease for `exchange`. `body_unread` says that hyper will not notice an HTTP/1 client that
-/// leaves.
+/// Whether a client is still there.
+pub(crate) trait Presence: Send {
+    /// Ready when it has gone.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// The presence of a client whose connection hyper reads. hyper notices by itself that it leaves, but over
+/// HTTP/1 not while there is a body that nobody reads.
+pub(crate) struct ByDescriptor {
+    watched: Option<RawFd>,
+    gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl ByDescriptor {
+    /// That of a client which may have a body to send.
+    pub(crate) fn of(connection: &Connection, body_unread: bool) -> Self {
+        Self {
+            watched: (body_unread && !connection.h2).then_some(connection.fd),
+            gone: None,
+        }
+    }
+}
+
+impl Presence for ByDescriptor {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(fd) = self.watched else {
+            return Poll::Pending;
+        };
+        let gone = self.gone.get_or_insert_with(|| Box::pin(client_gone(fd)));
+        gone.as_mut().poll(cx)
+    }
+}
+
+/// Gets a lease for `exchange`, unless its client goes meanwhile.
 pub(crate) async fn lease(
     exchange: &mut Exchange,
-    connection: &Connection,
     service: &ServiceState,
     deployment: &Arc<DeploymentState>,
     number: Try<'_>,
-    body_unread: bool,
+    presence: &mut impl Presence,
 ) -> Result<(), Failure> {
     let clock = exchange.clock();
     let (now, tried) = match number {
@@ -68,9 +106,8 @@ pub(crate) async fn lease(
             // What it was told first is what it will compare with.
             let outlook = waiter.outlook.filter(|_| tells);
             exchange.outlook = exchange.outlook.or(outlook);
-            let watched = (body_unread && !connection.h2).then_some(connection);
             // Boxed, so that requests which find a worker at once do not carry this along.
-            let lease = Box::pin(wait(exchange, watched, service, deployment, waiter)).await?;
+            let lease = Box::pin(wait(exchange, presence, service, deployment, waiter)).await?;
             (lease, clock.now())
         }
     };
@@ -107,7 +144,7 @@ fn time_is_over(
 
 async fn wait(
     exchange: &mut Exchange,
-    watched: Option<&Connection>,
+    presence: &mut impl Presence,
     service: &ServiceState,
     deployment: &DeploymentState,
     mut waiter: Waiter,
@@ -117,12 +154,7 @@ async fn wait(
     let in_class = exchange.class.as_ref().map(|class| class.waits());
     let max_wait = service.spec.queue.max_wait;
     let (until, reason) = time_is_over(exchange, service, begun);
-    let gone = async {
-        match watched {
-            Some(connection) => client_gone(connection.fd).await,
-            None => std::future::pending().await,
-        }
-    };
+    let gone = poll_fn(|cx| presence.poll_gone(cx));
     let grant = tokio::select! {
         biased;
         grant = waiter.granted() => grant,

@@ -8,7 +8,7 @@ use crate::{
     request::request_key::RequestHead,
     route::table::ServiceState,
     serve::{
-        admission::{self, Try},
+        admission::{self, Presence, Try},
         proxy::{Failure, too_large},
         retry::{Cause, Retry},
         sibling::Sibling,
@@ -56,6 +56,9 @@ pub(crate) trait Engine {
 
     /// Status and fields of an answer.
     fn head_of(answer: &Self::Answer) -> (u16, &Self::Fields);
+
+    /// Whether the client is still there.
+    fn presence(&mut self) -> &mut impl Presence;
 
     /// Lets `look` see the request.
     fn see<T>(&self, look: impl FnOnce(&RequestHead<'_>) -> T) -> T;
@@ -143,7 +146,7 @@ pub(crate) async fn attempt<E: Engine>(
         } else if cause == Cause::ConnectFailed && !has_others {
             tokio::time::sleep(SAME_WORKER_PAUSE * exchange.retries).await;
         }
-        let next = lease_again(exchange, connection, (to, sibling), &tried, engine).await?;
+        let next = lease_again(exchange, (to, sibling), &tried, engine).await?;
         moved = next.or(moved);
         if let Some(moved) = &moved {
             engine.suit(&moved.wire)?;
@@ -193,17 +196,15 @@ fn sibling(exchange: &mut Exchange, from: Destined<'_>, head: &RequestHead<'_>) 
 /// may take over; returns the one that did last.
 async fn lease_again<E: Engine>(
     exchange: &mut Exchange,
-    connection: &Connection,
     (to, mut moved): (Destined<'_>, Option<Moved>),
     tried: &[u64],
-    engine: &E,
+    engine: &mut E,
 ) -> Result<Option<Moved>, Failure> {
-    let unread = exchange.upload.is_some();
     let again = Try::Again(tried);
     loop {
         let at = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
         let (service, deployment) = (at.service, at.deployment);
-        let leased = admission::lease(exchange, connection, service, deployment, again, unread);
+        let leased = admission::lease(exchange, service, deployment, again, engine.presence());
         let refusal = match leased.await {
             Ok(()) => return Ok(moved),
             Err(Failure::Refused(refusal)) => refusal,
@@ -379,6 +380,16 @@ fn broken(exchange: &mut Exchange, broken: Broken) -> Failure {
         Some(UploadFailure::Stalled) => {
             Refusal::new(Reason::RequestTimeout, "the request body stopped coming").into()
         }
+        Some(UploadFailure::Malformed) => Refusal::new(
+            Reason::BadRequest,
+            "the request body is not framed as HTTP says",
+        )
+        .into(),
+        Some(UploadFailure::TrailersTooLong) => Refusal::new(
+            Reason::HeaderTooLarge,
+            "the chunk extensions or trailers of the request body are too long",
+        )
+        .into(),
         Some(UploadFailure::Aborted) => Failure::ClientGone,
         None => {
             // What is no HTTP is the worker's doing in any case.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Request};
 
 use super::{
+    admission::{ByDescriptor, Presence},
     attempt::{Destined, Engine},
     retry::{Kept, Retry},
 };
@@ -24,6 +25,7 @@ pub(super) struct ByHyper<'c> {
     /// Empty once it was sent.
     request: Request<UpstreamBody>,
     kept: Option<Kept>,
+    presence: ByDescriptor,
 }
 
 impl<'c> ByHyper<'c> {
@@ -32,12 +34,14 @@ impl<'c> ByHyper<'c> {
         connection: &'c Connection,
         mut request: Request<UpstreamBody>,
         retry: &Retry<'_>,
+        has_body: bool,
     ) -> Self {
         let kept = retry.keeps.and_then(|bytes| Kept::of(&mut request, bytes));
         Self {
             connection,
             request,
             kept,
+            presence: ByDescriptor::of(connection, has_body),
         }
     }
 }
@@ -63,6 +67,10 @@ impl Engine for ByHyper<'_> {
     fn head_of(answer: &Answer) -> (u16, &HeaderMap) {
         let head = &answer.response;
         (head.status().as_u16(), head.headers())
+    }
+
+    fn presence(&mut self) -> &mut impl Presence {
+        &mut self.presence
     }
 
     fn see<T>(&self, look: impl FnOnce(&RequestHead<'_>) -> T) -> T {

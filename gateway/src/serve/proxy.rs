@@ -24,7 +24,7 @@ use crate::{
         request_key::RequestHead,
     },
     serve::{
-        admission::{self, Try},
+        admission::{self, ByDescriptor, Presence, Try},
         attempt::{Destined, attempt},
         by_hyper::ByHyper,
         destination::Destination,
@@ -124,7 +124,10 @@ async fn forward(
     let (to, carriers) = {
         let head = RequestHead::new(connection, &parts);
         let size = body.size_hint().lower();
-        enter(exchange, connection, host_text, &head, size)?
+        {
+            let destination = Destination::find(connection, host_text, head.path())?;
+            enter(exchange, destination, &head, size)?
+        }
     };
     carriers
         .iter()
@@ -132,7 +135,8 @@ async fn forward(
         .for_each(|name| drop(parts.headers.remove(*name)));
     let (destination, deployment) = {
         let head = RequestHead::new(connection, &parts);
-        find_worker(exchange, connection, to, head, has_body).await?
+        let mut presence = ByDescriptor::of(connection, has_body);
+        find_worker(exchange, to, head, &mut presence).await?
     };
     let service = &destination.service;
     let upstream_body = upload(
@@ -160,7 +164,7 @@ async fn forward(
         is_upgrade: wanted.is_some(),
     };
     let retry = Retry::prepare(service, wire.protocol, to.is_upgrade, request.method());
-    let mut engine = ByHyper::new(connection, request, &retry);
+    let mut engine = ByHyper::new(connection, request, &retry, has_body);
     let answer = attempt(exchange, connection, to, &retry, &mut engine).await?;
     if let Err(refusal) = check_answer(&answer, wanted.as_ref()) {
         exchange.worker_failed();
@@ -248,15 +252,13 @@ type Entered = (
     [Option<&'static str>; 2],
 );
 
-/// Finds what the request is for, and counts it there from now on. Its body is at least `size` bytes long.
+/// Lets the request in to what it is for, and counts it there from now on. Its body is at least `size` bytes long.
 pub(super) fn enter(
     exchange: &mut Exchange,
-    connection: &Connection,
-    host: &str,
+    destination: Destination,
     head: &RequestHead<'_>,
     size: u64,
 ) -> Result<Entered, Refusal> {
-    let destination = Destination::find(connection, host, head.path())?;
     let (deployment, carriers) = match let_in(exchange, &destination, head, size) {
         Ok(let_in) => let_in,
         Err(refusal) => {
@@ -309,18 +311,16 @@ fn let_in(
 /// may take it over.
 pub(super) async fn find_worker(
     exchange: &mut Exchange,
-    connection: &Connection,
     mut to: (Destination, Arc<DeploymentState>),
     head: RequestHead<'_>,
-    has_body: bool,
+    presence: &mut impl Presence,
 ) -> Result<(Destination, Arc<DeploymentState>), Failure> {
     let key = exchange.api_key.clone();
     let head = head.of_key(key.as_deref());
     loop {
         let (Destination { service, .. }, deployment) = &to;
         let first = Try::First(&head);
-        let leased =
-            admission::lease(exchange, connection, service, deployment, first, has_body).await;
+        let leased = admission::lease(exchange, service, deployment, first, presence).await;
         let Err(Failure::Refused(refusal)) = leased else {
             return leased.map(|()| to);
         };

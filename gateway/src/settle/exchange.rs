@@ -265,8 +265,8 @@ impl Exchange {
         self.bytes_out += bytes as u64;
     }
 
-    /// Answers the request without a worker.
-    pub(crate) fn refuse(mut self: Box<Self>, refusal: &Refusal) -> Response<DownstreamBody> {
+    /// Answers the request without a worker: the answer, with its whole body.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) -> Response<Bytes> {
         self.lease = None;
         self.reason = Some(refusal.reason);
         self.complete = true;
@@ -283,14 +283,35 @@ impl Exchange {
             let location = HeaderValue::clone(location);
             answer.headers_mut().insert(LOCATION, location);
         }
+        self.write_own(answer.headers_mut());
         self.status = answer.status().as_u16();
+        self.bytes_out = match self.is_head {
+            true => 0,
+            false => answer.body().len() as u64,
+        };
         if refusal.cause.is_some() {
             self.log_cause(refusal.reason, &full);
         }
         if self.logged.is_some() {
             self.detail = Some(full.into());
         }
+        answer
+    }
+
+    /// The same as hyper writes it.
+    pub(crate) fn refuse(mut self: Box<Self>, refusal: &Refusal) -> Response<DownstreamBody> {
+        let answer = self.refused(refusal);
         self.own_answer(answer)
+    }
+
+    /// Whether the answer must have no body, whatever its head says.
+    pub(crate) fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    /// Why the gateway answered, if it did.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.reason
     }
 
     /// The worker's connection broke in the middle of its answer.
@@ -328,6 +349,11 @@ impl Exchange {
         self.request_id.as_ref().map_or("-", RequestId::as_str)
     }
 
+    /// Whether [`Self::write_own`] has something to say.
+    pub(crate) fn has_own(&self) -> bool {
+        self.outlook.is_some() || self.cookie.is_some()
+    }
+
     /// Adds Set-Cookie and the queue headers.
     pub(crate) fn write_own(&self, headers: &mut HeaderMap) {
         if let Some(outlook) = &self.outlook {
@@ -338,14 +364,13 @@ impl Exchange {
         }
     }
 
-    fn own_answer(mut self: Box<Self>, answer: Response<Bytes>) -> Response<DownstreamBody> {
+    fn own_answer(self: Box<Self>, answer: Response<Bytes>) -> Response<DownstreamBody> {
         let (mut parts, mut body) = answer.into_parts();
         if self.is_head {
             // hyper leaves the body out of an HTTP/1 answer only.
             let length = std::mem::take(&mut body).len();
             parts.headers.insert(CONTENT_LENGTH, length.into());
         }
-        self.write_own(&mut parts.headers);
         let unread = self.connection.sends_body.load(Ordering::Relaxed);
         if !self.connection.h2 && (unread || self.reason == Some(Reason::BadRequest)) {
             // Where the next request would begin is no longer certain; or there is a body before it
@@ -355,7 +380,6 @@ impl Exchange {
                 .headers
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.bytes_out = body.len() as u64;
         Response::from_parts(parts, DownstreamBody::own(body, self))
     }
 

@@ -5,7 +5,7 @@ mod begin;
 use std::{
     future::poll_fn,
     net::SocketAddr,
-    os::fd::RawFd,
+    os::fd::{AsRawFd, RawFd},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -20,15 +20,15 @@ use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use penstock_config::RequestLimits;
-use pingora_core::{protocols::Stream, server::ShutdownWatch};
+use pingora_core::server::ShutdownWatch;
+use tokio::net::TcpStream;
 
 pub(crate) use self::begin::App;
 use crate::{
-    base::{headers::Forwarding, timer::SharedTimer},
+    base::{alarm::Alarm, headers::Forwarding, timer::SharedTimer},
     serve::proxy,
     settle::thread::Thread,
     socket::{
-        alarm::Alarm,
         crowd::{Place, Seat},
         io::DownstreamIo,
         terms::Terms,
@@ -212,7 +212,7 @@ fn millis(time: Duration) -> u64 {
 
 async fn serve(
     app: &App,
-    stream: Stream,
+    stream: TcpStream,
     peer: SocketAddr,
     mut place: Place,
     shutdown: ShutdownWatch,
@@ -220,7 +220,7 @@ async fn serve(
     let thread = &app.thread;
     let terms = app.terms();
     let limits = thread.settings().limits;
-    let fd = stream.id();
+    let fd = stream.as_raw_fd();
     let seat = Arc::clone(&place.seat);
     let io = DownstreamIo::new(stream);
     let begun = begin::begin(thread, &terms, io, peer, &mut place, &limits);

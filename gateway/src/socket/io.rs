@@ -19,9 +19,11 @@ use std::{
     time::Duration,
 };
 
-use pingora_core::protocols::Stream;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
 
 use crate::socket::{
     connection::Connection,
@@ -44,9 +46,12 @@ const KEPT_MAX: usize = 16 * 1024;
 /// Bytes read at a time while looking for a PROXY protocol header. Nearly every header fits.
 const PROXY_CHUNK: usize = 512;
 
+/// The bytes of a connection to a client.
+pub(crate) type ClientStream = MaybeTls<TcpStream, TlsClient>;
+
 /// A downstream connection as hyper reads and writes it.
 pub(crate) struct DownstreamIo {
-    stream: MaybeTls<Stream, TlsClient>,
+    stream: ClientStream,
     connection: Option<Arc<Connection>>,
     /// What was read while looking for the preface; given out first.
     prefix: [u8; H2_PREFACE.len()],
@@ -64,18 +69,31 @@ pub(crate) struct DownstreamIo {
 
 impl DownstreamIo {
     /// Wraps an accepted connection.
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self::over(MaybeTls::Plain(stream), ReadAhead::default())
+    }
+
+    /// Wraps a connection of which a part was read, which is given out first.
+    pub(crate) fn over(stream: ClientStream, ahead: ReadAhead) -> Self {
         Self {
-            stream: MaybeTls::Plain(stream),
+            stream,
             connection: None,
             prefix: [0; H2_PREFACE.len()],
             prefix_begin: 0,
             prefix_end: 0,
-            ahead: ReadAhead::default(),
+            ahead,
             frames: Frames::after(H2_PREFACE.len()),
             replacement: Vec::new(),
             linger: None,
         }
+    }
+
+    /// The connection, and what was read of it.
+    pub(crate) fn into_parts(self) -> (ClientStream, Vec<u8>) {
+        let prefix = self.prefix.get(self.prefix_begin..self.prefix_end);
+        let mut read = prefix.unwrap_or_default().to_vec();
+        read.extend_from_slice(self.ahead.bytes());
+        (self.stream, read)
     }
 
     fn poll_write_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

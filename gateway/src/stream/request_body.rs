@@ -74,8 +74,12 @@ pub(crate) enum UploadFailure {
     TooLarge = 1,
     /// The client stopped sending.
     Stalled = 2,
-    /// The client left, or broke the rules of HTTP.
+    /// The client left, or broke the rules of HTTP/2.
     Aborted = 3,
+    /// Its framing is not what HTTP/1.1 says.
+    Malformed = 4,
+    /// Its chunk extensions or trailers are longer than anybody needs.
+    TrailersTooLong = 5,
 }
 
 /// What hyper is told when a body ends early.
@@ -93,14 +97,7 @@ impl UpstreamBody {
         idle: Duration,
         tee: Option<Tee>,
     ) -> (Self, Arc<Upload>) {
-        let upload = Arc::new(Upload {
-            connection: Arc::clone(connection),
-            bytes: AtomicU64::new(0),
-            moved_ms: AtomicU64::new(millis(connection.thread.now())),
-            ended: AtomicBool::new(false),
-            failure: AtomicU8::new(0),
-            place: Mutex::default(),
-        });
+        let upload = Arc::new(Upload::begin(connection));
         let body = ClientBody {
             incoming,
             upload: Arc::clone(&upload),
@@ -119,6 +116,24 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl Upload {
+    /// One of which nothing has been sent.
+    pub(crate) fn begin(connection: &Arc<Connection>) -> Self {
+        Self {
+            connection: Arc::clone(connection),
+            bytes: AtomicU64::new(0),
+            moved_ms: AtomicU64::new(millis(connection.thread.now())),
+            ended: AtomicBool::new(false),
+            failure: AtomicU8::new(0),
+            place: Mutex::default(),
+        }
+    }
+
+    /// So many more bytes of it were read at `now`: how many in all.
+    pub(crate) fn read(&self, bytes: u64, now: Duration) -> u64 {
+        self.moves(now);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
     /// Bytes read from the client so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -151,16 +166,24 @@ impl Upload {
             1 => Some(UploadFailure::TooLarge),
             2 => Some(UploadFailure::Stalled),
             3 => Some(UploadFailure::Aborted),
+            4 => Some(UploadFailure::Malformed),
+            5 => Some(UploadFailure::TrailersTooLong),
             _ => None,
         }
     }
 
-    fn fail(&self, failure: UploadFailure) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+    /// It will not come to its end.
+    pub(crate) fn fails(&self, failure: UploadFailure) {
         self.failure.store(failure as u8, Ordering::Relaxed);
+    }
+
+    fn fail(&self, failure: UploadFailure) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        self.fails(failure);
         Poll::Ready(Some(Err(EndedEarly)))
     }
 
-    fn end(&self) {
+    /// It was read to its end.
+    pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
         // What the client sends from now on is the next request.
         self.connection.expects_head.store(true, Ordering::Relaxed);

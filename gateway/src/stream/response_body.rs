@@ -203,7 +203,7 @@ impl WorkerBody {
     /// The answer was read to its end: the connection can serve another request.
     fn end(&mut self, moment: &Moment) {
         if let Some(handback) = self.handback.take() {
-            self.exchange.answer_ended(handback, moment.now());
+            self.exchange.answer_ended(Some(handback), moment.now());
         }
     }
 

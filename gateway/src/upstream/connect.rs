@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    watched::{Places, Watched, watched},
+    watched::{Place, Places, Watched},
     wire::Wire,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The bytes of a connection to a worker.
-type WorkerStream = MaybeTls<TcpStream, TlsStream<TcpStream>>;
+pub(crate) type WorkerStream = MaybeTls<TcpStream, TlsStream<TcpStream>>;
 
 impl AsRawFd for WorkerStream {
     fn as_raw_fd(&self) -> RawFd {
@@ -83,7 +83,7 @@ pub(super) async fn connect(
     wire: &Wire,
     timeout: Duration,
     places: &Arc<Places>,
-) -> Result<Connected, ConnectError> {
+) -> Result<(WorkerStream, Place), ConnectError> {
     let address = worker.address;
     let opened = async {
         let stream = match places.are_taken() {
@@ -107,7 +107,7 @@ pub(super) async fn connect(
         }
     };
     match tokio::time::timeout(timeout, opened).await {
-        Ok(opened) => opened.map(|stream| TokioIo::new(SmallWrites(watched(stream, places)))),
+        Ok(opened) => opened.map(|stream| (stream, places.take())),
         Err(_) => {
             let text = format!("no connection to {address} within {timeout:?}");
             Err(ConnectError::of_worker(text))

@@ -29,7 +29,7 @@ const BUFFER_MAX: usize = 32 * 1024;
 const READY_WITHIN: Duration = Duration::from_millis(20);
 
 /// A connection that was idle for so long may have been closed by the worker for just that.
-const ASK_FROM: Duration = Duration::from_millis(100);
+pub(super) const ASK_FROM: Duration = Duration::from_millis(100);
 
 /// What is known of a connection beside its sender.
 pub(crate) struct Link {

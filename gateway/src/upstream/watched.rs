@@ -105,7 +105,8 @@ impl Places {
         self.open.load(Ordering::Relaxed) >= self.most.load(Ordering::Relaxed)
     }
 
-    fn take(self: &Arc<Self>) -> Place {
+    /// Takes one.
+    pub(super) fn take(self: &Arc<Self>) -> Place {
         self.open.fetch_add(1, Ordering::Relaxed);
         Place(Arc::clone(self))
     }
@@ -113,7 +114,7 @@ impl Places {
 
 /// A connection's place; given back on drop.
 #[derive(Debug)]
-struct Place(Arc<Places>);
+pub(crate) struct Place(Arc<Places>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -140,12 +141,12 @@ struct Spoken {
     limit: Arc<StreamLimit>,
 }
 
-/// Watches `stream`, which takes one of `places`.
-pub(super) fn watched<S>(stream: S, places: &Arc<Places>) -> Watched<S> {
+/// Watches `stream`, which has taken this place.
+pub(super) fn watched<S>(stream: S, place: Place) -> Watched<S> {
     let reader = Watch {
         allowance: Allowance::new(),
         h2: None,
-        _place: places.take(),
+        _place: place,
     };
     ReadThrough { stream, reader }
 }
@@ -217,7 +218,7 @@ mod tests {
         let places = Arc::new(Places::default());
         places.limit(1);
         assert!(!places.are_taken());
-        let connection = watched((), &places);
+        let connection = watched((), places.take());
         assert!(places.are_taken());
         drop(connection);
         assert!(!places.are_taken());

@@ -20,6 +20,8 @@ pub(crate) struct Forwarding {
     /// The `Forwarded` element for the host that the connection asked for first. Nearly every
     /// connection asks for one host only.
     first: OnceLock<(HeaderValue, HeaderValue)>,
+    /// The same for requests that are written as bytes: all four lines.
+    lines: OnceLock<(Box<str>, Box<[u8]>)>,
 }
 
 impl Forwarding {
@@ -34,6 +36,7 @@ impl Forwarding {
             proto,
             address,
             first: OnceLock::new(),
+            lines: OnceLock::new(),
         }
     }
 
@@ -85,6 +88,59 @@ impl Forwarding {
             .or_insert_with(|| HeaderValue::from_static(self.proto));
     }
 
+    /// As [`Self::write`], for a request that is written as bytes, of which the list fields are left out.
+    pub(crate) fn write_lines(&self, out: &mut Vec<u8>, fields: &impl Fields, host: &str) {
+        if self.trusted {
+            self.append_lines(out, fields, host);
+            return;
+        }
+        let (first_host, lines) = self
+            .lines
+            .get_or_init(|| (host.into(), self.lines_for(host)));
+        if **first_host == *host {
+            out.extend_from_slice(lines);
+        } else {
+            out.extend_from_slice(&self.lines_for(host));
+        }
+    }
+
+    fn lines_for(&self, host: &str) -> Box<[u8]> {
+        let mut lines = Vec::with_capacity(256);
+        line(&mut lines, "x-forwarded-for", &[self.address.as_bytes()]);
+        line(&mut lines, "x-forwarded-host", &[host.as_bytes()]);
+        line(&mut lines, "x-forwarded-proto", &[self.proto.as_bytes()]);
+        line(
+            &mut lines,
+            "forwarded",
+            &[&self.element_bytes(host.as_bytes())],
+        );
+        lines.into()
+    }
+
+    /// As [`Self::append`].
+    fn append_lines(&self, out: &mut Vec<u8>, fields: &impl Fields, host: &str) {
+        let address = self.address.as_bytes();
+        let had_for = fields.has("x-forwarded-for");
+        let had_forwarded = fields.has("forwarded");
+        let with = |name: &'static str, last| {
+            let before = fields.all(name).filter(|line| !line.is_empty());
+            before.chain([last]).collect::<Vec<&[u8]>>()
+        };
+        if had_for || !had_forwarded {
+            line(out, "x-forwarded-for", &with("x-forwarded-for", address));
+        }
+        if had_forwarded || !had_for {
+            let element = self.element_bytes(host.as_bytes());
+            line(out, "forwarded", &with("forwarded", &element));
+        }
+        if !fields.has("x-forwarded-host") {
+            line(out, "x-forwarded-host", &[host.as_bytes()]);
+        }
+        if !fields.has("x-forwarded-proto") {
+            line(out, "x-forwarded-proto", &[self.proto.as_bytes()]);
+        }
+    }
+
     fn element(&self, host: &HeaderValue) -> HeaderValue {
         let (first_host, element) = self
             .first
@@ -98,6 +154,10 @@ impl Forwarding {
 
     /// `for=192.0.2.1;host="example.org:80";proto=http`
     fn write_element(&self, host: &HeaderValue) -> HeaderValue {
+        list::value_of(self.element_bytes(host.as_bytes()))
+    }
+
+    fn element_bytes(&self, host: &[u8]) -> Vec<u8> {
         let address = self.address.as_bytes();
         let mut element = Vec::with_capacity(96);
         element.extend_from_slice(b"for=");
@@ -110,11 +170,23 @@ impl Forwarding {
             element.extend_from_slice(address);
         }
         element.extend_from_slice(b";host=");
-        push_value(&mut element, host.as_bytes());
+        push_value(&mut element, host);
         element.extend_from_slice(b";proto=");
         element.extend_from_slice(self.proto.as_bytes());
-        list::value_of(element)
+        element
     }
+}
+
+/// Writes a field of these list members on one line.
+fn line(out: &mut Vec<u8>, name: &str, members: &[&[u8]]) {
+    out.extend_from_slice(name.as_bytes());
+    let mut separator = &b": "[..];
+    for member in members {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(member);
+        separator = b", ";
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes a parameter's value, as a token when it is one, else quoted (RFC 9110 §5.6).

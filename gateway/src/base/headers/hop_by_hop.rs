@@ -82,7 +82,7 @@ fn remove_nominated(headers: &mut HeaderMap) {
 }
 
 /// Connection options that name no field, or one that is removed in any case.
-fn is_option(member: &[u8]) -> bool {
+pub(crate) fn is_option(member: &[u8]) -> bool {
     ["keep-alive", "close", "upgrade", "te"]
         .iter()
         .any(|option| member.eq_ignore_ascii_case(option.as_bytes()))
@@ -92,7 +92,7 @@ fn is_option(member: &[u8]) -> bool {
 /// them a request would mean something else there: other framing, another host, no credentials, no
 /// trace of the client's address. RFC 9110 forbids senders to name such fields; some do it to get
 /// past a proxy in front.
-fn is_protected(name: &str) -> bool {
+pub(crate) fn is_protected(name: &str) -> bool {
     const NAMES: [&str; 13] = [
         "authorization",
         "cache-control",

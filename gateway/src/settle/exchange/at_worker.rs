@@ -61,7 +61,8 @@ impl Exchange {
         Some(match self.upload.as_ref()?.failure()? {
             UploadFailure::TooLarge => Reason::BodyTooLarge,
             UploadFailure::Stalled => Reason::RequestTimeout,
-            UploadFailure::Aborted => Reason::BadRequest,
+            UploadFailure::Aborted | UploadFailure::Malformed => Reason::BadRequest,
+            UploadFailure::TrailersTooLong => Reason::HeaderTooLarge,
         })
     }
 
@@ -126,13 +127,16 @@ impl Exchange {
 
     /// The answer was read to its end. The worker is free at once, whatever time the client takes
     /// to read the rest.
-    pub(crate) fn answer_ended(&mut self, handback: Handback, now: Duration) {
+    pub(crate) fn answer_ended(&mut self, handback: Option<Handback>, now: Duration) {
         self.complete = true;
         match (&self.upload, handback) {
+            (_, None) => {}
             // A connection on which the request is still being sent cannot take another one.
-            (Some(upload), Handback::H1 { .. }) if !upload.ended() => {}
-            (Some(upload), Handback::H2(place)) if !upload.ended() => upload.outlives_answer(place),
-            (_, handback) => self.connection.thread.upstreams.give_back(handback, now),
+            (Some(upload), Some(Handback::H1 { .. })) if !upload.ended() => {}
+            (Some(upload), Some(Handback::H2(place))) if !upload.ended() => {
+                upload.outlives_answer(place)
+            }
+            (_, Some(handback)) => self.connection.thread.upstreams.give_back(handback, now),
         }
         match (self.judged.by_trailers, &self.lease) {
             (None, _) => self.worker_did_well(),

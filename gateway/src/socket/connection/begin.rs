@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use penstock_config::RequestLimits;
-use pingora_core::{protocols::l4::stream::Stream as L4Stream, server::ShutdownWatch};
+use pingora_core::server::ShutdownWatch;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::serve;
@@ -67,7 +67,6 @@ impl App {
             // Small writes (a token, a header) must leave at once. A socket that cannot be told so is
             // closed already.
             if stream.set_nodelay(true).is_ok() {
-                let stream = Box::new(L4Stream::from(stream));
                 serve(&app, stream, peer, place, shutdown).await;
             }
         });

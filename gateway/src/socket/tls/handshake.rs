@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pingora_core::protocols::Stream;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -14,7 +14,7 @@ use super::{HELLO, Outcome};
 use crate::socket::{io::ReadAhead, read_through::ReadThrough};
 
 /// A connection of which a part was read before TLS begins.
-pub(crate) type Upfront = ReadThrough<Stream, ReadAhead>;
+pub(crate) type Upfront = ReadThrough<TcpStream, ReadAhead>;
 
 /// A client's connection once it is secured.
 pub(crate) type TlsClient = TlsStream<Upfront>;
