@@ -10,5 +10,6 @@ pub(crate) mod date;
 pub(crate) mod field;
 pub(crate) mod lines;
 pub(crate) mod request;
+pub(crate) mod trailers;
 pub(crate) mod values;
 pub(crate) mod write;

@@ -6,5 +6,6 @@ pub(crate) mod attempt;
 mod by_hyper;
 pub(crate) mod destination;
 pub(crate) mod proxy;
+pub(crate) mod relay;
 pub(crate) mod retry;
 pub(crate) mod sibling;

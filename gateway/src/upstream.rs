@@ -104,6 +104,13 @@ pub(crate) enum SendError {
     ClientGone,
 }
 
+impl SendError {
+    /// The worker took a connection and closed it before anything could be sent.
+    pub(crate) fn closed_at_once(text: String) -> Self {
+        Self::Connect(ConnectError::of_worker(text))
+    }
+}
+
 /// A connection to a worker that broke after a request was begun.
 #[derive(Debug)]
 pub(crate) struct Broken {

@@ -29,7 +29,7 @@ pub(crate) use fields::Fields;
 pub(crate) use forwarded::Forwarding;
 pub(crate) use hop_by_hop::{is_option, is_protected};
 pub(crate) use named::Named;
-pub(crate) use own::clean_trailers;
+pub(crate) use own::{clean_trailers, is_forbidden_trailer};
 pub(crate) use trace::{RequestId, Trace, X_REQUEST_ID, goes_on};
 pub(crate) use upgrade::{is_tunnelled, requested_upgrade};
 

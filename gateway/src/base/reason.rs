@@ -50,6 +50,10 @@ pub(crate) enum Reason {
     UriTooLong,
     /// Not a request that may be passed on.
     BadRequest,
+    /// A method that is never passed on.
+    MethodNotAllowed,
+    /// A version of HTTP that the gateway does not speak.
+    VersionNotSupported,
     /// The client began a request and did not finish sending it in time.
     RequestTimeout,
     /// The gateway is going away and takes nothing new.
@@ -71,7 +75,7 @@ mod grpc {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::NoRoute,
         Self::HttpsRequired,
         Self::Forbidden,
@@ -94,6 +98,8 @@ impl Reason {
         Self::HeaderTooLarge,
         Self::UriTooLong,
         Self::BadRequest,
+        Self::MethodNotAllowed,
+        Self::VersionNotSupported,
         Self::RequestTimeout,
         Self::ShuttingDown,
         Self::Internal,
@@ -129,6 +135,8 @@ impl Reason {
             Self::HeaderTooLarge => "header_too_large",
             Self::UriTooLong => "uri_too_long",
             Self::BadRequest => "bad_request",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::VersionNotSupported => "version_not_supported",
             Self::RequestTimeout => "request_timeout",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
@@ -160,6 +168,8 @@ impl Reason {
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::VersionNotSupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -169,7 +179,10 @@ impl Reason {
     /// the one that gRPC's "HTTP to gRPC Status Code Mapping" gives for [`Reason::status`].
     pub(crate) fn grpc_code(self) -> u8 {
         match self {
-            Self::NoRoute | Self::HttpsRequired => grpc::UNIMPLEMENTED,
+            Self::NoRoute
+            | Self::HttpsRequired
+            | Self::MethodNotAllowed
+            | Self::VersionNotSupported => grpc::UNIMPLEMENTED,
             Self::Forbidden => grpc::PERMISSION_DENIED,
             Self::Unauthenticated => grpc::UNAUTHENTICATED,
             Self::RateLimited | Self::QueueFull | Self::BodyTooLarge | Self::HeaderTooLarge => {
@@ -229,6 +242,8 @@ impl Reason {
             Self::HeaderTooLarge => "The request head is too long",
             Self::UriTooLong => "The request target is too long",
             Self::BadRequest => "Not a valid request",
+            Self::MethodNotAllowed => "This method is not passed on",
+            Self::VersionNotSupported => "Not a version of HTTP that is spoken here",
             Self::RequestTimeout => "The request did not arrive in time",
             Self::ShuttingDown => "The gateway is shutting down",
             Self::Internal => "The gateway failed",

@@ -69,6 +69,11 @@ impl Body {
         matches!(self.state, State::Chunked(_) | State::Trailers(_))
     }
 
+    /// Whether a chunk has just ended, or none has begun.
+    pub(crate) fn is_between_chunks(&self) -> bool {
+        matches!(&self.state, State::Chunked(chunked) if chunked.is_between_chunks())
+    }
+
     /// Bytes that are still to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
         match self.state {

@@ -6,7 +6,7 @@
 
 use std::{mem::MaybeUninit, ops::Range};
 
-use http::Method;
+use http::{HeaderName, HeaderValue, Method, request::Parts};
 use httparse::{Error, Status};
 
 use super::{
@@ -229,6 +229,25 @@ impl Request {
             && self.framing == Framing::Length(0)
             && crate::base::headers::is_tunnelled(protocol)
             && has_member(self.lines.values(Field::Connection), "upgrade")
+    }
+
+    /// The head as a library has it, and the host; `None` where that knows no such target.
+    pub(crate) fn to_parts(&self) -> Option<(Parts, HeaderValue)> {
+        let host = HeaderValue::from_str(self.host()).ok()?;
+        let mut uri = http::uri::Parts::default();
+        uri.path_and_query = Some(self.target().parse().ok()?);
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.uri = http::Uri::from_parts(uri).ok()?;
+        parts.method = self.method.clone();
+        for line in self.lines.iter() {
+            let name = HeaderName::from_bytes(self.lines.name(line)).ok()?;
+            let value = HeaderValue::from_bytes(self.lines.value(line)).ok()?;
+            match line.field {
+                Field::Host => drop(parts.headers.insert(name, host.clone())),
+                _ => drop(parts.headers.append(name, value)),
+            }
+        }
+        Some((parts, host))
     }
 
     /// Fields that `Connection` names beside its usual options.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::base::{
     grpc,
-    headers::{Fields, Forwarding, RequestId, Trace, goes_on, is_option, is_protected},
+    headers::{Forwarding, RequestId, Trace, goes_on, is_option, is_protected},
 };
 
 /// What the gateway says to a worker of a request, beside what the client said.

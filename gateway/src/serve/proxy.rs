@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Request, Response, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode,
     header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
@@ -203,11 +203,17 @@ fn upload(
     let (host, parts) = head;
     let spec = &destination.service.spec;
     let tee = match &destination.service.mirror {
-        Some(mirror) if !is_upgrade && !destination.is_direct() => {
+        Some(mirror)
+            if !is_upgrade
+                && !destination.is_direct()
+                && mirror.wants(
+                    deployment,
+                    headers::is_copy(&parts.headers, &connection.forwarding),
+                ) =>
+        {
             let candidate = Candidate {
                 connection,
                 service: spec,
-                deployment,
                 parts,
                 host,
                 body: body.as_ref().map(Body::size_hint),
@@ -231,6 +237,13 @@ fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderVal
         Framing::Contradictory => Err("both Content-Length and Transfer-Encoding"),
         Framing::Clear | Framing::Unseen => headers::check_request(parts, named),
     };
+    // It would show the fields that the gateway and proxies before it added.
+    if parts.method == Method::TRACE {
+        return Err(Refusal::new(
+            Reason::MethodNotAllowed,
+            "TRACE is not passed on",
+        ));
+    }
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
 }
 

@@ -309,11 +309,6 @@ impl Exchange {
         self.is_head
     }
 
-    /// Why the gateway answered, if it did.
-    pub(crate) fn reason(&self) -> Option<Reason> {
-        self.reason
-    }
-
     /// The worker's connection broke in the middle of its answer.
     pub(crate) fn broken_by(&mut self, reason: Reason, error: &dyn std::fmt::Display) {
         let error = error.to_string();

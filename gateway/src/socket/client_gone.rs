@@ -21,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// `TCP_ESTABLISHED` of Linux' `tcp_states.h`: every other state means that one side has closed.
 const ESTABLISHED: u8 = 1;
 
+/// `TCP_CLOSE` there: nothing is left of the connection.
+const CLOSED: u8 = 7;
+
 /// Returns when the client has closed its side of the connection `fd`, which must stay open
 /// for as long as this runs.
 pub(crate) async fn client_gone(fd: RawFd) {
@@ -30,10 +33,28 @@ pub(crate) async fn client_gone(fd: RawFd) {
     }
 }
 
+/// Returns when the peer's machine has said that nobody has the connection `fd` open there any more, which
+/// it does when something is sent to it. `fd` must stay open for as long as this runs.
+pub(crate) async fn client_reset(fd: RawFd) {
+    match duplicate(fd).and_then(|fd| TcpStream::from_std(fd.into())) {
+        // An error of the runtime itself tells as little as silence.
+        Ok(socket) => drop(socket.ready(Interest::ERROR).await),
+        Err(_) => {
+            while state(fd) != Some(CLOSED) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+}
+
 /// Whether neither side has closed the connection `fd`, which must be open, as far as the kernel knows.
 pub(crate) fn is_established(fd: RawFd) -> bool {
-    let info = SocketDigest::from_raw_fd(fd).tcp_info();
-    info.is_some_and(|info| info.tcpi_state == ESTABLISHED)
+    state(fd) == Some(ESTABLISHED)
+}
+
+fn state(fd: RawFd) -> Option<u8> {
+    let info = SocketDigest::from_raw_fd(fd).tcp_info()?;
+    Some(info.tcpi_state)
 }
 
 async fn closed(socket: &TcpStream) {

@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 pub(crate) use self::begin::App;
 use crate::{
     base::{alarm::Alarm, headers::Forwarding, timer::SharedTimer},
-    serve::proxy,
+    serve::{proxy, relay},
     settle::thread::Thread,
     socket::{
         crowd::{Place, Seat},
@@ -187,6 +187,12 @@ impl Connection {
         self.head_began.load(Ordering::Relaxed)
     }
 
+    /// Whether the connection should be closed by now.
+    pub(crate) fn is_overdue(&self, limits: &RequestLimits) -> bool {
+        let deadline = self.deadline(limits);
+        deadline.is_some_and(|deadline| deadline <= self.thread.now())
+    }
+
     /// When the connection is to be closed if nothing changes; `None` while a request is served.
     fn deadline(&self, limits: &RequestLimits) -> Option<Duration> {
         if self.is_serving() {
@@ -237,11 +243,17 @@ async fn serve(
     };
     let connection = Connection::new(Arc::clone(thread), peer, h2, fd, seat, &terms);
     let connection = Arc::new(connection);
-    io.attach(Arc::clone(&connection));
     if h2 {
+        io.attach(Arc::clone(&connection));
         serve_h2(connection, io, limits, shutdown).await;
-    } else {
-        serve_h1(connection, io, limits, shutdown).await;
+        return;
+    }
+    let (stream, read) = io.into_parts();
+    let handed_on = relay::serve(&connection, stream, &read, &limits, &shutdown).await;
+    if let Some(mut io) = handed_on {
+        io.attach(Arc::clone(&connection));
+        // hyper's future is large, and few connections need it.
+        Box::pin(serve_h1(connection, io, limits, shutdown)).await;
     }
 }
 
@@ -328,7 +340,11 @@ async fn serve_h2(
 
 /// Returns when the connection should end: the gateway drains, somebody else needs the place, or the
 /// client is idle or slow.
-async fn watch(connection: &Connection, limits: &RequestLimits, mut shutdown: ShutdownWatch) {
+pub(crate) async fn watch(
+    connection: &Connection,
+    limits: &RequestLimits,
+    mut shutdown: ShutdownWatch,
+) {
     let seat = Arc::clone(&connection.seat);
     let down = Alarm::new(async move {
         tokio::select! {
@@ -348,7 +364,7 @@ async fn watch(connection: &Connection, limits: &RequestLimits, mut shutdown: Sh
 ///
 /// Polled in the connection's own task, right after hyper: a head that just began or a request
 /// that just ended moves the deadline without a message between tasks.
-fn stalled(connection: &Connection, limits: &RequestLimits) -> impl Future<Output = ()> {
+pub(crate) fn stalled(connection: &Connection, limits: &RequestLimits) -> impl Future<Output = ()> {
     let clock = connection.thread.clock();
     let mut sleep = Alarm::new(tokio::time::sleep_until(
         clock.instant(clock.now() + limits.idle_timeout),

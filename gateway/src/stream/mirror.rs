@@ -35,7 +35,7 @@ pub(crate) use self::{
     seen::{Mirrored, Seen},
 };
 use crate::{
-    base::headers::{Named, X_PENSTOCK_MIRROR, is_copy},
+    base::headers::{Named, X_PENSTOCK_MIRROR},
     fleet::deployment::DeploymentState,
     settle::exchange::Exchange,
     socket::connection::Connection,
@@ -56,8 +56,6 @@ pub(crate) struct Candidate<'r> {
     pub(crate) connection: &'r Connection,
     /// Its service.
     pub(crate) service: &'r Arc<Service>,
-    /// The deployment that answers it.
-    pub(crate) deployment: &'r Arc<DeploymentState>,
     /// Its head.
     pub(crate) parts: &'r Parts,
     /// Its host.
@@ -88,15 +86,18 @@ impl MirrorState {
         })
     }
 
-    /// Starts a copy of the request, if it is to have one. What is returned wants the pieces of the
-    /// request's body.
+    /// Whether the next request, which goes to this deployment and is a copy itself or not, is to be copied.
+    pub(crate) fn wants(&self, deployment: &Arc<DeploymentState>, is_copy: bool) -> bool {
+        !Arc::ptr_eq(deployment, &self.target) && !is_copy && self.sample.take()
+    }
+
+    /// A request that was to be copied cannot be.
+    pub(crate) fn cannot(&self) {
+        self.target.copies.metrics.ended(Err(Dropped::Unfinished));
+    }
+
+    /// Starts a copy of the request. What is returned wants the pieces of the request's body.
     pub(crate) fn copy(&self, exchange: &mut Exchange, request: &Candidate<'_>) -> Option<Tee> {
-        let copied = !Arc::ptr_eq(request.deployment, &self.target)
-            && !is_copy(&request.parts.headers, &request.connection.forwarding)
-            && self.sample.take();
-        if !copied {
-            return None;
-        }
         self.begin(exchange, request).unwrap_or_else(|why| {
             self.target.copies.metrics.ended(Err(why));
             None

@@ -128,14 +128,6 @@ impl Upstreams {
 }
 
 impl RawConnection {
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

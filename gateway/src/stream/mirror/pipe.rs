@@ -100,6 +100,18 @@ pub(super) fn pipe(
 }
 
 impl Tee {
+    /// Hands a piece of data on.
+    pub(crate) fn push_data(&self, data: &[u8]) {
+        if !data.is_empty() {
+            self.push_piece(Piece::Data(Bytes::copy_from_slice(data)));
+        }
+    }
+
+    /// Hands the trailers on.
+    pub(crate) fn push_trailers(&self, trailers: &HeaderMap) {
+        self.push_piece(Piece::Trailers(Box::new(trailers.clone())));
+    }
+
     /// Hands a piece on.
     pub(crate) fn push(&self, frame: &Frame<Bytes>) {
         let piece = match (frame.data_ref(), frame.trailers_ref()) {
@@ -109,6 +121,10 @@ impl Tee {
             (None, Some(trailers)) => Piece::Trailers(Box::new(trailers.clone())),
             (None, None) => return,
         };
+        self.push_piece(piece);
+    }
+
+    fn push_piece(&self, piece: Piece) {
         let cost = piece.cost();
         let mut state = self.0.state.lock();
         if state.end != End::Open {

@@ -1,0 +1,256 @@
+//! The client's side of a relayed connection: what was read of it and not used yet, what is still to be
+//! written, and whether anybody is there.
+
+use std::{
+    future::poll_fn,
+    io,
+    os::fd::RawFd,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{
+    http1::{
+        buffer::{Buffer, with_scratch},
+        request::{Bounds, Fault, Parsed, Request},
+    },
+    serve::admission::Presence,
+    socket::{client_gone::client_reset, connection::Connection, io::ClientStream},
+};
+
+/// Bytes that are read ahead of a request's turn. They are read to see whether a client leaves behind them.
+const AHEAD_MAX: usize = 64 * 1024;
+
+/// What a client is asked that has ended its side, and may have gone: whoever is there passes over it
+/// (RFC 9110 §15.2), and the machine of one that has gone says so.
+const ARE_YOU_THERE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The client's side of a connection.
+pub(super) struct Client {
+    pub(super) stream: ClientStream,
+    fd: RawFd,
+    /// Read and not used yet.
+    pub(super) ahead: Buffer,
+    /// Whether it will send no more.
+    pub(super) has_ended: bool,
+    /// To be written.
+    pub(super) out: Buffer,
+    /// How it may be asked whether it is there.
+    pub(super) asking: Asking,
+    /// Ready when its machine says that nobody is there.
+    reset: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// How a client that has ended its side may be asked whether it is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// By an interim answer: no answer has begun.
+    ByInterim,
+    /// By a zero in front of the next chunk's size, which changes nothing.
+    ByZero,
+    /// Not at all, or it was asked.
+    Not,
+}
+
+/// Why there is no next request.
+#[derive(Debug)]
+pub(super) enum NoHead {
+    /// The connection has ended, or broken.
+    Ended,
+    /// What came is not passed on.
+    Bad(Fault),
+}
+
+impl Client {
+    pub(super) fn new(stream: ClientStream, fd: RawFd, read: &[u8]) -> Self {
+        let mut ahead = Buffer::default();
+        ahead.push(read);
+        Self {
+            stream,
+            fd,
+            ahead,
+            has_ended: false,
+            out: Buffer::default(),
+            asking: Asking::Not,
+            reset: None,
+        }
+    }
+
+    /// Reads the next request's head.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &Connection,
+        bounds: Bounds,
+    ) -> Poll<Result<Request, NoHead>> {
+        if let Some(parsed) = take_head(&mut self.ahead, connection, bounds) {
+            return Poll::Ready(parsed);
+        }
+        loop {
+            if self.has_ended {
+                return Poll::Ready(Err(NoHead::Ended));
+            }
+            let ahead = &mut self.ahead;
+            let stream = &mut self.stream;
+            let read = with_scratch(|scratch| {
+                let read = ready!(read(stream, cx, scratch));
+                let Ok(read @ 1..) = read else {
+                    return Poll::Ready(None);
+                };
+                let came = scratch.get_mut(..read).unwrap_or_default();
+                // Nearly every head comes whole, and is read where it lies.
+                let parsed = match ahead.is_empty() {
+                    true => parse(came, connection, bounds),
+                    false => Err(0),
+                };
+                let (parsed, used) = match parsed {
+                    Ok((parsed, used)) => (Some(parsed), used),
+                    Err(skipped) => (None, skipped),
+                };
+                ahead.push(came.get(used..).unwrap_or_default());
+                Poll::Ready(Some(parsed.or_else(|| {
+                    // What was just looked at is not looked at twice.
+                    (ahead.len() != came.len() - used)
+                        .then(|| take_head(ahead, connection, bounds))
+                        .flatten()
+                })))
+            });
+            match ready!(read) {
+                None => self.has_ended = true,
+                Some(Some(parsed)) => return Poll::Ready(parsed),
+                Some(None) => {}
+            }
+        }
+    }
+
+    /// Reads what comes into `ahead`, unless there is a lot of it already: whether anything came.
+    pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.has_ended {
+            return Poll::Ready(Ok(0));
+        }
+        if self.ahead.len() >= AHEAD_MAX {
+            return Poll::Pending;
+        }
+        let (stream, ahead) = (&mut self.stream, &mut self.ahead);
+        let came = ready!(with_scratch(|scratch| {
+            let read = ready!(read(stream, cx, scratch));
+            if let Ok(read) = read {
+                ahead.push(scratch.get(..read).unwrap_or_default());
+            }
+            Poll::Ready(read)
+        }));
+        self.has_ended = matches!(came, Ok(0));
+        Poll::Ready(came)
+    }
+
+    /// Writes some bytes, for which nothing may lie in `out`.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    /// Writes what is in `out`.
+    pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, self.out.bytes()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out.skip(written);
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Writes everything.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_out(cx)).await
+    }
+}
+
+/// Reads into `scratch`: how much; 0 at the end.
+pub(super) fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    scratch: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(scratch);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// Takes the next head out of what was read, if it is whole or bad.
+fn take_head(
+    ahead: &mut Buffer,
+    connection: &Connection,
+    bounds: Bounds,
+) -> Option<Result<Request, NoHead>> {
+    match parse(ahead.bytes_mut(), connection, bounds) {
+        Ok((parsed, used)) => {
+            ahead.skip(used);
+            Some(parsed)
+        }
+        Err(skipped) => {
+            ahead.skip(skipped);
+            None
+        }
+    }
+}
+
+/// Reads the head that `bytes` begin with, and how many bytes it takes; or how many empty lines to pass over
+/// before it.
+fn parse(
+    bytes: &mut [u8],
+    connection: &Connection,
+    bounds: Bounds,
+) -> Result<(Result<Request, NoHead>, usize), usize> {
+    let mut skipped = 0;
+    // Some clients end a body with a line of their own (RFC 9112 §2.2).
+    while let Some([b'\r', b'\n', ..]) = bytes.get(skipped..) {
+        skipped += 2;
+    }
+    let head = bytes.get_mut(skipped..).unwrap_or_default();
+    if head.is_empty() || head == b"\r" {
+        return Err(skipped);
+    }
+    connection.bytes_read();
+    match Request::parse(head, bounds) {
+        Parsed::Part => Err(skipped),
+        Parsed::Whole(request, length) => Ok((Ok(request), skipped + length)),
+        Parsed::Bad(fault) => Ok((Err(NoHead::Bad(fault)), skipped)),
+    }
+}
+
+impl Presence for Client {
+    /// Reads on to see whether the client leaves. One that only ended its side (`shutdown`) looks like one
+    /// that has gone until something is written to it: so it is asked, where there is a way.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.reset.is_some() {
+                if let Poll::Ready(Err(_)) = self.poll_out(cx) {
+                    return Poll::Ready(());
+                }
+                let reset = self.reset.as_mut();
+                return reset.map_or(Poll::Pending, |reset| reset.as_mut().poll(cx));
+            }
+            if self.has_ended {
+                match self.asking {
+                    Asking::ByInterim => self.out.push(ARE_YOU_THERE),
+                    Asking::ByZero => self.out.push(b"0"),
+                    Asking::Not => return Poll::Pending,
+                }
+                self.asking = Asking::Not;
+                self.reset = Some(Box::pin(client_reset(self.fd)));
+                continue;
+            }
+            match ready!(self.poll_more(cx)) {
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! A worker's answer on its way to the client of a relayed request.
+
+use std::{
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use super::{
+    client::{Asking, Client, read},
+    sending::Got,
+    up::{Sent, Up},
+};
+use crate::{
+    base::{clock::Moment, reason::Reason, timer::LentTimer},
+    http1::{
+        answer::Answer,
+        body::{Body, Framing, Passed},
+        buffer::{Buffer, with_scratch},
+        request::Request,
+        trailers,
+        write::{self, Onto},
+    },
+    serve::admission::Presence,
+    settle::exchange::Exchange,
+    upstream::raw::RawConnection,
+};
+
+/// An answer that is passing.
+pub(super) struct Down {
+    answer: Answer,
+    body: Body,
+    onto: Onto,
+    /// What came behind the head, and is not looked at yet.
+    rest: Buffer,
+    /// `None` once it was given back or closed.
+    worker: Option<RawConnection>,
+    /// The longest silence, in either direction.
+    idle: Duration,
+    /// How long the worker's connection may be kept.
+    keepalive: Duration,
+    /// Since when the worker, or the client, is being waited for.
+    waiting_since: Option<Duration>,
+    /// Whether the body has come to its end.
+    is_over: bool,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The client has all of it.
+    Whole,
+    /// It was cut off, so that the client notices.
+    CutOff,
+    /// The client has gone.
+    ClientGone,
+}
+
+/// How an answer's body goes on to the client of `request`.
+pub(super) fn onto(request: &Request, answer: &Answer) -> Onto {
+    match (answer.framing, request.is_old) {
+        (Framing::Chunked, true) => Onto::Plain,
+        (Framing::UntilClose, false) => Onto::Chunks,
+        _ => Onto::AsItIs,
+    }
+}
+
+impl Down {
+    pub(super) fn new(got: Got, onto: Onto, idle: Duration, keepalive: Duration) -> Self {
+        Self {
+            body: Body::new(got.answer.framing),
+            answer: got.answer,
+            onto,
+            rest: got.rest,
+            worker: Some(got.worker),
+            idle,
+            keepalive,
+            waiting_since: None,
+            is_over: false,
+        }
+    }
+
+    /// Passes the answer on, of which the head lies in the client's buffer, and the rest of the request.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Client,
+        up: &mut Up,
+        exchange: &mut Exchange,
+        timer: &mut LentTimer<'_>,
+    ) -> Poll<Ended> {
+        let clock = exchange.clock();
+        let moment = clock.moment();
+        if let Some(reason) = exchange.overdue(&moment) {
+            return Poll::Ready(self.cut(exchange, reason));
+        }
+        if let Poll::Ready(ended) = self.poll_down(cx, client, up, exchange, &moment) {
+            return Poll::Ready(ended);
+        }
+        if let Some(worker) = &mut self.worker
+            && !up.is_sent()
+        {
+            match up.poll(cx, client, worker, clock) {
+                Poll::Ready(Sent::Failed) => {
+                    let reason = exchange.upload_failure().unwrap_or(Reason::BadRequest);
+                    return Poll::Ready(match reason {
+                        Reason::BadRequest if client.has_ended => Ended::ClientGone,
+                        reason => self.cut(exchange, reason),
+                    });
+                }
+                Poll::Ready(Sent::Whole | Sent::Refused) | Poll::Pending => {}
+            }
+        }
+        if up.is_over() || client.has_ended {
+            if self.onto == Onto::AsItIs && self.body.is_between_chunks() && client.out.is_empty() {
+                client.asking = Asking::ByZero;
+            } else {
+                client.asking = Asking::Not;
+            }
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Ended::ClientGone);
+            }
+        }
+        self.poll_stalled(cx, client, exchange, timer, &moment)
+    }
+
+    fn poll_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Client,
+        up: &mut Up,
+        exchange: &mut Exchange,
+        moment: &Moment,
+    ) -> Poll<Ended> {
+        loop {
+            // What is here goes out together with the head.
+            while !self.rest.is_empty() && !self.is_over && client.out.len() < TOGETHER_MAX {
+                let rest = std::mem::take(&mut self.rest);
+                let used = self.take(rest.bytes(), client, exchange, moment);
+                self.rest = rest;
+                match used {
+                    Ok(used) => self.rest.skip(used),
+                    Err(reason) => {
+                        return Poll::Ready(self.cut_by(exchange, reason, BAD_CHUNKS));
+                    }
+                }
+            }
+            if self.body.is_over() && !self.is_over {
+                self.end(up, exchange, moment);
+            }
+            if !client.out.is_empty() {
+                match client.poll_out(cx) {
+                    Poll::Ready(Ok(())) => self.waiting_since = None,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Ended::ClientGone),
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
+            if self.is_over {
+                return match ready!(client.poll_out(cx)) {
+                    Ok(()) => Poll::Ready(Ended::Whole),
+                    Err(_) => Poll::Ready(Ended::ClientGone),
+                };
+            }
+            match ready!(self.poll_pass(cx, client, exchange, moment)) {
+                Ok(()) => {}
+                Err(Some(ended)) => return Poll::Ready(ended),
+                Err(None) if self.body.is_until_close() => {
+                    if self.onto == Onto::Chunks {
+                        client.out.push(b"0\r\n\r\n");
+                    }
+                    self.end(up, exchange, moment);
+                }
+                Err(None) => {
+                    let ended = self.cut_by(
+                        exchange,
+                        Reason::UpstreamReset,
+                        "connection closed in the middle of an answer",
+                    );
+                    return Poll::Ready(ended);
+                }
+            }
+        }
+    }
+
+    /// Reads a piece from the worker and writes it to the client at once, as far as that takes it.
+    /// `Err(None)`: the worker's connection has ended.
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Client,
+        exchange: &mut Exchange,
+        moment: &Moment,
+    ) -> Poll<Result<(), Option<Ended>>> {
+        let Some(mut worker) = self.worker.take() else {
+            return Poll::Ready(Err(None));
+        };
+        with_scratch(|scratch| {
+            let read = read(&mut worker.stream, cx, scratch);
+            self.worker = Some(worker);
+            let came = match ready!(read) {
+                Ok(came @ 1..) => came,
+                Ok(_) => return Poll::Ready(Err(None)),
+                Err(error) => {
+                    let text = error.to_string();
+                    let ended = self.cut_by(exchange, Reason::UpstreamReset, &text);
+                    return Poll::Ready(Err(Some(ended)));
+                }
+            };
+            self.waiting_since = None;
+            let bytes = scratch.get(..came).unwrap_or_default();
+            let passes = self.onto == Onto::AsItIs
+                && (self.body.left().is_some_and(|left| left >= came as u64)
+                    || self.body.is_until_close());
+            if passes {
+                return Poll::Ready(self.pass_whole(cx, bytes, client, exchange, moment));
+            }
+            Poll::Ready(match self.take(bytes, client, exchange, moment) {
+                Ok(used) => {
+                    self.rest.push(bytes.get(used..).unwrap_or_default());
+                    Ok(())
+                }
+                Err(reason) => Err(Some(self.cut_by(exchange, reason, BAD_CHUNKS))),
+            })
+        })
+    }
+
+    /// Passes on a piece that is the body's from its first to its last byte.
+    fn pass_whole(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        client: &mut Client,
+        exchange: &mut Exchange,
+        moment: &Moment,
+    ) -> Result<(), Option<Ended>> {
+        // A body of bytes alone is never malformed.
+        let _ = self.body.pass(bytes, |_| {});
+        exchange.sent(bytes.len(), moment);
+        match client.poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => client.out.push(bytes.get(written..).unwrap_or_default()),
+            Poll::Ready(Err(_)) => return Err(Some(Ended::ClientGone)),
+            Poll::Pending => client.out.push(bytes),
+        }
+        Ok(())
+    }
+
+    /// Puts what passes on of `bytes` into the client's buffer: how many of them are used.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        client: &mut Client,
+        exchange: &mut Exchange,
+        moment: &Moment,
+    ) -> Result<usize, Reason> {
+        let (mut used, mut data) = (0, 0);
+        while used < bytes.len() && !self.body.is_over() {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let (onto, out) = (self.onto, &mut client.out);
+            let passed = self.body.pass(rest, |range| {
+                data += range.len();
+                let piece = rest.get(range).unwrap_or_default();
+                match onto {
+                    Onto::AsItIs => {}
+                    Onto::Plain => out.push(piece),
+                    Onto::Chunks => {
+                        write::chunk_size(out.end(), piece.len());
+                        out.push(piece);
+                        out.push(b"\r\n");
+                    }
+                }
+            });
+            match passed.map_err(|_| Reason::UpstreamReset)? {
+                Passed::Some(step) => {
+                    if onto == Onto::AsItIs {
+                        client
+                            .out
+                            .push(rest.get(..step.forward).unwrap_or_default());
+                    }
+                    used += step.forward + step.skip;
+                }
+                Passed::Trailers(taken, lines) => {
+                    used += taken;
+                    self.pass_trailers(&lines, client, exchange)?;
+                }
+            }
+        }
+        exchange.sent(data, moment);
+        Ok(used)
+    }
+
+    fn pass_trailers(
+        &mut self,
+        lines: &[u8],
+        client: &mut Client,
+        exchange: &mut Exchange,
+    ) -> Result<(), Reason> {
+        let trailers = trailers::read(lines, trailers::From::Worker);
+        let trailers = trailers.map_err(|_| Reason::UpstreamReset)?;
+        if !trailers.is_empty() {
+            exchange.trailers(&trailers);
+        }
+        if self.onto == Onto::AsItIs {
+            trailers::write(client.out.end(), &trailers);
+        }
+        Ok(())
+    }
+
+    /// The answer was read to its end: the worker is free at once, whatever time the client takes to read
+    /// the rest, and its connection can take another request if it has all of this one.
+    fn end(&mut self, up: &Up, exchange: &mut Exchange, moment: &Moment) {
+        self.is_over = true;
+        self.waiting_since = None;
+        let clean = self.answer.keeps_alive && up.is_sent() && self.rest.is_empty();
+        exchange.answer_ended(None, moment.now());
+        if let Some(worker) = self.worker.take().filter(|_| clean) {
+            let thread = exchange.thread();
+            let fields = &self.answer.lines;
+            thread
+                .upstreams
+                .give_back_raw(worker, fields, self.keepalive, moment.now());
+        }
+    }
+
+    /// Nothing moves right now: fails once that has lasted for `idle` in the direction that is waited for,
+    /// or when the whole exchange has lasted too long.
+    fn poll_stalled(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &Client,
+        exchange: &mut Exchange,
+        timer: &mut LentTimer<'_>,
+        moment: &Moment,
+    ) -> Poll<Ended> {
+        let clock = exchange.clock();
+        let mut since = *self.waiting_since.get_or_insert_with(|| moment.now());
+        if client.out.is_empty() {
+            since = since.max(exchange.upload_moved());
+        }
+        let (deadline, reason) = exchange.sooner(since + self.idle, Reason::IdleTimeout);
+        ready!(timer.poll_until(cx, clock.instant(deadline)));
+        // A client that takes nothing is not the worker's fault.
+        let reason = match reason == Reason::IdleTimeout && !client.out.is_empty() {
+            true => Reason::RequestTimeout,
+            false => reason,
+        };
+        Poll::Ready(self.cut(exchange, reason))
+    }
+
+    fn cut(&mut self, exchange: &mut Exchange, reason: Reason) -> Ended {
+        self.worker = None;
+        if !self.is_over {
+            exchange.broke_off(reason);
+        }
+        Ended::CutOff
+    }
+
+    fn cut_by(&mut self, exchange: &mut Exchange, reason: Reason, why: &str) -> Ended {
+        let reason = exchange.upload_failure().unwrap_or_else(|| {
+            exchange.broken_by(reason, &why);
+            reason
+        });
+        self.cut(exchange, reason)
+    }
+}
+
+/// What is said of an answer whose framing is wrong.
+const BAD_CHUNKS: &str = "the body of the answer is not framed as HTTP says";
+
+/// Bytes that are gathered before they are written.
+const TOGETHER_MAX: usize = 64 * 1024;

@@ -1,0 +1,389 @@
+//! The body of a relayed request on its way to the worker: passed on as it comes, checked, counted, kept for
+//! another try, and shown to a copy.
+
+use std::{
+    ops::Range,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use super::client::{Client, read};
+use crate::{
+    base::{clock::Clock, timer::Timer},
+    http1::{
+        body::{Body, Passed},
+        buffer::{Buffer, with_scratch},
+        chunked::Malformed,
+        request::Request,
+        trailers,
+    },
+    stream::{
+        mirror::{Dropped, Tee},
+        request_body::{Upload, UploadFailure},
+    },
+    upstream::raw::RawConnection,
+};
+
+/// A request's body.
+pub(super) struct Up {
+    body: Body,
+    /// To be written to the worker.
+    pub(super) out: Buffer,
+    /// The account of it; `None`: there is no body.
+    upload: Option<Arc<Upload>>,
+    max_bytes: u64,
+    idle: Duration,
+    /// What was passed on of it, from its beginning, if it is kept.
+    kept: Option<Kept>,
+    tee: Option<Tee>,
+    /// Since when the client is being waited for.
+    waiting_since: Option<Duration>,
+    timer: Timer,
+    /// Whether the worker takes no more.
+    is_refused: bool,
+    /// Whether anything was written to this worker.
+    pub(super) has_begun: bool,
+}
+
+/// A copy of what was passed on.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    max: usize,
+    /// Whether something came for which there was no room.
+    is_lost: bool,
+}
+
+/// How sending goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// All of it.
+    Whole,
+    /// The worker takes no more, and may say why.
+    Refused,
+    /// The body will not come to its end.
+    Failed,
+}
+
+impl Up {
+    /// The body of `request`, which may be `max_bytes` long and pause for `idle`.
+    pub(super) fn new(
+        request: &Request,
+        upload: Option<Arc<Upload>>,
+        max_bytes: Option<u64>,
+        idle: Duration,
+        tee: Option<Tee>,
+    ) -> Self {
+        Self {
+            body: Body::new(request.framing),
+            out: Buffer::default(),
+            upload,
+            max_bytes: max_bytes.unwrap_or(u64::MAX),
+            idle,
+            kept: None,
+            tee,
+            waiting_since: None,
+            timer: Timer::default(),
+            is_refused: false,
+            has_begun: false,
+        }
+    }
+
+    /// Keeps up to `max` bytes of the body for another try. `false`: it is known to be longer.
+    pub(super) fn keep(&mut self, max: u64) -> bool {
+        if self.body.left().is_some_and(|left| left > max) {
+            return false;
+        }
+        self.kept = Some(Kept {
+            max: usize::try_from(max).unwrap_or(usize::MAX),
+            ..Kept::default()
+        });
+        true
+    }
+
+    /// Whether the body can be sent again from its beginning.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| !kept.is_lost)
+    }
+
+    /// There is an answer now: the rest of the body needs no copy.
+    pub(super) fn forget(&mut self) {
+        self.kept = None;
+    }
+
+    /// Begins to send to a worker: `head`, and what was sent to others of the body. What was meant for a
+    /// worker that took nothing of it is still there.
+    pub(super) fn begin(&mut self, head: &[u8]) {
+        self.is_refused = false;
+        if !self.out.is_empty() && !self.has_begun {
+            return;
+        }
+        self.has_begun = false;
+        self.out.clear();
+        self.out.push(head);
+        if let Some(kept) = &self.kept {
+            self.out.push(&kept.bytes);
+        }
+    }
+
+    /// Whether all of it was read from the client.
+    pub(super) fn is_over(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// Whether all of it was written to the worker.
+    pub(super) fn is_sent(&self) -> bool {
+        self.body.is_over() && self.out.is_empty() && !self.is_refused
+    }
+
+    /// Nobody reads the rest of it.
+    pub(super) fn refuse(&mut self) {
+        self.is_refused = true;
+        if self.has_begun {
+            self.out.clear();
+        }
+    }
+
+    /// Passes over what has come of a body that nobody wants: whether that is all.
+    pub(super) fn skip(&mut self, ahead: &mut Buffer) -> bool {
+        while !self.body.is_over() && !ahead.is_empty() {
+            match self.body.pass(ahead.bytes(), |_| {}) {
+                Ok(Passed::Some(step)) => ahead.skip(step.forward + step.skip),
+                Ok(Passed::Trailers(taken, _)) => ahead.skip(taken),
+                Err(_) => return false,
+            }
+        }
+        self.body.is_over()
+    }
+
+    /// Sends what there is, and what comes.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Client,
+        worker: &mut RawConnection,
+        clock: Clock,
+    ) -> Poll<Sent> {
+        loop {
+            if self.is_refused {
+                return Poll::Ready(Sent::Refused);
+            }
+            // What has come already leaves together with the head.
+            if !client.ahead.is_empty() && !self.is_over() && self.out.len() < TOGETHER_MAX {
+                self.waiting_since = None;
+                match self.take(client.ahead.bytes(), clock.now()) {
+                    Ok(used) => client.ahead.skip(used),
+                    Err(Failed) => return Poll::Ready(Sent::Failed),
+                }
+                continue;
+            }
+            if !self.out.is_empty() {
+                match ready!(worker.poll_write(cx, self.out.bytes())) {
+                    Ok(written @ 1..) => {
+                        self.has_begun = true;
+                        self.out.skip(written);
+                        self.moves(clock);
+                    }
+                    Ok(0) | Err(_) => self.refuse(),
+                }
+                continue;
+            }
+            if worker.poll_flush(cx).is_pending() && self.is_over() {
+                return Poll::Pending;
+            }
+            if self.is_over() {
+                return Poll::Ready(Sent::Whole);
+            }
+            if client.has_ended {
+                return Poll::Ready(self.fail(UploadFailure::Aborted));
+            }
+            match self.poll_pass(cx, client, worker, clock) {
+                Poll::Ready(Some(sent)) => return Poll::Ready(sent),
+                Poll::Ready(None) => {}
+                Poll::Pending => return self.poll_stalled(cx, clock),
+            }
+        }
+    }
+
+    /// Reads a piece from the client and writes it to the worker at once, as far as that takes it.
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Client,
+        worker: &mut RawConnection,
+        clock: Clock,
+    ) -> Poll<Option<Sent>> {
+        with_scratch(|scratch| {
+            let came = match ready!(read(&mut client.stream, cx, scratch)) {
+                Ok(came @ 1..) => came,
+                Ok(_) => {
+                    client.has_ended = true;
+                    return Poll::Ready(None);
+                }
+                Err(_) => return Poll::Ready(Some(self.fail(UploadFailure::Aborted))),
+            };
+            self.waiting_since = None;
+            let bytes = scratch.get(..came).unwrap_or_default();
+            let passes = self.body.left().is_some_and(|left| left >= came as u64);
+            let taken = match passes && self.kept.is_none() {
+                true => self.pass_whole(cx, bytes, worker, clock),
+                false => self.take(bytes, clock.now()),
+            };
+            match taken {
+                Ok(taken) => {
+                    client.ahead.push(bytes.get(taken..).unwrap_or_default());
+                    Poll::Ready(None)
+                }
+                Err(Failed) => Poll::Ready(Some(Sent::Failed)),
+            }
+        })
+    }
+
+    /// Passes on a piece that is the body's from its first to its last byte.
+    fn pass_whole(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        worker: &mut RawConnection,
+        clock: Clock,
+    ) -> Result<usize, Failed> {
+        self.pass(bytes, clock.now())?;
+        match worker.poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => self.out.push(bytes.get(written..).unwrap_or_default()),
+            Poll::Ready(Err(_)) => self.refuse(),
+            Poll::Pending => self.out.push(bytes),
+        }
+        Ok(bytes.len())
+    }
+
+    /// Puts what passes on of `bytes` into `out`: how many of them are used.
+    fn take(&mut self, bytes: &[u8], now: Duration) -> Result<usize, Failed> {
+        let mut used = 0;
+        while used < bytes.len() && !self.body.is_over() {
+            let rest = bytes.get(used..).unwrap_or_default();
+            match self.pass(rest, now)? {
+                Passed::Some(step) => {
+                    let passes = rest.get(..step.forward).unwrap_or_default();
+                    self.out.push(passes);
+                    self.keep_copy(passes);
+                    used += step.forward + step.skip;
+                }
+                Passed::Trailers(taken, lines) => {
+                    let trailers = trailers::read(&lines, trailers::From::Client);
+                    let trailers = trailers.map_err(|_| self.fails(UploadFailure::Malformed))?;
+                    if let Some(tee) = &self.tee
+                        && !trailers.is_empty()
+                    {
+                        tee.push_trailers(&trailers);
+                    }
+                    trailers::write(self.out.end(), &trailers);
+                    // Trailers of a request are too rare to be worth a copy.
+                    match trailers.is_empty() {
+                        true => self.keep_copy(b"\r\n"),
+                        false => self.lose_copy(),
+                    }
+                    used += taken;
+                    self.ended();
+                }
+            }
+        }
+        Ok(used)
+    }
+
+    /// Looks at a piece of the body.
+    fn pass(&mut self, bytes: &[u8], now: Duration) -> Result<Passed, Failed> {
+        let mut read = 0;
+        let tee = self.tee.as_ref();
+        let passed = self.body.pass(bytes, |range: Range<usize>| {
+            read += range.len() as u64;
+            if let Some(tee) = tee {
+                tee.push_data(bytes.get(range).unwrap_or_default());
+            }
+        });
+        let passed = passed.map_err(|malformed| {
+            self.fails(match malformed {
+                Malformed::Framing => UploadFailure::Malformed,
+                Malformed::TooLong => UploadFailure::TrailersTooLong,
+            })
+        })?;
+        if let Some(upload) = &self.upload
+            && upload.read(read, now) > self.max_bytes
+        {
+            return Err(self.fails(UploadFailure::TooLarge));
+        }
+        if self.body.is_over() && matches!(passed, Passed::Some(_)) {
+            self.ended();
+        }
+        Ok(passed)
+    }
+
+    fn ended(&mut self) {
+        if let Some(upload) = &self.upload {
+            upload.end();
+        }
+        if let Some(tee) = &self.tee {
+            tee.complete();
+        }
+    }
+
+    fn moves(&self, clock: Clock) {
+        if let Some(upload) = &self.upload {
+            upload.moves(clock.now());
+        }
+    }
+
+    fn keep_copy(&mut self, bytes: &[u8]) {
+        let Some(kept) = &mut self.kept else { return };
+        if kept.is_lost {
+            return;
+        }
+        if bytes.len() > kept.max - kept.bytes.len() {
+            self.lose_copy();
+            return;
+        }
+        kept.bytes.extend_from_slice(bytes);
+    }
+
+    fn lose_copy(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.is_lost = true;
+            kept.bytes = Vec::new();
+        }
+    }
+
+    /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has sent
+    /// nothing either. A client may well listen for long before it goes on.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<Sent> {
+        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
+        let moved = self.upload.as_ref().map_or(since, |upload| upload.moved());
+        let deadline = clock.instant(since.max(moved) + self.idle);
+        ready!(self.timer.poll_until(cx, deadline));
+        Poll::Ready(self.fail(UploadFailure::Stalled))
+    }
+
+    fn fail(&mut self, failure: UploadFailure) -> Sent {
+        self.fails(failure);
+        Sent::Failed
+    }
+
+    fn fails(&mut self, failure: UploadFailure) -> Failed {
+        self.refuse();
+        if let Some(upload) = &self.upload {
+            upload.fails(failure);
+        }
+        if let Some(tee) = &self.tee
+            && failure == UploadFailure::Aborted
+        {
+            tee.fail(Dropped::ClientGone);
+        }
+        Failed
+    }
+}
+
+/// The body will not come to its end.
+#[derive(Debug, Clone, Copy)]
+struct Failed;
+
+/// Bytes that are gathered before they are written.
+const TOGETHER_MAX: usize = 64 * 1024;
