@@ -77,8 +77,7 @@ fn no_crate_allows_unsafe_code() {
 
 /// Imports of the gateway that point to a storey above, as `storey::module`. Each is a debt: it may be
 /// struck off, and none may be added.
-const UPWARDS: [(&str, &str); 19] = [
-    ("count::metrics", "serve::retry"),
+const UPWARDS: [(&str, &str); 18] = [
     ("count::metrics", "stream::mirror"),
     ("fleet::deployment", "stream::mirror"),
     ("request::request_key", "admit::access"),

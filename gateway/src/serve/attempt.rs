@@ -6,13 +6,14 @@ use http::Request;
 
 use crate::{
     base::{reason::Reason, refusal::Refusal},
+    count::metrics::Cause,
     fleet::deployment::DeploymentState,
     request::request_key::RequestHead,
     route::table::ServiceState,
     serve::{
         admission::{self, Try},
         proxy::{Failure, too_large},
-        retry::{Cause, Retry},
+        retry::Retry,
         sibling::Sibling,
     },
     settle::exchange::Exchange,
