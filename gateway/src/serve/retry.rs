@@ -9,7 +9,7 @@
 use std::mem::take;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
-use penstock_balancer::{BudgetRules, RetryBudget};
+use penstock_balancer::RetryBudget;
 use penstock_config::{Protocol, Retries};
 
 use crate::{
@@ -21,19 +21,6 @@ use crate::{
     stream::request_body::{Replay, UpstreamBody},
     upstream::verdict::Verdict,
 };
-
-/// Seconds for which the trickle of a budget can be saved, as in linkerd; and the fewest retries that
-/// can, so that a budget of a share alone can save any.
-const SAVED_SECONDS: u32 = 10;
-
-/// The balancer's form of a service's budget.
-pub(crate) fn budget_rules(retries: &Retries) -> BudgetRules {
-    BudgetRules {
-        share: f64::from(retries.budget_percent) / 100.0,
-        per_second: retries.budget_per_second,
-        burst: (retries.budget_per_second * SAVED_SECONDS).max(SAVED_SECONDS),
-    }
-}
 
 /// What is known of one request about sending it again.
 pub(crate) struct Retry<'a> {
