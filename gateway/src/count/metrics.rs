@@ -32,7 +32,7 @@ use histogram::Histogram;
 
 pub(crate) use cause::Cause;
 pub(crate) use class::{ClassMetrics, WaitsInClass};
-pub(crate) use mirror::MirrorMetrics;
+pub(crate) use mirror::{Dropped, MirrorMetrics, Seen};
 pub(crate) use page::Page;
 
 /// What one request comes to in the metrics.

@@ -3,7 +3,7 @@
 //! A copy begins when its original has got a worker. It is a task of its own on the same thread, with
 //! a connection of its own, and nothing waits for it: the original's path decides whether there is a
 //! copy, clones the head, and hands each piece of the body on as it passes (`pipe`). A copy is sent
-//! once; whatever goes wrong, it is dropped and counted (`dropped`).
+//! once; whatever goes wrong, it is dropped and counted ([`Dropped`]).
 //!
 //! A copy follows its original: when the client leaves, or the original's body is not read to its
 //! end, the copy is given up as well. It has the same header fields, `x-request-id` among them, and
@@ -17,7 +17,6 @@
 //! that are not over when the last client's connection ends are cut.
 
 mod copy;
-mod dropped;
 mod pipe;
 mod seen;
 
@@ -30,12 +29,12 @@ use penstock_config::{Mirror, Service};
 
 use self::copy::{Copy, Guards};
 pub(crate) use self::{
-    dropped::Dropped,
     pipe::{CopiedBody, Tee},
-    seen::{Mirrored, Seen},
+    seen::Mirrored,
 };
 use crate::{
     base::headers::{Named, X_PENSTOCK_MIRROR, is_copy},
+    count::metrics::Dropped,
     fleet::deployment::DeploymentState,
     settle::exchange::Exchange,
     socket::connection::Connection,

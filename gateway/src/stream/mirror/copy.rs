@@ -7,10 +7,14 @@ use http_body_util::BodyExt;
 use penstock_config::Service;
 use tokio::{sync::oneshot, time::sleep_until};
 
-use super::{Dropped, Seen, pipe::Watch, seen::Original};
+use super::{pipe::Watch, seen::Original};
 use crate::{
     base::grpc,
-    count::{clients::ClientId, open::Entry},
+    count::{
+        clients::ClientId,
+        metrics::{Dropped, Seen},
+        open::Entry,
+    },
     fleet::{
         deployment::{CopyLease, DeploymentState, Load, Waking},
         placement::Placement,

@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::dropped::Dropped;
+use crate::count::metrics::Dropped;
 
 /// What keeping a piece costs besides its bytes, so that a body of tiny pieces is bounded as well.
 const PIECE_COST: u64 = 64;
