@@ -10,7 +10,7 @@
 //! | `run` | `gateway` starts and stops it, `fleet` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
 //! | `listen` | `listener` takes connections, `server` has the threads that serve them |
 //! | `serve` | `proxy` drives a request; `destination`, `admission`, `attempt`, `retry` and `sibling` are its steps |
-//! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` |
+//! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` with its `copied_body` |
 //! | `settle` | `exchange`, the account of a request, and the `access_log`; `thread`, what is the thread's and what all share |
 //! | `route` | `table` leads to the service, `split` to the deployment |
 //! | `admit` | `access`: who may; `limits`: how much; `classes`: who first |

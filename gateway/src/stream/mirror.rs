@@ -2,7 +2,7 @@
 //!
 //! A copy begins when its original has got a worker. It is a task of its own on the same thread, with
 //! a connection of its own, and nothing waits for it: the original's path decides whether there is a
-//! copy, clones the head, and hands each piece of the body on as it passes (`pipe`). A copy is sent
+//! copy, clones the head, and hands each piece of the body on as it passes ([`copied_body`]). A copy is sent
 //! once; whatever goes wrong, it is dropped and counted ([`Dropped`]).
 //!
 //! A copy follows its original: when the client leaves, or the original's body is not read to its
@@ -17,7 +17,6 @@
 //! that are not over when the last client's connection ends are cut.
 
 mod copy;
-mod pipe;
 mod seen;
 
 use std::sync::Arc;
@@ -28,17 +27,18 @@ use penstock_balancer::Sample;
 use penstock_config::{Mirror, Service};
 
 use self::copy::{Copy, Guards};
-pub(crate) use self::{
-    pipe::{CopiedBody, Tee},
-    seen::Mirrored,
-};
+pub(crate) use self::seen::Mirrored;
 use crate::{
     base::headers::{Named, X_PENSTOCK_MIRROR, is_copy},
     count::metrics::Dropped,
     fleet::deployment::DeploymentState,
     settle::exchange::Exchange,
     socket::connection::Connection,
-    stream::{outgoing::Outgoing, request_body::UpstreamBody},
+    stream::{
+        copied_body::{self, Tee, Watch},
+        outgoing::Outgoing,
+        request_body::UpstreamBody,
+    },
     upstream::Wire,
 };
 
@@ -164,14 +164,11 @@ impl MirrorState {
     }
 
     /// The copy's body, who feeds it, and who watches it.
-    fn body(
-        &self,
-        original: Option<&SizeHint>,
-    ) -> (UpstreamBody, Option<Tee>, Option<pipe::Watch>) {
+    fn body(&self, original: Option<&SizeHint>) -> (UpstreamBody, Option<Tee>, Option<Watch>) {
         let Some(length) = original else {
             return (UpstreamBody::Empty, None, None);
         };
-        let (tee, body, watch) = pipe::pipe(
+        let (tee, body, watch) = copied_body::pipe(
             length.exact(),
             self.spec.buffer_bytes,
             Arc::clone(&self.target.copies.kept),

@@ -21,7 +21,7 @@ use crate::{
     base::{clock::Clock, headers::clean_trailers, timer::Timer},
     count::metrics::Dropped,
     socket::connection::Connection,
-    stream::mirror::{CopiedBody, Tee},
+    stream::copied_body::{CopiedBody, Tee},
     upstream::StreamPlace,
 };
 

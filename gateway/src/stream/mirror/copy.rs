@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use penstock_config::Service;
 use tokio::{sync::oneshot, time::sleep_until};
 
-use super::{pipe::Watch, seen::Original};
+use super::seen::Original;
 use crate::{
     base::grpc,
     count::{
@@ -21,7 +21,7 @@ use crate::{
         queue::Place,
     },
     settle::thread::Thread,
-    stream::request_body::UpstreamBody,
+    stream::{copied_body::Watch, request_body::UpstreamBody},
     upstream::{Answer, Fault, SendError, Wire, verdict::Verdict},
 };
 
