@@ -34,9 +34,9 @@ use crate::{
     fleet::{deployment::DeploymentState, lease::Lease, placement::Placement},
     request::request_head::LoggedHead,
     route::table::ServiceState,
-    settle::{access_log::AccessRecord, thread::Thread},
+    settle::{access_log::AccessRecord, original::Mirrored, thread::Thread},
     socket::connection::Connection,
-    stream::{mirror::Mirrored, request_body::Upload, response_body::DownstreamBody},
+    stream::{request_body::Upload, response_body::DownstreamBody},
     upstream::verdict::Verdict,
 };
 

@@ -17,7 +17,6 @@
 //! that are not over when the last client's connection ends are cut.
 
 mod copy;
-mod seen;
 
 use std::sync::Arc;
 
@@ -27,12 +26,11 @@ use penstock_balancer::Sample;
 use penstock_config::{Mirror, Service};
 
 use self::copy::{Copy, Guards};
-pub(crate) use self::seen::Mirrored;
 use crate::{
     base::headers::{Named, X_PENSTOCK_MIRROR, is_copy},
     count::metrics::Dropped,
     fleet::deployment::DeploymentState,
-    settle::exchange::Exchange,
+    settle::{exchange::Exchange, original::Mirrored},
     socket::connection::Connection,
     stream::{
         copied_body::{self, Tee, Watch},

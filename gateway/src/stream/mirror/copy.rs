@@ -7,7 +7,6 @@ use http_body_util::BodyExt;
 use penstock_config::Service;
 use tokio::{sync::oneshot, time::sleep_until};
 
-use super::seen::Original;
 use crate::{
     base::grpc,
     count::{
@@ -20,7 +19,7 @@ use crate::{
         placement::Placement,
         queue::Place,
     },
-    settle::thread::Thread,
+    settle::{original::Original, thread::Thread},
     stream::{copied_body::Watch, request_body::UpstreamBody},
     upstream::{Answer, Fault, SendError, Wire, verdict::Verdict},
 };

@@ -24,7 +24,7 @@ pub(crate) struct Mirrored {
 
 impl Mirrored {
     /// The original's and the copy's end of a link.
-    pub(super) fn link() -> (Self, oneshot::Receiver<Original>) {
+    pub(crate) fn link() -> (Self, oneshot::Receiver<Original>) {
         let (copy, original) = oneshot::channel();
         let mirrored = Self {
             copy,
