@@ -12,7 +12,7 @@
 //! | `serve` | `proxy` drives a request; `destination`, `admission`, `attempt`, `retry` and `sibling` are its steps |
 //! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` with its `copied_body` |
 //! | `settle` | `exchange`, the account of a request, what a copy is told of its `original`, and the `access_log`; `thread`, what is the thread's and what all share |
-//! | `route` | `table` leads to the service, `split` to the deployment |
+//! | `route` | `table` leads to the service, `split` to the deployment, `mirroring` to that of a copy |
 //! | `admit` | `access`: who may; `limits`: how much; `classes`: who first |
 //! | `upstream` | connections to workers; `verdict` on their answers |
 //! | `fleet` | `deployment`, `placement`, `queue`, `lease`, `worker`; `ejection` and `reminders` of readmitting; `report` to control |

@@ -1,4 +1,5 @@
 //! What leads a request to a service and on to a deployment.
 
+pub(crate) mod mirroring;
 pub(crate) mod split;
 pub(crate) mod table;

@@ -16,8 +16,10 @@ use crate::{
         request_key::RequestHead,
         route::{RouteTable, Target},
     },
-    route::split::{Choice, ServiceSplit},
-    stream::mirror::MirrorState,
+    route::{
+        mirroring::MirrorState,
+        split::{Choice, ServiceSplit},
+    },
 };
 
 /// Most addresses that a client is told which asked at another one.

@@ -9,9 +9,8 @@
 //! end, the copy is given up as well. It has the same header fields, `x-request-id` among them, and
 //! [`X_PENSTOCK_MIRROR`].
 //!
-//! Which requests are copied: the share `percent`, evenly (see [`Sample`]), of those that the split
-//! or a match rule sent elsewhere. Not upgrades, not what came to a deployment's own host, and not
-//! what is a copy already, by the word of a trusted proxy.
+//! Which requests are copied is said in [`mirroring`](crate::route::mirroring). Upgrades are not, nor is
+//! what came to a deployment's own host.
 //!
 //! Copies that run go on when a reload changes the mirror. At shutdown nobody waits for them: those
 //! that are not over when the last client's connection ends are cut.
@@ -22,14 +21,14 @@ use std::sync::Arc;
 
 use http::{HeaderValue, request::Parts};
 use http_body::SizeHint;
-use penstock_balancer::Sample;
 use penstock_config::{Mirror, Service};
 
 use self::copy::{Copy, Guards};
 use crate::{
-    base::headers::{Named, X_PENSTOCK_MIRROR, is_copy},
+    base::headers::{Named, X_PENSTOCK_MIRROR},
     count::metrics::Dropped,
     fleet::deployment::DeploymentState,
+    route::mirroring::MirrorState,
     settle::{exchange::Exchange, original::Mirrored},
     socket::connection::Connection,
     stream::{
@@ -39,13 +38,6 @@ use crate::{
     },
     upstream::Wire,
 };
-
-/// The mirror of one service.
-pub(crate) struct MirrorState {
-    spec: Mirror,
-    target: Arc<DeploymentState>,
-    sample: Sample,
-}
 
 /// A request that has got its worker and may be copied.
 pub(crate) struct Candidate<'r> {
@@ -64,34 +56,11 @@ pub(crate) struct Candidate<'r> {
 }
 
 impl MirrorState {
-    /// The mirror that `service` is to have, if any; its share goes on from where `previous` was.
-    pub(crate) fn new(
-        service: &Service,
-        deployments: &[Arc<DeploymentState>],
-        previous: Option<&Self>,
-    ) -> Option<Self> {
-        let spec = service.mirror.clone()?;
-        // A checked service has the deployment.
-        let target = deployments
-            .iter()
-            .find(|deployment| deployment.name == spec.to)?;
-        Some(Self {
-            target: Arc::clone(target),
-            sample: Sample::new(
-                spec.percent / 100.0,
-                previous.map(|previous| &previous.sample),
-            ),
-            spec,
-        })
-    }
-
     /// Starts a copy of the request, if it is to have one. What is returned wants the pieces of the
     /// request's body.
     pub(crate) fn copy(&self, exchange: &mut Exchange, request: &Candidate<'_>) -> Option<Tee> {
-        let copied = !Arc::ptr_eq(request.deployment, &self.target)
-            && !is_copy(&request.parts.headers, &request.connection.forwarding)
-            && self.sample.take();
-        if !copied {
+        let (headers, forwarding) = (&request.parts.headers, &request.connection.forwarding);
+        if !self.takes(request.deployment, headers, forwarding) {
             return None;
         }
         self.begin(exchange, request).unwrap_or_else(|why| {
