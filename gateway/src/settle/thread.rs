@@ -13,8 +13,8 @@ use penstock_config::{Certificate, GatewaySettings, RequestLimits};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    base::{clock::Clock, networks::Networks, refusal::RefusalLog, tally::Tally},
-    count::metrics::{DeploymentMetrics, Page},
+    base::{clock::Clock, networks::Networks, reason::Reason, refusal::RefusalLog, tally::Tally},
+    count::metrics::{DeploymentMetrics, Page, Settled},
     fleet::{deployment::DeploymentState, reminders::Reminders, report::Poke},
     route::table::Table,
     settle::access_log::CurrentLog,
@@ -74,6 +74,17 @@ impl Shared {
         page.add_crowd(&self.crowd, &self.floods, &self.accept_errors);
         page.add_tls(&self.handshakes, &self.certificates.load());
         page.add_unrouted(&self.unrouted);
+    }
+
+    /// Counts a request whose head could not be read.
+    pub(crate) fn head_refused(&self, reason: Reason) {
+        self.unrouted.request(&Settled {
+            status: reason.status().as_u16(),
+            reason: Some(reason),
+            duration: Duration::ZERO,
+            first_byte: None,
+            queue_wait: None,
+        });
     }
 
     /// Removed deployments that `table`, which was read before, does not list.
