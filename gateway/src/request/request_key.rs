@@ -8,7 +8,6 @@ use http::{HeaderMap, Method, Request, Uri, header::COOKIE, request::Parts};
 use penstock_config::KeySource;
 
 use crate::{
-    admit::access::NamedKey,
     base::{
         headers::{self, Forwarding},
         networks::told_apart,
@@ -198,6 +197,13 @@ impl Key<'_> {
             Self::Address(address) => address,
         }
     }
+}
+
+/// The API key that a request was let in with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NamedKey {
+    /// What it is called in the file, and in logs.
+    pub(crate) name: Box<str>,
 }
 
 /// The bytes of a form-encoded name; an escape that is none stands for itself.
