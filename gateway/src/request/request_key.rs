@@ -12,8 +12,7 @@ use crate::{
         headers::{self, Forwarding},
         networks::told_apart,
     },
-    settle::thread::Settings,
-    socket::connection::Connection,
+    socket::{connection::Connection, terms::Settings},
 };
 
 /// A request's head as everything sees it that decides about the request. Knows nothing of the engine.

@@ -23,9 +23,9 @@ use crate::{
     run::{fleet::Follower, insight::Insight},
     settle::{
         access_log::{AccessLog, CurrentLog},
-        thread::{Settings, Shared},
+        thread::Shared,
     },
-    socket::tls::Handshakes,
+    socket::{terms::Settings, tls::Handshakes},
 };
 
 /// Services of which the metrics page has the lines in memory at once.
