@@ -7,7 +7,7 @@
 //!
 //! | storey | modules |
 //! |---|---|
-//! | `run` | `gateway` starts and stops it, `fleet` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
+//! | `run` | `gateway` starts and stops it, `follower` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
 //! | `listen` | `listener` takes connections, `server` has the threads that serve them |
 //! | `serve` | `proxy` drives a request; `destination`, `admission`, `attempt`, `retry` and `sibling` are its steps |
 //! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` with its `copied_body` |
@@ -50,7 +50,7 @@
 //!
 //! Each thread of `server` runs a runtime of its own and shares nothing with the others but what
 //! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
-//! its requests in flight. One more thread (`fleet`) obeys control's snapshots and sends reports;
+//! its requests in flight. One more thread (`follower`) obeys control's snapshots and sends reports;
 //! no request ever waits for it. The same thread readmits workers that were ejected (`ejection`,
 //! `reminders`) because of what their answers said (`verdict`). When control is away, the last
 //! snapshot stays in force.

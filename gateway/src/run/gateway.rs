@@ -20,7 +20,7 @@ use crate::{
     fleet::report::Poke,
     listen::server::{Drained, Threads},
     route::table::Table,
-    run::{fleet::Follower, insight::Insight},
+    run::{follower::Follower, insight::Insight},
     settle::{
         access_log::{AccessLog, CurrentLog},
         thread::Shared,
