@@ -12,11 +12,9 @@ use crate::{
     admit::{access::Access, classes::Classes, limits::Limits},
     count::metrics::{DeploymentMetrics, Page},
     fleet::deployment::DeploymentState,
-    request::{
-        request_key::RequestHead,
-        route::{RouteTable, Target},
-    },
+    request::request_key::RequestHead,
     route::{
+        hosts_and_paths::{RouteTable, Target},
         mirroring::MirrorState,
         split::{Choice, ServiceSplit},
     },
