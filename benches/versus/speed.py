@@ -1,0 +1,65 @@
+"""Times and rates: the slowest answers at half load, and a second thread."""
+
+import os
+import statistics
+
+from http1 import url
+from load import open_loop, wrk
+from proxies import Bench, LOAD_CORE
+from report import alternate, cpu_ns
+
+
+def latency(report):
+    """p99 of small GETs at half of the rate that HAProxy reaches on one core."""
+    with Bench("nginx") as bench:
+        peak = bench.proxies.get("haproxy") or bench.proxies["penstock"]
+        rate = statistics.median(
+            wrk(bench, url(peak, "/v1/models"), report.seconds) / report.seconds for _ in range(3)) / 2
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {int(LOAD_CORE)})
+        try:
+            times = {name: [] for name in bench.proxies}
+
+            def once(proxy):
+                took = sorted(open_loop(proxy.port, rate, report.seconds))
+                times[proxy.name].append(took[len(took) // 2])
+                return took[int(len(took) * 0.99)]
+
+            rows = alternate(bench.proxies, report.rounds, once)
+        finally:
+            os.sched_setaffinity(0, before)
+    report.table(f"p99 at {rate:,.0f} requests per second, half of {peak.name}'s peak", "µs", rows, gate=1.0)
+    report.table("p50 of the same", "µs", times)
+    report.note("open loop, arrivals by chance, the time counts from when a request was due; the load, a loop in "
+                "Python, shares a core with the worker and is part of every figure")
+
+
+def threads(report):
+    """Two gateway threads against one.
+
+    With four cores and more, by rate, the load on cores of its own. With fewer, nothing is left for the load
+    when both threads have a core, and what can be said is how much more a request costs with two: they
+    would do 2 × as much if that were nothing.
+    """
+    cores = os.cpu_count()
+    with Bench("nginx", ["penstock"], threads=1, cores="0,1") as one, \
+            Bench("nginx", ["penstock"], threads=2, cores="0,1") as two:
+        proxies = {"one thread": one.proxies["penstock"], "two threads": two.proxies["penstock"]}
+        rates = {name: [] for name in proxies}
+
+        def once(proxy):
+            name = "one thread" if proxy is proxies["one thread"] else "two threads"
+            before = cpu_ns(proxy)
+            count = wrk(one if name == "one thread" else two, url(proxy, "/v1/models"), report.seconds, 100)
+            rates[name].append(count / report.seconds)
+            return (cpu_ns(proxy) - before) / count / 1000
+
+        rows = alternate(proxies, report.rounds, once)
+    report.table("Small GET with two gateway threads", "CPU µs per request", rows, base="one thread")
+    medians = {name: statistics.median(values) for name, values in rows.items()}
+    by_cost = 2 * medians["one thread"] / medians["two threads"]
+    by_rate = statistics.median(rates["two threads"]) / statistics.median(rates["one thread"])
+    verdict = "held" if (by_rate if cores >= 4 else by_cost) >= 1.8 else "MISSED"
+    how = f"{by_rate:.2f} × by rate" if cores >= 4 else \
+        f"{by_cost:.2f} × by cost per request, since {cores} cores leave none for the load (by rate {by_rate:.2f} ×)"
+    report.note(f"two threads do {how}; gate ≥ 1.8: {verdict}")
