@@ -27,7 +27,7 @@ from proxies import PENSTOCK, ROOT, end_on_signals
 FILE = pathlib.Path(__file__).with_name("counts.json")
 TOLERANCE = 0.03
 # Below this a figure is an accident of the moment, such as a wake-up that a timer made.
-SMALLEST = 0.05
+SMALLEST = 0.01
 FIGURES = ("instructions", "allocations", "reads", "writes", "calls")
 
 

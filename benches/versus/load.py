@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import time
 
-from proxies import LIBC, LOAD_CORE, grpc_message
+from proxies import LIBC, LOAD_CORE, die_with_parent, grpc_message
 
 CONNECTIONS = 50
 FRAME = b"\x82\xe4\0\0\0\0" + bytes(100)
@@ -27,7 +27,7 @@ def wrk(bench, url, seconds, connections=CONNECTIONS, body=None, content_type="a
         script.write_text(f'wrk.method = "POST"\nwrk.body = io.open("{sent}", "rb"):read("*a")\n'
                           f'wrk.headers["Content-Type"] = "{content_type}"\n')
         command += ["-s", script]
-    done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=True, preexec_fn=die_with_parent)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(f"requests failed:\n{done.stdout}")
     return int(re.search(r"(\d+) requests in", done.stdout)[1])
@@ -40,7 +40,7 @@ def h2load(bench, url, seconds, connections, streams, grpc=False):
         message = bench.folder / "call"
         message.write_bytes(grpc_message(64))
         command += ["-d", message, "-H", "content-type: application/grpc", "-H", "te: trailers"]
-    done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=True, preexec_fn=die_with_parent)
     codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", done.stdout)
     lost = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", done.stdout)
     if not codes or any(map(int, codes.groups()[1:])) or any(map(int, lost.groups())):

@@ -185,7 +185,8 @@ class Bench:
 
     def config(self, name, ports):
         marks = {"DIR": self.folder, "WORKER": self.worker, "GRPC": self.grpc, "THREADS": self.threads,
-                 "FILES": FILES, "TWICE": 2 * FILES, "CLIENTS": CLIENTS, **ports}
+                 "FILES": FILES, "TWICE": 2 * FILES, "CLIENTS": CLIENTS,
+                 "MASTER": "off" if self.worker_kind is None else "on", **ports}
         text = (HERE / name).read_text()
         for mark, value in marks.items():
             text = text.replace(f"@{mark}@", str(value))

@@ -77,10 +77,28 @@ class Report:
             if name == "penstock" and (gate or limit):
                 value = ratio if gate else median
                 verdict = "not judged" if value is None else "held" if value <= (gate or limit) else "MISSED"
-                line += f"   gate ≤ {gate or limit:,}: {verdict}" + (f" (aim {aim:,})" if aim else "")
+                line += f"   gate ≤ {gate or limit}: {verdict}" + (f" (aim {aim})" if aim else "")
             print(line, flush=True)
         self.tables.append({"title": title, "unit": unit, "base": base, "gate": gate, "aim": aim,
                             "limit": limit, "verdict": verdict, "rows": rows})
+
+    def grid(self, title, rows, limits, digits=0, base="haproxy"):
+        """Counts, one of each proxy: `rows` are {what: {name: count}}, `limits` {what: (gate, aim)}."""
+        names = list(next(iter(rows.values())))
+        print(f"\n{title}\n  {'':26}" + "".join(f"{name:>13}" for name in names))
+        for what, counts in rows.items():
+            line = f"  {what:26}" + "".join(f"{counts[name]:13,.{digits}f}" for name in names)
+            ratio = counts["penstock"] / counts[base] if counts.get(base) else None
+            line += f"   {ratio:5.2f} × {base}" if ratio is not None else ""
+            limit, aim = limits.get(what, (None, None))
+            verdict = None
+            if limit:
+                verdict = "held" if counts["penstock"] <= limit else "MISSED"
+                line += f"   gate ≤ {limit:,}: {verdict}" + (f" (aim {aim:,})" if aim else "")
+            print(line, flush=True)
+            self.tables.append({"title": f"{title}, {what}", "unit": "count", "base": base, "gate": None, "aim": aim,
+                                "limit": limit, "verdict": verdict,
+                                "rows": {name: [counts[name]] for name in names}})
 
     def summary(self):
         judged = [table for table in self.tables if table["verdict"] in ("held", "MISSED")]

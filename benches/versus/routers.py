@@ -16,8 +16,10 @@ PACKAGES = {"vllm-router": "vllm-router==0.1.17", "smg": "smg==1.13.0"}
 def install(report):
     """The routers that are there, installed if need be."""
     python = PEERS / "venv/bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", PEERS / "venv"], check=True)
+    made = subprocess.run([sys.executable, "-m", "venv", PEERS / "venv"], capture_output=True, text=True)
+    if made.returncode:
+        report.note(f"both left out: no virtual environment (apt-get install python3-venv): {made.stdout.strip()[:200]}")
+        return []
     there = []
     for name, package in PACKAGES.items():
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
@@ -57,6 +59,8 @@ def serves(port):
 def routers(report):
     """POST /v1/chat/completions of 200 B and 200 KB, plain and streamed (20 events, 5 ms apart)."""
     there = install(report)
+    if not there:
+        return
     with Bench("python", ["penstock"]) as bench:
         for name in there:
             port = free_port()
