@@ -63,24 +63,30 @@ class Report:
         print(f"  {text}", flush=True)
 
     def table(self, title, unit, rows, base="haproxy", gate=None, aim=None, limit=None, digits=1):
-        """`gate` and `aim` are ratios to `base`; `limit` is a figure of Penstock's own (with `aim`)."""
+        """Values of each proxy, one a round, and their ratios to those of `base` in the same rounds.
+
+        `gate` and `aim` are ratios to `base`; `limit` is a figure of Penstock's own, and then so is `aim`.
+        """
         rows = {name: values for name, values in rows.items() if values}
         print(f"\n{title} ({unit}; median and quartiles of {max(map(len, rows.values()))})")
-        beside = statistics.median(rows[base]) if base in rows else None
-        verdict = None
+        verdict, ratios = None, {}
         for name, values in rows.items():
             median, (low, high) = statistics.median(values), quartiles(values)
-            ratio = median / beside if beside else None
-            line = f"  {name:12} {median:10.{digits}f}  [{low:.{digits}f} to {high:.{digits}f}]"
-            if ratio is not None:
-                line += f"   {ratio:5.2f} × {base}"
+            spread = f"[{low:.{digits}f} to {high:.{digits}f}]"
+            line, ratio = f"  {name:12} {median:10.{digits}f}  {spread:19}", None
+            if base in rows:
+                # Of two that ran in the same round: the machine is as fast for both.
+                each = [value / beside for value, beside in zip(values, rows[base])]
+                ratio, (low, high) = statistics.median(each), quartiles(each)
+                ratios[name] = [ratio, low, high]
+                line += f" {ratio:6.2f} × {base}" + (f" [{low:.2f} to {high:.2f}]" if name != base else "")
             if name == "penstock" and (gate or limit):
                 value = ratio if gate else median
                 verdict = "not judged" if value is None else "held" if value <= (gate or limit) else "MISSED"
                 line += f"   gate ≤ {gate or limit}: {verdict}" + (f" (aim {aim})" if aim else "")
             print(line, flush=True)
         self.tables.append({"title": title, "unit": unit, "base": base, "gate": gate, "aim": aim,
-                            "limit": limit, "verdict": verdict, "rows": rows})
+                            "limit": limit, "verdict": verdict, "ratios": ratios, "rows": rows})
 
     def grid(self, title, rows, limits, digits=0, base="haproxy"):
         """Counts, one of each proxy: `rows` are {what: {name: count}}, `limits` {what: (gate, aim)}."""

@@ -3,10 +3,13 @@
 
 Each proxy is pinned to one core; the load and the worker to another. What is compared is the CPU
 time of the whole proxy process (all its threads, user and system, from schedstat) over the requests
-or events that went through it: unlike rates it does not depend on who else wants the cores. Rounds
-alternate between the proxies, and the median of the rounds counts. Every proxy adds the same fields
-for the worker (X-Forwarded-For, -Host and -Proto, Forwarded, X-Request-Id) and the client
-(X-Request-Id), logs no requests and holds nothing back.
+or events that went through it, which depends far less than rates on who else wants the cores. Rounds
+alternate between the proxies. Medians over the rounds are printed, with quartiles in brackets; a
+ratio is the median of those within each round, so that a machine that becomes slower spoils none.
+Every proxy adds the same fields for the worker (X-Forwarded-For, -Host and -Proto, Forwarded,
+X-Request-Id; Penstock also traceparent) and the client (X-Request-Id), logs no requests and holds
+nothing back. With TLS all take 1.3, a P-256 certificate and the cipher that OpenSSL's client asks
+for first, AES-256-GCM; the handshakes of a round, one for each connection, are part of its figures.
 
 Needs nginx, haproxy and wrk, h2load for `http2`, valgrind and strace for `instructions` and `calls`
 (apt-get install nginx haproxy wrk nghttp2-client valgrind strace), and `cargo build --release`, or
