@@ -26,13 +26,13 @@ REQUESTS = ("get", "get10", "post")
 
 
 def thread_of_work(proxy):
-    """The id of the thread that carries requests."""
-    family = proxy.family()
-    for task in pathlib.Path(f"/proc/{family[0]}/task").iterdir():
-        if (task / "comm").read_text().startswith("gateway-0"):
+    """The id of the thread that carries requests; the others are one process of one thread."""
+    if proxy.name != "penstock":
+        return proxy.pid
+    for task in pathlib.Path(f"/proc/{proxy.pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == "gateway-0":
             return int(task.name)
-    # nginx's child, or the one process of HAProxy.
-    return family[-1]
+    raise RuntimeError("Penstock has no thread that is called gateway-0")
 
 
 def steps(ends, around):
@@ -91,7 +91,7 @@ def read_dump(file):
 def instructions(name):
     """Instructions and allocations of each kind of step, per request or event."""
     def around(bench, proxy, run):
-        pid = proxy.family()[-1]
+        pid = proxy.pid
         control(pid, "--instr=on")
         count = run()
         # Before counting is switched off: afterwards the sums read zero.

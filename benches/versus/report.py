@@ -68,6 +68,8 @@ class Report:
         `gate` and `aim` are ratios to `base`; `limit` is a figure of Penstock's own, and then so is `aim`.
         """
         rows = {name: values for name, values in rows.items() if values}
+        if not rows:
+            return
         print(f"\n{title} ({unit}; median and quartiles of {max(map(len, rows.values()))})")
         verdict, ratios = None, {}
         for name, values in rows.items():
