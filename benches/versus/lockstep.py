@@ -27,8 +27,8 @@ DATA = (b'data: {"id":"chatcmpl-7b1d3f5a9c","object":"chat.completion.chunk","cr
 EVENT = b"%x\r\n%s\r\n" % (len(DATA), DATA)
 JSON = b'{"id":"x","object":"text_completion","choices":[{"text":"hello world"}]}'
 FIELDS = b"Server: nginx/1.22.1\r\nDate: Sun, 22 Nov 2026 10:00:00 GMT\r\n"
-ANSWER = b"HTTP/1.1 200 OK\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n%s" % (
-    FIELDS, len(JSON), JSON)
+ANSWER = (b"HTTP/1.1 200 OK\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n"
+          b"Connection: keep-alive\r\n\r\n%s" % (FIELDS, len(JSON), JSON))
 STREAM = (b"HTTP/1.1 200 OK\r\n%sContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
           b"Connection: keep-alive\r\n\r\n" % FIELDS)
 

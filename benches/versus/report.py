@@ -86,7 +86,7 @@ class Report:
                 value = ratio if gate else median
                 verdict = "not judged" if value is None else "held" if value <= (gate or limit) else "MISSED"
                 line += f"   gate ≤ {gate or limit}: {verdict}" + (f" (aim {aim})" if aim else "")
-            print(line, flush=True)
+            print(line.rstrip(), flush=True)
         self.tables.append({"title": title, "unit": unit, "base": base, "gate": gate, "aim": aim,
                             "limit": limit, "verdict": verdict, "ratios": ratios, "rows": rows})
 

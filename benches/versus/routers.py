@@ -18,7 +18,8 @@ def install(report):
     python = PEERS / "venv/bin/python"
     made = subprocess.run([sys.executable, "-m", "venv", PEERS / "venv"], capture_output=True, text=True)
     if made.returncode:
-        report.note(f"both left out: no virtual environment (apt-get install python3-venv): {made.stdout.strip()[:200]}")
+        report.note("both left out: no virtual environment (apt-get install python3-venv): "
+                    + (made.stdout + made.stderr).strip()[:200])
         return []
     there = []
     for name, package in PACKAGES.items():

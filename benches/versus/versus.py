@@ -11,6 +11,8 @@ X-Request-Id; Penstock also traceparent) and the client (X-Request-Id), logs no 
 nothing back. With TLS all take 1.3, a P-256 certificate and the cipher that OpenSSL's client asks
 for first, AES-256-GCM; the handshakes of a round, one for each connection, are part of its figures.
 
+All parts take about half an hour; `--rounds 1 --seconds 1 PART` is a quick look at one.
+
 Needs nginx, haproxy and wrk, h2load for `http2`, valgrind and strace for `instructions` and `calls`
 (apt-get install nginx haproxy wrk nghttp2-client valgrind strace), and `cargo build --release`, or
 PENSTOCK=path. The part `routers` installs its two from PyPI into target/. What is missing is said and
