@@ -2,7 +2,7 @@
 
 import time
 
-from load import Streams, connect, head
+from load import Streams, connect, whole
 from proxies import CLIENTS, FILES, Bench, present
 from report import private_bytes
 
@@ -19,7 +19,7 @@ def idle_connections(port, count, sources=1):
     for index in range(count):
         sock = connect(port, source=f"127.0.0.{1 + index % sources}")
         sock.sendall(GET)
-        head(sock)
+        whole(sock)
         held.append(sock)
     return held
 
@@ -80,21 +80,24 @@ def capacity(report):
                 begun = time.monotonic()
                 with connect(proxy.port) as one_more:
                     one_more.sendall(GET)
-                    head(one_more)
+                    whole(one_more)
                 took = (time.monotonic() - begun) * 1000
                 used = (private_bytes(proxy) - before) / 2**20
                 open_streams.finish()
                 # Each is asked once more; one that was closed meanwhile says so.
                 for sock in held:
                     sock.sendall(GET)
-                    head(sock)
-                report.note(f"{name}: held, {used:.0f} MiB; one more request took {took:.1f} ms")
-                rows[name] = [used]
+                    whole(sock)
+                rows[name], text = [used], f"all there, {used:.0f} MiB; one more request took {took:.1f} ms"
             except (OSError, RuntimeError) as error:
-                report.note(f"{name}: NOT held: {error}")
+                text = f"lost: {error}"
             finally:
                 for sock in held:
                     sock.close()
                 if open_streams:
                     open_streams.close()
+            if name == "penstock":
+                report.judge("Connections and streams held", name in rows, f"{name}: {text}")
+            else:
+                report.note(f"{name}: {text}")
     report.table("Memory for all of them", "MiB", rows)

@@ -76,6 +76,17 @@ def head(sock):
     return head, rest
 
 
+def whole(sock):
+    """Reads an answer to the end that its Content-Length tells."""
+    begin, body = head(sock)
+    length = int(re.search(rb"\r\ncontent-length: *(\d+)", begin, re.I)[1])
+    while len(body) < length:
+        piece = sock.recv(65536)
+        if not piece:
+            raise RuntimeError("an answer was cut off")
+        body += piece
+
+
 class Streams:
     """Event streams that are open: `warm` events of each were read, the rest waits for `go`."""
 
@@ -138,7 +149,7 @@ class Streams:
         """Lets the worker go on, reads to the end, and gives the number of events since."""
         with connect(self.bench.worker) as order:
             order.sendall(b"GET /go HTTP/1.1\r\nHost: worker\r\n\r\n")
-            head(order)
+            whole(order)
         self.read_until(lambda: not self.open)
         return self.left
 

@@ -90,6 +90,12 @@ class Report:
         self.tables.append({"title": title, "unit": unit, "base": base, "gate": gate, "aim": aim,
                             "limit": limit, "verdict": verdict, "ratios": ratios, "rows": rows})
 
+    def judge(self, title, held, text):
+        """A gate that is no figure of a table."""
+        verdict = "held" if held else "MISSED"
+        self.tables.append({"title": title, "text": text, "verdict": verdict, "rows": {}})
+        print(f"  {text}: {verdict}", flush=True)
+
     def grid(self, title, rows, limits, digits=0, base="haproxy"):
         """Counts, one of each proxy: `rows` are {what: {name: count}}, `limits` {what: (gate, aim)}."""
         names = list(next(iter(rows.values())))

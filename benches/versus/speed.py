@@ -78,7 +78,6 @@ def threads(report):
     medians = {name: statistics.median(values) for name, values in rows.items()}
     by_cost = 2 * medians["one thread"] / medians["two threads"]
     by_rate = statistics.median(rates["two threads"]) / statistics.median(rates["one thread"])
-    verdict = "held" if (by_rate if cores >= 4 else by_cost) >= 1.8 else "MISSED"
-    how = f"{by_rate:.2f} × by rate" if cores >= 4 else \
-        f"{by_cost:.2f} × by cost per request, since {cores} cores leave none for the load (by rate {by_rate:.2f} ×)"
-    report.note(f"two threads do {how}; gate ≥ 1.8: {verdict}")
+    value, how = (by_rate, "by rate") if cores >= 4 else (
+        by_cost, f"by cost per request, since {cores} cores leave none for the load ({by_rate:.2f} × by rate)")
+    report.judge("Two gateway threads against one", value >= 1.8, f"two threads do {value:.2f} × {how}; gate ≥ 1.8")
