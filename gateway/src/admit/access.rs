@@ -11,8 +11,8 @@ use crate::{
     request::request_key::RequestHead,
 };
 
+pub(crate) use api_keys::LetIn;
 use api_keys::{ApiKeys, Sent};
-pub(crate) use api_keys::{LetIn, NamedKey};
 
 /// A service's rule about who may use it.
 pub(crate) struct Access {

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     base::{headers::Fields, reason::Reason, refusal::Refusal},
+    count::metrics::Cause,
     fleet::{deployment::DeploymentState, worker::WorkerState},
     request::request_key::RequestHead,
     route::table::ServiceState,
     serve::{
         admission::{self, Presence, Try},
         proxy::{Failure, too_large},
-        retry::{Cause, Retry},
+        retry::Retry,
         sibling::Sibling,
     },
     settle::exchange::Exchange,

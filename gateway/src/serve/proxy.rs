@@ -206,7 +206,7 @@ fn upload(
         Some(mirror)
             if !is_upgrade
                 && !destination.is_direct()
-                && mirror.wants(
+                && mirror.takes(
                     deployment,
                     headers::is_copy(&parts.headers, &connection.forwarding),
                 ) =>

@@ -41,6 +41,7 @@ use crate::{
         write::{self, Back, Onto, Onward},
     },
     request::{request_head::LoggedHead, request_key::RequestHead},
+    route::mirroring::MirrorState,
     serve::{
         attempt::{Destined, attempt},
         destination::Destination,
@@ -53,10 +54,7 @@ use crate::{
         io::{ClientStream, DownstreamIo, ReadAhead},
         linger::Linger,
     },
-    stream::{
-        mirror::{Candidate, MirrorState, Tee},
-        request_body::Upload,
-    },
+    stream::{copied_body::Tee, mirror::Candidate, request_body::Upload},
     upstream::Wire,
 };
 
@@ -308,7 +306,7 @@ fn copy(
 ) -> Option<Tee> {
     let is_copy =
         connection.forwarding.is_trusted() && request.lines.values(Field::Mirror).next().is_some();
-    if !mirror.wants(to.deployment, is_copy) {
+    if !mirror.takes(to.deployment, is_copy) {
         return None;
     }
     let Some((mut parts, host)) = request.to_parts() else {

@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 
 use crate::{
     base::{clock::Clock, headers::clean_trailers, timer::Timer},
+    count::metrics::Dropped,
     socket::connection::Connection,
-    stream::mirror::{CopiedBody, Dropped, Tee},
+    stream::copied_body::{CopiedBody, Tee},
     upstream::StreamPlace,
 };
 

@@ -10,7 +10,7 @@ use penstock_config::ApiKey;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use crate::request::request_key::RequestHead;
+use crate::request::request_key::{NamedKey, RequestHead};
 
 const AUTHORIZATION: &str = "authorization";
 
@@ -25,13 +25,6 @@ const KEY_BYTES_MAX: usize = 4096;
 
 /// A SHA-256, as it is compared.
 type Words = [u64; 4];
-
-/// A key of the file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NamedKey {
-    /// What it is called in the file, and in logs.
-    pub(crate) name: Box<str>,
-}
 
 /// The key that let a request in, and the fields that held a valid one.
 #[derive(Debug, PartialEq, Eq)]

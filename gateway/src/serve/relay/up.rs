@@ -11,6 +11,7 @@ use std::{
 use super::client::{Client, read};
 use crate::{
     base::{clock::Clock, timer::Timer},
+    count::metrics::Dropped,
     http1::{
         body::{Body, Passed},
         buffer::{Buffer, with_scratch},
@@ -19,7 +20,7 @@ use crate::{
         trailers,
     },
     stream::{
-        mirror::{Dropped, Tee},
+        copied_body::Tee,
         request_body::{Upload, UploadFailure},
     },
     upstream::raw::RawConnection,
