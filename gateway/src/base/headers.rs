@@ -60,6 +60,12 @@ pub(crate) fn identify(headers: &mut HeaderMap, named: Named, from: &Forwarding)
     trace::write(headers, named, from.is_trusted())
 }
 
+/// Has a request go by this id, and by this trace where it brings none that is valid.
+pub(crate) fn go_by(headers: &mut HeaderMap, id: &RequestId, trace: &Trace) {
+    headers.insert(X_REQUEST_ID, id.to_value());
+    trace.write_unless(headers);
+}
+
 /// Whether a request is a mirrored copy, by the word of a trusted proxy.
 pub(crate) fn is_copy(headers: &HeaderMap, from: &Forwarding) -> bool {
     from.is_trusted() && headers.contains_key(X_PENSTOCK_MIRROR)

@@ -61,11 +61,11 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, onward: &Onward<'_>)
             | Field::RetryAfter => true,
             Field::Host => !request.is_absolute,
             Field::Cookie => one_cookie,
-            Field::Expect => request.expects_continue,
             Field::GrpcTimeout => onward.deadline.is_none(),
             Field::Traceparent | Field::Tracestate => traced,
             Field::Claim | Field::ForwardedHost | Field::ForwardedProto | Field::Mirror => trusted,
             Field::Connection
+            | Field::Expect
             | Field::KeepAlive
             | Field::Te
             | Field::TransferEncoding

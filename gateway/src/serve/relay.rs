@@ -10,7 +10,7 @@ mod sending;
 mod tunnel;
 mod up;
 
-use std::{future::poll_fn, pin::pin, sync::Arc};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, header::ALLOW};
@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     base::{
-        headers::{RequestId, Trace},
+        headers::{self, RequestId, Trace},
         problem::problem,
         reason::Reason,
         refusal::Refusal,
@@ -91,8 +91,8 @@ pub(crate) async fn serve(
             head = poll_fn(|cx| client.poll_head(cx, connection, bounds)) => head,
             () = ends.as_mut(), if !is_ending => {
                 is_ending = true;
-                match connection.head_began() && !connection.is_overdue(limits) {
-                    // What has begun may come to its end.
+                let may_end = connection.head_began() && !connection.is_overdue(limits);
+                match may_end && !connection.gives_way() {
                     true => continue,
                     false => return None,
                 }
@@ -107,6 +107,7 @@ pub(crate) async fn serve(
             Err(NoHead::Ended) => return None,
             Err(NoHead::Bad(fault)) => refuse_head(&mut client, connection, fault).await,
         };
+        client.is_at_rest();
         match after {
             After::Next => {}
             After::Close { unread } => {
@@ -184,8 +185,8 @@ struct Forwarded {
     up: Up,
     /// Whether an upgrade was asked for.
     upgrade: bool,
-    idle: std::time::Duration,
-    keepalive: std::time::Duration,
+    idle: Duration,
+    keepalive: Duration,
 }
 
 /// Gets the request to a worker and the head of an answer back.
@@ -224,7 +225,7 @@ async fn forward(
         request,
         to,
         destination.is_direct(),
-        carriers,
+        (&trace, carriers),
     );
     let retry = Retry::prepare(service, wire.protocol, upgrade, &request.method);
     let keeps = retry.keeps.is_some_and(|bytes| up.keep(bytes));
@@ -237,7 +238,8 @@ async fn forward(
         up,
     };
     let answered = attempt(exchange, connection, to, &retry, &mut sending).await;
-    let Sending { up, .. } = sending;
+    let Sending { mut up, .. } = sending;
+    up.forget();
     match answered {
         Ok(got) if got.answer.status == 101 && !upgrade => {
             exchange.worker_failed();
@@ -279,13 +281,13 @@ fn upload(
     request: &Request,
     to: Destined<'_>,
     is_direct: bool,
-    carriers: [Option<&'static str>; 2],
+    (trace, carriers): (&Trace, [Option<&'static str>; 2]),
 ) -> Up {
     let spec = &to.service.spec;
     let has_body = request.framing != Framing::Length(0);
     let tee = match &to.service.mirror {
         Some(mirror) if !to.is_upgrade && !is_direct => {
-            copy(exchange, connection, request, to, mirror, carriers)
+            copy(exchange, connection, request, to, mirror, trace, carriers)
         }
         _ => None,
     };
@@ -302,6 +304,7 @@ fn copy(
     request: &Request,
     to: Destined<'_>,
     mirror: &MirrorState,
+    trace: &Trace,
     carriers: [Option<&'static str>; 2],
 ) -> Option<Tee> {
     let is_copy =
@@ -315,6 +318,9 @@ fn copy(
     };
     for name in carriers.into_iter().flatten() {
         parts.headers.remove(name);
+    }
+    if let Some(id) = &exchange.request_id {
+        headers::go_by(&mut parts.headers, id, trace);
     }
     let body = match request.framing {
         Framing::Length(0) => None,
@@ -409,7 +415,12 @@ async fn pass_on(
             unread: !up.skip(&mut client.ahead),
         },
         Ended::Whole => After::Next,
-        Ended::CutOff | Ended::ClientGone => After::Gone,
+        Ended::CutOff => {
+            // What had come before may still help.
+            let _ = poll_fn(|cx| Poll::Ready(client.poll_out(cx).is_ready())).await;
+            After::Gone
+        }
+        Ended::ClientGone => After::Gone,
     }
 }
 
@@ -434,15 +445,7 @@ async fn refuse(
     refusal: &Refusal,
 ) -> After {
     let answer = exchange.refused(refusal);
-    let up = up.or_else(|| {
-        Some(Up::new(
-            ends.request,
-            None,
-            None,
-            std::time::Duration::MAX,
-            None,
-        ))
-    });
+    let up = up.or_else(|| Some(Up::new(ends.request, None, None, Duration::MAX, None)));
     // A body that has come already is passed over, so that the connection can go on.
     let unread = up.is_none_or(|mut up| !up.skip(&mut client.ahead));
     // Where the next request would begin is not certain after what is no request.
@@ -480,7 +483,7 @@ async fn refuse_head(client: &mut Client, connection: &Connection, fault: Fault)
     connection.thread.shared.unrouted.request(&Settled {
         status: reason.status().as_u16(),
         reason: Some(reason),
-        duration: std::time::Duration::ZERO,
+        duration: Duration::ZERO,
         first_byte: None,
         queue_wait: None,
     });

@@ -187,6 +187,11 @@ impl Connection {
         self.head_began.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody else waits for its place, and there is nothing to be told.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.seat.is_asked() && !self.is_serving()
+    }
+
     /// Whether the connection should be closed by now.
     pub(crate) fn is_overdue(&self, limits: &RequestLimits) -> bool {
         let deadline = self.deadline(limits);
@@ -287,8 +292,7 @@ async fn serve_h1(
         _ = &mut serving => return,
         () = watch(&connection, &limits, shutdown) => {}
     }
-    if connection.seat.is_asked() && !connection.is_serving() {
-        // Somebody else waits for its place, and there is nothing to be told.
+    if connection.gives_way() {
         return;
     }
     serving.as_mut().graceful_shutdown();

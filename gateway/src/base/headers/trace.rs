@@ -37,13 +37,9 @@ pub(super) fn write(headers: &mut HeaderMap, named: Named, trusted: bool) -> Req
         headers.insert(X_REQUEST_ID, id.to_value());
         id
     });
-    let traced = named.has(Named::TRACE);
-    if !traced || !goes_on(headers.all("traceparent")) {
-        if traced {
-            // The state belongs to the trace that ended here.
-            headers.remove(TRACESTATE);
-        }
-        headers.insert(TRACEPARENT, value_of(&fresh.0));
+    match named.has(Named::TRACE) {
+        true => fresh.write_unless(headers),
+        false => drop(headers.insert(TRACEPARENT, value_of(&fresh.0))),
     }
     id
 }
@@ -112,6 +108,15 @@ impl Trace {
         write(TRACE_ID.start, trace);
         write(TRACE_ID.end + 1, span);
         Self(parent)
+    }
+
+    /// Begins this trace, unless a valid one goes on.
+    pub(super) fn write_unless(&self, headers: &mut HeaderMap) {
+        if !goes_on(headers.all("traceparent")) {
+            // The state belongs to the trace that ended here.
+            headers.remove(TRACESTATE);
+            headers.insert(TRACEPARENT, value_of(&self.0));
+        }
     }
 
     /// The id of a request whose trace it is: the same digits, so that logs and traces are found from each

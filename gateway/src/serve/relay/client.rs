@@ -17,7 +17,11 @@ use crate::{
         request::{Bounds, Fault, Parsed, Request},
     },
     serve::admission::Presence,
-    socket::{client_gone::client_reset, connection::Connection, io::ClientStream},
+    socket::{
+        client_gone::{client_gone, client_reset},
+        connection::Connection,
+        io::ClientStream,
+    },
 };
 
 /// Bytes that are read ahead of a request's turn. They are read to see whether a client leaves behind them.
@@ -39,8 +43,16 @@ pub(super) struct Client {
     pub(super) out: Buffer,
     /// How it may be asked whether it is there.
     pub(super) asking: Asking,
-    /// Ready when its machine says that nobody is there.
-    reset: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What is watched where reading does not tell: boxed, because it is rare.
+    watched: Option<Watched>,
+}
+
+/// What is watched beside the bytes that come.
+enum Watched {
+    /// Whether it ends its side, behind bytes that nobody reads.
+    End(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Whether its machine says that nobody is there.
+    Reset(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 /// How a client that has ended its side may be asked whether it is still there.
@@ -74,7 +86,7 @@ impl Client {
             has_ended: false,
             out: Buffer::default(),
             asking: Asking::Not,
-            reset: None,
+            watched: None,
         }
     }
 
@@ -230,27 +242,49 @@ impl Presence for Client {
     /// that has gone until something is written to it: so it is asked, where there is a way.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.reset.is_some() {
-                if let Poll::Ready(Err(_)) = self.poll_out(cx) {
-                    return Poll::Ready(());
+            match &mut self.watched {
+                Some(Watched::Reset(reset)) => {
+                    if reset.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    return match self.poll_out(cx) {
+                        Poll::Ready(Err(_)) => Poll::Ready(()),
+                        Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                    };
                 }
-                let reset = self.reset.as_mut();
-                return reset.map_or(Poll::Pending, |reset| reset.as_mut().poll(cx));
-            }
-            if self.has_ended {
-                match self.asking {
-                    Asking::ByInterim => self.out.push(ARE_YOU_THERE),
-                    Asking::ByZero => self.out.push(b"0"),
-                    Asking::Not => return Poll::Pending,
+                Some(Watched::End(end)) => {
+                    ready!(end.as_mut().poll(cx));
+                    ready!(self.ask());
                 }
-                self.asking = Asking::Not;
-                self.reset = Some(Box::pin(client_reset(self.fd)));
-                continue;
-            }
-            match ready!(self.poll_more(cx)) {
-                Ok(_) => {}
-                Err(_) => return Poll::Ready(()),
+                None if self.has_ended => ready!(self.ask()),
+                None if self.ahead.len() >= AHEAD_MAX => {
+                    self.watched = Some(Watched::End(Box::pin(client_gone(self.fd))));
+                }
+                None => {
+                    if ready!(self.poll_more(cx)).is_err() {
+                        return Poll::Ready(());
+                    }
+                }
             }
         }
+    }
+}
+
+impl Client {
+    /// Asks the client whether it is there, if there is a way.
+    fn ask(&mut self) -> Poll<()> {
+        match self.asking {
+            Asking::ByInterim => self.out.push(ARE_YOU_THERE),
+            Asking::ByZero => self.out.push(b"0"),
+            Asking::Not => return Poll::Pending,
+        }
+        self.asking = Asking::Not;
+        self.watched = Some(Watched::Reset(Box::pin(client_reset(self.fd))));
+        Poll::Ready(())
+    }
+
+    /// A request of it is over: what was watched during that is watched no more.
+    pub(super) fn is_at_rest(&mut self) {
+        self.watched = None;
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use penstock_config::Protocol;
 
 use super::{
-    client::{Asking, Client, read},
+    client::{Client, read},
     up::{Sent, Up},
 };
 use crate::{
@@ -101,7 +101,6 @@ impl Engine for Sending<'_> {
             let answered = poll_fn(|cx| self.poll_answer(cx, &mut connection, &mut coming));
             match answered.await {
                 Ok(answer) => {
-                    self.up.forget();
                     return Ok(Got {
                         answer,
                         rest: coming.bytes,
@@ -264,13 +263,9 @@ impl Sending<'_> {
 
     /// Hands an interim answer on to a client that knows such.
     fn pass_interim(&mut self, answer: &Answer) {
-        // One that was not asked for would be harmless; but some clients count.
-        let is_asked_for = answer.status != 100 || self.request.expects_continue;
-        if !self.request.is_old && is_asked_for {
+        // Whoever waited for 100 has had it from us.
+        if !self.request.is_old && answer.status != 100 {
             write::interim(self.client.out.end(), answer);
-            if self.client.asking == Asking::ByInterim && answer.status == 100 {
-                self.client.asking = Asking::Not;
-            }
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Up {
     /// Since when the client is being waited for.
     waiting_since: Option<Duration>,
     timer: Timer,
+    /// Whether the client waits for a word before it sends any.
+    is_awaited: bool,
     /// Whether the worker takes no more.
     is_refused: bool,
     /// Whether anything was written to this worker.
@@ -86,6 +88,7 @@ impl Up {
             tee,
             waiting_since: None,
             timer: Timer::default(),
+            is_awaited: request.expects_continue,
             is_refused: false,
             has_begun: false,
         }
@@ -198,6 +201,10 @@ impl Up {
             }
             if client.has_ended {
                 return Poll::Ready(self.fail(UploadFailure::Aborted));
+            }
+            if std::mem::take(&mut self.is_awaited) {
+                // Now that somebody wants the body. What we refuse ourselves comes without this word.
+                client.out.push(GO_ON);
             }
             match self.poll_pass(cx, client, worker, clock) {
                 Poll::Ready(Some(sent)) => return Poll::Ready(sent),
@@ -385,6 +392,9 @@ impl Up {
 /// The body will not come to its end.
 #[derive(Debug, Clone, Copy)]
 struct Failed;
+
+/// What a client waits for that asked whether its body is wanted (RFC 9110 §10.1.1).
+const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Bytes that are gathered before they are written.
 const TOGETHER_MAX: usize = 64 * 1024;
