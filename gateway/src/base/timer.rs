@@ -15,20 +15,25 @@ use crate::base::alarm::Alarm;
 /// A timer that is set anew only when it would ring too late, or rang too early: a time that moves on
 /// with every piece of a body costs nothing.
 #[derive(Default)]
-pub(crate) struct Timer(Option<Alarm<Sleep>>);
+pub(crate) struct Timer {
+    alarm: Option<Alarm<Sleep>>,
+    has_rung: bool,
+}
 
 impl Timer {
     /// Ready from `deadline` on.
     pub(crate) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let sleep = self
-            .0
+            .alarm
             .get_or_insert_with(|| Alarm::new(sleep_until(deadline)));
-        if sleep.deadline() > deadline {
+        // One that has rung rings only once.
+        if sleep.deadline() > deadline || take(&mut self.has_rung) {
             sleep.reset(deadline);
         }
         loop {
             ready!(Pin::new(&mut *sleep).poll(cx));
             if sleep.deadline() >= deadline {
+                self.has_rung = true;
                 return Poll::Ready(());
             }
             sleep.reset(deadline);
@@ -98,6 +103,17 @@ mod tests {
         for wanted in [20, 21, 40] {
             shared.lend().until(after(wanted)).await;
             assert_eq!(begun.elapsed().as_secs(), wanted);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_rung_rings_again_at_a_later_time() {
+        let begun = Instant::now();
+        let shared = SharedTimer::default();
+        let mut timer = shared.lend();
+        for seconds in [1, 2, 5] {
+            timer.until(begun + Duration::from_secs(seconds)).await;
+            assert_eq!(begun.elapsed().as_secs(), seconds);
         }
     }
 
