@@ -29,6 +29,7 @@ mod follow;
 mod forecast;
 mod forwarding;
 mod grpc;
+mod half_closed;
 mod https;
 mod https_workers;
 mod limits;
