@@ -19,6 +19,7 @@
 //! | `count` | `metrics`, `open`, `recent`, `outcomes`, `load`, `clients` |
 //! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS; `route`, from host and path to a service |
 //! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `alarm`, `linger`, `dead_peer`, `client_gone` |
+//! | `http2` | both sides of HTTP/2 by the crate `h2`: `server`, `client`, what is sent (`pump`, `piece`) and what comes (`content`, `incoming`); no policy |
 //! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `clock`, `timer`, `tally`, `shards` |
 //!
 //! # The life of a request
@@ -33,7 +34,7 @@
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait, of which `outlook` tells the client; or a `refusal` |
 //! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
 //! | 8 | `attempt`, `retry`, `sibling`, `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6, and when the deployment is removed to another one |
-//! | 9 | `response_body`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
+//! | 9 | `response_body`, `incoming`, `unread`, `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 10 | `exchange`, `outcomes` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
 //! Log lines are written by threads of their own (`lines`), so that nobody waits for a disk or a terminal.
@@ -80,6 +81,8 @@ mod count;
 mod request;
 
 mod socket;
+
+mod http2;
 
 mod base;
 

@@ -16,7 +16,7 @@ mod wire;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
-use hyper::{Request, Response, body::Incoming};
+use http::{Request, Response};
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
 
@@ -33,7 +33,12 @@ use self::{
     openings::Openings,
     shared::SharedConnection,
 };
-use crate::{count::open::Entry, fleet::worker::WorkerState, stream::request_body::UpstreamBody};
+use crate::{
+    count::open::Entry,
+    fleet::worker::WorkerState,
+    http2::{Broken, Incoming},
+    stream::request_body::UpstreamBody,
+};
 
 /// Idle HTTP/1 connections kept per worker and thread. More would only hold descriptors: a worker
 /// answers few requests at once.
@@ -91,7 +96,7 @@ pub(crate) enum SendError {
         error: String,
     },
     /// The connection broke after the request was begun.
-    Broken(hyper::Error),
+    Broken(Broken),
 }
 
 impl Upstreams {

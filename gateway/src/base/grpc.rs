@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_TYPE, TRAILER},
+};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -28,6 +31,15 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     begin.is_some_and(|(prefix, rest)| {
         prefix.eq_ignore_ascii_case(PREFIX) && matches!(rest, [] | [b'+' | b';' | b' ', ..])
     })
+}
+
+/// Names the trailers of a call's answer in its head, unless it does so itself: over HTTP/1.1 hyper leaves out
+/// those that were not named, and without the status no call has an end.
+pub(crate) fn announce_trailers(headers: &mut HeaderMap) {
+    let names = "grpc-status, grpc-message, grpc-status-details-bin";
+    if is_grpc(headers) && !headers.contains_key(GRPC_STATUS) && !headers.contains_key(TRAILER) {
+        headers.insert(TRAILER, HeaderValue::from_static(names));
+    }
 }
 
 /// `UNAVAILABLE`: the call may be tried again.

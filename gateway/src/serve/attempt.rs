@@ -7,6 +7,7 @@ use http::Request;
 use crate::{
     base::{reason::Reason, refusal::Refusal},
     fleet::deployment::DeploymentState,
+    http2::Broken,
     request::request_key::RequestHead,
     route::table::ServiceState,
     serve::{
@@ -51,7 +52,7 @@ enum Missed {
     /// The worker did not process it, because it is too busy or because the connection is `going_away`.
     NotProcessed { going_away: bool, error: String },
     /// The connection broke after the request was begun.
-    Broken(hyper::Error),
+    Broken(Broken),
     /// No answer came in time. The request may not have left when its worker `held_back` streams.
     Late { reason: Reason, held_back: bool },
 }
@@ -354,7 +355,7 @@ fn timed_out(reason: Reason, first_byte: Duration) -> Refusal {
 }
 
 /// The connection broke after the request was begun: the client's doing or the worker's?
-fn broken(exchange: &mut Exchange, error: &hyper::Error) -> Failure {
+fn broken(exchange: &mut Exchange, error: &Broken) -> Failure {
     match exchange.upload.as_ref().and_then(|upload| upload.failure()) {
         Some(UploadFailure::TooLarge) => too_large().into(),
         Some(UploadFailure::Stalled) => {

@@ -32,10 +32,11 @@ use crate::{
     },
     count::{clients::ClientId, metrics::Settled, open::Listed, recent::Ended},
     fleet::{deployment::DeploymentState, lease::Lease, placement::Placement},
+    http2::Broken,
     request::request_head::LoggedHead,
     route::table::ServiceState,
     settle::{access_log::AccessRecord, thread::Thread},
-    socket::connection::Connection,
+    socket::{client_gone::acknowledged, connection::Connection},
     stream::{mirror::Mirrored, request_body::Upload, response_body::DownstreamBody},
     upstream::verdict::Verdict,
 };
@@ -163,6 +164,11 @@ impl Exchange {
     /// Whether the client speaks HTTP/2.
     pub(crate) fn is_h2(&self) -> bool {
         self.connection.h2
+    }
+
+    /// Bytes that the client's system has acknowledged on its connection, if that is known.
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        acknowledged(self.connection.fd)
     }
 
     /// What the client's connection adds about who asked.
@@ -294,7 +300,7 @@ impl Exchange {
     }
 
     /// The worker's connection broke in the middle of its answer.
-    pub(crate) fn broken_by(&mut self, reason: Reason, error: &hyper::Error) {
+    pub(crate) fn broken_by(&mut self, reason: Reason, error: &Broken) {
         let error = error.to_string();
         self.log_cause(reason, &error);
         if self.logged.is_some() {
@@ -366,6 +372,7 @@ impl Exchange {
         // Before the lease: where nothing is in flight, nothing is held.
         self.held = None;
         if !self.complete {
+            self.connection.gives_up();
             self.status = CLIENT_GONE;
         }
         self.lease_ended(now);

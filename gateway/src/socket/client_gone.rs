@@ -36,6 +36,12 @@ pub(crate) fn is_established(fd: RawFd) -> bool {
     info.is_some_and(|info| info.tcpi_state == ESTABLISHED)
 }
 
+/// Bytes that the other side of the connection `fd`, which must be open, has acknowledged.
+pub(crate) fn acknowledged(fd: RawFd) -> Option<u64> {
+    let info = SocketDigest::from_raw_fd(fd).tcp_info()?;
+    Some(info.tcpi_bytes_acked)
+}
+
 async fn closed(socket: &TcpStream) {
     loop {
         match socket.ready(Interest::READABLE).await {

@@ -9,6 +9,7 @@
 mod frames;
 mod read_ahead;
 mod settings;
+mod sieve;
 
 use std::{
     io,
@@ -23,6 +24,7 @@ use pingora_core::protocols::Stream;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+pub(crate) use self::{read_ahead::ReadAhead, sieve::Sieve};
 use crate::socket::{
     connection::Connection,
     linger::Linger,
@@ -32,8 +34,6 @@ use crate::socket::{
     small_writes::poll_write_pieces,
     tls::{self, MaybeTls, TlsClient, Upfront},
 };
-pub(crate) use frames::Frames;
-pub(crate) use read_ahead::ReadAhead;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,8 +54,8 @@ pub(crate) struct DownstreamIo {
     prefix_end: usize,
     /// What came together with a PROXY protocol header; given out next.
     ahead: ReadAhead,
-    /// Where the client's HTTP/2 frames begin and end.
-    frames: Frames,
+    /// What the client's HTTP/2 frames are read through.
+    sieve: Sieve,
     /// An answer of ours in place of one of hyper's, not yet written.
     replacement: Vec<u8>,
     /// Once our side has ended and the client may still be sending.
@@ -72,7 +72,7 @@ impl DownstreamIo {
             prefix_begin: 0,
             prefix_end: 0,
             ahead: ReadAhead::default(),
-            frames: Frames::after(H2_PREFACE.len()),
+            sieve: Sieve::after(H2_PREFACE.len()),
             replacement: Vec::new(),
             linger: None,
         }
@@ -201,9 +201,9 @@ impl DownstreamIo {
         }
         connection.bytes_read();
         if connection.h2 {
-            self.frames.read(bytes);
-            connection.in_frame(self.frames.in_middle());
-            if self.frames.is_flood(|| connection.thread.now()) {
+            connection.in_frame(self.sieve.frames.in_middle());
+            self.sieve.frames.given_up(connection.given_up());
+            if self.sieve.frames.is_flood(|| connection.thread.now()) {
                 connection.floods();
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
@@ -224,13 +224,32 @@ impl AsyncRead for DownstreamIo {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        if this.prefix_begin < this.prefix_end {
-            let prefix = &this.prefix[this.prefix_begin..this.prefix_end];
-            let taken = prefix.len().min(buf.remaining());
-            buf.put_slice(&prefix[..taken]);
-            this.prefix_begin += taken;
-        } else {
-            ready!(this.ahead.poll_read(Pin::new(&mut this.stream), cx, buf))?;
+        let speaks_h2 = this
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.h2);
+        let Self {
+            stream,
+            prefix,
+            prefix_begin,
+            prefix_end,
+            ahead,
+            sieve,
+            ..
+        } = &mut *this;
+        let mut read = |cx: &mut Context<'_>, buf: &mut ReadBuf<'_>| {
+            if prefix_begin < prefix_end {
+                let prefix = &prefix[*prefix_begin..*prefix_end];
+                let taken = prefix.len().min(buf.remaining());
+                buf.put_slice(&prefix[..taken]);
+                *prefix_begin += taken;
+                return Poll::Ready(Ok(()));
+            }
+            ahead.poll_read(Pin::new(&mut *stream), cx, buf)
+        };
+        match speaks_h2 {
+            true => ready!(sieve.poll_read(cx, buf, read))?,
+            false => ready!(read(cx, buf))?,
         }
         Poll::Ready(this.look_at(&buf.filled()[before..]))
     }
@@ -248,7 +267,7 @@ impl AsyncWrite for DownstreamIo {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
-        this.frames.written(written);
+        this.sieve.frames.written(written);
         Poll::Ready(Ok(written))
     }
 
@@ -265,7 +284,7 @@ impl AsyncWrite for DownstreamIo {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let written = ready!(poll_write_pieces(&mut this.stream, cx, bufs))?;
-        this.frames.written(written);
+        this.sieve.frames.written(written);
         Poll::Ready(Ok(written))
     }
 

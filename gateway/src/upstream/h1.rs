@@ -16,8 +16,8 @@ use super::{
     watched::Allowance, wire::Wire,
 };
 use crate::{
-    count::open::Entry, fleet::worker::WorkerState, socket::client_gone::is_established,
-    stream::request_body::UpstreamBody,
+    count::open::Entry, fleet::worker::WorkerState, http2::Incoming,
+    socket::client_gone::is_established, stream::request_body::UpstreamBody,
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -132,7 +132,7 @@ impl Upstreams {
                         keepalive: kept_for(&response, keepalive),
                     };
                     return Ok(Answer {
-                        response,
+                        response: response.map(Incoming::Http1),
                         handback,
                         connect_time: None,
                     });
@@ -140,7 +140,7 @@ impl Upstreams {
                 Err(mut error) => match error.take_message() {
                     // The worker closed the connection before a byte of the request was written.
                     Some(unsent) => *request = unsent,
-                    None => return Err(SendError::Broken(error.into_error())),
+                    None => return Err(SendError::Broken(error.into_error().into())),
                 },
             }
         }
@@ -174,7 +174,7 @@ impl Upstreams {
             .max_buf_size(BUFFER_MAX)
             .handshake(io)
             .await
-            .map_err(SendError::Broken)?;
+            .map_err(|error| SendError::Broken(error.into()))?;
         // Ends by itself when the sender is dropped or the worker closes; its error reaches us
         // through the request it concerns.
         tokio::spawn(connection.with_upgrades());
@@ -188,7 +188,7 @@ impl Upstreams {
                         let text = format!("{address} closed a new connection at once");
                         SendError::Connect(ConnectError::of_worker(text))
                     }
-                    None => SendError::Broken(error.into_error()),
+                    None => SendError::Broken(error.into_error().into()),
                 });
             }
         };
@@ -200,7 +200,7 @@ impl Upstreams {
             keepalive: kept_for(&response, timeouts.keepalive),
         };
         Ok(Answer {
-            response,
+            response: response.map(Incoming::Http1),
             handback,
             connect_time: Some(connect_time),
         })

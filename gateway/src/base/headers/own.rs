@@ -32,11 +32,6 @@ pub(super) fn remove(headers: &mut HeaderMap, is_trusted: bool) {
     }
 }
 
-/// Removes them from the trailers of either side.
-pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    remove(trailers, false);
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -16,13 +16,19 @@ const SETTINGS: u8 = 4;
 const ACK: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const END_STREAM: u8 = 1;
+const PADDED: u8 = 8;
 
 /// Frames without content that a client may send ahead: pings, settings, window updates, priorities, empty
-/// data, resets. Each costs little, but a client can send millions of them in a second.
-const AHEAD_MAX: u32 = 2000;
+/// data, resets. Each costs little, but a client can send millions of them in a second. A page of ninety
+/// streams that is closed again and again is far below that.
+const AHEAD_MAX: i64 = 10_000;
 
 /// So many more it may send in a second, whatever else happens.
-const AHEAD_PER_SECOND: u32 = 50;
+const AHEAD_PER_SECOND: i64 = 1000;
+
+/// What a request costs that is taken back.
+const TAKEN_BACK: i64 = 3;
 
 /// And one more for so many bytes that were written to it, because who reads must send window updates, and
 /// may measure the way by pings.
@@ -40,8 +46,12 @@ pub(crate) struct Frames {
     in_head: bool,
     /// Heads that nobody has asked about.
     heads: u32,
-    /// Frames without content that it may still send.
-    ahead: u32,
+    /// Frames without content that it may still send; below zero, those that were too many.
+    ahead: i64,
+    /// Streams that it took back.
+    resets: u32,
+    /// Streams that ended before their time and that it did not take back, as far as they were counted.
+    provoked: u32,
     /// When it was last allowed more because of the time.
     allowed: Duration,
     settings: Settings,
@@ -59,6 +69,8 @@ impl Frames {
             in_head: false,
             heads: 0,
             ahead: AHEAD_MAX,
+            resets: 0,
+            provoked: 0,
             allowed: Duration::ZERO,
             settings: Settings::default(),
             in_settings: false,
@@ -75,9 +87,18 @@ impl Frames {
         std::mem::take(&mut self.heads)
     }
 
+    /// So many requests were given up in all before their answer came to its end. A client that provokes that by
+    /// breaking the rules makes as much work as one that takes them back.
+    pub(crate) fn given_up(&mut self, requests: u32) {
+        let provoked = requests.saturating_sub(self.resets);
+        let more = provoked.saturating_sub(self.provoked);
+        self.provoked += more;
+        self.ahead -= TAKEN_BACK * i64::from(more);
+    }
+
     /// Bytes were written to the client.
     pub(crate) fn written(&mut self, bytes: usize) {
-        let more = u32::try_from(bytes / WRITTEN_PER_FRAME).unwrap_or(AHEAD_MAX);
+        let more = i64::try_from(bytes / WRITTEN_PER_FRAME).unwrap_or(AHEAD_MAX);
         self.allow(more);
     }
 
@@ -89,38 +110,66 @@ impl Frames {
         }
         let now = now();
         let passed = now.saturating_sub(self.allowed).as_secs_f64();
-        let more = (passed * f64::from(AHEAD_PER_SECOND)) as u32;
+        let more = (passed * AHEAD_PER_SECOND as f64) as i64;
         if more > 0 {
             self.allowed = now;
             self.allow(more);
         }
-        self.ahead == 0
+        self.ahead <= 0
     }
 
-    fn allow(&mut self, more: u32) {
+    fn allow(&mut self, more: i64) {
         self.ahead = self.ahead.saturating_add(more).min(AHEAD_MAX);
     }
 
-    /// Goes on with these bytes.
-    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.payload > 0 {
-                let (payload, rest) = bytes.split_at(self.payload.min(bytes.len()));
-                self.payload -= payload.len();
-                if self.in_settings {
-                    self.settings.read(payload, self.payload == 0);
+    /// The part of a frame's header that has come and was not kept by [`Self::sift`].
+    pub(super) fn held(&self) -> &[u8] {
+        &self.header[..self.known]
+    }
+
+    /// What is held is all that comes of it.
+    pub(super) fn forget_held(&mut self) {
+        self.known = 0;
+    }
+
+    /// Goes on with these bytes, which begin with what is held. How many of them are kept, in front: all but
+    /// DATA frames that mean nothing, and the part of a header at the end, which is held.
+    pub(super) fn sift(&mut self, bytes: &mut [u8]) -> usize {
+        self.known = 0;
+        let (mut read, mut kept) = (0, 0);
+        while read < bytes.len() {
+            let length = match self.payload {
+                0 => {
+                    let Some(header) = bytes[read..].first_chunk::<HEADER>() else {
+                        let rest = &bytes[read..];
+                        self.header[..rest.len()].copy_from_slice(rest);
+                        self.known = rest.len();
+                        break;
+                    };
+                    self.header = *header;
+                    if self.begin_frame() {
+                        read += HEADER;
+                        continue;
+                    }
+                    HEADER
                 }
-                bytes = rest;
-                continue;
+                payload => {
+                    let length = payload.min(bytes.len() - read);
+                    self.payload -= length;
+                    if self.in_settings {
+                        let settings = &bytes[read..read + length];
+                        self.settings.read(settings, self.payload == 0);
+                    }
+                    length
+                }
+            };
+            if kept < read {
+                bytes.copy_within(read..read + length, kept);
             }
-            let taken = (HEADER - self.known).min(bytes.len());
-            self.header[self.known..self.known + taken].copy_from_slice(&bytes[..taken]);
-            self.known += taken;
-            bytes = &bytes[taken..];
-            if self.known == HEADER {
-                self.begin_frame();
-            }
+            read += length;
+            kept += length;
         }
+        kept
     }
 
     /// Whether something was begun and has not come to its end: a frame, or a head of several.
@@ -128,11 +177,11 @@ impl Frames {
         self.known > 0 || self.payload > 0 || self.in_head
     }
 
-    fn begin_frame(&mut self) {
+    /// A header has come; whether its frame means nothing.
+    fn begin_frame(&mut self) -> bool {
         let [high, middle, low, kind, flags, ..] = self.header;
         let length = u32::from_be_bytes([0, high, middle, low]);
         self.payload = usize::try_from(length).unwrap_or(usize::MAX);
-        self.known = 0;
         if matches!(kind, HEADERS | CONTINUATION) {
             self.in_head = flags & END_HEADERS == 0;
         }
@@ -147,9 +196,14 @@ impl Frames {
             }
             DATA if length > 0 => self.allow(1),
             // It takes back what it asked for.
-            RST_STREAM => self.ahead = self.ahead.saturating_sub(3),
-            _ => self.ahead = self.ahead.saturating_sub(1),
+            RST_STREAM => {
+                self.resets = self.resets.saturating_add(1);
+                self.ahead -= TAKEN_BACK;
+            }
+            _ => self.ahead -= 1,
         }
+        // One that claims to be padded breaks the rules, which is for others to say.
+        kind == DATA && length == 0 && flags & (END_STREAM | PADDED) == 0
     }
 }
 
@@ -162,10 +216,16 @@ mod tests {
     const HALF_HEAD: &[u8] = &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82];
     const REST_OF_HEAD: &[u8] = &[0, 0, 1, 9, 4, 0, 0, 0, 1, 0x84];
 
+    /// Goes on with these bytes.
+    fn read(frames: &mut Frames, bytes: &[u8]) {
+        let mut bytes = [frames.held(), bytes].concat();
+        frames.sift(&mut bytes);
+    }
+
     fn after(parts: &[&[u8]]) -> bool {
         let mut frames = Frames::after(3);
-        frames.read(b"PRI");
-        parts.iter().for_each(|part| frames.read(part));
+        read(&mut frames, b"PRI");
+        parts.iter().for_each(|part| read(&mut frames, part));
         frames.in_middle()
     }
 
@@ -190,7 +250,7 @@ mod tests {
 
     fn sends(frames: &mut Frames, frame: &[u8], times: usize) -> bool {
         (0..times).any(|_| {
-            frames.read(frame);
+            read(frames, frame);
             frames.is_flood(|| Duration::ZERO)
         })
     }
@@ -204,11 +264,11 @@ mod tests {
     #[test]
     fn frames_without_content_are_a_flood_when_nothing_else_happens() {
         for frame in [PING, UPDATE, EMPTY_DATA, NO_SETTINGS] {
-            assert!(!sends(&mut Frames::after(0), frame, 1999), "{frame:?}");
-            assert!(sends(&mut Frames::after(0), frame, 2000), "{frame:?}");
+            assert!(!sends(&mut Frames::after(0), frame, 9999), "{frame:?}");
+            assert!(sends(&mut Frames::after(0), frame, 10_000), "{frame:?}");
         }
         let mut resets = Frames::after(0);
-        assert!(sends(&mut resets, &[HEAD, RESET].concat(), 1000));
+        assert!(sends(&mut resets, &[HEAD, RESET].concat(), 5000));
     }
 
     #[test]
@@ -218,14 +278,34 @@ mod tests {
         let mut frames = Frames::after(0);
         for piece in settings.chunks(4) {
             assert_eq!(frames.take_streams_allowed(), None);
-            frames.read(piece);
+            read(&mut frames, piece);
         }
         assert_eq!(frames.take_streams_allowed(), Some(7));
-        frames.read(&acknowledged);
-        frames.read(HEAD);
+        read(&mut frames, &acknowledged);
+        read(&mut frames, HEAD);
         assert_eq!(frames.take_streams_allowed(), None);
-        frames.read(NO_SETTINGS);
+        read(&mut frames, NO_SETTINGS);
         assert_eq!(frames.take_streams_allowed(), Some(7));
+    }
+
+    #[test]
+    fn requests_that_are_given_up_without_a_reset_count_like_those_with_one() {
+        let mut frames = Frames::after(0);
+        for requests in 1..5000 {
+            assert!(!sends(&mut frames, &[HEAD, RESET].concat(), 1));
+            frames.given_up(requests);
+        }
+        assert!(
+            sends(&mut frames, &[HEAD, RESET].concat(), 1),
+            "each counts once"
+        );
+        let mut frames = Frames::after(0);
+        for requests in 1..=3333 {
+            frames.given_up(requests);
+            assert!(!frames.is_flood(|| Duration::ZERO));
+        }
+        frames.given_up(3334);
+        assert!(frames.is_flood(|| Duration::ZERO));
     }
 
     #[test]
@@ -239,7 +319,7 @@ mod tests {
         }
         let mut slow = Frames::after(0);
         for second in 0..10_000 {
-            slow.read(PING);
+            read(&mut slow, PING);
             assert!(!slow.is_flood(|| Duration::from_secs(second)));
         }
     }
