@@ -29,6 +29,7 @@ mod follow;
 mod forecast;
 mod forwarding;
 mod grpc;
+mod http2;
 mod https;
 mod https_workers;
 mod limits;
