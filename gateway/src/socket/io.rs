@@ -191,26 +191,33 @@ impl DownstreamIo {
         Ok(())
     }
 
-    /// Looks at what the client sent. An error when it only makes work.
-    fn look_at(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Looks at what the client sent.
+    fn look_at(&self, bytes: &[u8]) {
         let Some(connection) = &self.connection else {
-            return Ok(());
+            return;
         };
         if bytes.is_empty() {
-            return Ok(());
+            return;
         }
         connection.bytes_read();
-        if connection.h2 {
-            connection.in_frame(self.sieve.frames.in_middle());
-            self.sieve.frames.given_up(connection.given_up());
-            if self.sieve.frames.is_flood(|| connection.thread.now()) {
-                connection.floods();
-                return Err(io::ErrorKind::ConnectionAborted.into());
-            }
-        } else if connection.expects_head.load(Ordering::Relaxed) {
+        if !connection.h2 && connection.expects_head.load(Ordering::Relaxed) {
             let mut head = connection.head.lock();
             let room = KEPT_MAX.saturating_sub(head.len());
             head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    /// Looks at the frames of an HTTP/2 client. An error when it only makes work.
+    fn judge(&mut self) -> io::Result<()> {
+        let Some(connection) = self.connection.as_ref().filter(|connection| connection.h2) else {
+            return Ok(());
+        };
+        let frames = &mut self.sieve.frames;
+        connection.in_frame(frames.in_middle());
+        frames.given_up(connection.given_up());
+        if frames.is_flood(|| connection.thread.now()) {
+            connection.floods();
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
@@ -247,11 +254,15 @@ impl AsyncRead for DownstreamIo {
             }
             ahead.poll_read(Pin::new(&mut *stream), cx, buf)
         };
-        match speaks_h2 {
-            true => ready!(sieve.poll_read(cx, buf, read))?,
-            false => ready!(read(cx, buf))?,
-        }
-        Poll::Ready(this.look_at(&buf.filled()[before..]))
+        let polled = match speaks_h2 {
+            true => sieve.poll_read(cx, buf, read),
+            false => read(cx, buf),
+        };
+        // Also when nothing comes of it: what was taken out has been sent all the same.
+        this.judge()?;
+        ready!(polled)?;
+        this.look_at(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -149,6 +149,20 @@ async fn stalled_readers_end_no_connection_to_their_worker() {
     assert_eq!(worker.seen().taken_back.len(), 0);
 }
 
+#[tokio::test]
+async fn a_flood_of_empty_frames_is_cut_off() {
+    let worker = H2Worker::start().await;
+    let penstock = before(&worker, "").await;
+    let mut client = RawConnection::open(penstock.address).await;
+    let head = head(POST, 1, &penstock.client("chat"), "/length", false);
+    client.write([PREFACE, &head].concat()).await;
+    client.write(frame(0, 0, 1, b"").repeat(100_000)).await;
+    client.read_to_end().await;
+    let flood = [("reason", "flood")];
+    let page = penstock.metrics().await;
+    assert_eq!(page.sum("penstock_connections_shed_total", &flood), 1.0);
+}
+
 /// What is no ordinary use any more is cut off as before.
 #[tokio::test]
 async fn a_flood_of_cancels_is_cut_off() {

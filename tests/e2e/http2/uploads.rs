@@ -89,6 +89,24 @@ async fn a_client_that_leaves_before_the_answer_leaves_the_worker_too() {
     penstock.until_load("chat", 0, 0).await;
 }
 
+#[tokio::test]
+async fn an_early_refusal_reaches_the_client_while_it_sends() {
+    let worker = H2Worker::start().await;
+    let penstock = before(&worker, "ejection = { failures = 1 }").await;
+    let client = H2Client::connect(penstock.address).await;
+    let chat = penstock.client("chat");
+    for _ in 0..20 {
+        let mut call = client.begin(&chat, Method::POST, "/refuse").await;
+        call.body
+            .send_data(vec![0; 2 * MEGABYTE].into(), false)
+            .unwrap();
+        assert_eq!(call.head().await.status(), 413);
+    }
+    let page = penstock.metrics().await;
+    assert_eq!(page.sum("penstock_ejections_total", &[]), 0.0);
+    penstock.until_load("chat", 0, 0).await;
+}
+
 /// The worker goes on answering and takes nothing: `total` ends that; or it is silent: `idle` does.
 #[tokio::test]
 async fn the_clocks_ring_while_an_upload_is_blocked() {

@@ -21,6 +21,7 @@ use super::{Task, soon};
 /// | `/stuck` | begins an answer and takes nothing of the body |
 /// | `/chatty` | the same, and goes on with the answer |
 /// | `/early` | answers whole and takes nothing of the body |
+/// | `/refuse` | answers with 413 at once and takes the stream back |
 /// | `/hold` | takes nothing and answers nothing |
 /// | `/head/N` | answers with a head of about N bytes |
 /// | `/events` | small frames without end, as far as they are taken |
@@ -130,6 +131,11 @@ async fn respond(
             };
             drop(body);
             reset
+        }
+        "/refuse" => {
+            let refusal = Response::builder().status(413).body(()).unwrap();
+            let _ = answer.send_response(refusal, true);
+            None
         }
         "/empty" => {
             if let Ok(mut to) = answer.send_response(Response::new(()), false) {

@@ -19,6 +19,9 @@ const END_HEADERS: u8 = 4;
 const END_STREAM: u8 = 1;
 const PADDED: u8 = 8;
 
+/// The longest frame that a peer may send: we do not ask for longer ones than the protocol begins with.
+const FRAME_MAX: usize = 16 << 10;
+
 /// Frames without content that a client may send ahead: pings, settings, window updates, priorities, empty
 /// data, resets. Each costs little, but a client can send millions of them in a second. A page of ninety
 /// streams that is closed again and again is far below that.
@@ -133,10 +136,13 @@ impl Frames {
     }
 
     /// Goes on with these bytes, which begin with what is held. How many of them are kept, in front: all but
-    /// DATA frames that mean nothing, and the part of a header at the end, which is held.
+    /// DATA frames that mean nothing, and the part of a header at the end, which is held. DATA frames of one
+    /// stream that follow one another become one.
     pub(super) fn sift(&mut self, bytes: &mut [u8]) -> usize {
         self.known = 0;
         let (mut read, mut kept) = (0, 0);
+        // Where the header of the last frame was kept, if it is one that can grow.
+        let mut last: Option<usize> = None;
         while read < bytes.len() {
             let length = match self.payload {
                 0 => {
@@ -151,6 +157,14 @@ impl Frames {
                         read += HEADER;
                         continue;
                     }
+                    let is_whole = bytes.len() - read - HEADER >= self.payload;
+                    if let Some(last) = last.filter(|_| is_whole)
+                        && self.joins(&mut bytes[last..last + HEADER])
+                    {
+                        read += HEADER;
+                        continue;
+                    }
+                    last = (is_whole && self.can_grow()).then_some(kept);
                     HEADER
                 }
                 payload => {
@@ -175,6 +189,29 @@ impl Frames {
     /// Whether something was begun and has not come to its end: a frame, or a head of several.
     pub(crate) fn in_middle(&self) -> bool {
         self.known > 0 || self.payload > 0 || self.in_head
+    }
+
+    /// Whether the frame that has begun is one that another one may be added to.
+    fn can_grow(&self) -> bool {
+        let [_, _, _, kind, flags, ..] = self.header;
+        kind == DATA && flags & (END_STREAM | PADDED) == 0
+    }
+
+    /// Adds the frame that has begun to the one with this header, if it can be: what is said in many small
+    /// frames costs each of those who pass it on as many steps.
+    fn joins(&self, last: &mut [u8]) -> bool {
+        let [.., kind, flags, a, b, c, d] = self.header;
+        let [high, middle, low, _, its_flags, stream @ ..] = last else {
+            return false;
+        };
+        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize + self.payload;
+        if kind != DATA || flags & PADDED != 0 || *stream != [a, b, c, d] || length > FRAME_MAX {
+            return false;
+        }
+        let [_, _, .., most, more, least] = length.to_be_bytes();
+        (*high, *middle, *low) = (most, more, least);
+        *its_flags |= flags & END_STREAM;
+        true
     }
 
     /// A header has come; whether its frame means nothing.
@@ -208,125 +245,4 @@ impl Frames {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NO_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-    const HEAD: &[u8] = &[0, 0, 2, 1, 4, 0, 0, 0, 1, 0x82, 0x84];
-    const HALF_HEAD: &[u8] = &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82];
-    const REST_OF_HEAD: &[u8] = &[0, 0, 1, 9, 4, 0, 0, 0, 1, 0x84];
-
-    /// Goes on with these bytes.
-    fn read(frames: &mut Frames, bytes: &[u8]) {
-        let mut bytes = [frames.held(), bytes].concat();
-        frames.sift(&mut bytes);
-    }
-
-    fn after(parts: &[&[u8]]) -> bool {
-        let mut frames = Frames::after(3);
-        read(&mut frames, b"PRI");
-        parts.iter().for_each(|part| read(&mut frames, part));
-        frames.in_middle()
-    }
-
-    #[test]
-    fn between_frames_nothing_is_in_the_middle() {
-        assert!(!after(&[]));
-        assert!(!after(&[NO_SETTINGS, HEAD, NO_SETTINGS]));
-        assert!(!after(&[HALF_HEAD, REST_OF_HEAD]));
-    }
-
-    #[test]
-    fn a_part_of_a_frame_is_in_the_middle_wherever_it_is_cut() {
-        let all = [NO_SETTINGS, HEAD, NO_SETTINGS].concat();
-        let ends = [0, 9, 20, 29];
-        for cut in 0..=all.len() {
-            assert_eq!(after(&[&all[..cut]]), !ends.contains(&cut), "{cut}");
-            let bytes: Vec<_> = all[..cut].chunks(1).collect();
-            assert_eq!(after(&bytes), !ends.contains(&cut), "{cut}");
-        }
-        assert!(Frames::after(24).in_middle());
-    }
-
-    fn sends(frames: &mut Frames, frame: &[u8], times: usize) -> bool {
-        (0..times).any(|_| {
-            read(frames, frame);
-            frames.is_flood(|| Duration::ZERO)
-        })
-    }
-
-    const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
-    const UPDATE: &[u8] = &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-    const EMPTY_DATA: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 1];
-    const RESET: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
-    const DATA_OF_ONE: &[u8] = &[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
-
-    #[test]
-    fn frames_without_content_are_a_flood_when_nothing_else_happens() {
-        for frame in [PING, UPDATE, EMPTY_DATA, NO_SETTINGS] {
-            assert!(!sends(&mut Frames::after(0), frame, 9999), "{frame:?}");
-            assert!(sends(&mut Frames::after(0), frame, 10_000), "{frame:?}");
-        }
-        let mut resets = Frames::after(0);
-        assert!(sends(&mut resets, &[HEAD, RESET].concat(), 5000));
-    }
-
-    #[test]
-    fn settings_are_read_and_their_acknowledgement_is_not() {
-        let settings = [&[0, 0, 6, 4, 0, 0, 0, 0, 0][..], &[0, 3, 0, 0, 0, 7]].concat();
-        let acknowledged = [0, 0, 0, 4, ACK, 0, 0, 0, 0];
-        let mut frames = Frames::after(0);
-        for piece in settings.chunks(4) {
-            assert_eq!(frames.take_streams_allowed(), None);
-            read(&mut frames, piece);
-        }
-        assert_eq!(frames.take_streams_allowed(), Some(7));
-        read(&mut frames, &acknowledged);
-        read(&mut frames, HEAD);
-        assert_eq!(frames.take_streams_allowed(), None);
-        read(&mut frames, NO_SETTINGS);
-        assert_eq!(frames.take_streams_allowed(), Some(7));
-    }
-
-    #[test]
-    fn requests_that_are_given_up_without_a_reset_count_like_those_with_one() {
-        let mut frames = Frames::after(0);
-        for requests in 1..5000 {
-            assert!(!sends(&mut frames, &[HEAD, RESET].concat(), 1));
-            frames.given_up(requests);
-        }
-        assert!(
-            sends(&mut frames, &[HEAD, RESET].concat(), 1),
-            "each counts once"
-        );
-        let mut frames = Frames::after(0);
-        for requests in 1..=3333 {
-            frames.given_up(requests);
-            assert!(!frames.is_flood(|| Duration::ZERO));
-        }
-        frames.given_up(3334);
-        assert!(frames.is_flood(|| Duration::ZERO));
-    }
-
-    #[test]
-    fn who_reads_sends_or_takes_time_is_no_flood() {
-        let mut reads = Frames::after(0);
-        let mut sent = Frames::after(0);
-        for _ in 0..10_000 {
-            reads.written(1024);
-            assert!(!sends(&mut reads, UPDATE, 2));
-            assert!(!sends(&mut sent, DATA_OF_ONE, 1));
-        }
-        let mut slow = Frames::after(0);
-        for second in 0..10_000 {
-            read(&mut slow, PING);
-            assert!(!slow.is_flood(|| Duration::from_secs(second)));
-        }
-    }
-
-    #[test]
-    fn a_head_is_in_the_middle_until_the_frame_that_ends_it() {
-        assert!(after(&[HALF_HEAD]));
-        assert!(after(&[HALF_HEAD, &REST_OF_HEAD[..10 - 1]]));
-    }
-}
+mod tests;
