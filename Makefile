@@ -60,8 +60,13 @@ bench: tools ## Measure
 	cargo bench --workspace --locked
 
 .PHONY: versus
-versus: build ## Measure beside nginx and HAProxy (apt-get install nginx haproxy wrk)
+versus: build ## Measure beside nginx, HAProxy and others (benches/versus/versus.py --help)
 	benches/versus/versus.py
+
+.PHONY: counts
+counts: build ## Compare instructions, allocations and system calls with stored ones
+	@.ci/build-tools valgrind=valgrind strace=strace openssl=openssl
+	benches/versus/counts.py
 
 .PHONY: fmt
 fmt: ## Bring the code into form

@@ -1,246 +1,155 @@
 #!/usr/bin/env python3
-"""Penstock beside nginx and HAProxy, in one run on one machine.
+"""Penstock beside nginx and HAProxy, and beside vllm-router and smg, in one run on one machine.
 
 Each proxy is pinned to one core; the load and the worker to another. What is compared is the CPU
-time of the whole proxy process (user and system, from /proc) over the requests or events that
-went through it: unlike rates it does not depend on who else wants the cores. Rounds alternate
-between the proxies, and the median of the rounds counts.
+time of the whole proxy process (all its threads, user and system, from schedstat) over the requests
+or events that went through it, which depends far less than rates on who else wants the cores. Rounds
+alternate between the proxies. Medians over the rounds are printed, with quartiles in brackets; a
+ratio is the median of those within each round, so that a machine that becomes slower spoils none.
+Every proxy adds the same fields for the worker (X-Forwarded-For, -Host and -Proto, Forwarded,
+X-Request-Id; Penstock also traceparent) and the client (X-Request-Id), logs no requests and holds
+nothing back. With TLS all take 1.3, a P-256 certificate and the cipher that OpenSSL's client asks
+for first, AES-256-GCM; the handshakes of a round, one for each connection, are part of its figures.
 
-    benches/versus/versus.py                  everything, about three minutes
-    benches/versus/versus.py requests         small keep-alive requests only (also: events, memory)
+All parts take about half an hour; `--rounds 1 --seconds 1 PART` is a quick look at one.
 
-Needs nginx, haproxy and wrk from the distribution, and `cargo build --release`.
+Needs nginx, haproxy and wrk, h2load for `http2`, valgrind and strace for `instructions` and `calls`
+(apt-get install nginx haproxy wrk nghttp2-client valgrind strace), and `cargo build --release`, or
+PENSTOCK=path. The part `routers` installs its two from PyPI into target/. What is missing is said and
+left out. Counts, which do not depend on the machine, are held by counts.py beside this file.
 """
 
-import asyncio
-import os
+import argparse
 import pathlib
-import re
 import shutil
-import signal
-import socket
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-PENSTOCK = pathlib.Path(os.environ.get("PENSTOCK", ROOT / "target/release/penstock"))
-TICK = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
-PROXY_CORE, LOAD_CORE = "0", "1"
+import holding
+import http1
+import http2
+import routers
+import speed
+from counting import instructions, system_calls
+from proxies import PENSTOCK, WITH_LEAN, end_on_signals, present, raise_limits
+from report import Report
 
-ROUNDS = 5
-SECONDS = 4
-CONNECTIONS = 50
-STREAMS = 200
-EVENTS_EACH = 200
-TOKENS_PER_SECOND = 50
-IDLE_CONNECTIONS = 1000
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+KINDS = {"get": "small GET", "get10": "GET with 10 more fields", "post": "POST 4 KiB",
+         "burst": "event of a burst of 14", "paced": "paced event"}
+# What must be reached, and what is aimed at.
+INSTRUCTIONS = {"get": (13_000, 11_000), "get10": (17_500, None), "post": (14_500, 12_000), "burst": (700, 550),
+                "paced": (2_200, 1_800)}
+# None, but for the rare one that a timer makes.
+ALLOCATIONS = {"get": (0.05, None), "get10": (0.05, None), "post": (0.05, None)}
+# Two of each, and now and then one that wakes another thread.
+TWO = {kind: (2.01, None) for kind in ("get", "get10", "post")}
+# One for each read of fourteen events.
+ONE_PER_BURST = {"burst": (0.075, None)}
 
 
-def started(command, core, port, **options):
-    process = subprocess.Popen(
-        ["taskset", "-c", core, *map(str, command)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        **options,
-    )
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            sys.exit(f"{command[0]} ended at once; run it by hand to see why: {command}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return process
-        except OSError:
-            time.sleep(0.02)
-    sys.exit(f"{command[0]} does not listen")
+def counts(report, tool, count, figures):
+    """`figures` (title, gates and digits by name) of each proxy, as `count(name)` gives them."""
+    if shutil.which(tool) is None:
+        report.note(f"left out: {tool} is missing (apt-get install {tool})")
+        return
+    found = {name: count(name) for name in present(WITH_LEAN)}
+    for figure, (title, limits, digits) in figures.items():
+        rows = {what: {name: values[kind][figure] for name, values in found.items()} for kind, what in KINDS.items()}
+        report.grid(title, rows, {KINDS[kind]: limit for kind, limit in limits.items()}, digits)
 
 
-class Bench:
-    """The worker and the three proxies in front of it."""
-
-    def __init__(self, folder, origin):
-        self.folder = pathlib.Path(folder)
-        self.processes = []
-        self.origin = free_port()
-        self.start_origin(origin)
-        self.proxies = {}
-        nginx, haproxy, penstock = free_port(), free_port(), free_port()
-        self.add("nginx", nginx, ["nginx", "-c", self.config("nginx.conf", nginx)])
-        self.add("haproxy", haproxy, ["haproxy", "-db", "-f", self.config("haproxy.cfg", haproxy)])
-        self.add("penstock", penstock, [PENSTOCK, "run", self.config("penstock.toml", penstock)])
-
-    def config(self, name, port):
-        text = (HERE / name).read_text()
-        for mark, value in {"DIR": self.folder, "PORT": port, "ORIGIN": self.origin}.items():
-            text = text.replace(f"@{mark}@", str(value))
-        file = self.folder / f"{port}-{name}"
-        file.write_text(text)
-        return file
-
-    def start_origin(self, origin):
-        if origin == "static":
-            command = ["nginx", "-c", self.config("origin.conf", self.origin)]
-        else:
-            command = [PENSTOCK, "worker", "--port", self.origin, "--load-time", "0s", "--batch", "2000",
-                       "--tokens-per-second", TOKENS_PER_SECOND, "--time-to-first-token", "1s"]
-        self.processes.append(started(command, LOAD_CORE, self.origin))
-
-    def add(self, name, port, command):
-        process = started(command, PROXY_CORE, port)
-        self.processes.append(process)
-        self.proxies[name] = (port, process.pid)
-
-    def close(self):
-        for process in self.processes:
-            os.killpg(process.pid, signal.SIGTERM)
-        for process in self.processes:
-            process.wait(timeout=60)
+def instructions_part(report):
+    """Instructions outside the kernel, and allocations, by callgrind."""
+    counts(report, "valgrind", instructions, {
+        "instructions": ("Instructions outside the kernel", INSTRUCTIONS, 0),
+        "allocations": ("Allocations", ALLOCATIONS, 2)})
 
 
-def family(pid):
-    """The process and its children (nginx does its work in one)."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, children)]
+def calls_part(report):
+    """System calls, among them reads and writes, by strace."""
+    counts(report, "strace", system_calls, {
+        "reads": ("Reads", TWO, 3),
+        "writes": ("Writes", {**TWO, **ONE_PER_BURST}, 3),
+        "calls": ("System calls, less those that wait", {}, 3)})
 
 
-def cpu_seconds(pid):
-    total = 0
-    for member in family(pid):
-        fields = pathlib.Path(f"/proc/{member}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICK
+PARTS = {
+    "requests": http1.requests,
+    "events": http1.events,
+    "bodies": http1.bodies,
+    "websocket": http1.websocket,
+    "tls": http1.tls,
+    "memory": holding.memory,
+    "capacity": holding.capacity,
+    "latency": speed.latency,
+    "threads": speed.threads,
+    "http2": http2.http2,
+    "routers": routers.routers,
+    "instructions": instructions_part,
+    "calls": calls_part,
+}
 
 
-def private_bytes(pid):
-    total = 0
-    for member in family(pid):
-        text = pathlib.Path(f"/proc/{member}/smaps_rollup").read_text()
-        total += sum(int(kib) * 1024 for kib in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.M))
-    return total
+def first_line(function):
+    return " ".join((function.__doc__ or "").strip().split("\n\n")[0].split())
 
 
-def table(title, unit, rows):
-    print(f"\n{title} ({unit}; median, least and most of {ROUNDS} rounds)")
-    base = statistics.median(rows["haproxy"])
-    for name, values in rows.items():
-        median = statistics.median(values)
-        print(f"  {name:9} {median:8.1f}   {min(values):8.1f} to {max(values):8.1f}   {median / base:5.2f} × HAProxy")
+def arguments():
+    parts = "\n".join(f"  {name:13} {first_line(function)}" for name, function in PARTS.items())
+    parser = argparse.ArgumentParser(description=__doc__, epilog=f"parts:\n{parts}",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="what to measure, in this order; all if none is given")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds of each measurement (default: 10)")
+    parser.add_argument("--seconds", type=int, default=2, help="length of one round (default: 2)")
+    parser.add_argument("--json", metavar="FILE", help="write the raw figures into this file")
+    given = parser.parse_args()
+    unknown = [part for part in given.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if given.rounds < 1 or given.seconds < 1:
+        parser.error("rounds and seconds must be 1 or more")
+    return given
 
 
-def requests(folder):
-    bench = Bench(folder, "static")
-    rows = {name: [] for name in bench.proxies}
-    rates = {name: [] for name in bench.proxies}
-    for _ in range(ROUNDS):
-        for name, (port, pid) in bench.proxies.items():
-            before = cpu_seconds(pid)
-            wrk = subprocess.run(
-                ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s",
-                 f"http://127.0.0.1:{port}/v1/models"],
-                capture_output=True, text=True, check=True)
-            used = cpu_seconds(pid) - before
-            if "Non-2xx" in wrk.stdout or "Socket errors" in wrk.stdout:
-                sys.exit(f"{name} failed requests:\n{wrk.stdout}")
-            count = int(re.search(r"(\d+) requests in", wrk.stdout)[1])
-            rows[name].append(used / count * 1e6)
-            rates[name].append(count / SECONDS)
-    bench.close()
-    table(f"Small keep-alive requests, {CONNECTIONS} connections", "CPU µs per request", rows)
-    print("  requests per second: " + ", ".join(f"{n} {statistics.median(r):.0f}" for n, r in rates.items()))
-
-
-async def stream(port, ready, go):
-    body = (b'{"model":"demo","stream":true,"max_tokens":%d,'
-            b'"messages":[{"role":"user","content":"hello"}]}' % EVENTS_EACH)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                 b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-    await reader.readuntil(b"\r\n\r\n")
-    ready.release()
-    await go.wait()
-    events = 0
-    tail = b""
-    while b"[DONE]" not in tail:
-        piece = await reader.read(65536)
-        if not piece:
-            sys.exit("a stream was cut off")
-        events += piece.count(b"data: ")
-        tail = tail[-8:] + piece
-    writer.close()
-    return events
-
-
-async def streams(port, pid):
-    ready, go = asyncio.Semaphore(0), asyncio.Event()
-    tasks = [asyncio.create_task(stream(port, ready, go)) for _ in range(STREAMS)]
-    for _ in tasks:
-        await ready.acquire()
-    memory = private_bytes(pid)
-    before = cpu_seconds(pid)
-    go.set()
-    events = sum(await asyncio.gather(*tasks))
-    return (cpu_seconds(pid) - before) / events * 1e6, memory
-
-
-def events(folder):
-    bench = Bench(folder, "simulated")
-    rows = {name: [] for name in bench.proxies}
-    memory = {}
-    os.sched_setaffinity(0, {int(LOAD_CORE)})
-    for _ in range(ROUNDS):
-        for name, (port, pid) in bench.proxies.items():
-            idle = private_bytes(pid)
-            each, open_streams = asyncio.run(streams(port, pid))
-            rows[name].append(each)
-            memory.setdefault(name, (open_streams - idle) / STREAMS)
-    os.sched_setaffinity(0, {int(LOAD_CORE), int(PROXY_CORE)})
-    bench.close()
-    table(f"Server-sent events, {STREAMS} streams, {1000 // TOKENS_PER_SECOND} ms apart", "CPU µs per event", rows)
-    print("  memory per open stream: " + ", ".join(f"{n} {b / 1024:.1f} KiB" for n, b in memory.items()))
-
-
-def memory(folder):
-    bench = Bench(folder, "static")
-    print(f"\nMemory (private; {IDLE_CONNECTIONS} keep-alive connections that made one request each)")
-    for name, (port, pid) in bench.proxies.items():
-        idle = private_bytes(pid)
-        connections = []
-        for _ in range(IDLE_CONNECTIONS):
-            connection = socket.create_connection(("127.0.0.1", port))
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            connection.recv(4096)
-            connections.append(connection)
-        each = (private_bytes(pid) - idle) / IDLE_CONNECTIONS
-        print(f"  {name:9} idle {idle / 2**20:6.1f} MiB   per connection {each / 1024:6.1f} KiB")
-        for connection in connections:
-            connection.close()
-    bench.close()
+def versions():
+    """What was measured."""
+    said = {}
+    for name, command in {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"],
+                          "penstock": [PENSTOCK, "--version"]}.items():
+        if shutil.which(command[0]):
+            done = subprocess.run(command, capture_output=True, text=True)
+            said[name] = (done.stdout + done.stderr).splitlines()[0]
+    return said
 
 
 def main():
-    missing = [tool for tool in ("nginx", "haproxy", "wrk", "taskset") if shutil.which(tool) is None]
-    if missing:
-        sys.exit(f"not installed: {', '.join(missing)} (apt-get install nginx haproxy wrk util-linux)")
+    given = arguments()
+    needed = [tool for tool in ("wrk", "taskset", "openssl", "nginx") if shutil.which(tool) is None]
+    if needed:
+        sys.exit(f"not installed: {', '.join(needed)} (apt-get install nginx wrk util-linux openssl)")
     if not PENSTOCK.exists():
-        sys.exit(f"{PENSTOCK} is not there: cargo build --release")
-    parts = {"requests": requests, "events": events, "memory": memory}
-    for name in sys.argv[1:] or parts:
-        if name not in parts:
-            sys.exit(__doc__)
-        with tempfile.TemporaryDirectory() as folder:
-            parts[name](folder)
+        sys.exit(f"{PENSTOCK} is not there: cargo build --release, or set PENSTOCK")
+    end_on_signals()
+    raise_limits()
+    if "haproxy" not in present():
+        print("HAProxy is not installed, so there is nothing to judge ratios by (apt-get install haproxy)")
+    report, failed = Report(given.rounds, given.seconds), []
+    try:
+        for name in given.parts or PARTS:
+            try:
+                PARTS[name](report)
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                failed.append(name)
+                report.note(f"{name} FAILED: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    finally:
+        if given.json:
+            report.write(pathlib.Path(given.json), versions())
+    report.summary()
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

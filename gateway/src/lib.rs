@@ -2,22 +2,22 @@
 //!
 //! # The storeys
 //!
-//! A module imports only from its own storey and those below; `tests/layers.rs` holds that, and lists what
-//! is still against it.
+//! A module imports only from its own storey and those below; `tests/layers.rs` holds that, lists what is
+//! still against it, and says how many modules import in circles because of it.
 //!
 //! | storey | modules |
 //! |---|---|
-//! | `run` | `gateway` starts and stops it, `fleet` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
+//! | `run` | `gateway` starts and stops it, `follower` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
 //! | `listen` | `listener` takes connections, `server` has the threads that serve them |
 //! | `serve` | `proxy` drives a request; `destination`, `admission`, `attempt`, `retry` and `sibling` are its steps |
-//! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` |
-//! | `settle` | `exchange`, the account of a request, and the `access_log`; `thread`, what is the thread's and what all share |
-//! | `route` | `table` leads to the service, `split` to the deployment |
+//! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` with its `copied_body` |
+//! | `settle` | `exchange`, the account of a request, what a copy is told of its `original`, and the `access_log`; `thread`, what is the thread's and what all share |
+//! | `route` | `table` leads to the service by its index of `hosts_and_paths`, `split` to the deployment, `mirroring` to that of a copy |
 //! | `admit` | `access`: who may; `limits`: how much; `classes`: who first |
 //! | `upstream` | connections to workers; `verdict` on their answers |
 //! | `fleet` | `deployment`, `placement`, `queue`, `lease`, `worker`; `ejection` and `reminders` of readmitting; `report` to control |
 //! | `count` | `metrics`, `open`, `recent`, `outcomes`, `load`, `clients` |
-//! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS; `route`, from host and path to a service |
+//! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS |
 //! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `alarm`, `linger`, `dead_peer`, `client_gone` |
 //! | `http2` | both sides of HTTP/2 by the crate `h2`: `server`, `client`, what is sent (`pump`, `piece`) and what comes (`content`, `incoming`); no policy |
 //! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `clock`, `timer`, `tally`, `shards` |
@@ -29,7 +29,7 @@
 //! | 1 | `listener`, `connection` | accepted, unless there are too many (`crowd`); a proxy in front may name the client (`proxy_header`); TLS is negotiated, where the listener has it (`terms`, `tls`); the preface tells HTTP/1 from HTTP/2; hyper reads the request head within its limits (`io`) |
 //! | 2 | `proxy` | drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `headers::check`, `redirect`, `request_head`, `request_key` | a request that must not be passed on is refused, one that should come by HTTPS sent there; what decides about the others sees a small view of them |
-//! | 4 | `destination`, `route`, `table`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
+//! | 4 | `destination`, `table`, `hosts_and_paths`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
 //! | 5 | `access`, `networks`, `limits` | who may use the service, and how much |
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait, of which `outlook` tells the client; or a `refusal` |
 //! | 7 | `outgoing`, `headers`, `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
@@ -51,7 +51,7 @@
 //!
 //! Each thread of `server` runs a runtime of its own and shares nothing with the others but what
 //! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
-//! its requests in flight. One more thread (`fleet`) obeys control's snapshots and sends reports;
+//! its requests in flight. One more thread (`follower`) obeys control's snapshots and sends reports;
 //! no request ever waits for it. The same thread readmits workers that were ejected (`ejection`,
 //! `reminders`) because of what their answers said (`verdict`). When control is away, the last
 //! snapshot stays in force.

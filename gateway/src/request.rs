@@ -3,4 +3,3 @@
 pub(crate) mod redirect;
 pub(crate) mod request_head;
 pub(crate) mod request_key;
-pub(crate) mod route;

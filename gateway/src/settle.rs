@@ -4,4 +4,5 @@
 
 pub(crate) mod access_log;
 pub(crate) mod exchange;
+pub(crate) mod original;
 pub(crate) mod thread;

@@ -14,10 +14,9 @@ use penstock_config::{Access as Settings, DeploymentHosts};
 
 use crate::{
     base::{networks::Networks, reason::Reason, refusal::Refusal},
-    request::request_key::RequestHead,
+    request::request_key::{NamedKey, RequestHead},
 };
 
-pub(crate) use api_keys::NamedKey;
 use api_keys::{ApiKeys, Sent};
 
 /// A service's rule about who may use it.

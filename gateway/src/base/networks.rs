@@ -1,4 +1,4 @@
-//! Lists of networks: of trusted proxies, of clients.
+//! Lists of networks: of trusted proxies, of clients; and how much of an address tells clients apart.
 
 use std::net::IpAddr;
 
@@ -57,6 +57,19 @@ fn as_bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// What clients are told apart by: an IPv4 address, or the first bits of an IPv6 address. Who has an IPv6
+/// network has all of its addresses, and would count as a new client with each of them.
+pub(crate) fn told_apart(client: IpAddr, ipv6_prefix: impl FnOnce() -> u8) -> [u8; 16] {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => {
+            let beyond = 128_u32.saturating_sub(u32::from(ipv6_prefix()));
+            let mask = u128::MAX.checked_shl(beyond).unwrap_or(0);
+            (address.to_bits() & mask).to_be_bytes()
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! shares no cache line. A page written from what exists also forgets workers and services that are
 //! gone.
 
+mod cause;
 mod class;
 mod codes;
 mod histogram;
@@ -25,15 +26,13 @@ use std::{
 
 use penstock_config::{DeploymentName, ServiceName, fleet::TimeHistogram};
 
-use crate::{
-    base::{reason::Reason, shards::Shards},
-    serve::retry::Cause,
-};
+use crate::base::{reason::Reason, shards::Shards};
 use codes::CodeCounters;
 use histogram::Histogram;
 
+pub(crate) use cause::Cause;
 pub(crate) use class::{ClassMetrics, WaitsInClass};
-pub(crate) use mirror::MirrorMetrics;
+pub(crate) use mirror::{Dropped, MirrorMetrics, Seen};
 pub(crate) use page::Page;
 
 /// What one request comes to in the metrics.

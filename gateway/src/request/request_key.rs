@@ -8,10 +8,11 @@ use http::{HeaderMap, Method, Request, Uri, header::COOKIE, request::Parts};
 use penstock_config::KeySource;
 
 use crate::{
-    admit::access::NamedKey,
-    base::headers::{self, Forwarding},
-    settle::thread::Settings,
-    socket::connection::Connection,
+    base::{
+        headers::{self, Forwarding},
+        networks::told_apart,
+    },
+    socket::{connection::Connection, terms::Settings},
 };
 
 /// A request's head as everything sees it that decides about the request. Knows nothing of the engine.
@@ -197,17 +198,11 @@ impl Key<'_> {
     }
 }
 
-/// What clients are told apart by: an IPv4 address, or the first bits of an IPv6 address. Who has an IPv6
-/// network has all of its addresses, and would count as a new client with each of them.
-pub(crate) fn told_apart(client: IpAddr, ipv6_prefix: impl FnOnce() -> u8) -> [u8; 16] {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => {
-            let beyond = 128_u32.saturating_sub(u32::from(ipv6_prefix()));
-            let mask = u128::MAX.checked_shl(beyond).unwrap_or(0);
-            (address.to_bits() & mask).to_be_bytes()
-        }
-    }
+/// The API key that a request was let in with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NamedKey {
+    /// What it is called in the file, and in logs.
+    pub(crate) name: Box<str>,
 }
 
 /// The bytes of a form-encoded name; an escape that is none stands for itself.

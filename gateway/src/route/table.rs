@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use penstock_balancer::RetryBudget;
+use penstock_balancer::{BudgetRules, RetryBudget};
 use penstock_config::{
-    DeploymentName, Service, ServiceName,
+    DeploymentName, Retries, Service, ServiceName,
     fleet::{ServiceFleet, ServiceLoad},
 };
 
@@ -12,17 +12,20 @@ use crate::{
     admit::{access::Access, classes::Classes, limits::Limits},
     count::metrics::{DeploymentMetrics, Page},
     fleet::deployment::DeploymentState,
-    request::{
-        request_key::RequestHead,
-        route::{RouteTable, Target},
+    request::request_key::RequestHead,
+    route::{
+        hosts_and_paths::{RouteTable, Target},
+        mirroring::MirrorState,
+        split::{Choice, ServiceSplit},
     },
-    route::split::{Choice, ServiceSplit},
-    serve::retry,
-    stream::mirror::MirrorState,
 };
 
 /// Most addresses that a client is told which asked at another one.
 const ADDRESSES_SHOWN: usize = 20;
+
+/// Seconds for which the trickle of a budget can be saved, as in linkerd; and the fewest retries that
+/// can, so that a budget of a share alone can save any.
+const SAVED_SECONDS: u32 = 10;
 
 /// The services and the way to them.
 pub(crate) struct Table {
@@ -208,7 +211,7 @@ fn retry_budget(
     deployments: &[Arc<DeploymentState>],
     previous: Option<&ServiceState>,
 ) -> Arc<RetryBudget> {
-    let rules = retry::budget_rules(&spec.retries);
+    let rules = budget_rules(&spec.retries);
     let now = deployments
         .first()
         .map_or(Duration::ZERO, |deployment| deployment.now());
@@ -216,5 +219,14 @@ fn retry_budget(
         Some(budget) if budget.rules() == rules => Arc::clone(budget),
         Some(budget) => Arc::new(budget.with_rules(rules, now)),
         None => Arc::new(RetryBudget::new(rules, now)),
+    }
+}
+
+/// The balancer's form of a service's budget.
+fn budget_rules(retries: &Retries) -> BudgetRules {
+    BudgetRules {
+        share: f64::from(retries.budget_percent) / 100.0,
+        per_second: retries.budget_per_second,
+        burst: (retries.budget_per_second * SAVED_SECONDS).max(SAVED_SECONDS),
     }
 }

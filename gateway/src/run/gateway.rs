@@ -20,12 +20,12 @@ use crate::{
     fleet::report::Poke,
     listen::server::{Drained, Threads},
     route::table::Table,
-    run::{fleet::Follower, insight::Insight},
+    run::{follower::Follower, insight::Insight},
     settle::{
         access_log::{AccessLog, CurrentLog},
-        thread::{Settings, Shared},
+        thread::Shared,
     },
-    socket::tls::Handshakes,
+    socket::{terms::Settings, tls::Handshakes},
 };
 
 /// Services of which the metrics page has the lines in memory at once.

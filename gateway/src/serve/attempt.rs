@@ -6,6 +6,7 @@ use http::Request;
 
 use crate::{
     base::{reason::Reason, refusal::Refusal},
+    count::metrics::Cause,
     fleet::deployment::DeploymentState,
     http2::Broken,
     request::request_key::RequestHead,
@@ -13,7 +14,7 @@ use crate::{
     serve::{
         admission::{self, Try},
         proxy::{Failure, too_large},
-        retry::{Cause, Retry},
+        retry::Retry,
         sibling::Sibling,
     },
     settle::exchange::Exchange,

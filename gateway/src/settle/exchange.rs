@@ -20,7 +20,7 @@ use http::{
 use penstock_config::{ServiceName, fleet::Stage};
 
 use crate::{
-    admit::{access::NamedKey, classes::Class, limits::Held},
+    admit::{classes::Class, limits::Held},
     base::{
         clock::{Clock, Moment},
         grpc,
@@ -33,11 +33,11 @@ use crate::{
     count::{clients::ClientId, metrics::Settled, open::Listed, recent::Ended},
     fleet::{deployment::DeploymentState, lease::Lease, placement::Placement},
     http2::Broken,
-    request::request_head::LoggedHead,
+    request::{request_head::LoggedHead, request_key::NamedKey},
     route::table::ServiceState,
-    settle::{access_log::AccessRecord, thread::Thread},
+    settle::{access_log::AccessRecord, original::Mirrored, thread::Thread},
     socket::{client_gone::acknowledged, connection::Connection},
-    stream::{mirror::Mirrored, request_body::Upload, response_body::DownstreamBody},
+    stream::{request_body::Upload, response_body::DownstreamBody},
     upstream::verdict::Verdict,
 };
 

@@ -9,19 +9,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use penstock_config::{Certificate, GatewaySettings, RequestLimits};
+use penstock_config::Certificate;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    base::{clock::Clock, networks::Networks, refusal::RefusalLog, tally::Tally},
-    count::metrics::{DeploymentMetrics, Page},
+    base::{clock::Clock, reason::Reason, refusal::RefusalLog, tally::Tally},
+    count::metrics::{DeploymentMetrics, Page, Settled},
     fleet::{deployment::DeploymentState, reminders::Reminders, report::Poke},
     route::table::Table,
     settle::access_log::CurrentLog,
-    socket::{
-        crowd::{Crowd, Most},
-        tls::Handshakes,
-    },
+    socket::{crowd::Crowd, terms::Settings, tls::Handshakes},
     stream::unread::Unread,
     upstream::{Places, Upstreams},
 };
@@ -76,35 +73,22 @@ impl Shared {
         page.add_unrouted(&self.unrouted);
     }
 
+    /// Counts a request whose head could not be read.
+    pub(crate) fn head_refused(&self, reason: Reason) {
+        self.unrouted.request(&Settled {
+            status: reason.status().as_u16(),
+            reason: Some(reason),
+            duration: Duration::ZERO,
+            first_byte: None,
+            queue_wait: None,
+        });
+    }
+
     /// Removed deployments that `table`, which was read before, does not list.
     pub(crate) fn removed(&self, table: &Table) -> Vec<Arc<DeploymentState>> {
         let mut removed = Vec::clone(&self.leaving.load());
         removed.retain(|deployment| !table.lists(&deployment.service, &deployment.name));
         removed
-    }
-}
-
-/// Settings that requests look at.
-pub(crate) struct Settings {
-    /// Limits of a request's head and of a connection.
-    pub(crate) limits: RequestLimits,
-    /// Most connections of clients.
-    pub(crate) most: Most,
-    /// Whose forwarding headers are believed.
-    pub(crate) trusted: Networks,
-    /// Whether clients are told what only the operator needs to know.
-    pub(crate) error_details: bool,
-}
-
-impl Settings {
-    /// Those of a configuration.
-    pub(crate) fn new(settings: &GatewaySettings) -> Self {
-        Self {
-            limits: settings.limits,
-            most: Most::of(&settings.limits),
-            trusted: Networks::new(&settings.trusted_proxies),
-            error_details: settings.error_details,
-        }
     }
 }
 

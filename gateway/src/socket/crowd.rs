@@ -21,7 +21,7 @@ use penstock_config::RequestLimits;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 
-use crate::{base::tally::Tally, request::request_key::told_apart};
+use crate::base::{networks::told_apart, tally::Tally};
 
 /// Of all connections, the part that is asked to leave at a time: looking for those that have been idle
 /// for longest takes a look at each.

@@ -4,11 +4,10 @@
 //! never hears of it. On its way out such an answer is recognised (no request is being served, a
 //! head had begun, and the answer has none of the fields that all our answers have) and replaced.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::Ordering;
 
 use crate::{
     base::{headers, problem::problem, reason::Reason},
-    count::metrics::Settled,
     socket::connection::Connection,
 };
 
@@ -42,13 +41,7 @@ pub(crate) fn replacement(connection: &Connection, answer: &[u8]) -> Option<Vec<
     connection.expects_head.store(false, Ordering::Relaxed);
     // What follows what cannot be read may be anything.
     connection.sends_body.store(true, Ordering::Relaxed);
-    connection.thread.shared.unrouted.request(&Settled {
-        status: reason.status().as_u16(),
-        reason: Some(reason),
-        duration: Duration::ZERO,
-        first_byte: None,
-        queue_wait: None,
-    });
+    connection.thread.shared.head_refused(reason);
     Some(written(reason))
 }
 

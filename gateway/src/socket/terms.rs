@@ -1,12 +1,15 @@
-//! On which terms a listener takes connections.
+//! On which terms connections are taken and requests served: those of a listener, and those of all.
 
 use std::sync::Arc;
 
 use http::HeaderValue;
-use penstock_config::Listener;
+use penstock_config::{GatewaySettings, Listener, RequestLimits};
 use rustls::ServerConfig;
 
-use crate::{base::networks::Networks, socket::tls};
+use crate::{
+    base::networks::Networks,
+    socket::{crowd::Most, tls},
+};
 
 /// What holds for the connections of a listener that come from now on; a reload replaces it whole.
 pub(crate) struct Terms {
@@ -34,6 +37,30 @@ impl Terms {
                 let text = format!("max-age={}", hsts.as_secs());
                 HeaderValue::try_from(text).expect("digits are fine in a header")
             }),
+        }
+    }
+}
+
+/// Settings of the gateway that connections and requests look at; a reload replaces them whole.
+pub(crate) struct Settings {
+    /// Limits of a request's head and of a connection.
+    pub(crate) limits: RequestLimits,
+    /// Most connections of clients.
+    pub(crate) most: Most,
+    /// Whose forwarding headers are believed.
+    pub(crate) trusted: Networks,
+    /// Whether clients are told what only the operator needs to know.
+    pub(crate) error_details: bool,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub(crate) fn new(settings: &GatewaySettings) -> Self {
+        Self {
+            limits: settings.limits,
+            most: Most::of(&settings.limits),
+            trusted: Networks::new(&settings.trusted_proxies),
+            error_details: settings.error_details,
         }
     }
 }

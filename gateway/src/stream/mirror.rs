@@ -2,53 +2,42 @@
 //!
 //! A copy begins when its original has got a worker. It is a task of its own on the same thread, with
 //! a connection of its own, and nothing waits for it: the original's path decides whether there is a
-//! copy, clones the head, and hands each piece of the body on as it passes (`pipe`). A copy is sent
-//! once; whatever goes wrong, it is dropped and counted (`dropped`).
+//! copy, clones the head, and hands each piece of the body on as it passes ([`copied_body`]). A copy is sent
+//! once; whatever goes wrong, it is dropped and counted ([`Dropped`]).
 //!
 //! A copy follows its original: when the client leaves, or the original's body is not read to its
 //! end, the copy is given up as well. It has the same header fields, `x-request-id` among them, and
 //! [`X_PENSTOCK_MIRROR`].
 //!
-//! Which requests are copied: the share `percent`, evenly (see [`Sample`]), of those that the split
-//! or a match rule sent elsewhere. Not upgrades, not what came to a deployment's own host, and not
-//! what is a copy already, by the word of a trusted proxy.
+//! Which requests are copied is said in [`mirroring`](crate::route::mirroring). Upgrades are not, nor is
+//! what came to a deployment's own host.
 //!
 //! Copies that run go on when a reload changes the mirror. At shutdown nobody waits for them: those
 //! that are not over when the last client's connection ends are cut.
 
 mod copy;
-mod dropped;
-mod pipe;
-mod seen;
 
 use std::sync::Arc;
 
 use http::{HeaderValue, request::Parts};
 use http_body::SizeHint;
-use penstock_balancer::Sample;
 use penstock_config::{Mirror, Service};
 
 use self::copy::{Copy, Guards};
-pub(crate) use self::{
-    dropped::Dropped,
-    pipe::{CopiedBody, Tee},
-    seen::{Mirrored, Seen},
-};
 use crate::{
-    base::headers::{Named, X_PENSTOCK_MIRROR, is_copy},
+    base::headers::{Named, X_PENSTOCK_MIRROR},
+    count::metrics::Dropped,
     fleet::deployment::DeploymentState,
-    settle::exchange::Exchange,
+    route::mirroring::MirrorState,
+    settle::{exchange::Exchange, original::Mirrored},
     socket::connection::Connection,
-    stream::{outgoing::Outgoing, request_body::UpstreamBody},
+    stream::{
+        copied_body::{self, Tee, Watch},
+        outgoing::Outgoing,
+        request_body::UpstreamBody,
+    },
     upstream::Wire,
 };
-
-/// The mirror of one service.
-pub(crate) struct MirrorState {
-    spec: Mirror,
-    target: Arc<DeploymentState>,
-    sample: Sample,
-}
 
 /// A request that has got its worker and may be copied.
 pub(crate) struct Candidate<'r> {
@@ -67,34 +56,11 @@ pub(crate) struct Candidate<'r> {
 }
 
 impl MirrorState {
-    /// The mirror that `service` is to have, if any; its share goes on from where `previous` was.
-    pub(crate) fn new(
-        service: &Service,
-        deployments: &[Arc<DeploymentState>],
-        previous: Option<&Self>,
-    ) -> Option<Self> {
-        let spec = service.mirror.clone()?;
-        // A checked service has the deployment.
-        let target = deployments
-            .iter()
-            .find(|deployment| deployment.name == spec.to)?;
-        Some(Self {
-            target: Arc::clone(target),
-            sample: Sample::new(
-                spec.percent / 100.0,
-                previous.map(|previous| &previous.sample),
-            ),
-            spec,
-        })
-    }
-
     /// Starts a copy of the request, if it is to have one. What is returned wants the pieces of the
     /// request's body.
     pub(crate) fn copy(&self, exchange: &mut Exchange, request: &Candidate<'_>) -> Option<Tee> {
-        let copied = !Arc::ptr_eq(request.deployment, &self.target)
-            && !is_copy(&request.parts.headers, &request.connection.forwarding)
-            && self.sample.take();
-        if !copied {
+        let (headers, forwarding) = (&request.parts.headers, &request.connection.forwarding);
+        if !self.takes(request.deployment, headers, forwarding) {
             return None;
         }
         self.begin(exchange, request).unwrap_or_else(|why| {
@@ -165,14 +131,11 @@ impl MirrorState {
     }
 
     /// The copy's body, who feeds it, and who watches it.
-    fn body(
-        &self,
-        original: Option<&SizeHint>,
-    ) -> (UpstreamBody, Option<Tee>, Option<pipe::Watch>) {
+    fn body(&self, original: Option<&SizeHint>) -> (UpstreamBody, Option<Tee>, Option<Watch>) {
         let Some(length) = original else {
             return (UpstreamBody::Empty, None, None);
         };
-        let (tee, body, watch) = pipe::pipe(
+        let (tee, body, watch) = copied_body::pipe(
             length.exact(),
             self.spec.buffer_bytes,
             Arc::clone(&self.target.copies.kept),

@@ -18,9 +18,10 @@ use parking_lot::Mutex;
 
 use crate::{
     base::{clock::Clock, headers::clean_trailers, timer::Timer},
+    count::metrics::Dropped,
     http2::{Incoming, Passing},
     socket::connection::Connection,
-    stream::mirror::{CopiedBody, Dropped, Tee},
+    stream::copied_body::{CopiedBody, Tee},
     upstream::StreamPlace,
 };
 

@@ -11,6 +11,8 @@ use penstock_config::ApiKey;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use crate::request::request_key::NamedKey;
+
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Fields in which a key may come; the first valid one counts.
@@ -24,13 +26,6 @@ const KEY_BYTES_MAX: usize = 4096;
 
 /// A SHA-256, as it is compared.
 type Words = [u64; 4];
-
-/// A key of the file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NamedKey {
-    /// What it is called in the file, and in logs.
-    pub(crate) name: Box<str>,
-}
 
 /// The keys of a service. Never empty.
 pub(super) struct ApiKeys {

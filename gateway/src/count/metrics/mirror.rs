@@ -1,11 +1,15 @@
 //! Counts of mirrored copies, and the comparison with their originals.
 
+mod dropped;
+mod seen;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use penstock_config::fleet::MirrorLoad;
 
 use super::{histogram::Histogram, metric::Metric};
-use crate::stream::mirror::{Dropped, Seen};
+
+pub(crate) use self::{dropped::Dropped, seen::Seen};
 
 /// The counts of copies for one deployment. Not one set per thread: nothing is counted of requests
 /// that are not copied, and the copy itself costs a thousand times as much.

@@ -5,13 +5,12 @@ use std::{collections::HashSet, sync::atomic::Ordering, time::SystemTime};
 use penstock_config::Certificate;
 
 use super::{
-    ClassMetrics, DeploymentMetrics,
+    Cause, ClassMetrics, DeploymentMetrics,
     metric::Metric,
     mirror::{MirrorMetrics, MirrorPart},
 };
 use crate::{
     base::tally::Tally,
-    serve::retry::Cause,
     socket::{crowd::Crowd, tls::Handshakes},
 };
 

@@ -56,7 +56,6 @@ fn the_page_shows_what_is_there_now_and_nothing_that_never_was() {
 
 #[test]
 fn copies_are_shown_once_there_was_one() {
-    use crate::stream::mirror::{Dropped, Seen};
     let (metrics, copies) = (metrics(), MirrorMetrics::default());
     let text = |in_flight| written(|page| page.add_copies(&metrics, &copies, in_flight, 17));
     assert!(lines(&text(0), "mirror").is_empty());

@@ -18,9 +18,8 @@ use tokio::sync::Notify;
 
 use super::DeploymentState;
 use crate::{
-    count::metrics::MirrorMetrics,
+    count::metrics::{Dropped, MirrorMetrics},
     fleet::{lease::Lease, placement::Placement, queue::Places},
-    stream::mirror::Dropped,
 };
 
 /// What a deployment knows of the copies that are mirrored to it.

@@ -2,7 +2,7 @@
 
 use penstock_config::MatchRule;
 
-use crate::request::{request_key::RequestHead, route};
+use crate::{request::request_key::RequestHead, route::hosts_and_paths};
 
 /// Whether a request fits everything that the rule gives.
 pub(super) fn fits(rule: &MatchRule, head: &RequestHead<'_>) -> bool {
@@ -13,7 +13,7 @@ pub(super) fn fits(rule: &MatchRule, head: &RequestHead<'_>) -> bool {
             .is_none_or(|wanted| wanted.as_bytes() == value)
     };
     (rule.methods.is_empty() || rule.methods.iter().any(|wanted| wanted == method))
-        && (rule.path.as_ref()).is_none_or(|prefix| route::is_below(head.path(), prefix))
+        && (rule.path.as_ref()).is_none_or(|prefix| hosts_and_paths::is_below(head.path(), prefix))
         && (rule.headers.iter())
             .all(|(name, wanted)| head.headers(name).any(|value| is(wanted, value)))
         && (rule.cookies.iter())

@@ -11,7 +11,7 @@ use crate::{
     base::{clock::Clock, headers::Forwarding},
     fleet::{deployment::Surroundings, ejection, placement, queue::Places, report::Poke},
     route::table::ServiceState,
-    settle::thread::Settings,
+    socket::terms::Settings,
 };
 
 /// A service as the gateway sees it. Deployments are named `a`, `b`, `c`, in the order given.

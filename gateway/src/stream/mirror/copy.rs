@@ -7,17 +7,20 @@ use http_body_util::BodyExt;
 use penstock_config::Service;
 use tokio::{sync::oneshot, time::sleep_until};
 
-use super::{Dropped, Seen, pipe::Watch, seen::Original};
 use crate::{
     base::grpc,
-    count::{clients::ClientId, open::Entry},
+    count::{
+        clients::ClientId,
+        metrics::{Dropped, Seen},
+        open::Entry,
+    },
     fleet::{
         deployment::{CopyLease, DeploymentState, Load, Waking},
         placement::Placement,
         queue::Place,
     },
-    settle::thread::Thread,
-    stream::request_body::UpstreamBody,
+    settle::{original::Original, thread::Thread},
+    stream::{copied_body::Watch, request_body::UpstreamBody},
     upstream::{Answer, Fault, SendError, Wire, verdict::Verdict},
 };
 

@@ -3,7 +3,7 @@
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::stream::mirror::Dropped;
+use crate::count::metrics::Dropped;
 
 fn copy(deployment: &Arc<DeploymentState>, counts: bool) -> Result<CopyLease, Dropped> {
     deployment.lease_copy(&Placement::default(), counts, Duration::ZERO)

@@ -1,4 +1,4 @@
-//! From host and path to the service, flat in the number of services.
+//! The index of hosts and paths: from those of a request to the service, flat in the number of services.
 //!
 //! Hosts are compared without case, port and one trailing dot. A host that is named in full comes
 //! before one of a wildcard, a longer wildcard before a shorter one, and the default service takes the

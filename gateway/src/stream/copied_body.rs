@@ -1,4 +1,4 @@
-//! The way of a body's pieces from the original to its copy.
+//! The body of a copied request: the way of its pieces from the original to the copy.
 //!
 //! The original's body hands every piece on as it passes, which never waits: a piece is kept until the
 //! copy's connection asks for it. What is kept has a bound. When the copy is so slow that the next
@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::dropped::Dropped;
+use crate::count::metrics::Dropped;
 
 /// What keeping a piece costs besides its bytes, so that a body of tiny pieces is bounded as well.
 const PIECE_COST: u64 = 64;
@@ -35,7 +35,7 @@ pub(crate) struct Tee(Arc<Pipe>);
 pub(crate) struct CopiedBody(Arc<Pipe>);
 
 /// What the copy's task knows of its body.
-pub(super) struct Watch(Arc<Pipe>);
+pub(crate) struct Watch(Arc<Pipe>);
 
 struct Pipe {
     state: Mutex<State>,
@@ -75,7 +75,7 @@ enum End {
 
 /// A pipe for a body whose length the original told, if it did. It keeps at most `bytes_max`, or one
 /// piece if that is more, and counts what it keeps in `kept_by_all` too.
-pub(super) fn pipe(
+pub(crate) fn pipe(
     length: Option<u64>,
     bytes_max: u64,
     kept_by_all: Arc<AtomicU64>,
@@ -243,7 +243,7 @@ impl State {
 
 impl Watch {
     /// Returns when the copy will not get the rest of its body.
-    pub(super) async fn failed(&self) -> Dropped {
+    pub(crate) async fn failed(&self) -> Dropped {
         loop {
             if let Some(why) = self.failure() {
                 return why;
@@ -253,7 +253,7 @@ impl Watch {
     }
 
     /// Why the copy does not get the rest, if so.
-    pub(super) fn failure(&self) -> Option<Dropped> {
+    pub(crate) fn failure(&self) -> Option<Dropped> {
         match self.0.state.lock().end {
             End::Failed(why) => Some(why),
             End::Open | End::Complete | End::Unread => None,
@@ -261,7 +261,7 @@ impl Watch {
     }
 
     /// Whether the body was read to its end.
-    pub(super) fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.0.state.lock().is_read()
     }
 }
