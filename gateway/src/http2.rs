@@ -14,6 +14,7 @@ mod interim;
 mod piece;
 mod pump;
 mod server;
+mod taking_back;
 mod tunnel;
 
 use std::{

@@ -3,12 +3,12 @@
 use std::{
     future::poll_fn,
     mem::take,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -30,6 +30,7 @@ use super::{
     longest_head,
     piece::{Piece, Room},
     pump::Pump,
+    taking_back::{Driver, TakingBack},
     tunnel::Tunnel,
 };
 
@@ -70,6 +71,23 @@ struct Shared {
     is_closed: AtomicBool,
     /// Streams that were taken back.
     taken_back: Arc<AtomicU64>,
+    /// Those that are about to be.
+    taking_back: TakingBack<(ResponseFuture, Open)>,
+}
+
+/// A request that waits for its answer.
+struct Waiting {
+    /// `None` when it is there.
+    stream: Option<(ResponseFuture, Open)>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.shared.taking_back.add(stream);
+        }
+    }
 }
 
 /// Why a request got no answer.
@@ -104,6 +122,7 @@ where
         room: Arc::default(),
         is_closed: AtomicBool::new(false),
         taken_back: Arc::default(),
+        taking_back: TakingBack::default(),
     });
     let run = run(connection, Arc::clone(&shared));
     Ok((Sender { requests, shared }, run))
@@ -118,10 +137,17 @@ where
     impl Drop for Closes {
         fn drop(&mut self) {
             self.0.is_closed.store(true, Ordering::Relaxed);
+            self.0.taking_back.end();
         }
     }
-    let _closes = Closes(shared);
-    connection.await
+    let closes = Closes(shared);
+    let (mut connection, mut driver) = (pin!(connection), Driver::default());
+    poll_fn(|cx| {
+        // Before the connection writes.
+        let _ = driver.poll(&closes.0.taking_back, cx);
+        connection.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl Sender {
@@ -176,8 +202,11 @@ impl Sender {
             let pump = Pump::new(stream, body, Arc::clone(&self.shared.room));
             open.upload = upload(pump, idle).await;
         }
-        let answer = final_answer(answer, interim).await;
-        Ok(with_body(answer.map_err(Unanswered::Broken)?, open))
+        let waiting = Waiting {
+            stream: Some((answer, open)),
+            shared: Arc::clone(&self.shared),
+        };
+        waiting.answer(interim).await
     }
 
     async fn tunnel(
@@ -190,7 +219,7 @@ impl Sender {
         if !answer.status().is_success() {
             // It has nothing to say on it any more.
             drop(stream);
-            return Ok(with_body(answer, open));
+            return Ok(with_body(answer, Some(open)));
         }
         open.is_answered = true;
         let room = Arc::clone(&self.shared.room);
@@ -198,25 +227,31 @@ impl Sender {
     }
 }
 
-/// Waits for an answer that is not an interim one.
-async fn final_answer(
-    mut answer: ResponseFuture,
-    interim: Option<Interim>,
-) -> Result<Response<RecvStream>, h2::Error> {
-    poll_fn(|cx| {
-        if let Some(interim) = &interim {
-            while let Poll::Ready(Some(Ok(early))) = answer.poll_informational(cx) {
-                interim.tell(early);
+impl Waiting {
+    /// Waits for the answer itself, and passes interim ones on.
+    async fn answer(mut self, interim: Option<Interim>) -> Result<Response<Content>, Unanswered> {
+        let answered = poll_fn(|cx| {
+            let Some((answer, _)) = &mut self.stream else {
+                return Poll::Pending;
+            };
+            if let Some(interim) = &interim {
+                while let Poll::Ready(Some(Ok(early))) = answer.poll_informational(cx) {
+                    interim.tell(early);
+                }
             }
-        }
-        Pin::new(&mut answer).poll(cx)
-    })
-    .await
+            let answer = ready!(Pin::new(answer).poll(cx));
+            // What is dropped now is not taken back, but over or somebody else's.
+            let stream = self.stream.take();
+            Poll::Ready(answer.map(|answer| (answer, stream.map(|(_, open)| open))))
+        });
+        let (answer, open) = answered.await.map_err(Unanswered::Broken)?;
+        Ok(with_body(answer, open))
+    }
 }
 
-fn with_body(answer: Response<RecvStream>, open: Open) -> Response<Content> {
+fn with_body(answer: Response<RecvStream>, open: Option<Open>) -> Response<Content> {
     let length = length(answer.headers());
-    answer.map(|stream| Content::Body(Received::new(stream, length, Some(open))))
+    answer.map(|stream| Content::Body(Received::new(stream, length, open)))
 }
 
 /// The length that a head tells, if it does.
