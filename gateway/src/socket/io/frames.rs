@@ -205,7 +205,10 @@ impl Frames {
             return false;
         };
         let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize + self.payload;
-        if kind != DATA || flags & PADDED != 0 || *stream != [a, b, c, d] || length > FRAME_MAX {
+        // One that ended its stream by growing does not grow any more.
+        let is_over = *its_flags & END_STREAM != 0;
+        let is_plain = kind == DATA && flags & PADDED == 0;
+        if !is_plain || is_over || *stream != [a, b, c, d] || length > FRAME_MAX {
             return false;
         }
         let [_, _, .., most, more, least] = length.to_be_bytes();
