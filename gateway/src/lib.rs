@@ -20,7 +20,8 @@
 //! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS |
 //! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `linger`, `dead_peer`, `client_gone` |
 //! | `http1` | heads and framing of HTTP/1.1 as bytes, without policy |
-//! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `alarm`, `clock`, `timer`, `tally`, `shards` |
+//! | `http2` | both sides of HTTP/2 by the crate `h2`: `server`, `client`, what is sent (`pump`, `piece`) and what comes (`content`, `incoming`); no policy |
+//! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `alarm`, `clock`, `date`, `timer`, `tally`, `shards` |
 //!
 //! # The life of a request
 //!
@@ -34,7 +35,7 @@
 //! | 6 | `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a lease on a worker, at once or after a wait, of which `outlook` tells the client; or a `refusal` |
 //! | 7 | `http1::write`, or `outgoing` and `headers`; `relay::up`, or `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
 //! | 8 | `attempt`, `retry`, `sibling`; `relay::sending` with `upstream::raw`, or `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6, and when the deployment is removed to another one |
-//! | 9 | `relay::down`, or `response_body` and `unread`; `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
+//! | 9 | `relay::down`, or `response_body`, `incoming` and `unread`; `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
 //! | 10 | `exchange`, `outcomes` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
 //! Log lines are written by threads of their own (`lines`), so that nobody waits for a disk or a terminal.
@@ -83,6 +84,8 @@ mod request;
 mod socket;
 
 mod http1;
+
+mod http2;
 
 mod base;
 

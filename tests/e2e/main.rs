@@ -30,6 +30,7 @@ mod forecast;
 mod forwarding;
 mod grpc;
 mod half_closed;
+mod http2;
 mod https;
 mod https_workers;
 mod limits;
