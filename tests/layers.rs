@@ -77,12 +77,10 @@ fn no_crate_allows_unsafe_code() {
 
 /// Imports of the gateway that point to a storey above, as `storey::module`. Each is a debt: it may be
 /// struck off, and none may be added.
-const UPWARDS: [(&str, &str); 9] = [
+const UPWARDS: [(&str, &str); 7] = [
     ("settle::exchange", "stream::request_body"),
     ("settle::exchange", "stream::response_body"),
     ("settle::thread", "stream::unread"),
-    ("socket::connection", "serve::proxy"),
-    ("socket::connection", "serve::relay"),
     ("socket::connection", "settle::thread"),
     ("upstream", "stream::request_body"),
     ("upstream::h1", "stream::request_body"),
@@ -90,7 +88,7 @@ const UPWARDS: [(&str, &str); 9] = [
 ];
 
 /// Modules of the gateway that import themselves, by way of others. Fewer is better, more is not allowed.
-const IN_CIRCLES: usize = 49;
+const IN_CIRCLES: usize = 1;
 
 #[test]
 fn storeys_of_the_gateway_import_only_what_is_below_them() {

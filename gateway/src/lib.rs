@@ -8,7 +8,7 @@
 //! | storey | modules |
 //! |---|---|
 //! | `run` | `gateway` starts and stops it, `follower` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
-//! | `listen` | `listener` takes connections, `server` has the threads that serve them |
+//! | `listen` | `listener` takes connections, `begin` finds out who is there and what they speak, `serving` serves them to their end; `server` has the threads that do so |
 //! | `serve` | `relay` drives a request of HTTP/1.1 to a worker of HTTP/1.1, both as bytes; `proxy` drives every other one, by hyper (`by_hyper`); `destination`, `admission`, `attempt`, `retry` and `sibling` are the steps of both |
 //! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` with its `copied_body` |
 //! | `settle` | `exchange`, the account of a request, what a copy is told of its `original`, and the `access_log`; `thread`, what is the thread's and what all share |
@@ -27,7 +27,7 @@
 //!
 //! | # | module | what happens |
 //! |---|---|---|
-//! | 1 | `listener`, `connection` | accepted, unless there are too many (`crowd`); a proxy in front may name the client (`proxy_header`); TLS is negotiated, where the listener has it (`terms`, `tls`); the preface tells HTTP/1 from HTTP/2 (`io`) |
+//! | 1 | `listener`, `begin`, `serving` | accepted, unless there are too many (`crowd`); a proxy in front may name the client (`proxy_header`); TLS is negotiated, where the listener has it (`terms`, `tls`); the preface tells HTTP/1 from HTTP/2 (`io`) |
 //! | 2 | `relay`, or `proxy` | reads the head within its limits, and drives all that follows; an `exchange` begins, the account of this request |
 //! | 3 | `http1::request`, or `headers::check`; `redirect`, `request_head`, `request_key` | a request that must not be passed on is refused, one that should come by HTTPS sent there; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `table`, `hosts_and_paths`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |

@@ -16,7 +16,8 @@ use pingora_core::server::ShutdownWatch;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::socket::{connection::App, dead_peer};
+use super::begin::App;
+use crate::socket::dead_peer;
 
 /// When this machine lacks what it takes to accept a connection, it is tried again after so long. The
 /// connections wait in the kernel meanwhile.

@@ -13,11 +13,12 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
+use super::begin::App;
 use crate::{
     count::open::{self, Oldest},
     listen::listener,
     settle::thread::{Shared, Thread},
-    socket::{connection::App, terms::Terms},
+    socket::terms::Terms,
 };
 
 /// How often a thread clears away what has been idle for too long.

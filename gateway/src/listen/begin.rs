@@ -13,7 +13,7 @@ use penstock_config::RequestLimits;
 use pingora_core::server::ShutdownWatch;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::serve;
+use super::serving::serve;
 use crate::{
     settle::thread::Thread,
     socket::{
