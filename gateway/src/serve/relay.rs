@@ -102,7 +102,8 @@ pub(crate) async fn serve(
         let after = match head {
             Ok(request) => {
                 let closes = is_ending || *shutdown.borrow();
-                exchange(&mut client, connection, request, closes).await
+                // Boxed, so that a connection which waits for a request does not carry one along.
+                Box::pin(exchange(&mut client, connection, request, closes)).await
             }
             Err(NoHead::Ended) => return None,
             Err(NoHead::Bad(fault)) => refuse_head(&mut client, connection, fault).await,
@@ -525,4 +526,20 @@ async fn flush(client: &mut Client, connection: &Connection) -> bool {
     let limit = connection.thread.settings().limits.header_timeout;
     let flushed = tokio::time::timeout(limit, client.flush());
     matches!(flushed.await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the future that an async function makes.
+    fn size_of_future<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_a_request_takes_little_memory() {
+        let size = size_of_future(serve);
+        assert!(size <= 1024, "{size} bytes");
+    }
 }
