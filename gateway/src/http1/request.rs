@@ -102,9 +102,9 @@ impl Request {
         };
         match parsed {
             Ok(None) if bytes.len() < bounds.bytes => Parsed::Part,
-            Ok(None) if !bytes.contains(&b'\n') => Parsed::Bad(Fault::TargetTooLong),
-            Ok(None) | Err(Error::TooManyHeaders) => Parsed::Bad(Fault::TooLarge),
-            Ok(Some((_, length))) if length > bounds.bytes => Parsed::Bad(Fault::TooLarge),
+            Ok(None) => Parsed::Bad(too_long(bytes, bounds)),
+            Err(Error::TooManyHeaders) => Parsed::Bad(Fault::TooLarge),
+            Ok(Some((_, length))) if length > bounds.bytes => Parsed::Bad(too_long(bytes, bounds)),
             Ok(Some((Ok(request), length))) => match request.has_too_many(bounds.fields) {
                 true => Parsed::Bad(Fault::TooLarge),
                 false => Parsed::Whole(request, length),
@@ -144,9 +144,14 @@ impl Request {
         let begin = (text.as_ptr() as usize).saturating_sub(head.as_ptr() as usize);
         let target = Target::of(text, begin, &method)?;
         let is_old = parsed.version == Some(0);
+        // It is ignored beside a target that names the host, but must be there (RFC 9112 §3.2).
+        let named = field_host(&lines, is_old)?;
         let (host, is_absolute) = match target.host {
-            Some(host) => (host, true),
-            None => (field_host(&lines, is_old)?, false),
+            Some(host) => {
+                check_host(lines.part(named), true)?;
+                (host, true)
+            }
+            None => (named, false),
         };
         check_host(lines.part(host.clone()), is_old && !is_absolute)?;
         let framing = framing(&lines, is_old)?;
@@ -253,6 +258,15 @@ impl Request {
     /// Fields that `Connection` names beside its usual options.
     pub(crate) fn nominated(&self) -> impl Iterator<Item = &[u8]> {
         self.lines.values(Field::Connection).flat_map(members)
+    }
+}
+
+/// What is too long: the head, or already its first line, however much came behind that.
+fn too_long(bytes: &[u8], bounds: Bounds) -> Fault {
+    let line = bytes.iter().position(|byte| *byte == b'\n');
+    match line.is_none_or(|end| end >= bounds.bytes) {
+        true => Fault::TargetTooLong,
+        false => Fault::TooLarge,
     }
 }
 

@@ -138,6 +138,9 @@ fn what_may_be_read_in_two_ways_is_refused() {
         "GET / HTTP/1.1\r\nHost: a\n\r\n",
         "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost:\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a/\r\n\r\n",
@@ -205,6 +208,8 @@ fn heads_have_bounds() {
         fault(&format!("GET /{}", "x".repeat(4096))),
         Fault::TargetTooLong
     );
+    let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(4096));
+    assert_eq!(fault(&target), Fault::TargetTooLong);
     assert_eq!(whole(&get(&"a: b\r\n".repeat(99))).lines.len(), 100);
     assert_eq!(fault(&get(&"a: b\r\n".repeat(100))), Fault::TooLarge);
     assert_eq!(fault(&get(&"a: b\r\n".repeat(250))), Fault::TooLarge);
