@@ -6,7 +6,6 @@ pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod chunked;
-pub(crate) mod date;
 pub(crate) mod field;
 pub(crate) mod lines;
 pub(crate) mod request;

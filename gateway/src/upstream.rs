@@ -17,7 +17,7 @@ mod wire;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
-use hyper::{Request, Response, body::Incoming};
+use http::{Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use penstock_config::{Protocol, Timeouts};
@@ -38,7 +38,10 @@ use self::{
     watched::{Place, watched},
 };
 use crate::{
-    count::open::Entry, fleet::worker::WorkerState, socket::small_writes::SmallWrites,
+    count::open::Entry,
+    fleet::worker::WorkerState,
+    http2::{Broken, Incoming},
+    socket::small_writes::SmallWrites,
     stream::request_body::UpstreamBody,
 };
 
@@ -108,24 +111,6 @@ impl SendError {
     /// The worker took a connection and closed it before anything could be sent.
     pub(crate) fn closed_at_once(text: String) -> Self {
         Self::Connect(ConnectError::of_worker(text))
-    }
-}
-
-/// A connection to a worker that broke after a request was begun.
-#[derive(Debug)]
-pub(crate) struct Broken {
-    /// Whether what the worker sent is no HTTP.
-    pub(crate) is_malformed: bool,
-    /// What happened, for people.
-    pub(crate) text: String,
-}
-
-impl From<hyper::Error> for Broken {
-    fn from(error: hyper::Error) -> Self {
-        Self {
-            is_malformed: error.is_parse(),
-            text: error.to_string(),
-        }
     }
 }
 

@@ -29,6 +29,8 @@ mod follow;
 mod forecast;
 mod forwarding;
 mod grpc;
+mod half_closed;
+mod http2;
 mod https;
 mod https_workers;
 mod limits;

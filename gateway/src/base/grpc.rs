@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::TRAILER};
 
 use crate::base::headers::Fields;
 
@@ -27,6 +27,19 @@ pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     begin.is_some_and(|(prefix, rest)| {
         prefix.eq_ignore_ascii_case(PREFIX) && matches!(rest, [] | [b'+' | b';' | b' ', ..])
     })
+}
+
+/// Names the trailers of a call's answer in its head, unless it does so itself: over HTTP/1.1 hyper leaves out
+/// those that were not named, and without the status no call has an end.
+pub(crate) fn announce_trailers(headers: &mut HeaderMap) {
+    let names = "grpc-status, grpc-message, grpc-status-details-bin";
+    let content_type = headers.first("content-type");
+    if content_type.is_some_and(is_grpc)
+        && !headers.contains_key(GRPC_STATUS)
+        && !headers.contains_key(TRAILER)
+    {
+        headers.insert(TRAILER, HeaderValue::from_static(names));
+    }
 }
 
 /// `UNAVAILABLE`: the call may be tried again.

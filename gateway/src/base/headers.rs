@@ -15,6 +15,7 @@ mod list;
 mod named;
 mod own;
 mod trace;
+mod trailers;
 mod upgrade;
 
 use http::{
@@ -29,8 +30,8 @@ pub(crate) use fields::Fields;
 pub(crate) use forwarded::Forwarding;
 pub(crate) use hop_by_hop::{is_option, is_protected};
 pub(crate) use named::Named;
-pub(crate) use own::{clean_trailers, is_forbidden_trailer};
 pub(crate) use trace::{RequestId, Trace, X_REQUEST_ID, goes_on};
+pub(crate) use trailers::clean_trailers;
 pub(crate) use upgrade::{is_tunnelled, requested_upgrade};
 
 /// Says of a request that it is a mirrored copy: nobody reads its answer.
@@ -125,6 +126,35 @@ pub(crate) fn suit(headers: &mut HeaderMap, host: &HeaderValue, protocol: Protoc
     }
 }
 
+/// Makes one of all the lengths that an answer tells, which must be the same (RFC 9110 §8.6). What it is told
+/// in chunks has none that counts.
+pub(crate) fn settle_length(headers: &mut HeaderMap) -> Result<(), &'static str> {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lines.next() else {
+        return Ok(());
+    };
+    let is_plain = first.as_bytes().iter().all(u8::is_ascii_digit) && !first.is_empty();
+    if (is_plain && lines.next().is_none()) || headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let mut members = headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .flat_map(|line| list::members(line.as_bytes()));
+    let length = members.next().unwrap_or_default().to_vec();
+    let is_same = members.all(|member| member == length);
+    drop(members);
+    if length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
+        return Err("the worker's answer has a Content-Length that is no number");
+    }
+    if !is_same {
+        return Err("the worker's answer has more than one Content-Length, and they differ");
+    }
+    let length = list::value_of(length);
+    headers.insert(CONTENT_LENGTH, length);
+    Ok(())
+}
+
 /// Turns a worker's response fields into those for the client. `upgrade`: the response is the 101
 /// that accepts the request's upgrade.
 pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &RequestId, upgrade: bool) {
@@ -143,6 +173,12 @@ pub(crate) fn prepare_response(headers: &mut HeaderMap, request_id: &RequestId, 
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     headers.insert(X_REQUEST_ID, request_id.to_value());
+}
+
+/// Removes from an interim answer of a worker what concerns only its connection.
+pub(crate) fn clean_interim(headers: &mut HeaderMap) {
+    hop_by_hop::remove_from_response(headers);
+    headers.remove(CONTENT_LENGTH);
 }
 
 fn suit_http1(

@@ -36,6 +36,9 @@ pub(crate) struct Answer {
     pub(crate) keeps_alive: bool,
 }
 
+/// An answer that was read to the end of its head, if it may pass on, and the length of that.
+type Checked = (Result<Answer, &'static str>, usize);
+
 /// What the bytes of a connection begin with.
 #[derive(Debug)]
 pub(crate) enum Parsed {
@@ -75,7 +78,7 @@ impl Answer {
         bytes: &'b [u8],
         fields: &mut [MaybeUninit<httparse::Header<'b>>],
         is_head: bool,
-    ) -> Result<Option<(Result<Self, &'static str>, usize)>, Error> {
+    ) -> Result<Option<Checked>, Error> {
         let mut parsed = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         match config.parse_response_with_uninit_headers(&mut parsed, bytes, fields)? {

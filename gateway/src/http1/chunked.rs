@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     /// What passes on of a body cut into pieces at `cuts`, its data, and what is behind its last chunk.
-    fn pass(body: &[u8], cuts: &[usize]) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), Malformed> {
+    fn pass(body: &[u8], cuts: &[usize]) -> Result<[Vec<u8>; 3], Malformed> {
         let mut chunked = Chunked::new();
         let (mut passed, mut data) = (Vec::new(), Vec::new());
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).collect();
@@ -222,7 +222,7 @@ mod tests {
             }
         }
         assert!(chunked.is_at_trailers() || begin == body.len());
-        Ok((passed, data, body[begin..].to_vec()))
+        Ok([passed, data, body[begin..].to_vec()])
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
             ),
         ] {
             for cut in 0..body.len() {
-                let (got, found, left) = pass(body.as_bytes(), &[cut]).unwrap();
+                let [got, found, left] = pass(body.as_bytes(), &[cut]).unwrap();
                 assert_eq!(got, passed.as_bytes(), "{body:?} {cut}");
                 assert_eq!(found, data.as_bytes());
                 assert_eq!(left, rest.as_bytes());
@@ -315,7 +315,7 @@ mod tests {
             }
             body.extend_from_slice(b"0\r\n\r\nnext");
             expected.extend_from_slice(b"0\r\n");
-            let (passed, found, rest) = pass(&body, &cuts).unwrap();
+            let [passed, found, rest] = pass(&body, &cuts).unwrap();
             prop_assert_eq!(passed, expected);
             prop_assert_eq!(found, data);
             prop_assert_eq!(rest, b"\r\nnext");

@@ -198,7 +198,8 @@ impl Drop for Lines {
         if bytes.capacity() > SPARE_BYTES_MAX {
             return;
         }
-        (bytes.clear(), lines.clear());
+        bytes.clear();
+        lines.clear();
         // While a thread ends there is nobody to keep it for.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();

@@ -64,6 +64,9 @@ pub(crate) enum Fault {
     TargetTooLong,
 }
 
+/// A request that was read to the end of its head, if it may pass on, and the length of that.
+type Checked = (Result<Request, Fault>, usize);
+
 /// What the bytes of a connection begin with.
 #[derive(Debug)]
 pub(crate) enum Parsed {
@@ -119,7 +122,7 @@ impl Request {
     fn parse_with<'b>(
         bytes: &'b [u8],
         fields: &mut [MaybeUninit<httparse::Header<'b>>],
-    ) -> Result<Option<(Result<Self, Fault>, usize)>, Error> {
+    ) -> Result<Option<Checked>, Error> {
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(bytes, fields)? {
             Status::Partial => Ok(None),

@@ -3,17 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::write::field;
-use crate::base::headers::is_forbidden_trailer;
+use crate::base::headers::clean_trailers;
 
 /// Most lines of trailers.
 const LINES_MAX: usize = 128;
-
-/// Who sent them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
-    Client,
-    Worker,
-}
 
 /// They are no field lines.
 #[derive(Debug)]
@@ -21,7 +14,7 @@ pub(crate) struct BadTrailers;
 
 /// Reads trailers, of which `lines` are the lines without the empty one, and leaves out those that mean
 /// something where a head ends (RFC 9110 §6.5.1): whoever put them together with the head would be deceived.
-pub(crate) fn read(lines: &[u8], from: From) -> Result<HeaderMap, BadTrailers> {
+pub(crate) fn read(lines: &[u8]) -> Result<HeaderMap, BadTrailers> {
     let mut trailers = HeaderMap::new();
     if lines.is_empty() {
         return Ok(trailers);
@@ -38,10 +31,9 @@ pub(crate) fn read(lines: &[u8], from: From) -> Result<HeaderMap, BadTrailers> {
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BadTrailers)?;
         let value = HeaderValue::from_bytes(field.value).map_err(|_| BadTrailers)?;
-        if !is_forbidden_trailer(&name, from == From::Client) {
-            trailers.append(name, value);
-        }
+        trailers.append(name, value);
     }
+    clean_trailers(&mut trailers);
     Ok(trailers)
 }
 
@@ -57,9 +49,9 @@ pub(crate) fn write(out: &mut Vec<u8>, trailers: &HeaderMap) {
 mod tests {
     use super::*;
 
-    fn passed(lines: &str, from: From) -> String {
+    fn passed(lines: &str) -> String {
         let mut out = Vec::new();
-        write(&mut out, &read(lines.as_bytes(), from).unwrap());
+        write(&mut out, &read(lines.as_bytes()).unwrap());
         String::from_utf8(out).unwrap()
     }
 
@@ -68,23 +60,15 @@ mod tests {
         let lines = "grpc-status: 0\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nhost: a\r\n\
             X-Checksum: 1\r\nTransfer-Encoding: chunked\r\nx-penstock-reason: x\r\nAuthorization: a\r\n\
             connection: x-checksum\r\nset-cookie: a=b\r\n";
-        assert_eq!(
-            passed(lines, From::Client),
-            "grpc-status: 0\r\nx-checksum: 1\r\n\r\n"
-        );
-        let told = passed(lines, From::Worker);
-        assert!(
-            !told.contains("content-length") && !told.contains("x-penstock"),
-            "{told}"
-        );
-        assert_eq!(passed("", From::Worker), "\r\n");
+        assert_eq!(passed(lines), "grpc-status: 0\r\nx-checksum: 1\r\n\r\n");
+        assert_eq!(passed(""), "\r\n");
     }
 
     #[test]
     fn what_is_no_field_line_is_refused() {
         for bad in ["a\r\n", "a : b\r\n", ": b\r\n", "a: \0\r\n", " a: b\r\n"] {
-            assert!(read(bad.as_bytes(), From::Client).is_err(), "{bad:?}");
+            assert!(read(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        assert!(read("a: b\r\n".repeat(200).as_bytes(), From::Client).is_err());
+        assert!(read("a: b\r\n".repeat(200).as_bytes()).is_err());
     }
 }

@@ -228,7 +228,8 @@ pub(crate) fn interim(out: &mut Vec<u8>, answer: &Answer) {
                 | Field::TransferEncoding
                 | Field::Upgrade
         );
-        !ends_here && !(nominates && is_nominated(lines, line, answer.nominated()))
+        let is_nominated = || nominates && is_nominated(lines, line, answer.nominated());
+        !ends_here && !is_nominated()
     });
     out.extend_from_slice(b"\r\n");
 }

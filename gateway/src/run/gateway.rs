@@ -119,7 +119,9 @@ impl Gateway {
             self.shared.access_log.store(log);
         }
         let settings = Settings::new(new);
-        self.shared.upstream_places.limit(settings.most.upstream);
+        let head_max = settings.limits.max_header_bytes;
+        let places = &self.shared.upstream_places;
+        places.limit(settings.most.upstream, head_max);
         self.shared.settings.store(Arc::new(settings));
         self.settings = new.clone();
         Ok(())

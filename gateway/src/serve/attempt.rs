@@ -6,6 +6,7 @@ use crate::{
     base::{headers::Fields, reason::Reason, refusal::Refusal},
     count::metrics::Cause,
     fleet::{deployment::DeploymentState, worker::WorkerState},
+    http2::Broken,
     request::request_key::RequestHead,
     route::table::ServiceState,
     serve::{
@@ -17,7 +18,7 @@ use crate::{
     settle::exchange::Exchange,
     socket::connection::Connection,
     stream::request_body::UploadFailure,
-    upstream::{Broken, ConnectError, Fault, SendError, Wire},
+    upstream::{ConnectError, Fault, SendError, Wire},
 };
 
 /// Pause before a worker that refused a connection is tried again because there is no other: time
@@ -229,7 +230,7 @@ fn cause(missed: &Missed, retry: &Retry<'_>) -> Option<Cause> {
         Missed::Unsent(_) => Some(Cause::ConnectFailed),
         Missed::NotProcessed { .. } => Some(Cause::NotProcessed),
         // What is not HTTP is an answer too.
-        Missed::Broken(broken) => (!broken.is_malformed).then_some(Cause::UpstreamReset),
+        Missed::Broken(broken) => (!broken.is_parse()).then_some(Cause::UpstreamReset),
         Missed::Late { reason, .. } => {
             let is_listed = *reason == Reason::FirstByteTimeout && retry.wants_late();
             is_listed.then_some(Cause::FirstByteTimeout)
@@ -270,7 +271,7 @@ fn conclude<A>(
 ) -> Result<A, Failure> {
     let refusal = match came {
         Ok(answer) => return Ok(answer),
-        Err(Missed::Broken(error)) => return Err(broken(exchange, error)),
+        Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
         Err(Missed::Late { reason, held_back }) => {
             if reason == Reason::FirstByteTimeout {
                 too_late(exchange, held_back);
@@ -375,7 +376,7 @@ fn timed_out(reason: Reason, first_byte: Duration) -> Refusal {
 }
 
 /// The connection broke after the request was begun: the client's doing or the worker's?
-fn broken(exchange: &mut Exchange, broken: Broken) -> Failure {
+fn broken(exchange: &mut Exchange, broken: &Broken) -> Failure {
     match exchange.upload.as_ref().and_then(|upload| upload.failure()) {
         Some(UploadFailure::TooLarge) => too_large().into(),
         Some(UploadFailure::Stalled) => {
@@ -394,12 +395,12 @@ fn broken(exchange: &mut Exchange, broken: Broken) -> Failure {
         Some(UploadFailure::Aborted) => Failure::ClientGone,
         None => {
             // What is no HTTP is the worker's doing in any case.
-            if exchange.may_be_refused_early() && !broken.is_malformed {
+            if exchange.may_be_refused_early() && !broken.is_parse() {
                 exchange.give_up_worker();
             } else {
                 exchange.worker_failed();
             }
-            let (reason, detail) = match broken.is_malformed {
+            let (reason, detail) = match broken.is_parse() {
                 true => (
                     Reason::BadUpstreamResponse,
                     "the worker's answer is not valid HTTP",
@@ -409,7 +410,9 @@ fn broken(exchange: &mut Exchange, broken: Broken) -> Failure {
                     "the worker broke off before it answered",
                 ),
             };
-            Refusal::new(reason, detail).because(broken.text).into()
+            Refusal::new(reason, detail)
+                .because(broken.to_string())
+                .into()
         }
     }
 }

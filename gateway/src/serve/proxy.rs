@@ -7,7 +7,7 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 
 use crate::{
     base::{
@@ -18,6 +18,7 @@ use crate::{
     },
     count::clients::ClientId,
     fleet::{deployment::DeploymentState, placement::Placement},
+    http2::{self, Incoming},
     request::{
         redirect,
         request_head::{self, Framing, LoggedHead},
@@ -102,7 +103,7 @@ async fn forward(
     connection: &Arc<Connection>,
     mut request: Request<Incoming>,
 ) -> Result<Forwarded, Failure> {
-    let has_too_many = has_too_many_fields(connection, &mut request);
+    let too_large = too_large_head(connection, &mut request);
     let named = Named::of(request.headers());
     let downstream_upgrade = Wanted::of(&mut request, named);
     let (mut parts, body) = request.into_parts();
@@ -111,9 +112,7 @@ async fn forward(
         named,
         &connection.forwarding,
     ));
-    if has_too_many {
-        let most = connection.max_headers;
-        let detail = format!("the request head has more than {most} fields");
+    if let Some(detail) = too_large {
         return Err(Refusal::new(Reason::HeaderTooLarge, detail).into());
     }
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
@@ -165,8 +164,8 @@ async fn forward(
     };
     let retry = Retry::prepare(service, wire.protocol, to.is_upgrade, request.method());
     let mut engine = ByHyper::new(connection, request, &retry, has_body);
-    let answer = attempt(exchange, connection, to, &retry, &mut engine).await?;
-    if let Err(refusal) = check_answer(&answer, wanted.as_ref()) {
+    let mut answer = attempt(exchange, connection, to, &retry, &mut engine).await?;
+    if let Err(refusal) = check_answer(&mut answer, wanted.as_ref()) {
         exchange.worker_failed();
         return Err(refusal.into());
     }
@@ -179,15 +178,22 @@ async fn forward(
     })
 }
 
-/// Whether the request has more fields than it may, which are gone then: a map that is full takes none of
-/// ours. hyper itself sees to it over HTTP/1 only.
-fn has_too_many_fields(connection: &Connection, request: &mut Request<Incoming>) -> bool {
-    let too_many =
-        connection.h2 && headers::are_too_many(request.headers(), connection.max_headers);
-    if too_many {
-        request.headers_mut().clear();
+/// What is too much in the head of an HTTP/2 request, in words. Its fields are gone then: a map that is full
+/// takes none of ours. Over HTTP/1 hyper itself sees to it.
+fn too_large_head(connection: &Connection, request: &mut Request<Incoming>) -> Option<String> {
+    if !connection.h2 {
+        return None;
     }
-    too_many
+    let (fields, bytes) = (connection.max_headers, connection.max_head_bytes);
+    let detail = if headers::are_too_many(request.headers(), fields) {
+        format!("the request head has more than {fields} fields")
+    } else if http2::request_size(request) > bytes {
+        format!("the request head has more than {bytes} bytes")
+    } else {
+        return None;
+    };
+    request.headers_mut().clear();
+    Some(detail)
 }
 
 /// The body as it goes to the worker, and to the mirror's target if this request is copied.
@@ -358,8 +364,9 @@ pub(crate) fn too_large() -> Refusal {
 }
 
 /// A worker that switches protocols unasked cannot be followed. One that answers an extended
-/// CONNECT by an ordinary success cannot either: the client would take it for an open tunnel.
-fn check_answer(answer: &Answer, wanted: Option<&Wanted>) -> Result<(), Refusal> {
+/// CONNECT by an ordinary success cannot either: the client would take it for an open tunnel. Nor is one
+/// passed on that does not tell where it ends.
+fn check_answer(answer: &mut Answer, wanted: Option<&Wanted>) -> Result<(), Refusal> {
     let status = answer.response.status();
     let detail = match wanted {
         None if status == StatusCode::SWITCHING_PROTOCOLS => {
@@ -370,7 +377,10 @@ fn check_answer(answer: &Answer, wanted: Option<&Wanted>) -> Result<(), Refusal>
         {
             "the worker did not switch protocols"
         }
-        _ => return Ok(()),
+        _ => match headers::settle_length(answer.response.headers_mut()) {
+            Ok(()) => return Ok(()),
+            Err(detail) => detail,
+        },
     };
     Err(Refusal::new(Reason::BadUpstreamResponse, detail))
 }
@@ -396,6 +406,9 @@ fn pass_on(
     let (mut parts, body) = response.into_parts();
     if let Some(id) = &exchange.request_id {
         headers::prepare_response(&mut parts.headers, id, switched.is_some() && !connection.h2);
+    }
+    if exchange.is_grpc && !connection.h2 {
+        grpc::announce_trailers(&mut parts.headers);
     }
     exchange.write_own(&mut parts.headers);
     if let Some((downstream, upstream, status)) = switched {

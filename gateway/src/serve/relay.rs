@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     base::{
+        date,
         headers::{self, RequestId, Trace},
         problem::problem,
         reason::Reason,
@@ -35,7 +36,6 @@ use crate::{
     count::metrics::Settled,
     http1::{
         body::Framing,
-        date,
         field::Field,
         request::{Bounds, Fault, Request},
         write::{self, Back, Onto, Onward},

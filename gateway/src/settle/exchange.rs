@@ -34,7 +34,7 @@ use crate::{
     request::{request_head::LoggedHead, request_key::NamedKey},
     route::table::ServiceState,
     settle::{access_log::AccessRecord, original::Mirrored, thread::Thread},
-    socket::connection::Connection,
+    socket::{client_gone::acknowledged, connection::Connection},
     stream::{request_body::Upload, response_body::DownstreamBody},
     upstream::verdict::Verdict,
 };
@@ -163,6 +163,11 @@ impl Exchange {
     /// Whether the client speaks HTTP/2.
     pub(crate) fn is_h2(&self) -> bool {
         self.connection.h2
+    }
+
+    /// Bytes that the client's system has acknowledged on its connection, if that is known.
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        acknowledged(self.connection.fd)
     }
 
     /// What the client's connection adds about who asked.
@@ -384,6 +389,7 @@ impl Exchange {
         // Before the lease: where nothing is in flight, nothing is held.
         self.held = None;
         if !self.complete {
+            self.connection.gives_up();
             self.status = CLIENT_GONE;
         }
         self.lease_ended(now);

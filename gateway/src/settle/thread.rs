@@ -150,7 +150,7 @@ impl Thread {
     pub(crate) fn sweep(&self) {
         let now = self.now();
         self.upstreams.sweep(now);
-        self.unread.sweep(now);
+        self.unread.sweep(self.clock());
     }
 
     /// Downstream connections and tunnels that are open now.

@@ -57,6 +57,12 @@ fn state(fd: RawFd) -> Option<u8> {
     Some(info.tcpi_state)
 }
 
+/// Bytes that the other side of the connection `fd`, which must be open, has acknowledged.
+pub(crate) fn acknowledged(fd: RawFd) -> Option<u64> {
+    let info = SocketDigest::from_raw_fd(fd).tcp_info()?;
+    Some(info.tcpi_bytes_acked)
+}
+
 async fn closed(socket: &TcpStream) {
     loop {
         match socket.ready(Interest::READABLE).await {

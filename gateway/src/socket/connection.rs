@@ -9,15 +9,15 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     task::{Poll, ready},
     time::Duration,
 };
 
 use http::HeaderValue;
-use hyper::{server::conn::http1, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use penstock_config::RequestLimits;
 use pingora_core::server::ShutdownWatch;
@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 pub(crate) use self::begin::App;
 use crate::{
     base::{alarm::Alarm, headers::Forwarding, timer::SharedTimer},
+    http2::{self, Incoming},
     serve::{proxy, relay},
     settle::thread::Thread,
     socket::{
@@ -40,23 +41,6 @@ const HYPER_DEFAULT_MAX_HEADERS: usize = 100;
 
 /// Smallest buffer hyper accepts.
 const HYPER_MIN_BUFFER: usize = 8192;
-
-/// Receive window of a stream. Prompts with images are large, and the protocol's 64 KiB would
-/// cost a round trip each; memory is bounded by the connection's window.
-const H2_STREAM_WINDOW: u32 = 1 << 20;
-
-/// Receive window of a connection.
-const H2_CONNECTION_WINDOW: u32 = 4 << 20;
-
-/// Most that is held of an answer whose client opened its window but does not read. hyper's own
-/// bound is 400 KiB, for each of a connection's streams.
-const H2_SEND_BUFFER: usize = 32 * 1024;
-
-/// Streams that a client may take back before anybody has looked at them, at a time ("rapid reset").
-const H2_UNSEEN_RESETS_MAX: usize = 20;
-
-/// Streams on which a client may break the rules before its connection ends.
-const H2_ERRORS_MAX: usize = 1024;
 
 /// An HTTP/2 client has this long to hear that its idle connection ends (GOAWAY, RFC 9113 §6.8), so
 /// that no request of its is lost on the way.
@@ -75,6 +59,8 @@ pub(crate) struct Connection {
     pub(crate) h2: bool,
     /// Most fields of a request's head.
     pub(crate) max_headers: usize,
+    /// Most bytes of it.
+    pub(crate) max_head_bytes: usize,
     /// Limits how long workers may take to answer its requests.
     pub(crate) timer: SharedTimer,
     /// What it adds to its requests about who asked.
@@ -95,6 +81,8 @@ pub(crate) struct Connection {
     seat: Arc<Seat>,
     /// Whether `since` is the start of a head.
     head_began: AtomicBool,
+    /// Requests that were given up before their answer came to its end.
+    given_up: AtomicU32,
     /// When the client began an HTTP/2 frame or a head of several that is not complete; ms of the
     /// clock, [`COMPLETE`] when it is.
     frame_began: AtomicU64,
@@ -110,16 +98,18 @@ impl Connection {
         terms: &Terms,
     ) -> Self {
         seat.since.store(millis(thread.now()), Ordering::Relaxed);
-        let (trusted, max_headers) = {
+        let (trusted, max_headers, max_head_bytes) = {
             let settings = thread.settings();
             let trusted = settings.trusted.contains(peer.ip());
-            (trusted, settings.limits.max_headers)
+            let limits = &settings.limits;
+            (trusted, limits.max_headers, limits.max_header_bytes)
         };
         Self {
             forwarding: Forwarding::new(peer.ip(), terms.tls.is_some(), trusted),
             redirect: terms.redirect,
             hsts: terms.hsts.clone(),
             max_headers,
+            max_head_bytes,
             thread,
             peer,
             h2,
@@ -130,6 +120,7 @@ impl Connection {
             sends_body: AtomicBool::new(false),
             seat,
             head_began: AtomicBool::new(false),
+            given_up: AtomicU32::new(0),
             frame_began: AtomicU64::new(COMPLETE),
         }
     }
@@ -175,6 +166,16 @@ impl Connection {
     pub(crate) fn request_ended(&self, now: Duration) {
         self.seat.since.store(millis(now), Ordering::Relaxed);
         self.seat.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A request is given up before its answer came to its end.
+    pub(crate) fn gives_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests were.
+    pub(super) fn given_up(&self) -> u32 {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Whether a request is being served.
@@ -280,7 +281,9 @@ async fn serve_h1(
     }
     let service = {
         let connection = Arc::clone(&connection);
-        service_fn(move |request| proxy::handle(Arc::clone(&connection), request))
+        service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            proxy::handle(Arc::clone(&connection), request.map(Incoming::Http1))
+        })
     };
     let mut serving = pin!(
         builder
@@ -309,35 +312,30 @@ async fn serve_h2(
     limits: RequestLimits,
     shutdown: ShutdownWatch,
 ) {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(H2_STREAM_WINDOW)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .max_send_buf_size(H2_SEND_BUFFER)
-        .max_pending_accept_reset_streams(H2_UNSEEN_RESETS_MAX)
-        .max_local_error_reset_streams(H2_ERRORS_MAX)
-        .enable_connect_protocol();
-    let service = {
-        let connection = Arc::clone(&connection);
-        service_fn(move |request| proxy::handle(Arc::clone(&connection), request))
+    let terms = http2::Limits {
+        streams: limits.max_streams,
+        head_max: limits.max_header_bytes,
     };
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let handle = {
+        let connection = Arc::clone(&connection);
+        move |request: http::Request<http2::Content>| {
+            proxy::handle(Arc::clone(&connection), request.map(Incoming::Http2))
+        }
+    };
+    let mut serving = http2::Serving::new(io, terms, handle);
     tokio::select! {
         biased;
-        _ = &mut serving => return,
+        () = &mut serving => return,
         () = watch(&connection, &limits, shutdown) => {}
     }
-    serving.as_mut().graceful_shutdown();
+    serving.graceful_shutdown();
     let goes_on = async {
         tokio::time::sleep(GOAWAY_GRACE).await;
         stalled(&connection, &limits).await;
     };
     tokio::select! {
         biased;
-        _ = &mut serving => {}
+        () = &mut serving => {}
         () = goes_on => {}
     }
 }

@@ -9,6 +9,7 @@
 mod frames;
 mod read_ahead;
 mod settings;
+mod sieve;
 
 use std::{
     io,
@@ -25,6 +26,7 @@ use tokio::{
     net::TcpStream,
 };
 
+pub(crate) use self::{read_ahead::ReadAhead, sieve::Sieve};
 use crate::socket::{
     connection::Connection,
     linger::Linger,
@@ -34,8 +36,6 @@ use crate::socket::{
     small_writes::poll_write_pieces,
     tls::{self, MaybeTls, TlsClient, Upfront},
 };
-pub(crate) use frames::Frames;
-pub(crate) use read_ahead::ReadAhead;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -59,8 +59,8 @@ pub(crate) struct DownstreamIo {
     prefix_end: usize,
     /// What came together with a PROXY protocol header; given out next.
     ahead: ReadAhead,
-    /// Where the client's HTTP/2 frames begin and end.
-    frames: Frames,
+    /// What the client's HTTP/2 frames are read through.
+    sieve: Sieve,
     /// An answer of ours in place of one of hyper's, not yet written.
     replacement: Vec<u8>,
     /// Once our side has ended and the client may still be sending.
@@ -82,7 +82,7 @@ impl DownstreamIo {
             prefix_begin: 0,
             prefix_end: 0,
             ahead,
-            frames: Frames::after(H2_PREFACE.len()),
+            sieve: Sieve::after(H2_PREFACE.len()),
             replacement: Vec::new(),
             linger: None,
         }
@@ -209,26 +209,33 @@ impl DownstreamIo {
         Ok(())
     }
 
-    /// Looks at what the client sent. An error when it only makes work.
-    fn look_at(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Looks at what the client sent.
+    fn look_at(&self, bytes: &[u8]) {
         let Some(connection) = &self.connection else {
-            return Ok(());
+            return;
         };
         if bytes.is_empty() {
-            return Ok(());
+            return;
         }
         connection.bytes_read();
-        if connection.h2 {
-            self.frames.read(bytes);
-            connection.in_frame(self.frames.in_middle());
-            if self.frames.is_flood(|| connection.thread.now()) {
-                connection.floods();
-                return Err(io::ErrorKind::ConnectionAborted.into());
-            }
-        } else if connection.expects_head.load(Ordering::Relaxed) {
+        if !connection.h2 && connection.expects_head.load(Ordering::Relaxed) {
             let mut head = connection.head.lock();
             let room = KEPT_MAX.saturating_sub(head.len());
             head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    /// Looks at the frames of an HTTP/2 client. An error when it only makes work.
+    fn judge(&mut self) -> io::Result<()> {
+        let Some(connection) = self.connection.as_ref().filter(|connection| connection.h2) else {
+            return Ok(());
+        };
+        let frames = &mut self.sieve.frames;
+        connection.in_frame(frames.in_middle());
+        frames.given_up(connection.given_up());
+        if frames.is_flood(|| connection.thread.now()) {
+            connection.floods();
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
@@ -242,15 +249,38 @@ impl AsyncRead for DownstreamIo {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        if this.prefix_begin < this.prefix_end {
-            let prefix = &this.prefix[this.prefix_begin..this.prefix_end];
-            let taken = prefix.len().min(buf.remaining());
-            buf.put_slice(&prefix[..taken]);
-            this.prefix_begin += taken;
-        } else {
-            ready!(this.ahead.poll_read(Pin::new(&mut this.stream), cx, buf))?;
-        }
-        Poll::Ready(this.look_at(&buf.filled()[before..]))
+        let speaks_h2 = this
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.h2);
+        let Self {
+            stream,
+            prefix,
+            prefix_begin,
+            prefix_end,
+            ahead,
+            sieve,
+            ..
+        } = &mut *this;
+        let mut read = |cx: &mut Context<'_>, buf: &mut ReadBuf<'_>| {
+            if prefix_begin < prefix_end {
+                let prefix = &prefix[*prefix_begin..*prefix_end];
+                let taken = prefix.len().min(buf.remaining());
+                buf.put_slice(&prefix[..taken]);
+                *prefix_begin += taken;
+                return Poll::Ready(Ok(()));
+            }
+            ahead.poll_read(Pin::new(&mut *stream), cx, buf)
+        };
+        let polled = match speaks_h2 {
+            true => sieve.poll_read(cx, buf, read),
+            false => read(cx, buf),
+        };
+        // Also when nothing comes of it: what was taken out has been sent all the same.
+        this.judge()?;
+        ready!(polled)?;
+        this.look_at(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -266,7 +296,7 @@ impl AsyncWrite for DownstreamIo {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
-        this.frames.written(written);
+        this.sieve.frames.written(written);
         Poll::Ready(Ok(written))
     }
 
@@ -283,7 +313,7 @@ impl AsyncWrite for DownstreamIo {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let written = ready!(poll_write_pieces(&mut this.stream, cx, bufs))?;
-        this.frames.written(written);
+        this.sieve.frames.written(written);
         Poll::Ready(Ok(written))
     }
 

@@ -1,6 +1,7 @@
 //! The request as the worker gets it, and the upgrade it may ask for.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use h2::ext::Protocol as Extended;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{
@@ -10,8 +11,9 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 use http_body::Body as _;
-use hyper::{body::Incoming, ext::Protocol as Extended, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 use penstock_config::Protocol;
+use tokio::sync::oneshot;
 
 use crate::{
     base::{
@@ -20,8 +22,9 @@ use crate::{
         reason::Reason,
         refusal::Refusal,
     },
+    http2::{Content, Incoming, Interim, Tunnel},
     settle::exchange::Exchange,
-    stream::request_body::UpstreamBody,
+    stream::{request_body::UpstreamBody, tunnel::End},
     upstream::Wire,
 };
 
@@ -38,7 +41,7 @@ pub(crate) enum Wanted {
     /// `Connection: upgrade` on HTTP/1.1 (RFC 9110 §7.8).
     H1(OnUpgrade),
     /// Extended CONNECT on HTTP/2 (RFC 8441), with the protocol's name.
-    H2(OnUpgrade, Extended),
+    H2(oneshot::Receiver<Tunnel>, Extended),
 }
 
 impl Wanted {
@@ -46,7 +49,10 @@ impl Wanted {
     pub(crate) fn of(request: &mut Request<Incoming>, named: Named) -> Option<Self> {
         if request.method() == Method::CONNECT {
             let protocol = request.extensions().get::<Extended>().cloned()?;
-            return Some(Self::H2(hyper::upgrade::on(request), protocol));
+            return match std::mem::take(request.body_mut()) {
+                Incoming::Http2(Content::Asked(tunnel)) => Some(Self::H2(tunnel, protocol)),
+                _ => None,
+            };
         }
         let asked = named.has(Named::UPGRADE)
             && headers::requested_upgrade(request.version(), request.headers());
@@ -64,17 +70,23 @@ impl Wanted {
     pub(crate) fn accepted(
         self,
         response: &mut Response<Incoming>,
-    ) -> Option<(OnUpgrade, OnUpgrade, StatusCode)> {
+    ) -> Option<(End, End, StatusCode)> {
         if !Self::is_accepted_by(response) {
             return None;
         }
-        let upstream = hyper::upgrade::on(&mut *response);
+        let upstream = match std::mem::take(response.body_mut()) {
+            Incoming::Http2(Content::Tunnel(tunnel)) => End::Http2(tunnel),
+            _ => End::Http1(hyper::upgrade::on(&mut *response)),
+        };
         match self {
-            Self::H1(downstream) => Some((downstream, upstream, StatusCode::SWITCHING_PROTOCOLS)),
+            Self::H1(downstream) => {
+                let downstream = End::Http1(downstream);
+                Some((downstream, upstream, StatusCode::SWITCHING_PROTOCOLS))
+            }
             Self::H2(downstream, _) => {
                 // The handshake's proof is for HTTP/1.1 only.
                 response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
-                Some((downstream, upstream, StatusCode::OK))
+                Some((End::Asked(downstream), upstream, StatusCode::OK))
             }
         }
     }
@@ -83,7 +95,7 @@ impl Wanted {
 impl Outgoing {
     /// Makes the worker's request of the client's, which has the fields `named`.
     pub(crate) fn prepare(
-        parts: Parts,
+        mut parts: Parts,
         named: Named,
         body: UpstreamBody,
         host: &HeaderValue,
@@ -110,6 +122,18 @@ impl Outgoing {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let mut request = Request::new(body);
+        match (parts.extensions.remove::<Interim>(), protocol) {
+            (Some(interim), Protocol::H2) => drop(request.extensions_mut().insert(interim)),
+            (Some(interim), Protocol::Http1) => {
+                hyper::ext::on_informational(&mut request, move |answer| {
+                    let mut early = Response::new(());
+                    *early.status_mut() = answer.status();
+                    early.headers_mut().clone_from(answer.headers());
+                    interim.tell(early);
+                });
+            }
+            (None, _) => {}
+        }
         *request.method_mut() = parts.method;
         if let Some(Wanted::H2(_, extended)) = &wanted {
             match protocol {

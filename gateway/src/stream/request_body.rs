@@ -14,12 +14,12 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 
 use crate::{
     base::{clock::Clock, headers::clean_trailers, timer::Timer},
     count::metrics::Dropped,
+    http2::{Incoming, Passing},
     socket::connection::Connection,
     stream::copied_body::{CopiedBody, Tee},
     upstream::StreamPlace,
@@ -83,7 +83,7 @@ pub(crate) enum UploadFailure {
     TrailersTooLong = 5,
 }
 
-/// What hyper is told when a body ends early.
+/// What whoever sends it is told when a body ends early.
 #[derive(Debug, thiserror::Error)]
 #[error("the request body ended early")]
 pub(crate) struct EndedEarly;
@@ -230,6 +230,13 @@ impl ClientBody {
         Poll::Ready(Some(Ok(frame)))
     }
 
+    /// Looks after what the client does while the worker takes nothing. Ready when it has left.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.incoming
+            .poll_ahead(cx)
+            .map(|()| drop(self.upload.fail(UploadFailure::Aborted)))
+    }
+
     fn end(&self) {
         self.upload.end();
         if let Some(tee) = &self.tee {
@@ -284,6 +291,17 @@ impl Body for UpstreamBody {
             Self::Streamed(body) => body.incoming.size_hint(),
             Self::Replayed(body) => body.size_hint(),
             Self::Copied(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Passing for UpstreamBody {
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Streamed(body) => body.poll_ahead(cx),
+            Self::Replayed(body) => body.poll_ahead(cx),
+            // A copy is given up by itself.
+            Self::Empty | Self::Copied(_) => Poll::Pending,
         }
     }
 }

@@ -3,14 +3,13 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
         reason::Reason,
         timer::Timer,
     },
+    http2::{Incoming, Passing, Taken},
     settle::exchange::Exchange,
     stream::unread::Slot,
     upstream::Handback,
@@ -53,7 +53,7 @@ pub(crate) struct WorkerBody {
     failed: bool,
 }
 
-/// What hyper is told when an answer must be cut off, so that the client notices.
+/// What whoever sends it is told when an answer must be cut off, so that the client notices.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was cut off: {}", .0.slug())]
 pub(crate) struct CutOff(pub(crate) Reason);
@@ -103,6 +103,10 @@ impl DownstreamBody {
             body: Some(body),
             given_since,
             watched: watched.is_some(),
+            taken: Arc::default(),
+            taken_before: 0,
+            acknowledged: None,
+            reader: None,
         }));
         if let Some(thread) = watched {
             thread.unread.watch(&slot);
@@ -119,6 +123,7 @@ fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult>
         body,
         given_since,
         watched,
+        ..
     } = &mut *held;
     let Some(body) = body else {
         return Poll::Ready(Some(Err(CutOff(Reason::IdleTimeout))));
@@ -141,6 +146,28 @@ impl WorkerBody {
     /// The longest silence, in either direction.
     pub(crate) fn idle(&self) -> Duration {
         self.idle
+    }
+
+    /// Takes what has come meanwhile out of the frames it came in, while the client takes nothing.
+    pub(crate) fn gather(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // How it ends is told in its turn.
+        let _ = self.incoming.poll_ahead(&mut cx);
+    }
+
+    /// Whether the client speaks HTTP/2.
+    pub(crate) fn is_h2(&self) -> bool {
+        self.exchange.is_h2()
+    }
+
+    /// Bytes that the client's system has acknowledged on its connection, if that is known.
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        self.exchange.acknowledged()
+    }
+
+    /// Whether the whole exchange has lasted too long.
+    pub(crate) fn is_overdue(&self, moment: &Moment) -> bool {
+        self.exchange.overdue(moment).is_some()
     }
 
     /// Whether nothing comes after what was handed out.
@@ -212,6 +239,8 @@ impl WorkerBody {
     fn fail(&mut self, reason: Reason) -> FrameResult {
         self.failed = true;
         self.handback = None;
+        // The worker is told at once, whenever the client may take what is left to be said.
+        self.incoming = Incoming::Empty;
         self.exchange.broke_off(reason);
         if !self.exchange.takes_grpc_status() {
             return Some(Err(CutOff(reason)));
@@ -224,6 +253,30 @@ impl WorkerBody {
         trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason.title()));
         trailers.insert(X_PENSTOCK_REASON, HeaderValue::from_static(reason.slug()));
         Some(Ok(Frame::trailers(trailers)))
+    }
+}
+
+impl Passing for DownstreamBody {
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self::Streamed(slot) = self else {
+            return Poll::Pending;
+        };
+        let mut held = slot.lock();
+        match &mut held.body {
+            // How it ends is told in its turn, after what came before.
+            Some(body) => drop(body.incoming.poll_ahead(cx)),
+            None => return Poll::Ready(()),
+        }
+        let reader = held.reader.get_or_insert_with(|| cx.waker().clone());
+        reader.clone_from(cx.waker());
+        Poll::Pending
+    }
+
+    fn taken(&self) -> Option<Arc<Taken>> {
+        match self {
+            Self::Own { .. } => None,
+            Self::Streamed(slot) => Some(Arc::clone(&slot.lock().taken)),
+        }
     }
 }
 

@@ -1,12 +1,18 @@
 //! Upgrades: after both sides agreed, bytes go both ways until one side ends.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    sync::oneshot,
+};
 
-use crate::settle::{exchange::Exchange, thread::Thread};
+use crate::{
+    http2,
+    settle::{exchange::Exchange, thread::Thread},
+};
 
 /// Bytes held per direction.
 const BUFFER: usize = 16 * 1024;
@@ -18,9 +24,34 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Both ends of a tunnel that opens once the client has the answer.
 pub(crate) struct Switch {
     /// The client's end.
-    pub(crate) downstream: OnUpgrade,
+    pub(crate) downstream: End,
     /// The worker's end.
-    pub(crate) upstream: OnUpgrade,
+    pub(crate) upstream: End,
+}
+
+/// One end of a tunnel.
+pub(crate) enum End {
+    /// A connection of HTTP/1.1.
+    Http1(OnUpgrade),
+    /// A stream of HTTP/2.
+    Http2(Box<http2::Tunnel>),
+    /// One that is opened with the answer.
+    Asked(oneshot::Receiver<http2::Tunnel>),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+impl End {
+    /// Its bytes; none when the other side has left before.
+    async fn open(self) -> Option<Pin<Box<dyn Stream>>> {
+        Some(match self {
+            Self::Http1(upgrade) => Box::pin(TokioIo::new(upgrade.await.ok()?)),
+            Self::Http2(tunnel) => Box::pin(tunnel),
+            Self::Asked(tunnel) => Box::pin(tunnel.await.ok()?),
+        })
+    }
 }
 
 /// Runs the tunnel in a task of its own; the exchange settles when it ends.
@@ -29,16 +60,11 @@ pub(crate) fn start(mut exchange: Box<Exchange>, thread: &Arc<Thread>, switch: S
     let open = thread.opened();
     tokio::spawn(async move {
         let _open = open;
-        let ends = tokio::try_join!(switch.downstream, switch.upstream);
-        let Ok((downstream, upstream)) = ends else {
+        let ends = tokio::join!(switch.downstream.open(), switch.upstream.open());
+        let (Some(downstream), Some(upstream)) = ends else {
             return;
         };
-        relay(
-            TokioIo::new(downstream),
-            TokioIo::new(upstream),
-            &mut exchange,
-        )
-        .await;
+        relay(downstream, upstream, &mut exchange).await;
     });
 }
 

@@ -1,18 +1,20 @@
 //! Answers that their clients do not read.
 //!
-//! hyper asks for the next piece of a body only when the last one could be written. A client that
+//! The next piece of a body is asked for only when the last one could be written. A client that
 //! stops reading stops the asking, and with it every timer inside the body, while the worker's
 //! place stays taken. So bodies that go on for a while are watched from outside, by their thread's
-//! regular sweep: one whose client took nothing for the service's `idle` is taken away from it.
+//! regular sweep: one whose client took nothing for the service's `idle` is taken away from it. What
+//! counts is what the client takes, however slowly, as far as that is known.
 
 use std::{
     sync::{Arc, Weak},
+    task::Waker,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 
-use crate::stream::response_body::WorkerBody;
+use crate::{base::clock::Clock, http2::Taken, stream::response_body::WorkerBody};
 
 /// A worker's answer that can be taken away.
 pub(crate) struct Slot {
@@ -22,6 +24,13 @@ pub(crate) struct Slot {
     pub(crate) given_since: Option<Duration>,
     /// Whether the thread's sweep knows it.
     pub(crate) watched: bool,
+    /// What the client has taken, and what it had when somebody looked last.
+    pub(crate) taken: Arc<Taken>,
+    pub(crate) taken_before: u64,
+    /// What its system has acknowledged when somebody looked last, if what is in its way is its system.
+    pub(crate) acknowledged: Option<u64>,
+    /// Who is to be told that it was taken away, if nobody asks.
+    pub(crate) reader: Option<Waker>,
 }
 
 /// The bodies of one thread that are watched.
@@ -37,13 +46,14 @@ impl Unread {
     }
 
     /// Takes away the bodies that nobody has read for too long.
-    pub(crate) fn sweep(&self, now: Duration) {
+    pub(crate) fn sweep(&self, clock: Clock) {
+        let now = clock.now();
         let mut given_up = Vec::new();
         self.slots.lock().retain(|slot| {
             let Some(slot) = slot.upgrade() else {
                 return false;
             };
-            given_up.extend(slot.lock().take_if_unread(now));
+            given_up.extend(slot.lock().take_if_unread(clock, now));
             true
         });
         // Dropped outside the locks: this gives leases back, and so wakes others.
@@ -52,12 +62,45 @@ impl Unread {
 }
 
 impl Slot {
-    fn take_if_unread(&mut self, now: Duration) -> Option<WorkerBody> {
+    fn take_if_unread(&mut self, clock: Clock, now: Duration) -> Option<WorkerBody> {
         let since = self.given_since?;
-        let idle = self.body.as_ref()?.idle();
-        if now.saturating_sub(since) < idle {
+        let quiet = match self.has_moved(now.saturating_sub(since)) {
+            true => {
+                self.given_since = Some(now);
+                Duration::ZERO
+            }
+            false => now.saturating_sub(since),
+        };
+        let body = self.body.as_mut()?;
+        if quiet < body.idle() && !body.is_overdue(&clock.moment()) {
+            if self.reader.is_none() {
+                body.gather();
+            }
             return None;
         }
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
         self.body.take()
+    }
+
+    /// Whether the client has taken something since somebody looked last. After a while without that its
+    /// system is asked: what lies in its buffers and ours may last a slow reader for minutes.
+    fn has_moved(&mut self, quiet: Duration) -> bool {
+        let taken = self.taken.bytes();
+        if taken != self.taken_before {
+            self.taken_before = taken;
+            self.acknowledged = None;
+            return true;
+        }
+        let Some(body) = self.body.as_ref() else {
+            return false;
+        };
+        if quiet < body.idle() / 2 || (body.is_h2() && !self.taken.is_on_its_way()) {
+            return false;
+        }
+        let acknowledged = body.acknowledged();
+        let before = std::mem::replace(&mut self.acknowledged, acknowledged);
+        before.is_some() && before != acknowledged
     }
 }

@@ -15,7 +15,7 @@ use super::{
     watched::Allowance, wire::Wire,
 };
 use crate::{
-    base::headers::Fields, count::open::Entry, fleet::worker::WorkerState,
+    base::headers::Fields, count::open::Entry, fleet::worker::WorkerState, http2::Incoming,
     socket::client_gone::is_established, stream::request_body::UpstreamBody,
 };
 
@@ -129,7 +129,7 @@ impl Upstreams {
                         keepalive: kept_for(response.headers(), keepalive),
                     };
                     return Ok(Answer {
-                        response,
+                        response: response.map(Incoming::Http1),
                         handback,
                         connect_time: None,
                     });
@@ -197,7 +197,7 @@ impl Upstreams {
             keepalive: kept_for(response.headers(), timeouts.keepalive),
         };
         Ok(Answer {
-            response,
+            response: response.map(Incoming::Http1),
             handback,
             connect_time: Some(connect_time),
         })

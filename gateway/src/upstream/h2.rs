@@ -1,48 +1,44 @@
 //! HTTP/2 connections to workers, by prior knowledge or ALPN, shared by many requests.
 
-use std::{error::Error, mem::take, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use hyper::{Request, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{Request, Response};
 use penstock_config::{Timeouts, fleet::Stage};
 
 use super::{
     Answer, Handback, SendError, Upstreams,
     connect::ConnectError,
     openings::{Opening, Turn},
-    shared::{STREAMS_MAX, Sender, SharedConnection, StreamPlace},
+    shared::{STREAMS_MAX, SharedConnection, StreamPlace},
     stream_limit::StreamLimit,
     wire::Wire,
 };
-use crate::{count::open::Entry, fleet::worker::WorkerState, stream::request_body::UpstreamBody};
+use crate::{
+    count::open::Entry,
+    fleet::worker::WorkerState,
+    http2::{self, Broken, Incoming, Sender, Terms, Unanswered},
+    stream::request_body::UpstreamBody,
+};
 
 /// Tells a request that the worker says it did not process from one that it may have begun: a stream
 /// above the last one named in its GOAWAY, or one that it refused (RFC 9113 §8.7).
-fn send_error(error: hyper::Error) -> SendError {
-    let Some(cause) = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<h2::Error>())
-        .filter(|cause| cause.is_remote())
-    else {
-        return SendError::Broken(error.into());
-    };
-    let going_away = cause.is_go_away();
-    if going_away || cause.reason() == Some(h2::Reason::REFUSED_STREAM) {
-        let error = cause.to_string();
+fn send_error(error: h2::Error) -> SendError {
+    let going_away = error.is_go_away();
+    if error.is_remote() && (going_away || error.reason() == Some(h2::Reason::REFUSED_STREAM)) {
+        let error = error.to_string();
         return SendError::NotProcessed { going_away, error };
     }
     SendError::Broken(error.into())
 }
 
-/// Receive window of a stream: a stream of tokens never waits for an update, and an image seldom.
-const STREAM_WINDOW: u32 = 256 << 10;
+/// Receive window of a stream: what a worker may send that its client does not take, which is held here for
+/// each of a hundred streams. A stream of tokens never waits for an update, and an image not for long:
+/// workers are near, and where the way takes 1 ms that is 32 MB in a second.
+const STREAM_WINDOW: u32 = 32 << 10;
 
 /// Receive window of a connection. It has room for every stream's window, so that clients that do
 /// not read their answers cannot stop those of others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS_MAX as u32 + 1);
-
-/// Longest head or trailers of an answer; hyper's own bound, said aloud.
-const HEADER_LIST_MAX: u32 = 16 * 1024;
 
 impl Upstreams {
     pub(super) async fn send_h2(
@@ -73,8 +69,9 @@ impl Upstreams {
                     }
                 }
             };
-            match sender.try_send_request(take(request)).await {
+            match sender.send(request, timeouts.idle).await {
                 Ok(response) => {
+                    let response = self.within_limits(response)?;
                     let handback = Handback::H2(place);
                     return Ok(Answer {
                         response,
@@ -82,21 +79,26 @@ impl Upstreams {
                         connect_time,
                     });
                 }
-                Err(mut error) => match error.take_message() {
-                    // A connection that was just opened and takes no stream would go on for ever.
-                    Some(unsent) if connect_time.is_none() => *request = unsent,
-                    Some(unsent) => {
-                        *request = unsent;
-                        let reason = format!(
-                            "{} takes no HTTP/2 stream: {}",
-                            worker.address,
-                            error.into_error()
-                        );
-                        return Err(SendError::Connect(ConnectError::of_worker(reason)));
-                    }
-                    None => return Err(send_error(error.into_error())),
-                },
+                // A connection that was just opened and takes no stream would go on for ever.
+                Err(Unanswered::Unsent(_)) if connect_time.is_none() => {}
+                Err(Unanswered::Unsent(error)) => {
+                    let reason = format!("{} takes no HTTP/2 stream: {error}", worker.address);
+                    return Err(SendError::Connect(ConnectError::of_worker(reason)));
+                }
+                Err(Unanswered::Broken(error)) => return Err(send_error(error)),
             }
+        }
+    }
+
+    /// An answer whose head is no longer than it may be.
+    fn within_limits(
+        &self,
+        answer: Response<http2::Content>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let (size, limit) = (http2::head_size(answer.headers()), self.places.head_max());
+        match size > limit {
+            true => Err(SendError::Broken(Broken::LongHead { size, limit })),
+            false => Ok(answer.map(Incoming::Http2)),
         }
     }
 
@@ -174,13 +176,13 @@ impl Upstreams {
             let text = format!("{} does not speak HTTP/2: {error}", worker.address);
             ConnectError::of_worker(text)
         };
-        let handshake = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADER_LIST_MAX)
-            .handshake(io);
-        let (sender, connection) = handshake.await.map_err(no_h2)?;
+        let terms = Terms {
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            head_max: self.places.head_max(),
+        };
+        let opened = http2::open(io.into_inner(), terms).await;
+        let (sender, connection) = opened.map_err(no_h2)?;
         let mut connection = tokio::spawn(connection);
         let allows_any = async {
             limit.until(StreamLimit::is_known).await;
@@ -191,7 +193,11 @@ impl Upstreams {
             biased;
             () = allows_any => {}
             ended = &mut connection => {
-                let text = format!("{} closed a new HTTP/2 connection at once", worker.address);
+                let text = match limit.is_known() {
+                    true => "closed a new HTTP/2 connection at once",
+                    false => "does not speak HTTP/2: it closed a new connection at once",
+                };
+                let text = format!("{} {text}", worker.address);
                 return Err(match ended {
                     Ok(Err(error)) => no_h2(error),
                     _ => ConnectError::of_worker(text),

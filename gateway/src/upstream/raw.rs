@@ -52,8 +52,8 @@ impl IdleRaw {
         let mut byte = [0];
         let said =
             Pin::new(&mut self.connection.stream).poll_read(cx, &mut ReadBuf::new(&mut byte));
-        let lay_idle = now.saturating_sub(self.since) >= ASK_FROM;
-        said.is_pending() && now < self.expires && !(lay_idle && !self.is_usable(now))
+        let was_in_use = now.saturating_sub(self.since) < ASK_FROM;
+        said.is_pending() && now < self.expires && (was_in_use || self.is_usable(now))
     }
 }
 

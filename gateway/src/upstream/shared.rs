@@ -8,17 +8,19 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http2;
-
 use super::{stream_limit::StreamLimit, watched::Allowance};
-use crate::stream::request_body::UpstreamBody;
-
-/// What sends requests on such a connection.
-pub(super) type Sender = http2::SendRequest<UpstreamBody>;
+use crate::http2::Sender;
 
 /// Streams put on one connection, whatever the worker allows, before another is opened. RFC 9113 §6.5.2
 /// advises peers to allow at least so many.
 pub(super) const STREAMS_MAX: usize = 100;
+
+/// Streams that a connection carries in its life. Their numbers end at 2^30, and a worker may count before.
+const STREAMS_IN_LIFE: usize = 1 << 18;
+
+/// Streams that may be taken back on a connection. Workers end those of peers who do that too often
+/// ("rapid reset"), with everybody's calls; servers in use allow 1,000 and more.
+const TAKEN_BACK_MAX: u64 = 400;
 
 /// A connection that many requests use.
 pub(super) struct SharedConnection {
@@ -28,6 +30,8 @@ pub(super) struct SharedConnection {
 
 struct Streams {
     open: AtomicUsize,
+    /// Streams that were opened in its life.
+    opened: AtomicUsize,
     limit: Arc<StreamLimit>,
     allowance: Arc<Allowance>,
     /// When the connection may be closed if no stream is open, in ms of the clock.
@@ -62,6 +66,7 @@ impl SharedConnection {
         allowance.stream_opened();
         let streams = Arc::new(Streams {
             open: AtomicUsize::new(1),
+            opened: AtomicUsize::new(1),
             limit,
             allowance,
             expires: parking_lot::Mutex::new(expires),
@@ -84,7 +89,14 @@ impl SharedConnection {
 
     /// Whether it is kept: it has streams, or had some of late.
     pub(super) fn is_usable(&self, now: Duration) -> bool {
-        !self.is_closed() && (!self.is_idle() || now < *self.streams.expires.lock())
+        let is_kept = || !self.is_retired() && now < *self.streams.expires.lock();
+        !self.is_closed() && (!self.is_idle() || is_kept())
+    }
+
+    /// Whether it only finishes what it has, before the worker would end it.
+    fn is_retired(&self) -> bool {
+        self.streams.opened.load(Ordering::Relaxed) >= STREAMS_IN_LIFE
+            || self.sender.taken_back() >= TAKEN_BACK_MAX
     }
 
     /// How many streams it takes.
@@ -100,10 +112,11 @@ impl SharedConnection {
 
     /// A place for one more stream, if there is any. From its end the connection is kept until `expires`.
     pub(super) fn place(&self, expires: Duration) -> Option<(Sender, StreamPlace)> {
-        if self.is_closed() || self.streams.open() >= self.streams_max() {
+        if self.is_closed() || self.is_retired() || self.streams.open() >= self.streams_max() {
             return None;
         }
         self.streams.open.fetch_add(1, Ordering::Relaxed);
+        self.streams.opened.fetch_add(1, Ordering::Relaxed);
         self.streams.allowance.stream_opened();
         *self.streams.expires.lock() = expires;
         let place = StreamPlace {

@@ -1,7 +1,7 @@
 //! How many streams a worker allows at once on a connection.
 //!
-//! What is asked for beyond that hyper holds back without a word, and a request that is held back seems to
-//! have a worker that does not answer. So the worker's settings are read on their way to hyper, and further
+//! What is asked for beyond that `h2` holds back without a word, and a request that is held back seems to
+//! have a worker that does not answer. So the worker's settings are read on their way to it, and further
 //! requests open another connection.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -46,7 +46,7 @@ async fn worker(name: &str) -> WorkerState {
 #[tokio::test]
 async fn an_idle_http2_connection_gives_way_and_one_in_use_does_not() {
     let places = Arc::new(Places::default());
-    places.limit(1);
+    places.limit(1, 8192);
     let upstreams = Upstreams::new(places);
     let workers = [worker("a").await, worker("b").await];
     let ask = async |worker: &WorkerState| {

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::stream_limit::StreamLimit;
 use crate::socket::{
-    io::Frames,
+    io::Sieve,
     read_through::{ReadThrough, Reader},
 };
 
@@ -78,11 +78,13 @@ impl Allowance {
     }
 }
 
-/// How many connections to workers there may be, in all threads.
+/// How many connections to workers there may be, in all threads, and what may come on them.
 #[derive(Debug)]
 pub(crate) struct Places {
     open: AtomicUsize,
     most: AtomicUsize,
+    /// The longest head of an answer.
+    head_max: AtomicUsize,
 }
 
 impl Default for Places {
@@ -90,14 +92,21 @@ impl Default for Places {
         Self {
             open: AtomicUsize::new(0),
             most: AtomicUsize::new(usize::MAX),
+            head_max: AtomicUsize::new(usize::MAX),
         }
     }
 }
 
 impl Places {
-    /// From now on there may be so many.
-    pub(crate) fn limit(&self, most: usize) {
+    /// From now on there may be so many, and heads of answers so long.
+    pub(crate) fn limit(&self, most: usize, head_max: usize) {
         self.most.store(most, Ordering::Relaxed);
+        self.head_max.store(head_max, Ordering::Relaxed);
+    }
+
+    /// How long the head of an answer may be.
+    pub(super) fn head_max(&self) -> usize {
+        self.head_max.load(Ordering::Relaxed)
     }
 
     /// Whether all are taken.
@@ -136,8 +145,8 @@ pub(super) struct Watch {
 /// What is followed where HTTP/2 is spoken.
 #[derive(Debug)]
 struct Spoken {
-    /// The worker's frames.
-    frames: Frames,
+    /// What the worker's frames are read through.
+    sieve: Sieve,
     limit: Arc<StreamLimit>,
 }
 
@@ -161,7 +170,7 @@ impl Watch {
     pub(super) fn speaks_h2(&mut self) -> Arc<StreamLimit> {
         let limit = Arc::<StreamLimit>::default();
         self.h2 = Some(Spoken {
-            frames: Frames::after(0),
+            sieve: Sieve::after(0),
             limit: Arc::clone(&limit),
         });
         limit
@@ -176,12 +185,18 @@ impl<S: AsyncRead> Reader<S> for Watch {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(stream.poll_read(cx, buf))?;
-        let read = buf.filled().get(before..).unwrap_or_default();
         let used = match &mut self.h2 {
-            None => read.len() as u64,
-            Some(Spoken { frames, limit }) => {
-                frames.read(read);
+            None => {
+                ready!(stream.poll_read(cx, buf))?;
+                (buf.filled().len() - before) as u64
+            }
+            Some(Spoken { sieve, limit }) => {
+                let mut stream = stream;
+                let read = |cx: &mut Context<'_>, buf: &mut ReadBuf<'_>| {
+                    stream.as_mut().poll_read(cx, buf)
+                };
+                ready!(sieve.poll_read(cx, buf, read))?;
+                let frames = &mut sieve.frames;
                 if let Some(streams) = frames.take_streams_allowed() {
                     limit.is_now(streams);
                 }
@@ -216,7 +231,7 @@ mod tests {
     #[test]
     fn a_connection_has_a_place_until_it_is_gone() {
         let places = Arc::new(Places::default());
-        places.limit(1);
+        places.limit(1, 8192);
         assert!(!places.are_taken());
         let connection = watched((), places.take());
         assert!(places.are_taken());

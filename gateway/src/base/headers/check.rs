@@ -1,12 +1,12 @@
 //! Requests that the HTTP library lets through and the gateway must not.
 
+use h2::ext::Protocol;
 use http::{
     HeaderValue, Method, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::Scheme,
 };
-use hyper::ext::Protocol;
 
 use super::{Named, upgrade::is_tunnelled};
 

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::{X_PENSTOCK_MIRROR, forwarded};
+use super::X_PENSTOCK_MIRROR;
 
 const PREFIX: &[u8] = b"x-penstock-";
 
@@ -30,57 +30,6 @@ pub(super) fn remove(headers: &mut HeaderMap, is_trusted: bool) {
     for name in own {
         headers.remove(name);
     }
-}
-
-/// Whether a field means something only in a head (RFC 9110 §6.5.1): framing, routing, credentials, control
-/// of the request or the answer, and what describes the body; and, from a client, what it claims of who asked.
-pub(crate) fn is_forbidden_trailer(name: &HeaderName, from_client: bool) -> bool {
-    const NAMES: [&str; 35] = [
-        "age",
-        "authorization",
-        "cache-control",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "content_length",
-        "cookie",
-        "date",
-        "expect",
-        "expires",
-        "forwarded",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "location",
-        "max-forwards",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "range",
-        "retry-after",
-        "set-cookie",
-        "te",
-        "trailer",
-        "traceparent",
-        "tracestate",
-        "transfer-encoding",
-        "transfer_encoding",
-        "upgrade",
-        "vary",
-        "warning",
-        "www-authenticate",
-    ];
-    NAMES.contains(&name.as_str())
-        || is_own(name)
-        || from_client
-            && (forwarded::is_claim(name) || name == "x-request-id" || name == "x-api-key")
-}
-
-/// Removes them from the trailers of either side.
-pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    remove(trailers, false);
 }
 
 #[cfg(test)]

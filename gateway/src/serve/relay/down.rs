@@ -295,7 +295,7 @@ impl Down {
         client: &mut Client,
         exchange: &mut Exchange,
     ) -> Result<(), Reason> {
-        let trailers = trailers::read(lines, trailers::From::Worker);
+        let trailers = trailers::read(lines);
         let trailers = trailers.map_err(|_| Reason::UpstreamReset)?;
         if !trailers.is_empty() {
             exchange.trailers(&trailers);

@@ -23,6 +23,7 @@ use crate::{
         request::Request,
         write,
     },
+    http2::Broken,
     request::request_key::RequestHead,
     serve::{
         admission::Presence,
@@ -31,7 +32,7 @@ use crate::{
     settle::exchange::Exchange,
     socket::connection::Connection,
     upstream::{
-        Broken, SendError, Wire,
+        SendError, Wire,
         raw::{Opened, RawConnection},
     },
 };
@@ -204,7 +205,7 @@ impl Sending<'_> {
         match sent {
             // Whoever is still sending is watched by that.
             Poll::Pending if !self.up.is_over() => Poll::Pending,
-            Poll::Ready(Sent::Failed) => Poll::Ready(Err(Missed::Broken(Broken {
+            Poll::Ready(Sent::Failed) => Poll::Ready(Err(Missed::Broken(Broken::Relayed {
                 is_malformed: false,
                 text: "the request body ended early".to_owned(),
             }))),
@@ -291,14 +292,14 @@ fn ended(up: &Up, coming: &Coming, error: Option<std::io::Error>) -> Missed {
         None if coming.bytes.is_empty() => "connection closed before an answer came".to_owned(),
         None => "connection closed in the middle of an answer's head".to_owned(),
     };
-    Missed::Broken(Broken {
+    Missed::Broken(Broken::Relayed {
         is_malformed: false,
         text,
     })
 }
 
 fn malformed(why: &str) -> Missed {
-    Missed::Broken(Broken {
+    Missed::Broken(Broken::Relayed {
         is_malformed: true,
         text: why.to_owned(),
     })

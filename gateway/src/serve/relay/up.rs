@@ -278,7 +278,7 @@ impl Up {
                     used += step.forward + step.skip;
                 }
                 Passed::Trailers(taken, lines) => {
-                    let trailers = trailers::read(&lines, trailers::From::Client);
+                    let trailers = trailers::read(&lines);
                     let trailers = trailers.map_err(|_| self.fails(UploadFailure::Malformed))?;
                     if let Some(tee) = &self.tee
                         && !trailers.is_empty()

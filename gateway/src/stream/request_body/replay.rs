@@ -123,6 +123,17 @@ impl Replayed {
         polled
     }
 
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut source = self.source.lock();
+        if source.number != self.number {
+            return Poll::Ready(());
+        }
+        match source.body.upload.ended() {
+            true => Poll::Pending,
+            false => source.body.poll_ahead(cx),
+        }
+    }
+
     pub(super) fn is_end_stream(&self) -> bool {
         self.again.is_empty() && self.source.lock().body.incoming.is_end_stream()
     }

@@ -66,6 +66,15 @@ impl RawConnection {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// So many bytes.
+    pub(crate) async fn read_exactly(&mut self, bytes: usize) -> Vec<u8> {
+        let mut read = vec![0; bytes];
+        let what = format!("{bytes} bytes");
+        let all = soon(&what, self.stream.read_exact(&mut read)).await;
+        all.expect("an open connection");
+        read
+    }
+
     /// Everything up to and with `mark`.
     pub(crate) async fn read_until(&mut self, mark: &str) -> String {
         let mut bytes = Vec::new();
