@@ -107,6 +107,8 @@ impl Request {
             Ok(None) if bytes.len() < bounds.bytes => Parsed::Part,
             Ok(None) => Parsed::Bad(too_long(bytes, bounds)),
             Err(Error::TooManyHeaders) => Parsed::Bad(Fault::TooLarge),
+            // Another version is judged when its line is whole: 1.2 would be read as 1.1 then.
+            Err(Error::Version) if ends_in_version(bytes) => Parsed::Part,
             Ok(Some((_, length))) if length > bounds.bytes => Parsed::Bad(too_long(bytes, bounds)),
             Ok(Some((Ok(request), length))) => match request.has_too_many(bounds.fields) {
                 true => Parsed::Bad(Fault::TooLarge),
@@ -271,6 +273,13 @@ fn too_long(bytes: &[u8], bounds: Bounds) -> Fault {
         true => Fault::TargetTooLong,
         false => Fault::TooLarge,
     }
+}
+
+/// Whether nothing is there but a first line that ends in a version, or in its beginning.
+fn ends_in_version(bytes: &[u8]) -> bool {
+    let last = bytes.rsplit(|byte| *byte == b' ').next();
+    matches!(last, Some([b'H', b'T', b'T', b'P', b'/', rest @ ..])
+        if rest.len() <= 4 && !rest.contains(&b'\n'))
 }
 
 /// Reads HTTP/1.2 and the like as HTTP/1.1, which they must be compatible with (RFC 9110 §2.5), and refuses

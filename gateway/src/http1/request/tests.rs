@@ -90,7 +90,11 @@ fn targets_that_are_none_are_refused() {
 
 #[test]
 fn later_versions_of_http_1_are_read_as_1_1_and_others_are_told_apart() {
-    assert!(!whole("GET / HTTP/1.2\r\nHost: a\r\n\r\n").is_old);
+    let later = "GET / HTTP/1.2\r\nHost: a\r\n\r\n";
+    assert!(!whole(later).is_old);
+    for end in 0..later.len() {
+        assert!(matches!(parse(&later[..end]), Parsed::Part), "{end}");
+    }
     assert!(whole("GET / HTTP/1.0\r\n\r\n").is_old);
     for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.0"] {
         let head = format!("GET / {version}\r\nHost: a\r\n\r\n");
