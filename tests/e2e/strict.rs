@@ -5,6 +5,7 @@ mod case;
 mod message;
 mod origin;
 mod run;
+mod same;
 
 use self::run::{Engine, Stage};
 

@@ -63,7 +63,8 @@ impl Engine for ByHyper<'_> {
         let entry = exchange.listed.entry();
         let sent = upstreams.send(worker, to.wire, &mut self.request, timeouts, now, entry);
         let mut answer = sent.await?;
-        match headers::check_response(answer.response.headers_mut()) {
+        let status = answer.response.status();
+        match headers::check_response(status, answer.response.headers_mut()) {
             Ok(()) => Ok(answer),
             // Its connection is closed with it.
             Err(why) => Err(SendError::Broken(Broken::Relayed {

@@ -2,7 +2,7 @@
 
 use h2::ext::Protocol;
 use http::{
-    HeaderMap, HeaderValue, Method, Version,
+    HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::Scheme,
@@ -116,8 +116,12 @@ fn check_transfer_encoding(parts: &Parts) -> Result<(), &'static str> {
 }
 
 /// Checks how a worker's answer is framed, of which the HTTP library lets more pass than clients should see:
-/// codings it does not know, and lengths of which others might take one or the other. Equal lengths become one.
-pub(crate) fn check_response(headers: &mut HeaderMap) -> Result<(), &'static str> {
+/// codings it does not know, and lengths of which others might take one or the other. Equal lengths become one,
+/// and an answer that has no body tells none (RFC 9110 §8.6).
+pub(crate) fn check_response(
+    status: StatusCode,
+    headers: &mut HeaderMap,
+) -> Result<(), &'static str> {
     if headers.contains_key(TRANSFER_ENCODING) {
         let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
         let (first, second) = (codings.next(), codings.next());
@@ -125,6 +129,10 @@ pub(crate) fn check_response(headers: &mut HeaderMap) -> Result<(), &'static str
             (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
             _ => Err("the answer has a Transfer-Encoding other than chunked"),
         };
+    }
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+        return Ok(());
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let (Some(first), second) = (lengths.next(), lengths.next()) else {
