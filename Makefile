@@ -59,6 +59,10 @@ workers: tools ## Try real inference servers: NVIDIA Triton and Ray Serve under 
 bench: tools ## Measure
 	cargo bench --workspace --locked
 
+.PHONY: fuzz
+fuzz: ## Fuzz what reads bytes from outside, a minute each: FUZZ_SECONDS=60
+	@fuzz/run
+
 .PHONY: versus
 versus: build ## Measure beside nginx, HAProxy and others (benches/versus/versus.py --help)
 	benches/versus/versus.py

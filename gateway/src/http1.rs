@@ -7,6 +7,8 @@ pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod chunked;
 pub(crate) mod field;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub(crate) mod lines;
 pub(crate) mod request;
 pub(crate) mod trailers;

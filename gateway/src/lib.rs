@@ -89,6 +89,11 @@ mod http2;
 
 mod base;
 
+/// For the targets of `fuzz/` only.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use http1::fuzzing;
+
 pub use base::lines::{Lines, LogFile, Output};
 pub use listen::server::Drained;
 pub use run::{

@@ -55,6 +55,7 @@ mod sse;
 mod start_failure;
 mod status;
 mod streams;
+mod strict;
 mod websocket;
 mod weights;
 mod why_slow;

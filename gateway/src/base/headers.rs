@@ -24,7 +24,7 @@ use http::{
 };
 use penstock_config::Protocol;
 
-pub(crate) use check::{check_host, check_request};
+pub(crate) use check::{check_host, check_request, check_response};
 pub(crate) use client::client_address;
 pub(crate) use fields::Fields;
 pub(crate) use forwarded::Forwarding;
@@ -188,8 +188,8 @@ fn suit_http1(
     takes_trailers: bool,
     upgrade: Option<HeaderValue>,
 ) {
-    // What `Connection` names cannot have been this one.
-    if !named.has(Named::HOST) {
+    // What `Connection` names cannot have been this one. An absolute target counts more than the field.
+    if !named.has(Named::HOST) || headers.get(HOST) != Some(host) {
         headers.insert(HOST, host.clone());
     }
     // HTTP/2 clients send one line per cookie; HTTP/1.1 knows one line only (RFC 9113 §8.2.3).

@@ -105,9 +105,11 @@ impl Request {
         };
         match parsed {
             Ok(None) if bytes.len() < bounds.bytes => Parsed::Part,
-            Ok(None) if !bytes.contains(&b'\n') => Parsed::Bad(Fault::TargetTooLong),
-            Ok(None) | Err(Error::TooManyHeaders) => Parsed::Bad(Fault::TooLarge),
-            Ok(Some((_, length))) if length > bounds.bytes => Parsed::Bad(Fault::TooLarge),
+            Ok(None) => Parsed::Bad(too_long(bytes, bounds)),
+            Err(Error::TooManyHeaders) => Parsed::Bad(Fault::TooLarge),
+            // Another version is judged when its line is whole: 1.2 would be read as 1.1 then.
+            Err(Error::Version) if ends_in_version(bytes) => Parsed::Part,
+            Ok(Some((_, length))) if length > bounds.bytes => Parsed::Bad(too_long(bytes, bounds)),
             Ok(Some((Ok(request), length))) => match request.has_too_many(bounds.fields) {
                 true => Parsed::Bad(Fault::TooLarge),
                 false => Parsed::Whole(request, length),
@@ -147,9 +149,14 @@ impl Request {
         let begin = (text.as_ptr() as usize).saturating_sub(head.as_ptr() as usize);
         let target = Target::of(text, begin, &method)?;
         let is_old = parsed.version == Some(0);
+        // It is ignored beside a target that names the host, but must be there (RFC 9112 §3.2).
+        let named = field_host(&lines, is_old)?;
         let (host, is_absolute) = match target.host {
-            Some(host) => (host, true),
-            None => (field_host(&lines, is_old)?, false),
+            Some(host) => {
+                check_host(lines.part(named), true)?;
+                (host, true)
+            }
+            None => (named, false),
         };
         check_host(lines.part(host.clone()), is_old && !is_absolute)?;
         let framing = framing(&lines, is_old)?;
@@ -257,6 +264,22 @@ impl Request {
     pub(crate) fn nominated(&self) -> impl Iterator<Item = &[u8]> {
         self.lines.values(Field::Connection).flat_map(members)
     }
+}
+
+/// What is too long: the head, or already its first line, however much came behind that.
+fn too_long(bytes: &[u8], bounds: Bounds) -> Fault {
+    let line = bytes.iter().position(|byte| *byte == b'\n');
+    match line.is_none_or(|end| end >= bounds.bytes) {
+        true => Fault::TargetTooLong,
+        false => Fault::TooLarge,
+    }
+}
+
+/// Whether nothing is there but a first line that ends in a version, or in its beginning.
+fn ends_in_version(bytes: &[u8]) -> bool {
+    let last = bytes.rsplit(|byte| *byte == b' ').next();
+    matches!(last, Some([b'H', b'T', b'T', b'P', b'/', rest @ ..])
+        if rest.len() <= 4 && !rest.contains(&b'\n'))
 }
 
 /// Reads HTTP/1.2 and the like as HTTP/1.1, which they must be compatible with (RFC 9110 §2.5), and refuses

@@ -80,6 +80,8 @@ pub(crate) enum Framing {
     Clear,
     /// Both `Content-Length` and `Transfer-Encoding`: refused.
     Contradictory,
+    /// What the HTTP library passes over in silence: refused.
+    Malformed(&'static str),
     /// Chunked, and its head was not seen alone (pipelined, or very long): served, and the
     /// connection closed afterwards, so that nothing can be hidden behind it (RFC 9112 §6.1).
     Unseen,
@@ -97,16 +99,39 @@ pub(crate) fn framing(
         return Framing::Clear;
     }
     let mut head = connection.head.lock();
-    let framing = if named.has(Named::TRANSFER_ENCODING) {
-        judge(&head, &request.method)
-    } else {
-        Framing::Clear
+    let framing = match malformed(&head, &request.method) {
+        Some(why) => Framing::Malformed(why),
+        None if named.has(Named::TRANSFER_ENCODING) => judge(&head, &request.method),
+        None => Framing::Clear,
     };
     head.clear();
     // What follows is this request's body, or the next head.
     connection.expects_head.store(!has_body, Ordering::Relaxed);
     connection.sends_body.store(has_body, Ordering::Relaxed);
     framing
+}
+
+/// What is wrong with a head, as far as it was seen, although the HTTP library took it: it cuts off fragments,
+/// and takes lines that end in a line feed alone.
+fn malformed(read: &[u8], method: &Method) -> Option<&'static str> {
+    // Only a head that was seen from its beginning.
+    read.strip_prefix(method.as_str().as_bytes())?;
+    for (number, line) in read.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match line {
+            b"\r\n" => return None,
+            [.., b'\r', b'\n'] if number == 0 && line.contains(&b'#') => {
+                return Some("the request target has a fragment (`#`)");
+            }
+            [.., b'\r', b'\n'] => {}
+            [.., b'\n'] => {
+                return Some(
+                    "a line of the head does not end in a carriage return and a line feed",
+                );
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 fn judge(read: &[u8], method: &Method) -> Framing {
@@ -147,6 +172,28 @@ mod tests {
                 Framing::Contradictory,
                 "{head}"
             );
+        }
+    }
+
+    #[test]
+    fn what_the_library_passes_over_is_seen_in_the_head_and_nowhere_else() {
+        for head in [
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+        ] {
+            assert!(
+                malformed(head.as_bytes(), &Method::GET).is_some(),
+                "{head:?}"
+            );
+        }
+        for head in [
+            "GET /a HTTP/1.1\r\nHost: a\r\nA: #\r\n\r\n#\n",
+            "of another request # \n",
+            "GET /a HTTP/1.1\r\nHo",
+        ] {
+            assert_eq!(malformed(head.as_bytes(), &Method::GET), None, "{head:?}");
         }
     }
 

@@ -10,8 +10,9 @@ use super::{
     retry::{Kept, Retry},
 };
 use crate::{
-    base::{reason::Reason, refusal::Refusal},
+    base::{headers, reason::Reason, refusal::Refusal},
     fleet::worker::WorkerState,
+    http2::Broken,
     request::request_key::RequestHead,
     settle::exchange::Exchange,
     socket::connection::Connection,
@@ -61,7 +62,16 @@ impl Engine for ByHyper<'_> {
         let timeouts = &to.service.spec.timeouts;
         let entry = exchange.listed.entry();
         let sent = upstreams.send(worker, to.wire, &mut self.request, timeouts, now, entry);
-        sent.await
+        let mut answer = sent.await?;
+        let status = answer.response.status();
+        match headers::check_response(status, answer.response.headers_mut()) {
+            Ok(()) => Ok(answer),
+            // Its connection is closed with it.
+            Err(why) => Err(SendError::Broken(Broken::Relayed {
+                is_malformed: true,
+                text: why.to_owned(),
+            })),
+        }
     }
 
     fn head_of(answer: &Answer) -> (u16, &HeaderMap) {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
@@ -241,6 +241,7 @@ fn upload(
 fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderValue, Refusal> {
     let host = match framing {
         Framing::Contradictory => Err("both Content-Length and Transfer-Encoding"),
+        Framing::Malformed(why) => Err(why),
         Framing::Clear | Framing::Unseen => headers::check_request(parts, named),
     };
     // It would show the fields that the gateway and proxies before it added.
@@ -404,6 +405,10 @@ fn pass_on(
     } = answer;
     let switched = wanted.and_then(|wanted| wanted.accepted(&mut response));
     let (mut parts, body) = response.into_parts();
+    // Ours, whatever version the worker speaks; the server says what the client's can have.
+    if !connection.h2 {
+        parts.version = Version::HTTP_11;
+    }
     if let Some(id) = &exchange.request_id {
         headers::prepare_response(&mut parts.headers, id, switched.is_some() && !connection.h2);
     }

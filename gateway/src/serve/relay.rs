@@ -495,7 +495,8 @@ async fn refuse_head(client: &mut Client, connection: &Connection, fault: Fault)
             http::HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
         answer.headers_mut().insert(ALLOW, methods);
     }
-    write_answer(client, connection, &answer, true, false, false);
+    let is_head = client.ahead.bytes().starts_with(b"HEAD ");
+    write_answer(client, connection, &answer, true, false, is_head);
     match flush(client, connection).await {
         true => After::Close { unread: true },
         false => After::Gone,

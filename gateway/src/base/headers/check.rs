@@ -2,7 +2,7 @@
 
 use h2::ext::Protocol;
 use http::{
-    HeaderValue, Method, Version,
+    HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::Scheme,
@@ -36,6 +36,14 @@ pub(crate) fn check_request(parts: &Parts, named: Named) -> Result<HeaderValue, 
         return Err("more than one Host");
     }
     let host = match (parts.uri.authority(), line) {
+        // RFC 9112 §3.2.2: beside an absolute target the field is ignored, but must be there.
+        (Some(authority), Some(line)) if !http2 => {
+            if !line.is_empty() {
+                check_host(line.as_bytes())?;
+            }
+            HeaderValue::from_str(authority.as_str())
+                .map_err(|_| "the request target holds a character that no host has")?
+        }
         (Some(authority), Some(line)) => {
             if !line
                 .as_bytes()
@@ -79,6 +87,10 @@ fn check_method(parts: &Parts) -> Result<(), &'static str> {
 /// A path, `*`, or an absolute `http` or `https` URI.
 fn check_target_form(parts: &Parts) -> Result<(), &'static str> {
     match (parts.uri.scheme(), parts.uri.authority()) {
+        // RFC 9112 §3.2.4: the server as a whole has options and nothing else.
+        (None, None) if parts.uri.path() == "*" && parts.method != Method::OPTIONS => {
+            Err("the request target `*` is for OPTIONS only")
+        }
         (None, None) => Ok(()),
         (Some(scheme), Some(_)) if [&Scheme::HTTP, &Scheme::HTTPS].contains(&scheme) => Ok(()),
         _ => Err("the request target is neither a path nor an http URI"),
@@ -101,6 +113,46 @@ fn check_transfer_encoding(parts: &Parts) -> Result<(), &'static str> {
         (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err("Transfer-Encoding other than chunked"),
     }
+}
+
+/// Checks how a worker's answer is framed, of which the HTTP library lets more pass than clients should see:
+/// codings it does not know, and lengths of which others might take one or the other. Equal lengths become one,
+/// and an answer that has no body tells none (RFC 9110 §8.6).
+pub(crate) fn check_response(
+    status: StatusCode,
+    headers: &mut HeaderMap,
+) -> Result<(), &'static str> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let (first, second) = (codings.next(), codings.next());
+        return match (first, second) {
+            (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+            _ => Err("the answer has a Transfer-Encoding other than chunked"),
+        };
+    }
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+        return Ok(());
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (Some(first), second) = (lengths.next(), lengths.next()) else {
+        return Ok(());
+    };
+    if second.is_none() && !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit) {
+        return Ok(());
+    }
+    let lines = headers.get_all(CONTENT_LENGTH).iter();
+    let mut members = lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let length = members.next().unwrap_or_default();
+    let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    if !is_number || members.any(|other| other != length) {
+        return Err("the answer's Content-Length is not one number");
+    }
+    let length = HeaderValue::from_bytes(length).map_err(|_| "Content-Length is no number")?;
+    headers.insert(CONTENT_LENGTH, length);
+    Ok(())
 }
 
 /// A name or address and perhaps a port, of a stricter alphabet than RFC 3986 allows: what DNS, IP

@@ -30,6 +30,8 @@ fn is_forbidden(name: &HeaderName) -> bool {
         CONTENT_LENGTH | TRANSFER_ENCODING | CONTENT_ENCODING | CONTENT_RANGE | TRAILER | TE
         | CONNECTION | UPGRADE | HOST | EXPECT | FORWARDED | MAX_FORWARDS | RANGE
         | AUTHORIZATION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | COOKIE | SET_COOKIE => true,
+        // Each message has an id and a trace already, which are ours.
+        _ if ["x-request-id", "traceparent", "tracestate"].contains(&name.as_str()) => true,
         _ => hop_by_hop::ends_here(name) || forwarded::is_claim(name) || own::is_own(name),
     }
 }
@@ -54,6 +56,8 @@ mod tests {
             "x-forwarded-host",
             "x-forwarded-proto",
             "x-real-ip",
+            "x-request-id",
+            "traceparent",
             "x-penstock-reason",
             "grpc-status",
             "grpc-message",

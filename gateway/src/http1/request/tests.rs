@@ -90,7 +90,11 @@ fn targets_that_are_none_are_refused() {
 
 #[test]
 fn later_versions_of_http_1_are_read_as_1_1_and_others_are_told_apart() {
-    assert!(!whole("GET / HTTP/1.2\r\nHost: a\r\n\r\n").is_old);
+    let later = "GET / HTTP/1.2\r\nHost: a\r\n\r\n";
+    assert!(!whole(later).is_old);
+    for end in 0..later.len() {
+        assert!(matches!(parse(&later[..end]), Parsed::Part), "{end}");
+    }
     assert!(whole("GET / HTTP/1.0\r\n\r\n").is_old);
     for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.0"] {
         let head = format!("GET / {version}\r\nHost: a\r\n\r\n");
@@ -138,6 +142,9 @@ fn what_may_be_read_in_two_ways_is_refused() {
         "GET / HTTP/1.1\r\nHost: a\n\r\n",
         "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost:\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a/\r\n\r\n",
@@ -205,6 +212,8 @@ fn heads_have_bounds() {
         fault(&format!("GET /{}", "x".repeat(4096))),
         Fault::TargetTooLong
     );
+    let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(4096));
+    assert_eq!(fault(&target), Fault::TargetTooLong);
     assert_eq!(whole(&get(&"a: b\r\n".repeat(99))).lines.len(), 100);
     assert_eq!(fault(&get(&"a: b\r\n".repeat(100))), Fault::TooLarge);
     assert_eq!(fault(&get(&"a: b\r\n".repeat(250))), Fault::TooLarge);

@@ -133,7 +133,8 @@ impl Down {
     ) -> Poll<Ended> {
         loop {
             // What is here goes out together with the head.
-            while !self.rest.is_empty() && !self.is_over && client.out.len() < TOGETHER_MAX {
+            // Behind its end nothing is looked at: what a worker sends there is nobody's.
+            while !self.rest.is_empty() && !self.body.is_over() && client.out.len() < TOGETHER_MAX {
                 let rest = std::mem::take(&mut self.rest);
                 let used = self.take(rest.bytes(), client, exchange, moment);
                 self.rest = rest;

@@ -33,8 +33,12 @@ fn the_host_comes_from_where_the_protocol_has_it() {
         get("/", &[("host", "Chat.example:80")]),
         host("Chat.example:80")
     );
-    assert_eq!(get("*", &[("host", "a")]), host("a"));
-    assert_eq!(get("http://a:80/x", &[("host", "A:80")]), host("A:80"));
+    assert_eq!(
+        check(Version::HTTP_11, "OPTIONS", "*", &[("host", "a")]),
+        host("a")
+    );
+    assert!(get("*", &[("host", "a")]).is_err());
+    assert_eq!(get("http://a:80/x", &[("host", "b")]), host("a:80"));
     assert_eq!(check(Version::HTTP_2, "GET", "http://a/", &[]), host("a"));
     assert_eq!(
         check(Version::HTTP_2, "GET", "http://a/", &[("host", "A")]),
@@ -52,7 +56,8 @@ fn a_missing_doubled_or_contradicting_host_is_refused() {
     assert!(get("/", &[]).is_err());
     assert!(get("http://a/", &[]).is_err());
     assert!(get("/", &[("host", "a"), ("host", "a")]).is_err());
-    assert!(get("http://a/", &[("host", "b")]).is_err());
+    // Whoever is named in the target counts, but the field must be there, and be one.
+    assert!(get("http://a/", &[("host", "b c")]).is_err());
     assert!(check(Version::HTTP_2, "GET", "/", &[]).is_err());
     assert!(check(Version::HTTP_2, "GET", "http://a/", &[("host", "b")]).is_err());
     assert!(
@@ -159,4 +164,42 @@ fn a_length_that_comes_twice_is_refused() {
     let twice = [("content-length", "5"), ("content-length", "5")];
     assert!(check(Version::HTTP_2, "POST", "http://a/", &twice[..1]).is_ok());
     assert!(check(Version::HTTP_2, "POST", "http://a/", &twice).is_err());
+}
+
+#[test]
+fn a_workers_answer_says_one_thing_about_its_length() {
+    let checked = |status: u16, lines: &[(&'static str, &'static str)]| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        check_response(status, &mut headers).map(|()| {
+            let lengths = headers.get_all(CONTENT_LENGTH).iter();
+            lengths
+                .map(|length| length.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        })
+    };
+    const LENGTH: &str = "content-length";
+    const CODING: &str = "transfer-encoding";
+    let one = Ok(vec!["3".to_owned()]);
+    assert_eq!(checked(200, &[(LENGTH, "3")]), one);
+    assert_eq!(checked(200, &[(LENGTH, "3"), (LENGTH, "3")]), one);
+    assert_eq!(checked(200, &[(LENGTH, "3, 3")]), one);
+    assert_eq!(checked(204, &[(LENGTH, "3")]), Ok(vec![]));
+    assert_eq!(checked(200, &[(CODING, "Chunked")]), Ok(vec![]));
+    for bad in [
+        &[(LENGTH, "3"), (LENGTH, "4")][..],
+        &[(LENGTH, "3, 4")],
+        &[(LENGTH, "3,")],
+        &[(LENGTH, "")],
+        &[(LENGTH, "+3")],
+        &[(CODING, "xchunked")],
+        &[(CODING, "gzip, chunked")],
+        &[(CODING, "chunked"), (CODING, "chunked")],
+        &[(CODING, "")],
+    ] {
+        assert!(checked(200, bad).is_err(), "{bad:?}");
+    }
 }
