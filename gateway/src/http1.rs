@@ -8,6 +8,7 @@ pub(crate) mod buffer;
 pub(crate) mod chunked;
 pub(crate) mod field;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
 pub mod fuzzing;
 pub(crate) mod lines;
 pub(crate) mod request;

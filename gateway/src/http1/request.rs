@@ -4,6 +4,8 @@
 //! length beside chunks, a line that ends in LF alone, a host that is none (RFC 9112 §3.2, §6.3, §11.2).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
+mod version;
+
 use std::{mem::MaybeUninit, ops::Range};
 
 use http::{HeaderName, HeaderValue, Method, request::Parts};
@@ -90,7 +92,7 @@ pub(crate) struct Bounds {
 impl Request {
     /// Reads the head that `bytes` begin with. `bytes` begin where a request should.
     pub(crate) fn parse(bytes: &mut [u8], bounds: Bounds) -> Parsed {
-        if let Err(fault) = suit_version(bytes) {
+        if let Err(fault) = version::suit(bytes) {
             return Parsed::Bad(fault);
         }
         let mut usual = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
@@ -108,7 +110,7 @@ impl Request {
             Ok(None) => Parsed::Bad(too_long(bytes, bounds)),
             Err(Error::TooManyHeaders) => Parsed::Bad(Fault::TooLarge),
             // Another version is judged when its line is whole: 1.2 would be read as 1.1 then.
-            Err(Error::Version) if ends_in_version(bytes) => Parsed::Part,
+            Err(Error::Version) if version::is_incomplete(bytes) => Parsed::Part,
             Ok(Some((_, length))) if length > bounds.bytes => Parsed::Bad(too_long(bytes, bounds)),
             Ok(Some((Ok(request), length))) => match request.has_too_many(bounds.fields) {
                 true => Parsed::Bad(Fault::TooLarge),
@@ -272,36 +274,6 @@ fn too_long(bytes: &[u8], bounds: Bounds) -> Fault {
     match line.is_none_or(|end| end >= bounds.bytes) {
         true => Fault::TargetTooLong,
         false => Fault::TooLarge,
-    }
-}
-
-/// Whether nothing is there but a first line that ends in a version, or in its beginning.
-fn ends_in_version(bytes: &[u8]) -> bool {
-    let last = bytes.rsplit(|byte| *byte == b' ').next();
-    matches!(last, Some([b'H', b'T', b'T', b'P', b'/', rest @ ..])
-        if rest.len() <= 4 && !rest.contains(&b'\n'))
-}
-
-/// Reads HTTP/1.2 and the like as HTTP/1.1, which they must be compatible with (RFC 9110 §2.5), and refuses
-/// other versions, which the parser would call malformed.
-fn suit_version(bytes: &mut [u8]) -> Result<(), Fault> {
-    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-        return Ok(());
-    };
-    let line = bytes.get_mut(..end).unwrap_or_default();
-    let Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r']) =
-        line.last_chunk_mut::<9>()
-    else {
-        return Ok(());
-    };
-    match (*major, *minor) {
-        (b'1', b'0' | b'1') => Ok(()),
-        (b'1', b'2'..=b'9') => {
-            *minor = b'1';
-            Ok(())
-        }
-        (b'0'..=b'9', b'0'..=b'9') => Err(Fault::Version),
-        _ => Ok(()),
     }
 }
 
