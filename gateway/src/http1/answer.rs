@@ -167,8 +167,12 @@ fn framing(
     is_old: bool,
 ) -> Result<Framing, &'static str> {
     let mut codings = lines.values(Field::TransferEncoding);
-    let length = content_length(lines.values(Field::ContentLength))
-        .map_err(|_| "the answer's Content-Length is not one number")?;
+    let length = match content_length(lines.values(Field::ContentLength)) {
+        Ok(length) => length,
+        // It is left out of those.
+        Err(_) if matches!(status, 100..=199 | 204) => None,
+        Err(_) => return Err("the answer's Content-Length is not one number"),
+    };
     let framing = match (codings.next(), codings.next()) {
         (None, _) => length.map_or(Framing::UntilClose, Framing::Length),
         (Some(_), _) if is_old => return Err("HTTP/1.0 knows no Transfer-Encoding"),

@@ -157,13 +157,18 @@ async fn a_target_that_copies_woke_sleeps_again_when_they_end() {
     let config = config_with("", stable.address, &asleep("2s"), ", wakes = true");
     let penstock = Penstock::start(&config).await;
     let client = penstock.client("chat");
-    let woken = |metrics: &Metrics| {
+    // Control counts a start once it has told the gateway of it.
+    let until_woken = async |times: f64| {
         let labels = [("deployment", "candidate"), ("result", "ready")];
-        metrics.sum("penstock_worker_starts_total", &labels)
+        let starts = |metrics: &Metrics| metrics.sum("penstock_worker_starts_total", &labels);
+        penstock
+            .until("the target was woken", |metrics| starts(metrics) >= times)
+            .await;
+        assert_eq!(starts(&penstock.metrics().await), times);
     };
     ask(&client, 1).await;
-    let metrics = until_ended(&penstock, "ok", 1).await;
-    assert_eq!(woken(&metrics), 1.0);
+    until_ended(&penstock, "ok", 1).await;
+    until_woken(1.0).await;
     penstock
         .until("the target sleeps", |metrics| {
             let labels = [("deployment", "candidate")];
@@ -171,8 +176,8 @@ async fn a_target_that_copies_woke_sleeps_again_when_they_end() {
         })
         .await;
     ask(&client, 1).await;
-    let metrics = until_ended(&penstock, "ok", 2).await;
-    assert_eq!(woken(&metrics), 2.0);
+    until_ended(&penstock, "ok", 2).await;
+    until_woken(2.0).await;
 }
 
 #[tokio::test]
