@@ -165,11 +165,12 @@ fn written_request(request: &Request) {
         assert!(text.contains("\r\nhost: \r\n"), "{text}");
         return;
     }
+    let written = out.len();
     let again = Request::parse(&mut out, bounds);
     let request::Parsed::Whole(again, length) = again else {
         panic!("{again:?}: {text}");
     };
-    assert_eq!(length, text.len(), "{text}");
+    assert_eq!(length, written, "{text}");
     let target = match request.target_lacks_slash() {
         true => format!("/{}", request.target()),
         false => request.target().to_owned(),

@@ -66,6 +66,13 @@ impl Lines {
         head: &'h [u8],
         names: impl Iterator<Item = &'h str>,
     ) -> Result<(), BadLine> {
+        // The parser passes over empty lines before a head, and takes a line feed alone for one.
+        let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+        let empty = head.iter().position(is_text).unwrap_or(0);
+        let mut empty_lines = head.get(..empty).unwrap_or_default().chunks(2);
+        if !empty_lines.all(|line| line == b"\r\n") {
+            return Err(BadLine);
+        }
         let fields_end = head.len().checked_sub(2).ok_or(BadLine)?;
         let start = head.as_ptr() as usize;
         let mut last: Option<Line> = None;
@@ -136,18 +143,6 @@ impl Lines {
         lines
             .filter(move |line| line.field == field)
             .map(|line| self.value(line))
-    }
-
-    /// Leaves out every line of this name from now on.
-    pub(crate) fn remove(&mut self, name: &str) {
-        let lines = take(&mut self.lines);
-        let mut kept = lines;
-        kept.retain(|line| {
-            let at = line.begin as usize..line.name_end as usize;
-            let this = self.bytes.get(at).unwrap_or_default();
-            !this.eq_ignore_ascii_case(name.as_bytes())
-        });
-        self.lines = kept;
     }
 }
 
