@@ -29,6 +29,7 @@ pub(crate) use client::client_address;
 pub(crate) use fields::Fields;
 pub(crate) use forwarded::Forwarding;
 pub(crate) use hop_by_hop::{is_option, is_protected};
+pub(crate) use list::members;
 pub(crate) use named::Named;
 pub(crate) use trace::{RequestId, Trace, X_REQUEST_ID, goes_on};
 pub(crate) use trailers::clean_trailers;
@@ -140,7 +141,7 @@ pub(crate) fn settle_length(headers: &mut HeaderMap) -> Result<(), &'static str>
     let mut members = headers
         .get_all(CONTENT_LENGTH)
         .iter()
-        .flat_map(|line| list::members(line.as_bytes()));
+        .flat_map(|line| members(line.as_bytes()));
     let length = members.next().unwrap_or_default().to_vec();
     let is_same = members.all(|member| member == length);
     drop(members);

@@ -9,7 +9,7 @@ use super::{
     body::Framing,
     field::Field,
     lines::Lines,
-    values::{content_length, has_member, members},
+    values::{content_length, has_member},
 };
 
 /// Fields that are parsed without memory of their own.
@@ -134,7 +134,9 @@ impl Answer {
 
     /// Fields that `Connection` names beside its usual options.
     pub(crate) fn nominated(&self) -> impl Iterator<Item = &[u8]> {
-        self.lines.values(Field::Connection).flat_map(members)
+        self.lines
+            .values(Field::Connection)
+            .flat_map(crate::base::headers::members)
     }
 
     /// Whether it names a length.

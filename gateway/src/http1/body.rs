@@ -64,11 +64,6 @@ impl Body {
         matches!(self.state, State::UntilClose)
     }
 
-    /// Whether it is framed in chunks.
-    pub(crate) fn is_chunked(&self) -> bool {
-        matches!(self.state, State::Chunked(_) | State::Trailers(_))
-    }
-
     /// Whether a chunk has just ended, or none has begun.
     pub(crate) fn is_between_chunks(&self) -> bool {
         matches!(&self.state, State::Chunked(chunked) if chunked.is_between_chunks())

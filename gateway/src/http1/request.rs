@@ -15,7 +15,7 @@ use super::{
     body::Framing,
     field::Field,
     lines::Lines,
-    values::{has_member, members, one_length},
+    values::{has_member, one_length},
 };
 
 /// Fields that are parsed without memory of their own; heads with more cost an allocation.
@@ -264,7 +264,9 @@ impl Request {
 
     /// Fields that `Connection` names beside its usual options.
     pub(crate) fn nominated(&self) -> impl Iterator<Item = &[u8]> {
-        self.lines.values(Field::Connection).flat_map(members)
+        self.lines
+            .values(Field::Connection)
+            .flat_map(crate::base::headers::members)
     }
 }
 

@@ -1,12 +1,6 @@
 //! What stands in field values: lists and lengths.
 
-/// The members of a comma-separated list, without the space around them; no empty ones.
-pub(crate) fn members(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    value
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
-}
+use crate::base::headers::members;
 
 /// Whether one of the values has this member, in any case.
 pub(crate) fn has_member<'v>(values: impl Iterator<Item = &'v [u8]>, member: &str) -> bool {

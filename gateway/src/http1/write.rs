@@ -312,7 +312,7 @@ fn copy(out: &mut Vec<u8>, lines: &Lines, mut passes: impl FnMut(&Line) -> bool)
 
 /// Whether `Connection` names a field beside the usual options.
 fn nominates<'v>(mut values: impl Iterator<Item = &'v [u8]>) -> bool {
-    values.any(|value| !super::values::members(value).all(is_option))
+    values.any(|value| !crate::base::headers::members(value).all(is_option))
 }
 
 /// Whether a line is one of those that `Connection` names and that may be removed for that.

@@ -6,15 +6,15 @@
 
 mod client;
 mod down;
+mod forward;
+mod own;
 mod sending;
 mod tunnel;
 mod up;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
-use bytes::Bytes;
-use http::{HeaderMap, Response, header::ALLOW};
-use http_body::SizeHint;
+use http::HeaderMap;
 use penstock_config::RequestLimits;
 use pingora_core::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
@@ -22,40 +22,24 @@ use tokio::io::AsyncWriteExt;
 use self::{
     client::{Asking, Client, NoHead},
     down::{Down, Ended, onto},
-    sending::{Got, Sending},
-    up::Up,
+    forward::{Forwarded, forward},
 };
 use crate::{
-    base::{
-        date,
-        headers::{self, RequestId, Trace},
-        problem::problem,
-        reason::Reason,
-        refusal::Refusal,
-    },
-    count::metrics::Settled,
+    base::date,
     http1::{
         body::Framing,
         field::Field,
-        request::{Bounds, Fault, Request},
-        write::{self, Back, Onto, Onward},
+        request::{Bounds, Request},
+        write::{self, Back, Onto},
     },
     request::{request_head::LoggedHead, request_key::RequestHead},
-    route::mirroring::MirrorState,
-    serve::{
-        attempt::{Destined, attempt},
-        destination::Destination,
-        proxy::{self, Failure},
-        retry::Retry,
-    },
+    serve::{destination::Destination, proxy::Failure},
     settle::exchange::Exchange,
     socket::{
         connection::{Connection, stalled, watch},
         io::{ClientStream, DownstreamIo, ReadAhead},
         linger::Linger,
     },
-    stream::{copied_body::Tee, mirror::Candidate, request_body::Upload},
-    upstream::Wire,
 };
 
 /// What becomes of a connection after a request.
@@ -106,7 +90,7 @@ pub(crate) async fn serve(
                 Box::pin(exchange(&mut client, connection, request, closes)).await
             }
             Err(NoHead::Ended) => return None,
-            Err(NoHead::Bad(fault)) => refuse_head(&mut client, connection, fault).await,
+            Err(NoHead::Bad(fault)) => own::refuse_head(&mut client, connection, fault).await,
         };
         client.is_at_rest();
         match after {
@@ -167,7 +151,7 @@ async fn exchange(
     match forward(client, &mut exchange, connection, &request, destination).await {
         Ok(forwarded) => pass_on(client, exchange, connection, &ends, forwarded).await,
         Err((Failure::Refused(refusal), up)) => {
-            refuse(client, exchange, connection, &ends, up, &refusal).await
+            own::refuse(client, exchange, connection, &ends, up, &refusal).await
         }
         Err((Failure::ClientGone, _)) => After::Gone,
     }
@@ -178,192 +162,6 @@ struct Ends<'r> {
     /// Whether it does in any case.
     closes: bool,
     request: &'r Request,
-}
-
-/// A worker's answer, and what is left of the request.
-struct Forwarded {
-    got: Got,
-    up: Up,
-    /// Whether an upgrade was asked for.
-    upgrade: bool,
-    idle: Duration,
-    keepalive: Duration,
-}
-
-/// Gets the request to a worker and the head of an answer back.
-async fn forward(
-    client: &mut Client,
-    exchange: &mut Exchange,
-    connection: &Arc<Connection>,
-    request: &Request,
-    destination: Result<Destination, Refusal>,
-) -> Result<Forwarded, (Failure, Option<Up>)> {
-    let unsent = |refusal: Refusal| (Failure::from(refusal), None);
-    let trace = Trace::fresh();
-    exchange.request_id = Some(identify(connection, request, &trace));
-    let head = RequestHead::of_bytes(connection, request);
-    proxy::check_scheme(connection, request.host(), &head).map_err(unsent)?;
-    let size = match request.framing {
-        Framing::Length(length) => length,
-        Framing::Chunked | Framing::UntilClose => 0,
-    };
-    let entered = proxy::enter(exchange, destination.map_err(unsent)?, &head, size);
-    let (to, carriers) = entered.map_err(unsent)?;
-    let found = proxy::find_worker(exchange, to, head, client).await;
-    let (destination, deployment) = found.map_err(|failure| (failure, None))?;
-    let service = &destination.service;
-    let upgrade = request.asks_for_upgrade();
-    let wire = Wire::of(&deployment.view().spec);
-    let to = Destined {
-        service,
-        deployment: &deployment,
-        wire: &wire,
-        is_upgrade: upgrade,
-    };
-    let mut up = upload(
-        exchange,
-        connection,
-        request,
-        to,
-        destination.is_direct(),
-        (&trace, carriers),
-    );
-    let retry = Retry::prepare(service, wire.protocol, upgrade, &request.method);
-    let keeps = retry.keeps.is_some_and(|bytes| up.keep(bytes));
-    debug_assert!(!keeps || up.is_kept());
-    let mut sending = Sending {
-        head: onward(exchange, connection, request, &trace, carriers, upgrade),
-        client,
-        connection,
-        request,
-        up,
-    };
-    let answered = attempt(exchange, connection, to, &retry, &mut sending).await;
-    let Sending { mut up, .. } = sending;
-    up.forget();
-    match answered {
-        Ok(got) if got.answer.status == 101 && !upgrade => {
-            exchange.worker_failed();
-            let detail = "the worker switched protocols unasked";
-            let refusal = Refusal::new(Reason::BadUpstreamResponse, detail);
-            Err((refusal.into(), Some(up)))
-        }
-        Ok(got) => {
-            exchange.connect_time = got.connect_time;
-            let timeouts = &service.spec.timeouts;
-            let (idle, keepalive) = (timeouts.idle, timeouts.keepalive);
-            Ok(Forwarded {
-                got,
-                up,
-                upgrade,
-                idle,
-                keepalive,
-            })
-        }
-        Err(failure) => Err((failure, Some(up))),
-    }
-}
-
-/// The id of a request: that of a trusted proxy, or that of its own trace.
-fn identify(connection: &Connection, request: &Request, trace: &Trace) -> RequestId {
-    let given = match connection.forwarding.is_trusted() {
-        true => request.lines.values(Field::RequestId).next(),
-        false => None,
-    };
-    given
-        .and_then(RequestId::given)
-        .unwrap_or_else(|| trace.id())
-}
-
-/// The body on its way to the worker, and to the mirror's target if this request is copied.
-fn upload(
-    exchange: &mut Exchange,
-    connection: &Arc<Connection>,
-    request: &Request,
-    to: Destined<'_>,
-    is_direct: bool,
-    (trace, carriers): (&Trace, [Option<&'static str>; 2]),
-) -> Up {
-    let spec = &to.service.spec;
-    let has_body = request.framing != Framing::Length(0);
-    let tee = match &to.service.mirror {
-        Some(mirror) if !to.is_upgrade && !is_direct => {
-            copy(exchange, connection, request, to, mirror, trace, carriers)
-        }
-        _ => None,
-    };
-    exchange.upload = has_body.then(|| Arc::new(Upload::begin(connection)));
-    let upload = exchange.upload.clone();
-    let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
-    Up::new(request, upload, max, idle, tee)
-}
-
-/// Starts a copy of the request for the mirror's target, if it is to have one.
-fn copy(
-    exchange: &mut Exchange,
-    connection: &Connection,
-    request: &Request,
-    to: Destined<'_>,
-    mirror: &MirrorState,
-    trace: &Trace,
-    carriers: [Option<&'static str>; 2],
-) -> Option<Tee> {
-    let is_copy =
-        connection.forwarding.is_trusted() && request.lines.values(Field::Mirror).next().is_some();
-    if !mirror.takes(to.deployment, is_copy) {
-        return None;
-    }
-    let Some((mut parts, host)) = request.to_parts() else {
-        mirror.cannot();
-        return None;
-    };
-    for name in carriers.into_iter().flatten() {
-        parts.headers.remove(name);
-    }
-    if let Some(id) = &exchange.request_id {
-        headers::go_by(&mut parts.headers, id, trace);
-    }
-    let body = match request.framing {
-        Framing::Length(0) => None,
-        Framing::Length(length) => Some(SizeHint::with_exact(length)),
-        Framing::Chunked | Framing::UntilClose => Some(SizeHint::default()),
-    };
-    let candidate = Candidate {
-        connection,
-        service: &to.service.spec,
-        parts: &parts,
-        host: &host,
-        body,
-    };
-    mirror.copy(exchange, &candidate)
-}
-
-/// The head as workers get it.
-fn onward(
-    exchange: &Exchange,
-    connection: &Connection,
-    request: &Request,
-    trace: &Trace,
-    carriers: [Option<&'static str>; 2],
-    upgrade: bool,
-) -> crate::http1::buffer::Buffer {
-    let mut head = crate::http1::buffer::Buffer::default();
-    let left = match exchange.deadline {
-        Some((deadline, Reason::Deadline)) => Some(deadline.saturating_sub(exchange.clock().now())),
-        _ => None,
-    };
-    if let Some(id) = &exchange.request_id {
-        let onward = Onward {
-            forwarding: &connection.forwarding,
-            id,
-            trace,
-            carriers,
-            upgrade,
-            deadline: left,
-        };
-        write::request(head.end(), request, &onward);
-    }
-    head
 }
 
 /// Passes a worker's answer on, to its end.
@@ -434,99 +232,6 @@ fn write_own(client: &mut Client, exchange: &Exchange) {
             write::field(client.out.end(), name.as_str(), value.as_bytes());
         }
     }
-}
-
-/// Answers a request without a worker.
-async fn refuse(
-    client: &mut Client,
-    mut exchange: Box<Exchange>,
-    connection: &Connection,
-    ends: &Ends<'_>,
-    up: Option<Up>,
-    refusal: &Refusal,
-) -> After {
-    let answer = exchange.refused(refusal);
-    let up = up.or_else(|| Some(Up::new(ends.request, None, None, Duration::MAX, None)));
-    // A body that has come already is passed over, so that the connection can go on.
-    let unread = up.is_none_or(|mut up| !up.skip(&mut client.ahead));
-    // Where the next request would begin is not certain after what is no request.
-    let closes = ends.closes || unread || refusal.reason == Reason::BadRequest;
-    write_answer(
-        client,
-        connection,
-        &answer,
-        closes,
-        ends.request.is_old,
-        exchange.is_head(),
-    );
-    let told = flush(client, connection).await;
-    drop(exchange);
-    match (told, closes) {
-        (false, _) => After::Gone,
-        (true, true) => After::Close { unread },
-        (true, false) => After::Next,
-    }
-}
-
-/// Answers what cannot be passed on. The connection ends after it: where the next request would begin
-/// cannot be known.
-async fn refuse_head(client: &mut Client, connection: &Connection, fault: Fault) -> After {
-    let (reason, detail) = match fault {
-        Fault::Bad(detail) => (Reason::BadRequest, detail),
-        Fault::Version => (Reason::VersionNotSupported, "this is not HTTP/1"),
-        Fault::Method(detail) => (Reason::MethodNotAllowed, detail),
-        Fault::TooLarge => (
-            Reason::HeaderTooLarge,
-            "the request head is too long or has too many fields",
-        ),
-        Fault::TargetTooLong => (Reason::UriTooLong, "the request target is too long"),
-    };
-    connection.thread.shared.unrouted.request(&Settled {
-        status: reason.status().as_u16(),
-        reason: Some(reason),
-        duration: Duration::ZERO,
-        first_byte: None,
-        queue_wait: None,
-    });
-    let id = RequestId::fresh();
-    let mut answer = problem(reason, detail, None, false, Some(&id));
-    if reason == Reason::MethodNotAllowed {
-        let methods =
-            http::HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
-        answer.headers_mut().insert(ALLOW, methods);
-    }
-    let is_head = client.ahead.bytes().starts_with(b"HEAD ");
-    write_answer(client, connection, &answer, true, false, is_head);
-    match flush(client, connection).await {
-        true => After::Close { unread: true },
-        false => After::Gone,
-    }
-}
-
-fn write_answer(
-    client: &mut Client,
-    connection: &Connection,
-    answer: &Response<Bytes>,
-    closes: bool,
-    is_old: bool,
-    is_head: bool,
-) {
-    let back = Back {
-        id: None,
-        hsts: connection.hsts.as_ref().map(|hsts| hsts.as_bytes()),
-        date: &date::now(),
-        onto: Onto::AsItIs,
-        closes,
-        is_old,
-    };
-    write::own(client.out.end(), answer, &back, is_head);
-}
-
-/// Writes what there is for the client, which takes it within the time it has for a head: whether it did.
-async fn flush(client: &mut Client, connection: &Connection) -> bool {
-    let limit = connection.thread.settings().limits.header_timeout;
-    let flushed = tokio::time::timeout(limit, client.flush());
-    matches!(flushed.await, Ok(Ok(())))
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ use crate::{
 /// Bytes that are read ahead of a request's turn. They are read to see whether a client leaves behind them.
 const AHEAD_MAX: usize = 64 * 1024;
 
+/// Bytes that are gathered, for either side, before they are written.
+pub(super) const TOGETHER_MAX: usize = 64 * 1024;
+
 /// What a client is asked that has ended its side, and may have gone: whoever is there passes over it
 /// (RFC 9110 §15.2), and the machine of one that has gone says so.
 const ARE_YOU_THERE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    client::{Asking, Client, read},
+    client::{Asking, Client, TOGETHER_MAX, read},
     sending::Got,
     up::{Sent, Up},
 };
@@ -366,6 +366,3 @@ impl Down {
 
 /// What is said of an answer whose framing is wrong.
 const BAD_CHUNKS: &str = "the body of the answer is not framed as HTTP says";
-
-/// Bytes that are gathered before they are written.
-const TOGETHER_MAX: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::client::{Client, read};
+use super::client::{Client, TOGETHER_MAX, read};
 use crate::{
     base::{clock::Clock, timer::Timer},
     count::metrics::Dropped,
@@ -94,16 +94,14 @@ impl Up {
         }
     }
 
-    /// Keeps up to `max` bytes of the body for another try. `false`: it is known to be longer.
-    pub(super) fn keep(&mut self, max: u64) -> bool {
-        if self.body.left().is_some_and(|left| left > max) {
-            return false;
+    /// Keeps the body for another try, unless it is known to be longer than `max` bytes.
+    pub(super) fn keep(&mut self, max: u64) {
+        if self.body.left().is_none_or(|left| left <= max) {
+            self.kept = Some(Kept {
+                max: usize::try_from(max).unwrap_or(usize::MAX),
+                ..Kept::default()
+            });
         }
-        self.kept = Some(Kept {
-            max: usize::try_from(max).unwrap_or(usize::MAX),
-            ..Kept::default()
-        });
-        true
     }
 
     /// Whether the body can be sent again from its beginning.
@@ -395,6 +393,3 @@ struct Failed;
 
 /// What a client waits for that asked whether its body is wanted (RFC 9110 §10.1.1).
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// Bytes that are gathered before they are written.
-const TOGETHER_MAX: usize = 64 * 1024;
