@@ -52,10 +52,11 @@ struct State {
 }
 
 impl State {
-    fn remember(&self, request: &Request<Incoming>) {
+    fn remember(&self, request: &Request<Incoming>, connection: usize) {
         let mut heads = self.heads.lock();
         if heads.len() < HEADS_MAX {
             heads.push(Head {
+                connection,
                 method: request.method().clone(),
                 path: request.uri().path().to_owned(),
                 version: request.version(),
@@ -93,6 +94,8 @@ pub(crate) struct Seen {
 /// The head of a request that came.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
+    /// Which of the accepted connections brought it, counted from 0.
+    pub(crate) connection: usize,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) version: Version,
@@ -181,21 +184,23 @@ impl FakeWorker {
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
+    let mut number = 0;
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);
-                connections.spawn(serve(TokioIo::new(stream), Arc::clone(&state)));
+                connections.spawn(serve(TokioIo::new(stream), number, Arc::clone(&state)));
+                number += 1;
             }
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn serve(io: TokioIo<tokio::net::TcpStream>, state: Arc<State>) {
+async fn serve(io: TokioIo<tokio::net::TcpStream>, number: usize, state: Arc<State>) {
     state.seen.send_modify(|seen| seen.connections += 1);
-    let service = service_fn(|request| answer(Arc::clone(&state), request));
+    let service = service_fn(|request| answer(Arc::clone(&state), number, request));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http2().enable_connect_protocol();
     // An error is the other side leaving, or a behaviour that breaks off.
@@ -203,10 +208,14 @@ async fn serve(io: TokioIo<tokio::net::TcpStream>, state: Arc<State>) {
     state.seen.send_modify(|seen| seen.connections -= 1);
 }
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+async fn answer(
+    state: Arc<State>,
+    connection: usize,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, BoxError> {
     let counted = Counted::begin(&state);
     let path = request.uri().path().to_owned();
-    state.remember(&request);
+    state.remember(&request, connection);
     let behaviour = state
         .behaviours
         .lock()
