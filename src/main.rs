@@ -5,7 +5,9 @@ mod cert;
 mod certificates;
 mod check;
 mod explain;
+mod html;
 mod key;
+mod load;
 mod logs;
 mod output;
 mod pause;
@@ -57,7 +59,8 @@ enum Command {
     Rollout(rollout::RolloutArgs),
     Pause(pause::PauseArgs),
     Resume(resume::ResumeArgs),
-    // Boxed: it has many options.
+    // Boxed: they have many options.
+    Load(Box<load::LoadArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Worker(worker::WorkerArgs),
 }
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Rollout(args) => rollout::run(&args),
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => resume::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Worker(args) => worker::run(args),
     };

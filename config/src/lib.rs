@@ -73,4 +73,4 @@ pub use settings::{
 };
 pub use shortage::is_shortage;
 pub use split::{MatchRule, Split, Sticky, WhenCold};
-pub use tls::{Certificate, ListenerTls, WorkerTls, provider};
+pub use tls::{Certificate, ListenerTls, Trust, WorkerTls, provider};

@@ -12,8 +12,7 @@ use rustls::crypto::{CryptoProvider, ring};
 
 pub use certificate::Certificate;
 pub(crate) use certificate::Faulty;
-pub(crate) use worker::Trust;
-pub use worker::WorkerTls;
+pub use worker::{Trust, WorkerTls};
 
 /// The cryptography of every TLS connection.
 pub fn provider() -> Arc<CryptoProvider> {

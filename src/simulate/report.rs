@@ -1,20 +1,15 @@
 //! The HTML report: one file, no scripts, nothing loaded from elsewhere.
 
-mod axis;
-mod labels;
-mod page;
-mod plot;
-
 use std::{fmt::Write, time::Duration};
 
 use penstock_config::units;
 use penstock_control::simulate::{Instant, Outcome};
 
-use self::{
+use super::{Run, table};
+use crate::html::{
     page::{Page, escape},
     plot::{Kind, Plot, Series},
 };
-use super::{Run, table};
 
 /// Points of a curve: more than a screen shows makes the file large and nothing clearer.
 const POINTS_MAX: usize = 600;

@@ -116,6 +116,8 @@ fn config(tls: &Tls, service: &str, settings: &str, deployment: &str) -> String 
     format!(
         r#"
         gateway.error_details = true
+        # Each thread has connections of its own.
+        gateway.threads = 1
         [services.chat]
         {service}
         [services.chat.deployments.main]

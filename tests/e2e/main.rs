@@ -34,6 +34,7 @@ mod http2;
 mod https;
 mod https_workers;
 mod limits;
+mod load;
 mod logs;
 mod long_request;
 mod mirror;

@@ -31,7 +31,7 @@ pub struct WorkerTls {
 }
 
 /// What a worker's certificate must be issued by.
-pub(crate) enum Trust {
+pub enum Trust {
     /// One of the authorities that the system trusts.
     System,
     /// One of these.
@@ -42,7 +42,10 @@ pub(crate) enum Trust {
 
 impl Trust {
     /// The authorities of a PEM file.
-    pub(crate) fn of_file(path: &Path) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no certificate; the text names it.
+    pub fn of_file(path: &Path) -> Result<Self, String> {
         file::certificates(path).map(Self::Own)
     }
 }
@@ -50,7 +53,10 @@ impl Trust {
 impl WorkerTls {
     /// Verifies workers by `trust`, for `server_name` or else the host of their address. Shows
     /// `certificate` to those that ask for one.
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    /// The system has no authorities, or a certificate cannot be used.
+    pub fn new(
         trust: &Trust,
         server_name: Option<ServerName<'static>>,
         certificate: Option<&Certificate>,

@@ -22,7 +22,7 @@ type Codec = ProstCodec<String, String>;
 type Messages = stream::BoxStream<'static, Result<String, Status>>;
 
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
-const UNARY: &str = "/penstock.test.Echo/Unary";
+pub(crate) const UNARY: &str = "/penstock.test.Echo/Unary";
 const CLIENT_STREAM: &str = "/penstock.test.Echo/ClientStream";
 const SERVER_STREAM: &str = "/penstock.test.Echo/ServerStream";
 const BIDI: &str = "/penstock.test.Echo/Bidi";

@@ -19,7 +19,7 @@ const COLOURS: usize = 8;
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A filled curve.
     Area,
     /// A line that keeps each value until the next.
@@ -29,28 +29,28 @@ pub(super) enum Kind {
 }
 
 /// Some values.
-pub(super) struct Series {
-    pub(super) label: String,
-    pub(super) colour: usize,
-    pub(super) kind: Kind,
-    pub(super) points: Vec<(f64, f64)>,
+pub(crate) struct Series {
+    pub(crate) label: String,
+    pub(crate) colour: usize,
+    pub(crate) kind: Kind,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// Series with common axes, which begin at zero and are even unless all are [`Kind::Dot`].
-pub(super) struct Plot {
-    pub(super) title: String,
+pub(crate) struct Plot {
+    pub(crate) title: String,
     /// In units of a width of [`WIDTH`].
-    pub(super) height: f64,
+    pub(crate) height: f64,
     /// Unit of the horizontal axis.
-    pub(super) x: String,
+    pub(crate) x: String,
     /// Unit of the vertical axis.
-    pub(super) y: String,
-    pub(super) series: Vec<Series>,
+    pub(crate) y: String,
+    pub(crate) series: Vec<Series>,
 }
 
 impl Plot {
     /// The plot as an SVG element.
-    pub(super) fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         let scale = self.scale();
         let mut svg = format!(
             "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\"><title>{title}</title>\

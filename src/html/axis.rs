@@ -8,7 +8,7 @@ const RATIO_MIN: f64 = 3.0;
 
 /// An axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     begin: f64,
     end: f64,
     marks: Marks,
@@ -27,13 +27,13 @@ enum Marks {
 
 impl Axis {
     /// An even axis from 0 to a little more than `largest`, with about five marks.
-    pub(super) fn to(largest: f64) -> Self {
+    pub(crate) fn to(largest: f64) -> Self {
         Self::even(0.0, if largest > 0.0 { largest } else { 1.0 })
     }
 
     /// An axis on which values from `smallest` to `largest`, neither below zero, can be told from each
     /// other although some are far from the others.
-    pub(super) fn over(smallest: f64, largest: f64) -> Self {
+    pub(crate) fn over(smallest: f64, largest: f64) -> Self {
         if largest < smallest * RATIO_MIN || largest <= 0.0 {
             return Self::even(smallest, largest);
         }
@@ -66,7 +66,7 @@ impl Axis {
     }
 
     /// Where a value is, from 0 at the beginning to 1 at the end.
-    pub(super) fn place(self, value: f64) -> f64 {
+    pub(crate) fn place(self, value: f64) -> f64 {
         let spread: fn(f64) -> f64 = match self.marks {
             Marks::Even(_) => |value| value,
             Marks::Logarithmic => f64::ln,
@@ -77,7 +77,7 @@ impl Axis {
     }
 
     /// The values that are marked, ascending.
-    pub(super) fn marks(self) -> Vec<f64> {
+    pub(crate) fn marks(self) -> Vec<f64> {
         match self.marks {
             Marks::Even(step) => {
                 let count = ((self.end - self.begin) / step).round() as u32;
@@ -100,7 +100,7 @@ impl Axis {
     }
 
     /// A mark in as many digits as it needs.
-    pub(super) fn label(self, mark: f64) -> String {
+    pub(crate) fn label(self, mark: f64) -> String {
         let finest = match self.marks {
             Marks::Even(step) => step,
             Marks::Logarithmic | Marks::Root => mark,

@@ -1,21 +1,21 @@
 //! The frame of the report.
 
 /// A page that is being written.
-pub(super) struct Page {
+pub(crate) struct Page {
     title: String,
     /// What stands below the title, as HTML.
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Page {
-    pub(super) fn new(title: &str) -> Self {
+    pub(crate) fn new(title: &str) -> Self {
         Self {
             title: escape(title),
             body: String::new(),
         }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         let Self { title, body } = self;
         let style = include_str!("style.css");
         format!(
@@ -28,7 +28,7 @@ impl Page {
 }
 
 /// Text as HTML.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -20,11 +20,11 @@ const QUARTERS: i32 = 48;
 
 /// A rectangle by its edges.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Area {
-    pub(super) left: f64,
-    pub(super) top: f64,
-    pub(super) right: f64,
-    pub(super) bottom: f64,
+pub(crate) struct Area {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
 }
 
 impl Area {
@@ -53,10 +53,10 @@ impl Area {
 }
 
 /// A point and its name.
-pub(super) struct Named<'n> {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) name: &'n str,
+pub(crate) struct Named<'n> {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) name: &'n str,
 }
 
 impl Named<'_> {
@@ -103,7 +103,7 @@ impl Named<'_> {
 }
 
 /// Where each name stands, inside `frame` and, as far as there is room, over nothing else.
-pub(super) fn place(points: &[Named<'_>], frame: Area) -> Vec<Area> {
+pub(crate) fn place(points: &[Named<'_>], frame: Area) -> Vec<Area> {
     let mut taken: Vec<Area> = points
         .iter()
         .map(|point| Area::around(point.x, point.y))
@@ -123,7 +123,7 @@ pub(super) fn place(points: &[Named<'_>], frame: Area) -> Vec<Area> {
 }
 
 /// Writes all names.
-pub(super) fn draw(svg: &mut String, points: &[Named<'_>], frame: Area) {
+pub(crate) fn draw(svg: &mut String, points: &[Named<'_>], frame: Area) {
     for (point, place) in points.iter().zip(place(points, frame)) {
         point.draw(svg, place);
     }
