@@ -78,7 +78,7 @@ struct InFlight(Arc<Shared>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -154,9 +154,10 @@ impl Generator {
                 // Whatever is due has been sent, but for what a slow pacer still has.
                 is_over.store(true, Ordering::Relaxed);
             }
+            // Before the counts are taken: what has ended by now is in them.
+            let in_flight = self.shared.in_flight.load(Ordering::Acquire);
             let tally = self.take();
             let all = self.shared.due.load(Ordering::Relaxed);
-            let in_flight = self.shared.in_flight.load(Ordering::Relaxed);
             let at = self.begun.elapsed();
             let second = Second::of(at, since, all - due, in_flight, &tally);
             due = all;
