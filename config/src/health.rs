@@ -28,7 +28,8 @@ pub struct Retries {
     /// always counts as one.
     /// A first-byte timeout counts as a 504; a 429 or 503 with `Retry-After` always leads elsewhere.
     pub statuses: Vec<u16>,
-    /// Longest request body that is kept so that it can be sent again, in bytes.
+    /// How much of a request's body is kept, in bytes: so much is read before the request takes a place at a
+    /// worker, and a body that is not longer can be sent again.
     pub buffer_bytes: u64,
     /// Share of requests that may be retried, in percent. What no worker has begun is not counted.
     pub budget_percent: u32,

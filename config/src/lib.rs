@@ -66,7 +66,7 @@ pub use scaling::{
     TargetTrackingRule, UpPace, WorkerMetric,
 };
 pub use schema::schema;
-pub use service::{Protocol, Queue, Service, Timeouts};
+pub use service::{MinRate, Protocol, Queue, Service, Timeouts};
 pub use settings::{
     AccessLog, AccessLogTo, Admin, Config, GatewaySettings, Gpus, Listener, LogFormat,
     RequestLimits, WorkerLogs,

@@ -96,4 +96,15 @@ pub struct Timeouts {
     /// How long an unused connection to a worker is kept. Must be shorter than the worker keeps
     /// it (uvicorn: 5 s), so that a request never meets a connection that is just closing.
     pub keepalive: Duration,
+    /// How fast clients must be.
+    pub min_rate: MinRate,
+}
+
+/// How fast a client must send its request, and take its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinRate {
+    /// Bytes per second while the client is the one that is waited for; 0 for no such limit.
+    pub bytes_per_second: u32,
+    /// How far behind that it may be.
+    pub window: Duration,
 }

@@ -124,7 +124,7 @@ fn workers_that_fail_are_ejected_and_requests_sent_again_unless_told_otherwise()
             attempts: 2,
             any_method: false,
             statuses: Vec::new(),
-            buffer_bytes: 65_536,
+            buffer_bytes: 131_072,
             budget_percent: 20,
             budget_per_second: 10,
         }

@@ -2,7 +2,7 @@
 
 mod abuse;
 mod messages;
-mod raw;
+pub(crate) mod raw;
 mod slow;
 mod uploads;
 

@@ -51,6 +51,7 @@ mod scaling_rules;
 mod secrets;
 mod shutdown;
 mod simulate;
+mod slow_clients;
 mod split;
 mod sse;
 mod start_failure;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Check, access, balance, deployment, health, mirror, queue, rollout, split};
-use crate::{Gpus, Protocol, Service, ServiceName, Timeouts, key_path::KeyPath, raw};
+use crate::{Gpus, MinRate, Protocol, Service, ServiceName, Timeouts, key_path::KeyPath, raw};
 
 /// The end of every service's own host name.
 pub(super) struct Domain<'d> {
@@ -102,6 +102,10 @@ fn timeouts(timeouts: raw::Timeouts) -> Timeouts {
         idle: timeouts.idle.0,
         total: timeouts.total.map(|total| total.0),
         keepalive: timeouts.keepalive.0,
+        min_rate: MinRate {
+            bytes_per_second: timeouts.min_rate,
+            window: timeouts.min_rate_window.0,
+        },
     }
 }
 

@@ -52,7 +52,8 @@ pub(crate) struct Retries {
     /// to another worker, like a status in this list.
     #[schemars(inner(range(min = 500, max = 599)))]
     pub(crate) statuses: Vec<u16>,
-    /// Longest request body that is kept so that it can be sent again. At most 64MiB.
+    /// How much of a request's body is kept. So much is read before the request takes a place at a worker, and
+    /// a body that is not longer can be sent again. At most 64MiB.
     pub(crate) buffer: ByteSize,
     /// Share of requests that may be retried, in percent. What no worker has begun is not counted.
     #[schemars(range(max = 100))]
@@ -70,7 +71,8 @@ impl Default for Retries {
             attempts: 2,
             any_method: false,
             statuses: Vec::new(),
-            buffer: ByteSize(64 << 10),
+            // A prompt of 100 KiB, the context of most models, fits.
+            buffer: ByteSize(128 << 10),
             budget_percent: 20,
             budget_per_second: 10,
         }

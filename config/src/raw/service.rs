@@ -101,6 +101,12 @@ pub(crate) struct Timeouts {
     /// How long an unused connection to a worker is kept. Must be shorter than the worker keeps it
     /// (uvicorn: 5 s). "0s" keeps none.
     pub(crate) keepalive: HumanDuration,
+    /// Bytes per second that a client must send or take while it is the one that is waited for. 0 for no
+    /// such limit.
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) min_rate: u32,
+    /// How far behind `min_rate` a client may be before its request is ended.
+    pub(crate) min_rate_window: PositiveDuration,
 }
 
 impl Default for Timeouts {
@@ -111,6 +117,10 @@ impl Default for Timeouts {
             idle: PositiveDuration(Duration::from_secs(300)),
             total: None,
             keepalive: HumanDuration(Duration::from_secs(4)),
+            // The rate is that of IIS and Kestrel. They give a client 5 s, Apache 20 s, nginx (which
+            // only knows silence) 60 s: a mobile client that changes networks is not gone.
+            min_rate: 240,
+            min_rate_window: PositiveDuration(Duration::from_secs(30)),
         }
     }
 }

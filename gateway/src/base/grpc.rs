@@ -29,6 +29,14 @@ pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     })
 }
 
+/// Whether a request of this content type may be a conversation, in which either side is silent for as long
+/// as it likes: a gRPC call, or a streaming one of the Connect protocol.
+pub(crate) fn is_conversation(content_type: &[u8]) -> bool {
+    const CONNECT: &[u8] = b"application/connect+";
+    let begin = content_type.get(..CONNECT.len());
+    is_grpc(content_type) || begin.is_some_and(|begin| begin.eq_ignore_ascii_case(CONNECT))
+}
+
 /// Names the trailers of a call's answer in its head, unless it does so itself: over HTTP/1.1 hyper leaves out
 /// those that were not named, and without the status no call has an end.
 pub(crate) fn announce_trailers(headers: &mut HeaderMap) {
@@ -147,6 +155,8 @@ mod tests {
         ] {
             assert!(is_grpc(yes.as_bytes()), "{yes}");
         }
+        assert!(is_conversation(b"Application/Connect+json"));
+        assert!(is_conversation(b"application/grpc+proto"));
         for no in [
             "application/grpc-web",
             "application/grpc-web+proto",

@@ -56,6 +56,8 @@ pub(crate) enum Reason {
     VersionNotSupported,
     /// The client began a request and did not finish sending it in time.
     RequestTimeout,
+    /// The client sent its request, or took its answer, slower than the service allows.
+    ClientTooSlow,
     /// The gateway is going away and takes nothing new.
     ShuttingDown,
     /// A fault of the gateway itself.
@@ -75,7 +77,7 @@ mod grpc {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::NoRoute,
         Self::HttpsRequired,
         Self::Forbidden,
@@ -101,6 +103,7 @@ impl Reason {
         Self::MethodNotAllowed,
         Self::VersionNotSupported,
         Self::RequestTimeout,
+        Self::ClientTooSlow,
         Self::ShuttingDown,
         Self::Internal,
     ];
@@ -138,6 +141,7 @@ impl Reason {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::VersionNotSupported => "version_not_supported",
             Self::RequestTimeout => "request_timeout",
+            Self::ClientTooSlow => "client_too_slow",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
         }
@@ -170,7 +174,7 @@ impl Reason {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::VersionNotSupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestTimeout | Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -193,7 +197,8 @@ impl Reason {
             | Self::IdleTimeout
             | Self::TotalTimeout
             | Self::Deadline
-            | Self::RequestTimeout => grpc::DEADLINE_EXCEEDED,
+            | Self::RequestTimeout
+            | Self::ClientTooSlow => grpc::DEADLINE_EXCEEDED,
             Self::TooLate
             | Self::Paused
             | Self::StartFailed
@@ -245,6 +250,7 @@ impl Reason {
             Self::MethodNotAllowed => "This method is not passed on",
             Self::VersionNotSupported => "Not a version of HTTP that is spoken here",
             Self::RequestTimeout => "The request did not arrive in time",
+            Self::ClientTooSlow => "The client is too slow",
             Self::ShuttingDown => "The gateway is shutting down",
             Self::Internal => "The gateway failed",
         }

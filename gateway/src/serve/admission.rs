@@ -22,7 +22,7 @@ use crate::{
     },
     request::request_key::RequestHead,
     route::table::ServiceState,
-    serve::proxy::Failure,
+    serve::failure::Failure,
     settle::exchange::Exchange,
     socket::{client_gone::client_gone, connection::Connection},
 };
@@ -79,7 +79,7 @@ pub(crate) async fn lease(
 ) -> Result<(), Failure> {
     let clock = exchange.clock();
     let (now, tried) = match number {
-        Try::First(_) => (exchange.started(), &[][..]),
+        Try::First(_) => (exchange.ready_at(), &[][..]),
         Try::Again(tried) => (clock.now(), tried),
     };
     let wanted = Wanted {
@@ -119,7 +119,7 @@ pub(crate) async fn lease(
 fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
     let fair_by = service.spec.queue.fair_by.as_ref();
     Turn {
-        arrived: exchange.started(),
+        arrived: exchange.ready_at(),
         delay: exchange.class.as_ref().map_or(Duration::ZERO, |c| c.delay),
         key: match number {
             Try::First(head) => fair_by.and_then(|source| head.hash(source)),

@@ -11,13 +11,12 @@ use crate::{
     route::table::ServiceState,
     serve::{
         admission::{self, Presence, Try},
-        proxy::{Failure, too_large},
+        failure::{Failure, by_client},
         retry::Retry,
         sibling::Sibling,
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
-    stream::request_body::UploadFailure,
     upstream::{ConnectError, Fault, SendError, Wire},
 };
 
@@ -377,42 +376,26 @@ fn timed_out(reason: Reason, first_byte: Duration) -> Refusal {
 
 /// The connection broke after the request was begun: the client's doing or the worker's?
 fn broken(exchange: &mut Exchange, broken: &Broken) -> Failure {
-    match exchange.upload.as_ref().and_then(|upload| upload.failure()) {
-        Some(UploadFailure::TooLarge) => too_large().into(),
-        Some(UploadFailure::Stalled) => {
-            Refusal::new(Reason::RequestTimeout, "the request body stopped coming").into()
-        }
-        Some(UploadFailure::Malformed) => Refusal::new(
-            Reason::BadRequest,
-            "the request body is not framed as HTTP says",
-        )
-        .into(),
-        Some(UploadFailure::TrailersTooLong) => Refusal::new(
-            Reason::HeaderTooLarge,
-            "the chunk extensions or trailers of the request body are too long",
-        )
-        .into(),
-        Some(UploadFailure::Aborted) => Failure::ClientGone,
-        None => {
-            // What is no HTTP is the worker's doing in any case.
-            if exchange.may_be_refused_early() && !broken.is_parse() {
-                exchange.give_up_worker();
-            } else {
-                exchange.worker_failed();
-            }
-            let (reason, detail) = match broken.is_parse() {
-                true => (
-                    Reason::BadUpstreamResponse,
-                    "the worker's answer is not valid HTTP",
-                ),
-                false => (
-                    Reason::UpstreamReset,
-                    "the worker broke off before it answered",
-                ),
-            };
-            Refusal::new(reason, detail)
-                .because(broken.to_string())
-                .into()
-        }
+    if let Some(failure) = exchange.upload.as_ref().and_then(|upload| upload.failure()) {
+        return by_client(failure);
     }
+    // What is no HTTP is the worker's doing in any case.
+    if exchange.may_be_refused_early() && !broken.is_parse() {
+        exchange.give_up_worker();
+    } else {
+        exchange.worker_failed();
+    }
+    let (reason, detail) = match broken.is_parse() {
+        true => (
+            Reason::BadUpstreamResponse,
+            "the worker's answer is not valid HTTP",
+        ),
+        false => (
+            Reason::UpstreamReset,
+            "the worker broke off before it answered",
+        ),
+    };
+    Refusal::new(reason, detail)
+        .because(broken.to_string())
+        .into()
 }

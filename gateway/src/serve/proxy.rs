@@ -1,6 +1,6 @@
 //! The life of one request, step by step: check, route, admit, send, pass the answer on.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -8,6 +8,7 @@ use http::{
     request::Parts,
 };
 use http_body::Body;
+use penstock_config::Timeouts;
 
 use crate::{
     base::{
@@ -25,38 +26,25 @@ use crate::{
         request_key::RequestHead,
     },
     serve::{
-        admission::{self, ByDescriptor, Presence, Try},
+        admission::ByDescriptor,
         attempt::{Destined, attempt},
         by_hyper::ByHyper,
         destination::Destination,
+        failure::{Failure, too_large},
+        find::{find_worker, with_body},
         retry::Retry,
-        sibling::Sibling,
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
     stream::{
         mirror::Candidate,
         outgoing::{Outgoing, Wanted},
-        request_body::UpstreamBody,
+        request_body::{ClientBody, UpstreamBody},
         response_body::DownstreamBody,
         tunnel::{self, Switch},
     },
     upstream::{Answer, Wire},
 };
-
-/// Why a request gets no worker's answer.
-pub(crate) enum Failure {
-    /// The gateway answers itself.
-    Refused(Refusal),
-    /// Nobody is there to be answered.
-    ClientGone,
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
 
 /// Tells hyper to close the connection without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +82,7 @@ pub(crate) async fn handle(
 struct Forwarded {
     answer: Answer,
     wanted: Option<Wanted>,
-    idle: Duration,
+    timeouts: Timeouts,
     close: bool,
 }
 
@@ -132,10 +120,17 @@ async fn forward(
         .iter()
         .flatten()
         .for_each(|name| drop(parts.headers.remove(*name)));
+    let mut body = has_body.then(|| ClientBody::new(body, connection));
+    exchange.upload = body.as_ref().map(|body| Arc::clone(body.upload()));
     let (destination, deployment) = {
         let head = RequestHead::new(connection, &parts);
         let mut presence = ByDescriptor::of(connection, has_body);
-        find_worker(exchange, to, head, &mut presence).await?
+        match &mut body {
+            Some(body) if !body.is_whole() => {
+                with_body(exchange, to, head, &mut (&mut presence, &mut **body)).await?
+            }
+            _ => find_worker(exchange, to, head, &mut presence).await?,
+        }
     };
     let service = &destination.service;
     let upstream_body = upload(
@@ -143,7 +138,7 @@ async fn forward(
         connection,
         (&destination, &deployment),
         (&host, &parts),
-        has_body.then_some(body),
+        body,
         downstream_upgrade.is_some(),
     );
     let wire = Wire::of(&deployment.view().spec);
@@ -173,7 +168,7 @@ async fn forward(
     Ok(Forwarded {
         answer,
         wanted,
-        idle: service.spec.timeouts.idle,
+        timeouts: service.spec.timeouts,
         close: framing == Framing::Unseen,
     })
 }
@@ -202,7 +197,7 @@ fn upload(
     connection: &Arc<Connection>,
     to: (&Destination, &Arc<DeploymentState>),
     head: (&HeaderValue, &Parts),
-    body: Option<Incoming>,
+    body: Option<Box<ClientBody>>,
     is_upgrade: bool,
 ) -> UpstreamBody {
     let (destination, deployment) = to;
@@ -222,19 +217,22 @@ fn upload(
                 service: spec,
                 parts,
                 host,
-                body: body.as_ref().map(Body::size_hint),
+                body: body.as_ref().map(|body| body.size_hint()),
             };
             mirror.copy(exchange, &candidate)
         }
         _ => None,
     };
-    let Some(body) = body else {
+    let Some(mut body) = body else {
         return UpstreamBody::Empty;
     };
-    let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
-    let (body, upload) = UpstreamBody::stream(body, connection, max, idle, tee);
-    exchange.upload = Some(upload);
-    body
+    body.limit(
+        spec.max_body_bytes,
+        &spec.timeouts,
+        exchange.is_conversation,
+    );
+    body.show_to(tee);
+    UpstreamBody::Streamed(body)
 }
 
 /// The host of a request that may be passed on.
@@ -327,41 +325,12 @@ fn let_in(
         .map(|deployment| (deployment, carriers))
 }
 
-/// Gets a worker for the request. When its deployment is removed or paused before there is one, a sibling
-/// may take it over.
-pub(super) async fn find_worker(
-    exchange: &mut Exchange,
-    mut to: (Destination, Arc<DeploymentState>),
-    head: RequestHead<'_>,
-    presence: &mut impl Presence,
-) -> Result<(Destination, Arc<DeploymentState>), Failure> {
-    let key = exchange.api_key.clone();
-    let head = head.of_key(key.as_deref());
-    loop {
-        let (Destination { service, .. }, deployment) = &to;
-        let first = Try::First(&head);
-        let leased = admission::lease(exchange, service, deployment, first, presence).await;
-        let Err(Failure::Refused(refusal)) = leased else {
-            return leased.map(|()| to);
-        };
-        let sibling = Sibling::after(refusal, deployment, exchange, &head)?;
-        to = (Destination::split(sibling.service), sibling.deployment);
-    }
-}
-
 /// Refuses a body that is known to be too long before anything is done for it.
 fn check_length(size: u64, max: Option<u64>) -> Result<(), Refusal> {
     match max {
         Some(max) if size > max => Err(too_large()),
         _ => Ok(()),
     }
-}
-
-pub(crate) fn too_large() -> Refusal {
-    Refusal::new(
-        Reason::BodyTooLarge,
-        "the request body is longer than this service allows",
-    )
 }
 
 /// A worker that switches protocols unasked cannot be followed. One that answers an extended
@@ -395,9 +364,10 @@ fn pass_on(
     let Forwarded {
         answer,
         wanted,
-        idle,
+        timeouts,
         close,
     } = forwarded;
+    exchange.passes_on();
     let Answer {
         mut response,
         handback,
@@ -435,6 +405,6 @@ fn pass_on(
     }
     Response::from_parts(
         parts,
-        DownstreamBody::stream(body, exchange, handback, idle),
+        DownstreamBody::stream(body, exchange, handback, &timeouts),
     )
 }

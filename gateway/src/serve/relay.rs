@@ -6,6 +6,7 @@
 
 mod client;
 mod down;
+mod early;
 mod forward;
 mod own;
 mod sending;
@@ -33,7 +34,7 @@ use crate::{
         write::{self, Back, Onto},
     },
     request::{request_head::LoggedHead, request_key::RequestHead},
-    serve::{destination::Destination, proxy::Failure},
+    serve::{destination::Destination, failure::Failure},
     settle::exchange::Exchange,
     socket::{
         connection::{Connection, stalled, watch},
@@ -176,9 +177,9 @@ async fn pass_on(
         got,
         mut up,
         upgrade,
-        idle,
-        keepalive,
+        timeouts,
     } = forwarded;
+    exchange.passes_on();
     let onto = onto(ends.request, &got.answer);
     let switches = upgrade && got.answer.status == 101;
     let until_close = got.answer.framing == Framing::UntilClose && onto != Onto::Chunks;
@@ -204,7 +205,7 @@ async fn pass_on(
             After::Gone
         };
     }
-    let mut down = Down::new(got, onto, idle, keepalive);
+    let mut down = Down::new(got, onto, timeouts);
     let mut timer = connection.timer.lend();
     let passed = poll_fn(|cx| down.poll(cx, client, &mut up, &mut exchange, &mut timer));
     let ended = passed.await;

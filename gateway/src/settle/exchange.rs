@@ -58,6 +58,10 @@ pub(crate) struct Exchange {
     started: Duration,
     /// Whether the client speaks gRPC.
     pub(crate) is_grpc: bool,
+    /// Whether client and worker may be silent for as long as they like.
+    pub(crate) is_conversation: bool,
+    /// When it could take a place at a worker.
+    ready_at: Duration,
     /// Whether the answer must have no body, whatever its head says.
     is_head: bool,
     /// When the whole exchange has lasted too long, and what to call that.
@@ -118,10 +122,13 @@ impl Exchange {
         logged: Option<LoggedHead>,
     ) -> Self {
         connection.request_began();
+        let started = connection.thread.now();
         Self {
             connection: Arc::clone(connection),
-            started: connection.thread.now(),
+            started,
+            ready_at: started,
             is_grpc: content_type.is_some_and(grpc::is_grpc),
+            is_conversation: content_type.is_some_and(grpc::is_conversation),
             is_head: *method == Method::HEAD,
             deadline: None,
             request_id: None,
@@ -243,6 +250,24 @@ impl Exchange {
         self.started
     }
 
+    /// When it could take a place at a worker: when it began, or when so much of its body had come as was to be
+    /// waited for.
+    pub(crate) fn ready_at(&self) -> Duration {
+        self.ready_at
+    }
+
+    /// It could not take a place before now.
+    pub(crate) fn is_ready(&mut self, now: Duration) {
+        self.ready_at = now;
+    }
+
+    /// The head of an answer passes on to the client.
+    pub(crate) fn passes_on(&self) {
+        if let Some(upload) = &self.upload {
+            upload.is_answered();
+        }
+    }
+
     /// A piece of the answer's body passes on to the client.
     pub(crate) fn sent(&mut self, bytes: usize, moment: &Moment) {
         if self.first_byte.is_none() {
@@ -253,6 +278,11 @@ impl Exchange {
             upload.moves(moment.now());
         }
         self.bytes_out += bytes as u64;
+    }
+
+    /// Bytes of the answer's body that were passed on.
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.bytes_out
     }
 
     /// A tunnel took over; it ends without an answer's end.

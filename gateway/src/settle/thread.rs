@@ -13,7 +13,7 @@ use penstock_config::Certificate;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    base::{clock::Clock, reason::Reason, refusal::RefusalLog, tally::Tally},
+    base::{clock::Clock, reason::Reason, refusal::RefusalLog, reserve::Reserve, tally::Tally},
     count::metrics::{DeploymentMetrics, Page, Settled},
     fleet::{deployment::DeploymentState, reminders::Reminders, report::Poke},
     route::table::Table,
@@ -22,6 +22,10 @@ use crate::{
     stream::unread::Unread,
     upstream::{Places, Upstreams},
 };
+
+/// Bytes of bodies that a thread holds for requests without a worker: 512 of the longest that are read
+/// early, by default. When they are used up, requests begin with what has come of theirs.
+const EARLY_MAX: u64 = 64 << 20;
 
 /// What all threads share.
 pub(crate) struct Shared {
@@ -102,6 +106,8 @@ pub(crate) struct Thread {
     pub(crate) upstreams: Upstreams,
     /// This thread's answers that go on for a while.
     pub(crate) unread: Unread,
+    /// Memory for bodies that are read before their requests take places at workers.
+    pub(crate) early: Arc<Reserve>,
     open: AtomicUsize,
     closed: Notify,
 }
@@ -114,6 +120,7 @@ impl Thread {
             upstreams: Upstreams::new(Arc::clone(&shared.upstream_places)),
             shared,
             unread: Unread::default(),
+            early: Reserve::of(EARLY_MAX),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
         }

@@ -1,5 +1,6 @@
 //! The body of a request on its way to the worker.
 
+mod early;
 mod replay;
 
 use std::{
@@ -15,9 +16,10 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
+use penstock_config::{MinRate, Timeouts};
 
 use crate::{
-    base::{clock::Clock, headers::clean_trailers, timer::Timer},
+    base::{clock::Clock, headers::clean_trailers, pace::Pace, timer::Timer},
     count::metrics::Dropped,
     http2::{Incoming, Passing},
     socket::connection::Connection,
@@ -26,7 +28,10 @@ use crate::{
 };
 
 pub(crate) use self::replay::Replay;
-use self::replay::Replayed;
+use self::{
+    early::{Early, EarlyBody},
+    replay::Replayed,
+};
 
 /// A request body as the upstream connection reads it.
 #[derive(Default)]
@@ -48,6 +53,10 @@ pub(crate) struct ClientBody {
     upload: Arc<Upload>,
     max_bytes: u64,
     idle: Duration,
+    rate: MinRate,
+    pace: Pace,
+    /// What came before anybody was to get it.
+    early: Option<Box<EarlyBody>>,
     /// Since when the client is being waited for. A body that nobody reads, because the worker is
     /// slow, is not the client's fault.
     waiting_since: Option<Duration>,
@@ -62,6 +71,8 @@ pub(crate) struct Upload {
     bytes: AtomicU64,
     moved_ms: AtomicU64,
     ended: AtomicBool,
+    /// Whether the head of an answer has passed on.
+    answered: AtomicBool,
     failure: AtomicU8,
     /// The place on its connection that it still takes.
     place: Mutex<Option<StreamPlace>>,
@@ -81,36 +92,14 @@ pub(crate) enum UploadFailure {
     Malformed = 4,
     /// Its chunk extensions or trailers are longer than anybody needs.
     TrailersTooLong = 5,
+    /// The client sends less than it must.
+    TooSlow = 6,
 }
 
 /// What whoever sends it is told when a body ends early.
 #[derive(Debug, thiserror::Error)]
 #[error("the request body ended early")]
 pub(crate) struct EndedEarly;
-
-impl UpstreamBody {
-    /// Streams `incoming`, at most `max_bytes` of it, with no silence longer than `idle`. Its pieces
-    /// are shown to `tee`.
-    pub(crate) fn stream(
-        incoming: Incoming,
-        connection: &Arc<Connection>,
-        max_bytes: Option<u64>,
-        idle: Duration,
-        tee: Option<Tee>,
-    ) -> (Self, Arc<Upload>) {
-        let upload = Arc::new(Upload::begin(connection));
-        let body = ClientBody {
-            incoming,
-            upload: Arc::clone(&upload),
-            max_bytes: max_bytes.unwrap_or(u64::MAX),
-            idle,
-            waiting_since: None,
-            timer: Timer::default(),
-            tee,
-        };
-        (Self::Streamed(Box::new(body)), upload)
-    }
-}
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
@@ -124,6 +113,7 @@ impl Upload {
             bytes: AtomicU64::new(0),
             moved_ms: AtomicU64::new(millis(connection.thread.now())),
             ended: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             failure: AtomicU8::new(0),
             place: Mutex::default(),
         }
@@ -169,6 +159,7 @@ impl Upload {
             3 => Some(UploadFailure::Aborted),
             4 => Some(UploadFailure::Malformed),
             5 => Some(UploadFailure::TrailersTooLong),
+            6 => Some(UploadFailure::TooSlow),
             _ => None,
         }
     }
@@ -183,9 +174,24 @@ impl Upload {
         Poll::Ready(Some(Err(EndedEarly)))
     }
 
-    /// It was read to its end.
+    /// The head of an answer passes on to the client.
+    pub(crate) fn is_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// It was read to its end and passed on.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.came();
+    }
+
+    /// It was read to its end.
+    fn came(&self) {
         // What the client sends from now on is the next request.
         self.connection.expects_head.store(true, Ordering::Relaxed);
         self.connection.sends_body.store(false, Ordering::Relaxed);
@@ -193,15 +199,86 @@ impl Upload {
 }
 
 impl ClientBody {
+    /// What comes of a request's body.
+    pub(crate) fn new(incoming: Incoming, connection: &Arc<Connection>) -> Box<Self> {
+        Box::new(Self {
+            incoming,
+            upload: Arc::new(Upload::begin(connection)),
+            max_bytes: u64::MAX,
+            idle: Duration::MAX,
+            rate: MinRate {
+                bytes_per_second: 0,
+                window: Duration::MAX,
+            },
+            pace: Pace::default(),
+            early: None,
+            waiting_since: None,
+            timer: Timer::default(),
+            tee: None,
+        })
+    }
+
+    /// Limits it: to `max_bytes`, and by the clocks of a service. In a conversation either side may be silent.
+    pub(crate) fn limit(
+        &mut self,
+        max_bytes: Option<u64>,
+        timeouts: &Timeouts,
+        is_conversation: bool,
+    ) {
+        self.max_bytes = max_bytes.unwrap_or(u64::MAX);
+        (self.idle, self.rate) = (timeouts.idle, timeouts.min_rate);
+        if is_conversation {
+            self.rate.bytes_per_second = 0;
+        }
+    }
+
+    /// Shows its pieces to `tee`, too.
+    pub(crate) fn show_to(&mut self, tee: Option<Tee>) {
+        self.tee = tee;
+    }
+
+    /// What is known of it.
+    pub(crate) fn upload(&self) -> &Arc<Upload> {
+        &self.upload
+    }
+
     fn clock(&self) -> Clock {
         self.upload.connection.thread.clock()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
+        let polled = match self.early.as_mut().map(|early| early.next()) {
+            None => self.poll_incoming(cx),
+            Some(Early::Piece(frame)) => Poll::Ready(Some(Ok(frame))),
+            Some(Early::Over) => Poll::Ready(None),
+            Some(Early::Goes) => {
+                self.early = None;
+                self.poll_incoming(cx)
+            }
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(tee) = &self.tee {
+                    tee.push(frame);
+                }
+                if self.is_end() {
+                    self.end();
+                }
+            }
+            Poll::Ready(None) => self.end(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             return self.poll_stalled(cx);
         };
-        self.waiting_since = None;
+        let waited_since = self.waiting_since.take();
         let frame = match frame {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
@@ -210,23 +287,23 @@ impl ClientBody {
                 frame
             }
             Some(Err(_)) => return self.upload.fail(UploadFailure::Aborted),
-            None => {
-                self.end();
-                return Poll::Ready(None);
-            }
+            None => return Poll::Ready(None),
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         let sent = self.upload.bytes.fetch_add(length, Ordering::Relaxed) + length;
         if sent > self.max_bytes {
             return self.upload.fail(UploadFailure::TooLarge);
         }
-        self.upload.moves(self.clock().now());
-        if let Some(tee) = &self.tee {
-            tee.push(&frame);
+        let now = self.clock().now();
+        if let Some(since) = waited_since
+            && self.is_paced()
+            && self
+                .pace
+                .moved(self.rate, now.saturating_sub(since), length)
+        {
+            return self.upload.fail(UploadFailure::TooSlow);
         }
-        if self.incoming.is_end_stream() {
-            self.end();
-        }
+        self.upload.moves(now);
         Poll::Ready(Some(Ok(frame)))
     }
 
@@ -244,18 +321,51 @@ impl ClientBody {
         }
     }
 
+    fn is_end(&self) -> bool {
+        match &self.early {
+            Some(early) => early.is_over(),
+            None => self.incoming.is_end_stream(),
+        }
+    }
+
+    /// What is known of the length of what is to be passed on.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let early = self.early.as_ref().map_or(0, |early| early.length());
+        longer(&self.incoming.size_hint(), early)
+    }
+
+    /// Whether the client is to send as fast as it must: not where it may be silent because it listens.
+    fn is_paced(&self) -> bool {
+        !self.upload.has_answer() || self.incoming.size_hint().exact().is_some()
+    }
+
     /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has
-    /// sent nothing either. A client may well listen for long before it goes on.
+    /// sent nothing either, for a client may well listen for long before it goes on; or when it is too slow.
     fn poll_stalled(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
         let clock = self.clock();
         let since = *self.waiting_since.get_or_insert_with(|| clock.now());
-        let deadline = clock.instant(since.max(self.upload.moved()) + self.idle);
-        ready!(self.timer.poll_until(cx, deadline));
-        self.upload.fail(UploadFailure::Stalled)
+        let stalled = since.max(self.upload.moved()).saturating_add(self.idle);
+        let too_slow = self.pace.ends(self.rate, since);
+        let (at, failure) = match too_slow.filter(|&at| at < stalled && self.is_paced()) {
+            Some(at) => (at, UploadFailure::TooSlow),
+            None => (stalled, UploadFailure::Stalled),
+        };
+        ready!(self.timer.poll_until(cx, clock.instant(at)));
+        self.upload.fail(failure)
     }
+}
+
+/// What is known of a length that is so much more than `rest`.
+fn longer(rest: &SizeHint, by: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower() + by);
+    if let Some(upper) = rest.upper() {
+        hint.set_upper(upper + by);
+    }
+    hint
 }
 
 impl Body for UpstreamBody {
@@ -279,7 +389,7 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Streamed(body) => body.incoming.is_end_stream(),
+            Self::Streamed(body) => body.is_end(),
             Self::Replayed(body) => body.is_end_stream(),
             Self::Copied(body) => body.is_end(),
         }
@@ -288,7 +398,7 @@ impl Body for UpstreamBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Streamed(body) => body.incoming.size_hint(),
+            Self::Streamed(body) => body.size_hint(),
             Self::Replayed(body) => body.size_hint(),
             Self::Copied(body) => body.size_hint(),
         }

@@ -11,12 +11,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
+use penstock_config::{MinRate, Timeouts};
 
 use crate::{
     base::{
         clock::Moment,
         grpc::{GRPC_MESSAGE, GRPC_STATUS},
         headers::clean_trailers,
+        pace::Taking,
         problem::X_PENSTOCK_REASON,
         reason::Reason,
         timer::Timer,
@@ -46,6 +48,8 @@ pub(crate) struct WorkerBody {
     exchange: Box<Exchange>,
     handback: Option<Handback>,
     idle: Duration,
+    /// How fast its client must take it.
+    rate: MinRate,
     /// Since when the worker is being waited for. A body that nobody reads, because the client is
     /// slow, is not the worker's fault.
     waiting_since: Option<Duration>,
@@ -77,13 +81,17 @@ impl DownstreamBody {
         }
     }
 
-    /// Streams a worker's answer, with no silence longer than `idle`.
+    /// Streams a worker's answer, within the limits of its service.
     pub(crate) fn stream(
         incoming: Incoming,
         exchange: Box<Exchange>,
         handback: Handback,
-        idle: Duration,
+        timeouts: &Timeouts,
     ) -> Self {
+        let mut rate = timeouts.min_rate;
+        if exchange.is_conversation {
+            rate.bytes_per_second = 0;
+        }
         // Over HTTP/2 a client can keep the body from ever being asked for.
         let watched = exchange.is_h2().then(|| exchange.thread());
         let given_since = watched.as_ref().map(|thread| thread.now());
@@ -91,7 +99,8 @@ impl DownstreamBody {
             incoming,
             exchange,
             handback: Some(handback),
-            idle,
+            idle: timeouts.idle,
+            rate,
             waiting_since: None,
             timer: Timer::default(),
             failed: false,
@@ -106,6 +115,7 @@ impl DownstreamBody {
             taken: Arc::default(),
             taken_before: 0,
             acknowledged: None,
+            taking: Taking::default(),
             reader: None,
         }));
         if let Some(thread) = watched {
@@ -123,6 +133,7 @@ fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult>
         body,
         given_since,
         watched,
+        taking,
         ..
     } = &mut *held;
     let Some(body) = body else {
@@ -132,6 +143,7 @@ fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult>
     let polled = body.poll(cx, &moment);
     if matches!(polled, Poll::Pending | Poll::Ready(None)) || body.is_over() {
         *given_since = None;
+        taking.rests();
         return polled;
     }
     *given_since = Some(moment.now());
@@ -165,9 +177,26 @@ impl WorkerBody {
         self.exchange.acknowledged()
     }
 
-    /// Whether the whole exchange has lasted too long.
-    pub(crate) fn is_overdue(&self, moment: &Moment) -> bool {
-        self.exchange.overdue(moment).is_some()
+    /// How fast the client must take it.
+    pub(crate) fn rate(&self) -> MinRate {
+        self.rate
+    }
+
+    /// Bytes that were handed out.
+    pub(crate) fn handed_out(&self) -> u64 {
+        self.exchange.bytes_out()
+    }
+
+    /// Why the whole exchange has lasted too long, if it has.
+    pub(crate) fn overdue(&self, moment: &Moment) -> Option<Reason> {
+        self.exchange.overdue(moment)
+    }
+
+    /// It is taken away from its client.
+    pub(crate) fn is_taken_away(&mut self, reason: Reason) {
+        if !self.is_over() {
+            self.exchange.broke_off(reason);
+        }
     }
 
     /// Whether nothing comes after what was handed out.

@@ -3,8 +3,8 @@
 //! The next piece of a body is asked for only when the last one could be written. A client that
 //! stops reading stops the asking, and with it every timer inside the body, while the worker's
 //! place stays taken. So bodies that go on for a while are watched from outside, by their thread's
-//! regular sweep: one whose client took nothing for the service's `idle` is taken away from it. What
-//! counts is what the client takes, however slowly, as far as that is known.
+//! regular sweep: one whose client took nothing for the service's `idle`, or less than its `min_rate`, is
+//! taken away from it. What counts is what the client takes, as far as that is known.
 
 use std::{
     sync::{Arc, Weak},
@@ -14,7 +14,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{base::clock::Clock, http2::Taken, stream::response_body::WorkerBody};
+use crate::{
+    base::{clock::Clock, pace::Taking, reason::Reason},
+    http2::Taken,
+    stream::response_body::WorkerBody,
+};
 
 /// A worker's answer that can be taken away.
 pub(crate) struct Slot {
@@ -29,6 +33,8 @@ pub(crate) struct Slot {
     pub(crate) taken_before: u64,
     /// What its system has acknowledged when somebody looked last, if what is in its way is its system.
     pub(crate) acknowledged: Option<u64>,
+    /// Whether it takes as much as it must.
+    pub(crate) taking: Taking,
     /// Who is to be told that it was taken away, if nobody asks.
     pub(crate) reader: Option<Waker>,
 }
@@ -71,17 +77,39 @@ impl Slot {
             }
             false => now.saturating_sub(since),
         };
+        let is_too_slow = self.is_too_slow(now);
         let body = self.body.as_mut()?;
-        if quiet < body.idle() && !body.is_overdue(&clock.moment()) {
+        let reason = match body.overdue(&clock.moment()) {
+            None if quiet >= body.idle() => Some(Reason::RequestTimeout),
+            None if is_too_slow => Some(Reason::ClientTooSlow),
+            overdue => overdue,
+        };
+        let Some(reason) = reason else {
             if self.reader.is_none() {
                 body.gather();
             }
             return None;
-        }
+        };
+        body.is_taken_away(reason);
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
         self.body.take()
+    }
+
+    /// Whether the client, which is waited for, takes less than it must. Where its connection is what the answer
+    /// waits for, it does so if that moves, whichever of its answers is on it.
+    fn is_too_slow(&mut self, now: Duration) -> bool {
+        let Some(body) = &self.body else { return false };
+        let (taken, is_h2) = (&self.taken, body.is_h2());
+        let written = match is_h2 {
+            true => taken.bytes(),
+            false => body.handed_out(),
+        };
+        self.taking.looks(body.rate(), now, written, || {
+            let is_on_its_way = !is_h2 || taken.is_on_its_way();
+            is_on_its_way.then(|| body.acknowledged()).flatten()
+        })
     }
 
     /// Whether the client has taken something since somebody looked last. After a while without that its

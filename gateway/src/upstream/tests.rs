@@ -1,5 +1,8 @@
 use http::Response;
-use penstock_config::fleet::{WorkerEntry, WorkerId, WorkerState as State};
+use penstock_config::{
+    MinRate,
+    fleet::{WorkerEntry, WorkerId, WorkerState as State},
+};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -11,6 +14,10 @@ const TIMEOUTS: Timeouts = Timeouts {
     idle: Duration::from_secs(60),
     total: None,
     keepalive: Duration::from_secs(60),
+    min_rate: MinRate {
+        bytes_per_second: 0,
+        window: Duration::from_secs(60),
+    },
 };
 
 const H2: Wire = Wire {

@@ -2,21 +2,21 @@
 
 use crate::support::client::{Client, RawConnection};
 
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
 }
 
 /// The head of a request, whole, and of its body nothing or all.
-pub(super) fn head(method: u8, stream: u32, to: &Client, path: &str, ends: bool) -> Vec<u8> {
+pub(crate) fn head(method: u8, stream: u32, to: &Client, path: &str, ends: bool) -> Vec<u8> {
     let literal = |index: u8, text: &str| {
         let length = u8::try_from(text.len()).unwrap();
         assert!(length < 127);
@@ -27,11 +27,11 @@ pub(super) fn head(method: u8, stream: u32, to: &Client, path: &str, ends: bool)
     frame(HEADERS, 4 | u8::from(ends), stream, &fields.concat())
 }
 
-pub(super) const GET: u8 = 0x82;
-pub(super) const POST: u8 = 0x83;
+pub(crate) const GET: u8 = 0x82;
+pub(crate) const POST: u8 = 0x83;
 
 /// The kind of the next frame, and its stream.
-pub(super) async fn next(client: &mut RawConnection) -> (u8, u32) {
+pub(crate) async fn next(client: &mut RawConnection) -> (u8, u32) {
     let head = client.read_exactly(9).await;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     client.read_exactly(length as usize).await;
@@ -40,7 +40,7 @@ pub(super) async fn next(client: &mut RawConnection) -> (u8, u32) {
 }
 
 /// Settings and an update that open all windows as far as they go.
-pub(super) const WIDE_OPEN: [u8; 28] = [
+pub(crate) const WIDE_OPEN: [u8; 28] = [
     0,
     0,
     6,

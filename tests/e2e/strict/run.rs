@@ -59,13 +59,19 @@ impl Stage {
             ejection = {{ failures = 0 }}
             [services.first.deployments.main]
             static = {{ addresses = ["{}"] }}
+            [services.begins-at-once]
+            hosts = ["begins-at-once"]
+            retries = {{ attempts = 0, buffer = "0B" }}
+            ejection = {{ failures = 0 }}
+            [services.begins-at-once.deployments.main]
+            static = {{ addresses = ["{}"] }}
             [services.second]
             hosts = ["second"]
             protocol = "h2"
             [services.second.deployments.main]
             static = {{ addresses = ["{}"] }}
             "#,
-            origin.address, second.address
+            origin.address, origin.address, second.address
         );
         let penstock = Penstock::start(&config).await;
         Self {

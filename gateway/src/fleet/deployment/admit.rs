@@ -88,6 +88,13 @@ impl DeploymentState {
         Admission::Queued(waiter)
     }
 
+    /// Whether a request that comes now may take a place at a worker, so that it should have all it needs by
+    /// then: there are workers, and it is not refused because too many wait.
+    pub(crate) fn has_places(&self, max_queued: usize) -> bool {
+        let may_wait = self.queue.len() == 0 || self.places.taken() < max_queued;
+        may_wait && self.view.load().has_ready()
+    }
+
     /// Lets a request wait, if it may be served in time, and if there is a place or somebody gives one
     /// up.
     fn queue_up(

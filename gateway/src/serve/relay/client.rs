@@ -148,6 +148,11 @@ impl Client {
         if self.ahead.len() >= AHEAD_MAX {
             return Poll::Pending;
         }
+        self.poll_read(cx)
+    }
+
+    /// Reads what comes into `ahead`.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let (stream, ahead) = (&mut self.stream, &mut self.ahead);
         let came = ready!(with_scratch(|scratch| {
             let read = ready!(read(stream, cx, scratch));

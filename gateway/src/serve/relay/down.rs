@@ -5,13 +5,15 @@ use std::{
     time::Duration,
 };
 
+use penstock_config::Timeouts;
+
 use super::{
     client::{Asking, Client, TOGETHER_MAX, read},
     sending::Got,
     up::{Sent, Up},
 };
 use crate::{
-    base::{clock::Moment, reason::Reason, timer::LentTimer},
+    base::{clock::Moment, pace::Taking, reason::Reason, timer::LentTimer},
     http1::{
         answer::Answer,
         body::{Body, Framing, Passed},
@@ -34,10 +36,8 @@ pub(super) struct Down {
     rest: Buffer,
     /// `None` once it was given back or closed.
     worker: Option<RawConnection>,
-    /// The longest silence, in either direction.
-    idle: Duration,
-    /// How long the worker's connection may be kept.
-    keepalive: Duration,
+    timeouts: Timeouts,
+    taking: Taking,
     /// Since when the worker, or the client, is being waited for.
     waiting_since: Option<Duration>,
     /// Whether the body has come to its end.
@@ -65,15 +65,15 @@ pub(super) fn onto(request: &Request, answer: &Answer) -> Onto {
 }
 
 impl Down {
-    pub(super) fn new(got: Got, onto: Onto, idle: Duration, keepalive: Duration) -> Self {
+    pub(super) fn new(got: Got, onto: Onto, timeouts: Timeouts) -> Self {
         Self {
             body: Body::new(got.answer.framing),
             answer: got.answer,
             onto,
             rest: got.rest,
             worker: Some(got.worker),
-            idle,
-            keepalive,
+            timeouts,
+            taking: Taking::default(),
             waiting_since: None,
             is_over: false,
         }
@@ -150,7 +150,7 @@ impl Down {
             }
             if !client.out.is_empty() {
                 match client.poll_out(cx) {
-                    Poll::Ready(Ok(())) => self.waiting_since = None,
+                    Poll::Ready(Ok(())) => self.client_took_all(),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ended::ClientGone),
                     Poll::Pending => return Poll::Pending,
                 }
@@ -318,12 +318,18 @@ impl Down {
             let fields = &self.answer.lines;
             thread
                 .upstreams
-                .give_back_raw(worker, fields, self.keepalive, moment.now());
+                .give_back_raw(worker, fields, self.timeouts.keepalive, moment.now());
         }
     }
 
-    /// Nothing moves right now: fails once that has lasted for `idle` in the direction that is waited for,
-    /// or when the whole exchange has lasted too long.
+    /// Nothing is waited for any more but the worker.
+    fn client_took_all(&mut self) {
+        self.waiting_since = None;
+        self.taking.rests();
+    }
+
+    /// Nothing moves right now: fails once that has lasted for `idle` in the direction that is waited for, or
+    /// when the client is too slow, or the whole exchange has lasted too long.
     fn poll_stalled(
         &mut self,
         cx: &mut Context<'_>,
@@ -334,17 +340,42 @@ impl Down {
     ) -> Poll<Ended> {
         let clock = exchange.clock();
         let mut since = *self.waiting_since.get_or_insert_with(|| moment.now());
-        if client.out.is_empty() {
+        let waits_for_client = !client.out.is_empty();
+        if !waits_for_client {
             since = since.max(exchange.upload_moved());
         }
-        let (deadline, reason) = exchange.sooner(since + self.idle, Reason::IdleTimeout);
-        ready!(timer.poll_until(cx, clock.instant(deadline)));
-        // A client that takes nothing is not the worker's fault.
-        let reason = match reason == Reason::IdleTimeout && !client.out.is_empty() {
-            true => Reason::RequestTimeout,
-            false => reason,
-        };
-        Poll::Ready(self.cut(exchange, reason))
+        let stalled = since + self.timeouts.idle;
+        loop {
+            let look = match waits_for_client && !exchange.is_conversation {
+                true => match self.looks(exchange, clock.now()) {
+                    Ok(next) => next.filter(|&at| at < stalled),
+                    Err(TooSlow) => return Poll::Ready(self.cut(exchange, Reason::ClientTooSlow)),
+                },
+                false => None,
+            };
+            let (at, reason) = exchange.sooner(look.unwrap_or(stalled), Reason::IdleTimeout);
+            ready!(timer.poll_until(cx, clock.instant(at)));
+            let reason = match reason {
+                Reason::IdleTimeout if look.is_some() => continue,
+                // A client that takes nothing is not the worker's fault.
+                Reason::IdleTimeout if waits_for_client => Reason::RequestTimeout,
+                reason => reason,
+            };
+            return Poll::Ready(self.cut(exchange, reason));
+        }
+    }
+
+    /// Looks, if it is time, whether the client takes what it must: when to look next.
+    fn looks(&mut self, exchange: &Exchange, now: Duration) -> Result<Option<Duration>, TooSlow> {
+        let rate = self.timeouts.min_rate;
+        let is_due = |at: Duration| at <= now;
+        if self.taking.next_look(rate).is_none_or(is_due)
+            // How much of it lies in our system's buffer is not known.
+            && self.taking.looks(rate, now, 0, || exchange.acknowledged())
+        {
+            return Err(TooSlow);
+        }
+        Ok(self.taking.next_look(rate))
     }
 
     fn cut(&mut self, exchange: &mut Exchange, reason: Reason) -> Ended {
@@ -363,6 +394,9 @@ impl Down {
         self.cut(exchange, reason)
     }
 }
+
+/// The client takes less than it must.
+struct TooSlow;
 
 /// What is said of an answer whose framing is wrong.
 const BAD_CHUNKS: &str = "the body of the answer is not framed as HTTP says";

@@ -1,11 +1,13 @@
 //! Getting a relayed request to a worker and the head of an answer back.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http_body::SizeHint;
+use penstock_config::Timeouts;
 
 use super::{
     client::Client,
+    early::{Early, Reading},
     sending::{Got, Sending},
     up::Up,
 };
@@ -27,7 +29,9 @@ use crate::{
     serve::{
         attempt::{Destined, attempt},
         destination::Destination,
-        proxy::{self, Failure},
+        failure::Failure,
+        find::{find_worker, with_body},
+        proxy,
         retry::Retry,
     },
     settle::exchange::Exchange,
@@ -42,8 +46,8 @@ pub(super) struct Forwarded {
     pub(super) up: Up,
     /// Whether an upgrade was asked for.
     pub(super) upgrade: bool,
-    pub(super) idle: Duration,
-    pub(super) keepalive: Duration,
+    /// Those of its service.
+    pub(super) timeouts: Timeouts,
 }
 
 /// Gets the request to a worker and the head of an answer back.
@@ -65,7 +69,21 @@ pub(super) async fn forward(
     };
     let entered = proxy::enter(exchange, destination.map_err(unsent)?, &head, size);
     let (to, carriers) = entered.map_err(unsent)?;
-    let found = proxy::find_worker(exchange, to, head, client).await;
+    if request.framing != Framing::Length(0) {
+        exchange.upload = Some(Arc::new(Upload::begin(connection)));
+    }
+    let mut early = Early::of(request, client);
+    let found = match &mut early {
+        None => find_worker(exchange, to, head, client).await,
+        Some(early) => {
+            let mut body = Reading {
+                client,
+                early,
+                connection,
+            };
+            Box::pin(with_body(exchange, to, head, &mut body)).await
+        }
+    };
     let (destination, deployment) = found.map_err(|failure| (failure, None))?;
     let service = &destination.service;
     let upgrade = request.asks_for_upgrade();
@@ -84,6 +102,9 @@ pub(super) async fn forward(
         destination.is_direct(),
         (&trace, carriers),
     );
+    if early.is_some_and(|early| early.was_asked(request)) {
+        up.was_asked();
+    }
     let retry = Retry::prepare(service, wire.protocol, upgrade, &request.method);
     if let Some(bytes) = retry.keeps {
         up.keep(bytes);
@@ -107,14 +128,11 @@ pub(super) async fn forward(
         }
         Ok(got) => {
             exchange.connect_time = got.connect_time;
-            let timeouts = &service.spec.timeouts;
-            let (idle, keepalive) = (timeouts.idle, timeouts.keepalive);
             Ok(Forwarded {
                 got,
                 up,
                 upgrade,
-                idle,
-                keepalive,
+                timeouts: service.spec.timeouts,
             })
         }
         Err(failure) => Err((failure, Some(up))),
@@ -142,17 +160,18 @@ fn upload(
     (trace, carriers): (&Trace, [Option<&'static str>; 2]),
 ) -> Up {
     let spec = &to.service.spec;
-    let has_body = request.framing != Framing::Length(0);
     let tee = match &to.service.mirror {
         Some(mirror) if !to.is_upgrade && !is_direct => {
             copy(exchange, connection, request, to, mirror, trace, carriers)
         }
         _ => None,
     };
-    exchange.upload = has_body.then(|| Arc::new(Upload::begin(connection)));
     let upload = exchange.upload.clone();
-    let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
-    Up::new(request, upload, max, idle, tee)
+    let mut timeouts = spec.timeouts;
+    if exchange.is_conversation {
+        timeouts.min_rate.bytes_per_second = 0;
+    }
+    Up::new(request, upload, spec.max_body_bytes, timeouts, tee)
 }
 
 /// Starts a copy of the request for the mirror's target, if it is to have one.

@@ -27,7 +27,7 @@ pub(super) async fn refuse(
     refusal: &Refusal,
 ) -> After {
     let answer = exchange.refused(refusal);
-    let up = up.or_else(|| Some(Up::new(ends.request, None, None, Duration::MAX, None)));
+    let up = up.or_else(|| Some(Up::unsent(ends.request)));
     // A body that has come already is passed over, so that the connection can go on.
     let unread = up.is_none_or(|mut up| !up.skip(&mut client.ahead));
     // Where the next request would begin is not certain after what is no request.

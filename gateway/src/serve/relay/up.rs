@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
+use penstock_config::{MinRate, Timeouts};
+
 use super::client::{Client, TOGETHER_MAX, read};
 use crate::{
-    base::{clock::Clock, timer::Timer},
+    base::{clock::Clock, pace::Pace, timer::Timer},
     count::metrics::Dropped,
     http1::{
         body::{Body, Passed},
@@ -35,6 +37,8 @@ pub(super) struct Up {
     upload: Option<Arc<Upload>>,
     max_bytes: u64,
     idle: Duration,
+    rate: MinRate,
+    pace: Pace,
     /// What was passed on of it, from its beginning, if it is kept.
     kept: Option<Kept>,
     tee: Option<Tee>,
@@ -70,28 +74,50 @@ pub(super) enum Sent {
 }
 
 impl Up {
-    /// The body of `request`, which may be `max_bytes` long and pause for `idle`.
+    /// The body of `request`, which may be `max_bytes` long.
     pub(super) fn new(
         request: &Request,
         upload: Option<Arc<Upload>>,
         max_bytes: Option<u64>,
-        idle: Duration,
+        timeouts: Timeouts,
         tee: Option<Tee>,
     ) -> Self {
         Self {
-            body: Body::new(request.framing),
-            out: Buffer::default(),
             upload,
             max_bytes: max_bytes.unwrap_or(u64::MAX),
-            idle,
-            kept: None,
+            idle: timeouts.idle,
+            rate: timeouts.min_rate,
             tee,
+            ..Self::unsent(request)
+        }
+    }
+
+    /// One that no worker gets.
+    pub(super) fn unsent(request: &Request) -> Self {
+        Self {
+            body: Body::new(request.framing),
+            out: Buffer::default(),
+            upload: None,
+            max_bytes: u64::MAX,
+            idle: Duration::MAX,
+            rate: MinRate {
+                bytes_per_second: 0,
+                window: Duration::MAX,
+            },
+            pace: Pace::default(),
+            kept: None,
+            tee: None,
             waiting_since: None,
             timer: Timer::default(),
             is_awaited: request.expects_continue,
             is_refused: false,
             has_begun: false,
         }
+    }
+
+    /// The client knows already that its body is wanted.
+    pub(super) fn was_asked(&mut self) {
+        self.is_awaited = false;
     }
 
     /// Keeps the body for another try, unless it is known to be longer than `max` bytes.
@@ -229,7 +255,14 @@ impl Up {
                 }
                 Err(_) => return Poll::Ready(Some(self.fail(UploadFailure::Aborted))),
             };
-            self.waiting_since = None;
+            if let Some(since) = self.waiting_since.take()
+                && self.is_paced()
+            {
+                let waited = clock.now().saturating_sub(since);
+                if self.pace.moved(self.rate, waited, came as u64) {
+                    return Poll::Ready(Some(self.fail(UploadFailure::TooSlow)));
+                }
+            }
             let bytes = scratch.get(..came).unwrap_or_default();
             let passes = self.body.left().is_some_and(|left| left >= came as u64);
             let taken = match passes && self.kept.is_none() {
@@ -358,14 +391,25 @@ impl Up {
         }
     }
 
+    /// Whether the client is to send as fast as it must: not where it may be silent because it listens.
+    fn is_paced(&self) -> bool {
+        let listens = |upload: &Arc<Upload>| upload.has_answer();
+        self.body.left().is_some() || !self.upload.as_ref().is_some_and(listens)
+    }
+
     /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has sent
-    /// nothing either. A client may well listen for long before it goes on.
+    /// nothing either, for a client may well listen for long before it goes on; or when it is too slow.
     fn poll_stalled(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<Sent> {
         let since = *self.waiting_since.get_or_insert_with(|| clock.now());
         let moved = self.upload.as_ref().map_or(since, |upload| upload.moved());
-        let deadline = clock.instant(since.max(moved) + self.idle);
-        ready!(self.timer.poll_until(cx, deadline));
-        Poll::Ready(self.fail(UploadFailure::Stalled))
+        let stalled = since.max(moved).saturating_add(self.idle);
+        let too_slow = self.pace.ends(self.rate, since);
+        let (at, failure) = match too_slow.filter(|&at| at < stalled && self.is_paced()) {
+            Some(at) => (at, UploadFailure::TooSlow),
+            None => (stalled, UploadFailure::Stalled),
+        };
+        ready!(self.timer.poll_until(cx, clock.instant(at)));
+        Poll::Ready(self.fail(failure))
     }
 
     fn fail(&mut self, failure: UploadFailure) -> Sent {
@@ -392,4 +436,4 @@ impl Up {
 struct Failed;
 
 /// What a client waits for that asked whether its body is wanted (RFC 9110 §10.1.1).
-const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(super) const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -63,6 +63,7 @@ impl Exchange {
             UploadFailure::Stalled => Reason::RequestTimeout,
             UploadFailure::Aborted | UploadFailure::Malformed => Reason::BadRequest,
             UploadFailure::TrailersTooLong => Reason::HeaderTooLarge,
+            UploadFailure::TooSlow => Reason::ClientTooSlow,
         })
     }
 

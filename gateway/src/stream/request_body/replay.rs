@@ -6,10 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 
-use super::{ClientBody, EndedEarly, UpstreamBody};
+use super::{ClientBody, EndedEarly, UpstreamBody, longer};
 
 /// The kept side of a body. As long as it exists the body can be sent again, unless it is too long.
 pub(crate) struct Replay(Arc<Mutex<Source>>);
@@ -39,7 +39,7 @@ impl Replay {
     /// `None` when it has nothing to keep, or is known to be longer.
     pub(crate) fn keep(body: UpstreamBody, max: u64) -> (UpstreamBody, Option<Self>) {
         let body = match body {
-            UpstreamBody::Streamed(body) if body.incoming.size_hint().lower() <= max => body,
+            UpstreamBody::Streamed(body) if body.size_hint().lower() <= max => body,
             other => return (other, None),
         };
         let source = Arc::new(Mutex::new(Source {
@@ -135,17 +135,13 @@ impl Replayed {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.again.is_empty() && self.source.lock().body.incoming.is_end_stream()
+        self.again.is_empty() && self.source.lock().body.is_end()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        let rest = self.source.lock().body.incoming.size_hint();
-        let again = self.again.len() as u64;
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower() + again);
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + again);
-        }
-        hint
+        longer(
+            &self.source.lock().body.size_hint(),
+            self.again.len() as u64,
+        )
     }
 }

@@ -1,0 +1,50 @@
+//! Why a request gets no worker's answer.
+
+use crate::{
+    base::{reason::Reason, refusal::Refusal},
+    stream::request_body::UploadFailure,
+};
+
+/// Why a request gets no worker's answer.
+pub(crate) enum Failure {
+    /// The gateway answers itself.
+    Refused(Refusal),
+    /// Nobody is there to be answered.
+    ClientGone,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A body is longer than its service allows.
+pub(crate) fn too_large() -> Refusal {
+    Refusal::new(
+        Reason::BodyTooLarge,
+        "the request body is longer than this service allows",
+    )
+}
+
+/// What is made of a request whose body does not come to its end.
+pub(crate) fn by_client(failure: UploadFailure) -> Failure {
+    let (reason, detail) = match failure {
+        UploadFailure::TooLarge => return too_large().into(),
+        UploadFailure::Aborted => return Failure::ClientGone,
+        UploadFailure::Stalled => (Reason::RequestTimeout, "the request body stopped coming"),
+        UploadFailure::TooSlow => (
+            Reason::ClientTooSlow,
+            "the request body came slower than `timeouts.min_rate` allows",
+        ),
+        UploadFailure::Malformed => (
+            Reason::BadRequest,
+            "the request body is not framed as HTTP says",
+        ),
+        UploadFailure::TrailersTooLong => (
+            Reason::HeaderTooLarge,
+            "the chunk extensions or trailers of the request body are too long",
+        ),
+    };
+    Refusal::new(reason, detail).into()
+}
