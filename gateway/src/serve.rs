@@ -5,6 +5,7 @@ pub(crate) mod admission;
 pub(crate) mod attempt;
 mod by_hyper;
 pub(crate) mod destination;
+pub(crate) mod entry;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod retry;

@@ -22,7 +22,7 @@ use crate::{
     },
     request::request_key::RequestHead,
     route::table::ServiceState,
-    serve::proxy::Failure,
+    serve::entry::Failure,
     settle::exchange::Exchange,
     socket::{client_gone::client_gone, connection::Connection},
 };

@@ -14,10 +14,10 @@ use crate::{
         headers::{self, RequestId, Trace},
         reason::Reason,
         refusal::Refusal,
+        timer::Timer,
     },
     http1::{
         body::Framing,
-        buffer::Buffer,
         field::Field,
         request::Request,
         write::{self, Onward},
@@ -27,46 +27,56 @@ use crate::{
     serve::{
         attempt::{Destined, attempt},
         destination::Destination,
-        proxy::{self, Failure},
+        entry::{self, Failure},
         retry::Retry,
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
-    stream::{copied_body::Tee, mirror::Candidate, request_body::Upload},
+    stream::{copied_body::Tee, mirror::Candidate},
     upstream::Wire,
 };
 
-/// A worker's answer, and what is left of the request.
+/// A worker's answer.
 pub(super) struct Forwarded {
     pub(super) got: Got,
-    pub(super) up: Up,
     /// Whether an upgrade was asked for.
     pub(super) upgrade: bool,
     pub(super) idle: Duration,
     pub(super) keepalive: Duration,
 }
 
-/// Gets the request to a worker and the head of an answer back.
+/// A request, and where it goes.
+pub(super) struct To<'r> {
+    pub(super) client: &'r mut Client,
+    pub(super) connection: &'r Arc<Connection>,
+    pub(super) request: &'r Request,
+    pub(super) destination: Result<Destination, Refusal>,
+}
+
+/// Gets the request to a worker and the head of an answer back. What is left of the request lies in `up`
+/// then, where there was a worker for it.
 pub(super) async fn forward(
-    client: &mut Client,
+    to: To<'_>,
     exchange: &mut Exchange,
-    connection: &Arc<Connection>,
-    request: &Request,
-    destination: Result<Destination, Refusal>,
-) -> Result<Forwarded, (Failure, Option<Up>)> {
-    let unsent = |refusal: Refusal| (Failure::from(refusal), None);
+    up: &mut Option<Up>,
+    timer: &mut Timer,
+) -> Result<Forwarded, Failure> {
+    let To {
+        client,
+        connection,
+        request,
+        destination,
+    } = to;
     let trace = Trace::fresh();
     exchange.request_id = Some(identify(connection, request, &trace));
     let head = RequestHead::of_bytes(connection, request);
-    proxy::check_scheme(connection, request.host(), &head).map_err(unsent)?;
+    entry::check_scheme(connection, request.host_bytes(), &head)?;
     let size = match request.framing {
         Framing::Length(length) => length,
         Framing::Chunked | Framing::UntilClose => 0,
     };
-    let entered = proxy::enter(exchange, destination.map_err(unsent)?, &head, size);
-    let (to, carriers) = entered.map_err(unsent)?;
-    let found = proxy::find_worker(exchange, to, head, client).await;
-    let (destination, deployment) = found.map_err(|failure| (failure, None))?;
+    let (to, carriers) = entry::enter(exchange, destination?, &head, size)?;
+    let (destination, deployment) = entry::find_worker(exchange, to, head, client).await?;
     let service = &destination.service;
     let upgrade = request.asks_for_upgrade();
     let wire = Wire::of(&deployment.view().spec);
@@ -76,49 +86,48 @@ pub(super) async fn forward(
         wire: &wire,
         is_upgrade: upgrade,
     };
-    let mut up = upload(
+    if request.framing != Framing::Length(0) {
+        exchange.upload = Some(client.upload(connection));
+    }
+    let up = up.insert(upload(
         exchange,
         connection,
         request,
         to,
         destination.is_direct(),
         (&trace, carriers),
-    );
+    ));
     let retry = Retry::prepare(service, wire.protocol, upgrade, &request.method);
     if let Some(bytes) = retry.keeps {
         up.keep(bytes);
     }
     let mut sending = Sending {
-        head: onward(exchange, connection, request, &trace, carriers, upgrade),
         client,
         connection,
         request,
+        ours: Ours {
+            trace: &trace,
+            carriers,
+            upgrade,
+        },
         up,
     };
-    let answered = attempt(exchange, connection, to, &retry, &mut sending).await;
-    let Sending { mut up, .. } = sending;
-    up.forget();
-    match answered {
-        Ok(got) if got.answer.status == 101 && !upgrade => {
-            exchange.worker_failed();
-            let detail = "the worker switched protocols unasked";
-            let refusal = Refusal::new(Reason::BadUpstreamResponse, detail);
-            Err((refusal.into(), Some(up)))
-        }
-        Ok(got) => {
-            exchange.connect_time = got.connect_time;
-            let timeouts = &service.spec.timeouts;
-            let (idle, keepalive) = (timeouts.idle, timeouts.keepalive);
-            Ok(Forwarded {
-                got,
-                up,
-                upgrade,
-                idle,
-                keepalive,
-            })
-        }
-        Err(failure) => Err((failure, Some(up))),
+    let got = attempt(exchange, connection, to, &retry, &mut sending, timer).await?;
+    sending.up.forget();
+    if got.answer.status == 101 && !upgrade {
+        exchange.worker_failed();
+        let detail = "the worker switched protocols unasked";
+        return Err(Refusal::new(Reason::BadUpstreamResponse, detail).into());
     }
+    exchange.connect_time = got.connect_time;
+    let timeouts = &service.spec.timeouts;
+    let (idle, keepalive) = (timeouts.idle, timeouts.keepalive);
+    Ok(Forwarded {
+        got,
+        upgrade,
+        idle,
+        keepalive,
+    })
 }
 
 /// The id of a request: that of a trusted proxy, or that of its own trace.
@@ -142,14 +151,12 @@ fn upload(
     (trace, carriers): (&Trace, [Option<&'static str>; 2]),
 ) -> Up {
     let spec = &to.service.spec;
-    let has_body = request.framing != Framing::Length(0);
     let tee = match &to.service.mirror {
         Some(mirror) if !to.is_upgrade && !is_direct => {
             copy(exchange, connection, request, to, mirror, trace, carriers)
         }
         _ => None,
     };
-    exchange.upload = has_body.then(|| Arc::new(Upload::begin(connection)));
     let upload = exchange.upload.clone();
     let (max, idle) = (spec.max_body_bytes, spec.timeouts.idle);
     Up::new(request, upload, max, idle, tee)
@@ -195,30 +202,38 @@ fn copy(
     mirror.copy(exchange, &candidate)
 }
 
-/// The head as workers get it.
-fn onward(
+/// What the gateway decided about a request for its worker.
+#[derive(Clone, Copy)]
+pub(super) struct Ours<'r> {
+    /// The trace that begins where the client brought none.
+    trace: &'r Trace,
+    /// Fields that held the key which let it in.
+    carriers: [Option<&'static str>; 2],
+    /// Whether it asks for an upgrade that may be.
+    upgrade: bool,
+}
+
+/// Writes the head as workers get it.
+pub(super) fn onward(
+    out: &mut Vec<u8>,
     exchange: &Exchange,
     connection: &Connection,
     request: &Request,
-    trace: &Trace,
-    carriers: [Option<&'static str>; 2],
-    upgrade: bool,
-) -> Buffer {
-    let mut head = Buffer::default();
+    ours: Ours<'_>,
+) {
     let left = match exchange.deadline {
-        Some((deadline, Reason::Deadline)) => Some(deadline.saturating_sub(exchange.clock().now())),
+        Some((deadline, Reason::Deadline)) => Some(deadline.saturating_sub(exchange.now())),
         _ => None,
     };
     if let Some(id) = &exchange.request_id {
         let onward = Onward {
             forwarding: &connection.forwarding,
             id,
-            trace,
-            carriers,
-            upgrade,
+            trace: ours.trace,
+            carriers: ours.carriers,
+            upgrade: ours.upgrade,
             deadline: left,
         };
-        write::request(head.end(), request, &onward);
+        write::request(out, request, &onward);
     }
-    head
 }
