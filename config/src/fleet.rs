@@ -237,7 +237,8 @@ impl TimeHistogram {
 
     /// The bucket a duration falls into.
     pub fn bucket(duration: Duration) -> usize {
-        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let millis = duration.as_secs().saturating_mul(1000);
+        let millis = millis.saturating_add(u64::from(duration.subsec_millis()));
         let bits = (u64::BITS - millis.leading_zeros()) as usize;
         bits.min(Self::BUCKETS - 1)
     }

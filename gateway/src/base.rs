@@ -7,6 +7,7 @@ pub(crate) mod date;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod lines;
+pub(crate) mod luck;
 pub(crate) mod networks;
 pub(crate) mod outlook;
 pub(crate) mod pace;

@@ -38,8 +38,9 @@ impl LatencyHistogram {
     pub fn bucket(duration: Duration) -> usize {
         let steps = 1_u64 << STEPS_LOG2;
         // In units of an eighth of the shortest: the first octave spans 8 to 16 of them.
-        let unit = SHORTEST.as_nanos() >> STEPS_LOG2;
-        let units = u64::try_from(duration.as_nanos() / unit).unwrap_or(u64::MAX);
+        let unit = u64::from(SHORTEST.subsec_nanos()) >> STEPS_LOG2;
+        let nanos = duration.as_secs().saturating_mul(1_000_000_000);
+        let units = nanos.saturating_add(u64::from(duration.subsec_nanos())) / unit;
         if units < steps {
             return 0;
         }

@@ -72,9 +72,10 @@ impl<F: Future> Future for Alarm<F> {
             this.bell.task.lock().clone_from(&this.task);
         }
         // After the task is known: a bell that rings in between is heard in either way.
-        if !this.bell.rung.swap(false, Ordering::AcqRel) {
+        if !this.bell.rung.load(Ordering::Acquire) {
             return Poll::Pending;
         }
+        this.bell.rung.swap(false, Ordering::AcqRel);
         this.future
             .as_mut()
             .poll(&mut Context::from_waker(&this.waker))

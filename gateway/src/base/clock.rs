@@ -31,6 +31,14 @@ impl Clock {
         }
     }
 
+    /// The time of a step that is taken at `now`.
+    pub(crate) fn moment_at(self, now: Duration) -> Moment {
+        Moment {
+            clock: self,
+            read: Cell::new(Some(now)),
+        }
+    }
+
     /// The timer's form of a time of this clock.
     pub(crate) fn instant(&self, at: Duration) -> Instant {
         self.start + at

@@ -8,6 +8,9 @@ use std::{
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 pub(crate) type Date = [u8; 29];
 
+/// In place of a date that nobody needs.
+pub(crate) const NONE: Date = [b' '; 29];
+
 thread_local! {
     static LAST: Cell<(u64, Date)> = const { Cell::new((u64::MAX, [b' '; 29])) };
 }

@@ -27,7 +27,10 @@ impl<T: Default> Shards<T> {
         let shards = self
             .made
             .get_or_init(|| (0..self.count).map(|_| CachePadded::default()).collect());
-        &shards[thread % shards.len()]
+        // Dividing is dear, and nearly never needed.
+        shards
+            .get(thread)
+            .unwrap_or_else(|| &shards[thread % shards.len()])
     }
 
     /// All there are: none before the first use.

@@ -1,8 +1,8 @@
 //! Timers whose time moves, as it does for those that limit a silence.
 
 use std::{
-    future::poll_fn,
     mem::take,
+    ops::{Deref, DerefMut},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -62,15 +62,17 @@ impl SharedTimer {
     }
 }
 
-impl LentTimer<'_> {
-    /// Ready from `deadline` on.
-    pub(crate) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        self.timer.poll_until(cx, deadline)
-    }
+impl Deref for LentTimer<'_> {
+    type Target = Timer;
 
-    /// Waits until `deadline`.
-    pub(crate) async fn until(&mut self, deadline: Instant) {
-        poll_fn(|cx| self.timer.poll_until(cx, deadline)).await;
+    fn deref(&self) -> &Timer {
+        &self.timer
+    }
+}
+
+impl DerefMut for LentTimer<'_> {
+    fn deref_mut(&mut self) -> &mut Timer {
+        &mut self.timer
     }
 }
 
@@ -82,9 +84,16 @@ impl Drop for LentTimer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{future::poll_fn, time::Duration};
 
     use super::*;
+
+    impl LentTimer<'_> {
+        /// Waits until `deadline`.
+        async fn until(&mut self, deadline: Instant) {
+            poll_fn(|cx| self.poll_until(cx, deadline)).await;
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn it_rings_at_the_time_it_is_asked_for_last_whatever_it_was_set_to() {

@@ -34,6 +34,9 @@ impl ClientId {
     /// Whoever sends the copies that a worker gets for trial.
     pub(crate) const COPIES: Self = Self(1);
 
+    /// Whoever sends a request that no service has let in yet.
+    pub(crate) const UNTOLD: Self = Self(2);
+
     /// The client of a request.
     pub(crate) fn of(head: &RequestHead<'_>) -> Self {
         match head.api_key {

@@ -100,7 +100,9 @@ impl LoadMeter {
 }
 
 fn micros(now: Duration) -> u64 {
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+    now.as_secs()
+        .saturating_mul(1_000_000)
+        .saturating_add(u64::from(now.subsec_micros()))
 }
 
 /// The four sums of one thread; times in microseconds, modulo 2^64.

@@ -4,7 +4,11 @@
 //! is room from earlier ones, without a lock and without an allocation. Whoever wants to see the
 //! list sends the thread a message.
 
-use std::{cell::RefCell, net::IpAddr, time::Duration};
+use std::{
+    cell::RefCell,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use penstock_config::fleet::Stage;
 
@@ -38,6 +42,22 @@ pub(crate) struct Row {
     pub(crate) id: Short<48>,
     pub(crate) method: Short<12>,
     pub(crate) path: Short<100>,
+}
+
+impl Row {
+    /// A place that no request has.
+    const FREE: Self = Self {
+        serial: 0,
+        deployment: 0,
+        worker: None,
+        stage: Stage::Queue,
+        since: Duration::ZERO,
+        started: Duration::ZERO,
+        client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        id: Short::EMPTY,
+        method: Short::EMPTY,
+        path: Short::EMPTY,
+    };
 }
 
 /// A text that is cut to what there is room for, so that it needs no memory of its own.
@@ -75,25 +95,23 @@ pub(crate) struct Oldest {
 impl Listed {
     /// Lists a request that began at `started` for a deployment.
     pub(crate) fn begin(
-        (method, path): (&str, &str),
+        (method, path): (&str, &[u8]),
         id: Option<&RequestId>,
         client: IpAddr,
         deployment: usize,
         started: Duration,
     ) -> Self {
-        let row = Row {
-            serial: 0,
-            deployment,
-            worker: None,
-            stage: Stage::Queue,
-            since: started,
-            started,
-            client,
-            id: Short::of(id.map_or(&[], RequestId::as_bytes)),
-            method: Short::of(method.as_bytes()),
-            path: Short::of(path.as_bytes()),
+        // Written where it stays.
+        let write = |row: &mut Row| {
+            row.deployment = deployment;
+            row.worker = None;
+            (row.stage, row.since, row.started) = (Stage::Queue, started, started);
+            row.client = client;
+            row.id.set(id.map_or(&[], RequestId::as_bytes));
+            row.method.set(method.as_bytes());
+            row.path.set(path);
         };
-        Self(with(|open| open.add(row)).unwrap_or_default())
+        Self(with(|open| open.add(write)).flatten().unwrap_or_default())
     }
 
     /// Where it stands in the list.
@@ -150,21 +168,21 @@ impl OpenRequests {
         }
     }
 
-    fn add(&mut self, row: Row) -> Entry {
+    /// An entry that `write` makes the request's; `None` where there is no room for more.
+    fn add(&mut self, write: impl FnOnce(&mut Row)) -> Option<Entry> {
         self.serial = self.serial.wrapping_add(1);
-        let serial = self.serial;
-        let row = Row { serial, ..row };
-        if let Some(place) = self.free.pop()
-            && let Some(free) = self.rows.get_mut(place as usize)
-        {
-            *free = row;
-            return Entry(Some((place, serial)));
-        }
-        let place = u32::try_from(self.rows.len()).ok();
-        if place.is_some() {
-            self.rows.push(row);
-        }
-        Entry(place.map(|place| (place, serial)))
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                let place = u32::try_from(self.rows.len()).ok()?;
+                self.rows.push(Row::FREE);
+                place
+            }
+        };
+        let row = self.rows.get_mut(place as usize)?;
+        write(row);
+        row.serial = self.serial;
+        Some(Entry(Some((place, self.serial))))
     }
 
     fn row(&mut self, place: Entry) -> Option<&mut Row> {
@@ -207,15 +225,16 @@ impl OpenRequests {
 }
 
 impl<const ROOM: usize> Short<ROOM> {
-    fn of(text: &[u8]) -> Self {
-        let mut bytes = [0; ROOM];
+    const EMPTY: Self = Self {
+        len: 0,
+        was_cut: false,
+        bytes: [0; ROOM],
+    };
+
+    fn set(&mut self, text: &[u8]) {
         let len = text.len().min(ROOM).min(usize::from(u8::MAX));
-        bytes[..len].copy_from_slice(&text[..len]);
-        Self {
-            len: len as u8,
-            was_cut: len < text.len(),
-            bytes,
-        }
+        self.bytes[..len].copy_from_slice(&text[..len]);
+        (self.len, self.was_cut) = (len as u8, len < text.len());
     }
 }
 
@@ -232,8 +251,6 @@ impl<const ROOM: usize> std::fmt::Display for Short<ROOM> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     const CHAT: usize = 16;
@@ -247,7 +264,13 @@ mod tests {
         let path = path.split('?').next().unwrap_or_default();
         let id = RequestId::given(b"id-1").unwrap();
         let client = Ipv4Addr::LOCALHOST.into();
-        Listed::begin(("POST", path), Some(&id), client, deployment, started)
+        Listed::begin(
+            ("POST", path.as_bytes()),
+            Some(&id),
+            client,
+            deployment,
+            started,
+        )
     }
 
     #[test]
@@ -305,9 +328,15 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_cut() {
-        assert_eq!(Short::<4>::of(b"/abcd").to_string(), "/abc…");
-        assert_eq!(Short::<4>::of(b"/abc").to_string(), "/abc");
+        fn shown<const ROOM: usize>(text: &str) -> String {
+            let mut short = Short::<ROOM>::EMPTY;
+            short.set(b"what was there before");
+            short.set(text.as_bytes());
+            short.to_string()
+        }
+        assert_eq!(shown::<4>("/abcd"), "/abc…");
+        assert_eq!(shown::<4>("/abc"), "/abc");
         // In the middle of a character.
-        assert_eq!(Short::<2>::of("aä".as_bytes()).to_string(), "a\u{fffd}…");
+        assert_eq!(shown::<2>("aä"), "a\u{fffd}…");
     }
 }

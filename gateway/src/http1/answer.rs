@@ -9,7 +9,7 @@ use super::{
     body::Framing,
     field::Field,
     lines::Lines,
-    values::{content_length, has_member},
+    values::{Options, content_length},
 };
 
 /// Fields that are parsed without memory of their own.
@@ -32,6 +32,8 @@ pub(crate) struct Answer {
     phrase: Range<u32>,
     /// How its body is framed.
     pub(crate) framing: Framing,
+    /// What `Connection` names.
+    pub(crate) options: Options,
     /// Whether the worker takes another request on this connection.
     pub(crate) keeps_alive: bool,
 }
@@ -97,8 +99,7 @@ impl Answer {
         is_head: bool,
     ) -> Result<Self, &'static str> {
         let head = bytes.get(..length).unwrap_or_default();
-        let names = parsed.headers.iter().map(|header| header.name);
-        let lines = Lines::of(head, names).map_err(
+        let lines = Lines::of(head, parsed.headers).map_err(
             |_| "a line of the answer's head does not end in a carriage return and a line feed",
         )?;
         let is_old = parsed.version == Some(0);
@@ -108,12 +109,13 @@ impl Answer {
         }
         let phrase = phrase(head, parsed.reason.unwrap_or_default());
         let framing = framing(&lines, status, is_head, is_old)?;
-        let option = |option: &str| has_member(lines.values(Field::Connection), option);
+        let options = Options::of(&lines);
         let keeps_alive = match is_old {
-            true => option("keep-alive"),
-            false => !option("close"),
+            true => options.keeps_alive,
+            false => !options.closes,
         };
         Ok(Self {
+            options,
             status,
             phrase,
             framing,
@@ -141,7 +143,7 @@ impl Answer {
 
     /// Whether it names a length.
     pub(crate) fn tells_length(&self) -> bool {
-        self.may_tell_length() && self.lines.values(Field::ContentLength).next().is_some()
+        self.may_tell_length() && self.lines.has(Field::ContentLength)
     }
 
     /// Whether it has a body by its kind, so that its framing is told to the client. An answer to HEAD and a

@@ -47,34 +47,33 @@ pub(crate) enum Field {
 impl Field {
     /// That of a name, in any case.
     pub(crate) fn of(name: &[u8]) -> Self {
-        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
         // The length alone rules nearly all of them out.
         match name.len() {
-            2 if is("te") => Self::Te,
-            4 if is("host") => Self::Host,
-            4 if is("date") => Self::Date,
-            6 if is("cookie") => Self::Cookie,
-            6 if is("expect") => Self::Expect,
-            7 if is("upgrade") => Self::Upgrade,
-            9 if is("forwarded") => Self::Forwarded,
-            10 if is("connection") => Self::Connection,
-            10 if is("keep-alive") => Self::KeepAlive,
-            10 if is("tracestate") => Self::Tracestate,
-            11 if is("traceparent") => Self::Traceparent,
-            11 if is("grpc-status") => Self::GrpcStatus,
-            11 if is("retry-after") => Self::RetryAfter,
-            12 if is("content-type") => Self::ContentType,
-            12 if is("grpc-timeout") => Self::GrpcTimeout,
-            12 if is("x-request-id") => Self::RequestId,
-            14 if is("content-length") => Self::ContentLength,
-            14 if is("content_length") => Self::LooksLikeFraming,
-            14 if is("http2-settings") => Self::Hop,
-            16 if is("proxy-connection") => Self::Hop,
-            17 if is("transfer-encoding") => Self::TransferEncoding,
-            17 if is("transfer_encoding") => Self::LooksLikeFraming,
-            18 if is("proxy-authenticate") => Self::ProxyAuthenticate,
-            25 if is("strict-transport-security") => Self::Hsts,
-            19 if is("proxy-authorization") => Self::ProxyAuthorization,
+            2 if is(name, b"te") => Self::Te,
+            4 if is(name, b"host") => Self::Host,
+            4 if is(name, b"date") => Self::Date,
+            6 if is(name, b"cookie") => Self::Cookie,
+            6 if is(name, b"expect") => Self::Expect,
+            7 if is(name, b"upgrade") => Self::Upgrade,
+            9 if is(name, b"forwarded") => Self::Forwarded,
+            10 if is(name, b"connection") => Self::Connection,
+            10 if is(name, b"keep-alive") => Self::KeepAlive,
+            10 if is(name, b"tracestate") => Self::Tracestate,
+            11 if is(name, b"traceparent") => Self::Traceparent,
+            11 if is(name, b"grpc-status") => Self::GrpcStatus,
+            11 if is(name, b"retry-after") => Self::RetryAfter,
+            12 if is(name, b"content-type") => Self::ContentType,
+            12 if is(name, b"grpc-timeout") => Self::GrpcTimeout,
+            12 if is(name, b"x-request-id") => Self::RequestId,
+            14 if is(name, b"content-length") => Self::ContentLength,
+            14 if name.eq_ignore_ascii_case(b"content_length") => Self::LooksLikeFraming,
+            14 if is(name, b"http2-settings") => Self::Hop,
+            16 if is(name, b"proxy-connection") => Self::Hop,
+            17 if is(name, b"transfer-encoding") => Self::TransferEncoding,
+            17 if name.eq_ignore_ascii_case(b"transfer_encoding") => Self::LooksLikeFraming,
+            18 if is(name, b"proxy-authenticate") => Self::ProxyAuthenticate,
+            25 if is(name, b"strict-transport-security") => Self::Hsts,
+            19 if is(name, b"proxy-authorization") => Self::ProxyAuthorization,
             9.. if matches!(name.first(), Some(b'x' | b'X')) => Self::of_x(name),
             _ => Self::Other,
         }
@@ -82,18 +81,34 @@ impl Field {
 
     /// That of a name that begins with an x.
     fn of_x(name: &[u8]) -> Self {
-        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
         match name.len() {
-            15 if is("x-forwarded-for") => Self::ForwardedFor,
-            16 if is("x-forwarded-host") => Self::ForwardedHost,
-            17 if is("x-forwarded-proto") => Self::ForwardedProto,
-            17 if is("x-penstock-mirror") => Self::Mirror,
+            15 if is(name, b"x-forwarded-for") => Self::ForwardedFor,
+            16 if is(name, b"x-forwarded-host") => Self::ForwardedHost,
+            17 if is(name, b"x-forwarded-proto") => Self::ForwardedProto,
+            17 if is(name, b"x-penstock-mirror") => Self::Mirror,
             9 if alike(b"x-real-ip", name) => Self::Claim,
             13.. if alike(b"x-forwarded-", name) => Self::Claim,
             11.. if alike(b"x-penstock-", name) => Self::Own,
             _ => Self::Other,
         }
     }
+
+    /// The bit that stands for it in a set of fields.
+    pub(super) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// Whether a name is `text`, which consists of lower-case letters, digits and hyphens, in any case. Only
+/// for names of characters that names have (RFC 9110 §5.6.2): of those no other one differs from the
+/// ones in `text` by the bit of the case alone.
+#[inline]
+fn is<const N: usize>(name: &[u8], text: &[u8; N]) -> bool {
+    // All of them are looked at, which is one step of many bytes.
+    <&[u8; N]>::try_from(name).is_ok_and(|name| {
+        let pairs = name.iter().zip(text);
+        pairs.fold(0, |differ, (byte, wanted)| differ | (byte ^ wanted) & !0x20) == 0
+    })
 }
 
 /// Whether a name begins with `pattern`, which is in lower case, or with the same in underscores: programs
@@ -109,6 +124,21 @@ fn alike(pattern: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_known_by_all_of_its_characters_and_no_other_ones() {
+        let is_token =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        for text in [b"http2-settings", b"content-length"] {
+            for at in 0..text.len() {
+                for byte in (0..=u8::MAX).filter(is_token) {
+                    let mut name = *text;
+                    name[at] = byte;
+                    assert_eq!(is(&name, text), name.eq_ignore_ascii_case(text), "{name:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_field_is_known_in_any_case() {

@@ -3,6 +3,8 @@
 
 use std::{cell::RefCell, mem::take, ops::Range};
 
+use httparse::Header;
+
 use super::field::Field;
 use crate::base::headers::Fields;
 
@@ -22,6 +24,8 @@ thread_local! {
 pub(crate) struct Lines {
     bytes: Vec<u8>,
     lines: Vec<Line>,
+    /// Bits of the fields that are among them.
+    fields: u32,
 }
 
 /// Where one field line is.
@@ -42,63 +46,73 @@ pub(crate) struct Line {
 pub(crate) struct BadLine;
 
 impl Lines {
-    /// Copies a whole head, from its first line to the empty one, of which `names` are the names of the
-    /// fields in their order: each begins a line.
+    /// Copies a whole head, from its first line to the empty one, of which the parser found these `fields`:
+    /// each begins a line.
     ///
     /// The parser takes lines that end in LF alone, and so would hand them on. Here they must end in CR LF.
-    pub(crate) fn of<'h>(
-        head: &'h [u8],
-        names: impl Iterator<Item = &'h str>,
-    ) -> Result<Self, BadLine> {
+    pub(crate) fn of(head: &[u8], fields: &[Header<'_>]) -> Result<Self, BadLine> {
         let (bytes, lines) = SPARE
             .try_with(|spare| spare.borrow_mut().pop())
             .ok()
             .flatten()
             .unwrap_or_default();
-        let mut this = Self { bytes, lines };
+        let mut this = Self {
+            bytes,
+            lines,
+            fields: 0,
+        };
         this.bytes.extend_from_slice(head);
-        this.find(head, names)?;
+        this.find(head, fields)?;
         Ok(this)
     }
 
-    fn find<'h>(
-        &mut self,
-        head: &'h [u8],
-        names: impl Iterator<Item = &'h str>,
-    ) -> Result<(), BadLine> {
+    fn find(&mut self, head: &[u8], fields: &[Header<'_>]) -> Result<(), BadLine> {
         // The parser passes over empty lines before a head, and takes a line feed alone for one.
         let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
         let empty = head.iter().position(is_text).unwrap_or(0);
         let mut empty_lines = head.get(..empty).unwrap_or_default().chunks(2);
-        if !empty_lines.all(|line| line == b"\r\n") {
+        if !empty_lines.all(|line| line == b"\r\n") || u32::try_from(head.len()).is_err() {
             return Err(BadLine);
         }
         let fields_end = head.len().checked_sub(2).ok_or(BadLine)?;
-        let start = head.as_ptr() as usize;
-        let mut last: Option<Line> = None;
-        for name in names {
-            let begin = (name.as_ptr() as usize).checked_sub(start).ok_or(BadLine)?;
+        let place = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+        self.lines.reserve(fields.len());
+        for field in fields {
+            let begin = place(field.name.as_bytes());
             ends_in_crlf(head, begin)?;
-            if let Some(line) = last.take() {
-                self.lines.push(line.ended(head, begin)?);
+            if let Some(last) = self.lines.last_mut() {
+                last.end = begin as u32;
             }
-            let offset = |at: usize| u32::try_from(at).map_err(|_| BadLine);
-            let name_end = begin + name.len();
-            last = Some(Line {
-                begin: offset(begin)?,
-                name_end: offset(name_end)?,
-                value: offset(name_end + 1)?,
-                value_end: 0,
-                end: 0,
-                field: Field::of(name.as_bytes()),
+            let name_end = begin + field.name.len();
+            // A value of nothing may lie anywhere.
+            let value = match field.value.is_empty() {
+                true => name_end + 1,
+                false => place(field.value),
+            };
+            let kind = Field::of(field.name.as_bytes());
+            self.fields |= kind.bit();
+            self.lines.push(Line {
+                begin: begin as u32,
+                name_end: name_end as u32,
+                value: value as u32,
+                value_end: (value + field.value.len()) as u32,
+                end: fields_end as u32,
+                field: kind,
             });
         }
         ends_in_crlf(head, fields_end)?;
-        ends_in_crlf(head, head.len())?;
-        if let Some(line) = last {
-            self.lines.push(line.ended(head, fields_end)?);
-        }
-        Ok(())
+        ends_in_crlf(head, head.len())
+    }
+
+    /// Whether there is such a line.
+    pub(crate) fn has(&self, field: Field) -> bool {
+        self.fields & field.bit() != 0
+    }
+
+    /// Where the first line is among the bytes: what stands before the fields.
+    pub(crate) fn first_line(&self) -> Range<usize> {
+        let end = self.lines.first().map(|line| line.begin as usize);
+        0..end.unwrap_or(self.bytes.len().saturating_sub(2))
     }
 
     /// The lines in their order.
@@ -139,8 +153,12 @@ impl Lines {
 
     /// The values of the lines that are this field.
     pub(crate) fn values(&self, field: Field) -> impl DoubleEndedIterator<Item = &[u8]> + Clone {
-        let lines = self.lines.iter();
+        let lines = match self.has(field) {
+            true => &*self.lines,
+            false => &[],
+        };
         lines
+            .iter()
             .filter(move |line| line.field == field)
             .map(|line| self.value(line))
     }
@@ -162,20 +180,6 @@ impl Line {
     /// Where its value is.
     pub(crate) fn place(&self) -> Range<u32> {
         self.value..self.value_end
-    }
-
-    /// The line with its end at `end`, and so its value.
-    fn ended(mut self, head: &[u8], end: usize) -> Result<Self, BadLine> {
-        let value_begin = self.value as usize;
-        let value = head.get(value_begin..end - 2).ok_or(BadLine)?;
-        let trimmed = value.trim_ascii();
-        let before = value.len() - value.trim_ascii_start().len();
-        // A value of space alone is trimmed from its beginning.
-        let begin = value_begin + before;
-        self.value = u32::try_from(begin).map_err(|_| BadLine)?;
-        self.value_end = u32::try_from(begin + trimmed.len()).map_err(|_| BadLine)?;
-        self.end = u32::try_from(end).map_err(|_| BadLine)?;
-        Ok(self)
     }
 }
 

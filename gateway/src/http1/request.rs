@@ -15,7 +15,7 @@ use super::{
     body::Framing,
     field::Field,
     lines::Lines,
-    values::{has_member, one_length},
+    values::{Options, has_member, one_length},
 };
 
 /// Fields that are parsed without memory of their own; heads with more cost an allocation.
@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) is_old: bool,
     /// How its body is framed.
     pub(crate) framing: Framing,
+    /// What `Connection` names.
+    pub(crate) options: Options,
     /// Whether the client wants to send another request on this connection.
     pub(crate) keeps_alive: bool,
     /// Whether the client waits for a word before it sends the body.
@@ -140,8 +142,7 @@ impl Request {
         parsed: &httparse::Request<'_, '_>,
     ) -> Result<Self, Fault> {
         let head = bytes.get(..length).unwrap_or_default();
-        let names = parsed.headers.iter().map(|header| header.name);
-        let lines = Lines::of(head, names).map_err(|_| {
+        let lines = Lines::of(head, parsed.headers).map_err(|_| {
             Fault::Bad("a line of the head does not end in a carriage return and a line feed")
         })?;
         let method = parsed.method.unwrap_or_default();
@@ -162,16 +163,14 @@ impl Request {
         };
         check_host(lines.part(host.clone()), is_old && !is_absolute)?;
         let framing = framing(&lines, is_old)?;
-        let option = |option: &str| has_member(lines.values(Field::Connection), option);
-        let keeps_alive = match is_old {
-            true => option("keep-alive") && !option("close"),
-            false => !option("close"),
-        };
+        let options = Options::of(&lines);
         let expects_continue = !is_old
             && framing != Framing::Length(0)
             && has_member(lines.values(Field::Expect), "100-continue");
         let takes_trailers = has_member(lines.values(Field::Te), "trailers");
         Ok(Self {
+            keeps_alive: !options.closes && (options.keeps_alive || !is_old),
+            options,
             method,
             target: target.path_and_query,
             path: target.path,
@@ -179,7 +178,6 @@ impl Request {
             is_absolute,
             is_old,
             framing,
-            keeps_alive,
             expects_continue,
             takes_trailers,
             lines,
@@ -193,24 +191,43 @@ impl Request {
 
     /// The path with its query, as a worker gets it.
     pub(crate) fn target(&self) -> &str {
-        let target = str::from_utf8(self.lines.part(self.target.clone())).unwrap_or_default();
-        match target.is_empty() {
-            true if self.method == Method::OPTIONS => "*",
-            true => "/",
-            false => target,
+        str::from_utf8(self.target_bytes()).unwrap_or_default()
+    }
+
+    /// The same as it lies in the head.
+    pub(crate) fn target_bytes(&self) -> &[u8] {
+        match self.lines.part(self.target.clone()) {
+            [] if self.method == Method::OPTIONS => b"*",
+            [] => b"/",
+            target => target,
         }
     }
 
     /// Whether [`Self::target`] lacks the slash before a query (`http://a?b`).
     pub(crate) fn target_lacks_slash(&self) -> bool {
-        self.target().starts_with('?')
+        self.target_bytes().starts_with(b"?")
+    }
+
+    /// The first line where a worker gets it as it came, from the head's first byte on.
+    pub(crate) fn plain_first_line(&self) -> Option<Range<usize>> {
+        let line = self.lines.first_line();
+        let behind = self.target.end..u32::try_from(line.end).ok()?;
+        let is_plain = !self.is_absolute
+            && self.target.start as usize == self.method.as_str().len() + 1
+            && self.lines.part(behind) == b" HTTP/1.1\r\n";
+        is_plain.then_some(line)
     }
 
     /// The path as it came, percent-encoded and without the query.
     pub(crate) fn path(&self) -> &str {
+        str::from_utf8(self.path_bytes()).unwrap_or_default()
+    }
+
+    /// The same as it lies in the head.
+    pub(crate) fn path_bytes(&self) -> &[u8] {
         let path = self.target.start..self.target.start + self.path;
-        match str::from_utf8(self.lines.part(path)).unwrap_or_default() {
-            "" => "/",
+        match self.lines.part(path) {
+            [] => b"/",
             path => path,
         }
     }
@@ -224,7 +241,12 @@ impl Request {
 
     /// The host with its port, as the client wrote it. Empty only for HTTP/1.0, which can do without.
     pub(crate) fn host(&self) -> &str {
-        str::from_utf8(self.lines.part(self.host.clone())).unwrap_or_default()
+        str::from_utf8(self.host_bytes()).unwrap_or_default()
+    }
+
+    /// The same as it lies in the head.
+    pub(crate) fn host_bytes(&self) -> &[u8] {
+        self.lines.part(self.host.clone())
     }
 
     /// Whether the request asks to go on with another protocol, so that the gateway becomes a tunnel.
@@ -240,7 +262,7 @@ impl Request {
         !self.is_old
             && self.framing == Framing::Length(0)
             && crate::base::headers::is_tunnelled(protocol)
-            && has_member(self.lines.values(Field::Connection), "upgrade")
+            && self.options.upgrades
     }
 
     /// The head as a library has it, and the host; `None` where that knows no such target.
@@ -301,7 +323,7 @@ impl Target {
     /// A path, an absolute `http` or `https` URI, or `*` with OPTIONS (RFC 9112 §3.2). `text` begins at
     /// `begin` of the head.
     fn of(text: &str, begin: usize, method: &Method) -> Result<Self, Fault> {
-        if text.contains('#') {
+        if text.as_bytes().contains(&b'#') {
             return Err(Fault::Bad("the request target has a fragment (`#`)"));
         }
         let rest = match text.strip_prefix('/') {
@@ -325,7 +347,11 @@ impl Target {
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         Self {
             path_and_query: place(begin)..place(begin + text.len()),
-            path: place(text.find('?').unwrap_or(text.len())),
+            path: place(
+                text.bytes()
+                    .position(|byte| byte == b'?')
+                    .unwrap_or(text.len()),
+            ),
             host: host.map(|host| place(host.start)..place(host.end)),
         }
     }

@@ -1,11 +1,51 @@
 //! What stands in field values: lists and lengths.
 
-use crate::base::headers::members;
+use super::{field::Field, lines::Lines};
+use crate::base::headers::{is_option, members};
 
 /// Whether one of the values has this member, in any case.
 pub(crate) fn has_member<'v>(values: impl Iterator<Item = &'v [u8]>, member: &str) -> bool {
     let mut all = values.flat_map(members);
     all.any(|one| one.eq_ignore_ascii_case(member.as_bytes()))
+}
+
+/// What the `Connection` fields of a head name.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// `close`
+    pub(crate) closes: bool,
+    /// `keep-alive`
+    pub(crate) keeps_alive: bool,
+    /// `upgrade`
+    pub(crate) upgrades: bool,
+    /// Fields beside the usual options.
+    pub(crate) nominates: bool,
+}
+
+impl Options {
+    /// Those of a head, looked at once.
+    pub(super) fn of(lines: &Lines) -> Self {
+        let mut this = Self::default();
+        let mut values = lines.values(Field::Connection);
+        // Most that have one say this and nothing else.
+        if let (Some(b"keep-alive" | b"Keep-Alive"), None) = (values.next(), values.next()) {
+            this.keeps_alive = true;
+            return this;
+        }
+        for option in lines.values(Field::Connection).flat_map(members) {
+            let is = |text: &str| option.eq_ignore_ascii_case(text.as_bytes());
+            if is("keep-alive") {
+                this.keeps_alive = true;
+            } else if is("close") {
+                this.closes = true;
+            } else if is("upgrade") {
+                this.upgrades = true;
+            } else {
+                this.nominates |= !is_option(option);
+            }
+        }
+        this
+    }
 }
 
 /// Lengths that differ, or are none.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::base::{
     grpc,
-    headers::{Forwarding, RequestId, Trace, goes_on, is_option, is_protected},
+    headers::{Forwarding, RequestId, Trace, goes_on, is_protected},
 };
 
 /// What the gateway says to a worker of a request, beside what the client said.
@@ -38,18 +38,23 @@ pub(crate) struct Onward<'a> {
 pub(crate) fn request(out: &mut Vec<u8>, request: &Request, onward: &Onward<'_>) {
     let lines = &request.lines;
     out.reserve(lines.bytes().len() + 512);
-    out.extend_from_slice(request.method.as_str().as_bytes());
-    out.push(b' ');
-    if request.target_lacks_slash() {
-        out.push(b'/');
+    // Nearly always it passes on as it came, in one piece with the fields behind it.
+    let first_line = request.plain_first_line();
+    if first_line.is_none() {
+        out.extend_from_slice(request.method.as_str().as_bytes());
+        out.push(b' ');
+        if request.target_lacks_slash() {
+            out.push(b'/');
+        }
+        out.extend_from_slice(request.target_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
     }
-    out.extend_from_slice(request.target().as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
     let traced = goes_on(lines.values(Field::Traceparent));
     let one_cookie = lines.values(Field::Cookie).nth(1).is_none();
-    let nominates = nominates(lines.values(Field::Connection));
+    let nominates = request.options.nominates;
+    let has_carriers = onward.carriers != [None; 2];
     let trusted = onward.forwarding.is_trusted();
-    copy(out, lines, |line| {
+    copy(out, lines, first_line.unwrap_or_default(), |line| {
         let passes = match line.field {
             Field::Other
             | Field::ContentType
@@ -80,10 +85,11 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, onward: &Onward<'_>)
         };
         passes
             && !(nominates && is_nominated(lines, line, request.nominated()))
-            && !carries(lines, line, &onward.carriers)
+            && !(has_carriers && carries(lines, line, &onward.carriers))
     });
-    if request.is_absolute || request.host().is_empty() {
-        field(out, "host", request.host().as_bytes());
+    let host = request.host_bytes();
+    if request.is_absolute || host.is_empty() {
+        field(out, "host", host);
     }
     if !one_cookie {
         let cookies = lines.values(Field::Cookie).collect::<Vec<_>>();
@@ -93,7 +99,7 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, onward: &Onward<'_>)
     if !traced {
         field(out, "traceparent", &onward.trace.0);
     }
-    onward.forwarding.write_lines(out, lines, request.host());
+    onward.forwarding.write_lines(out, lines, host);
     if let Some(left) = onward.deadline {
         let timeout = grpc::format_timeout(left);
         field(out, "grpc-timeout", timeout.as_bytes());
@@ -153,17 +159,15 @@ pub(crate) fn answer(out: &mut Vec<u8>, answer: &Answer, back: &Back<'_>) {
     let lines = &answer.lines;
     out.reserve(lines.bytes().len() + 256);
     status_line(out, answer.status, answer.phrase());
-    let nominates = nominates(lines.values(Field::Connection));
+    let nominates = answer.options.nominates;
     let switches = answer.status == 101;
-    let is_chunked = lines.values(Field::TransferEncoding).next().is_some();
+    let is_chunked = lines.has(Field::TransferEncoding);
     let mut lengths = lines.values(Field::ContentLength);
     let one_length = answer.may_tell_length()
         && !is_chunked
         && lengths.next().is_some_and(|length| !length.contains(&b','))
         && lengths.next().is_none();
-    let mut has_date = false;
-    copy(out, lines, |line| {
-        has_date |= line.field == Field::Date;
+    copy(out, lines, 0..0, |line| {
         let passes = match line.field {
             Field::Connection
             | Field::Hop
@@ -187,7 +191,7 @@ pub(crate) fn answer(out: &mut Vec<u8>, answer: &Answer, back: &Back<'_>) {
     if let Some(hsts) = back.hsts {
         field(out, "strict-transport-security", hsts);
     }
-    if !has_date && answer.status >= 200 {
+    if !lines.has(Field::Date) && answer.status >= 200 {
         field(out, "date", back.date);
     }
     if switches {
@@ -212,8 +216,8 @@ pub(crate) fn answer(out: &mut Vec<u8>, answer: &Answer, back: &Back<'_>) {
 pub(crate) fn interim(out: &mut Vec<u8>, answer: &Answer) {
     let lines = &answer.lines;
     status_line(out, answer.status, answer.phrase());
-    let nominates = nominates(lines.values(Field::Connection));
-    copy(out, lines, |line| {
+    let nominates = answer.options.nominates;
+    copy(out, lines, 0..0, |line| {
         let ends_here = matches!(
             line.field,
             Field::Connection
@@ -255,7 +259,9 @@ pub(crate) fn own(out: &mut Vec<u8>, answer: &Response<Bytes>, back: &Back<'_>, 
 }
 
 /// Writes one field.
+#[inline]
 pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -290,9 +296,8 @@ fn connection_line(out: &mut Vec<u8>, closes: bool, is_old: bool) {
     }
 }
 
-/// Copies the lines that pass, each run of neighbours at once.
-fn copy(out: &mut Vec<u8>, lines: &Lines, mut passes: impl FnMut(&Line) -> bool) {
-    let mut run: Range<usize> = 0..0;
+/// Copies what is at `run` and the lines that pass, each run of neighbours at once.
+fn copy(out: &mut Vec<u8>, lines: &Lines, mut run: Range<usize>, passes: impl Fn(&Line) -> bool) {
     let mut flush = |run: Range<usize>| {
         out.extend_from_slice(lines.bytes().get(run).unwrap_or_default());
     };
@@ -308,11 +313,6 @@ fn copy(out: &mut Vec<u8>, lines: &Lines, mut passes: impl FnMut(&Line) -> bool)
         }
     }
     flush(run);
-}
-
-/// Whether `Connection` names a field beside the usual options.
-fn nominates<'v>(mut values: impl Iterator<Item = &'v [u8]>) -> bool {
-    values.any(|value| !crate::base::headers::members(value).all(is_option))
 }
 
 /// Whether a line is one of those that `Connection` names and that may be removed for that.

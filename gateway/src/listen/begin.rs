@@ -60,16 +60,9 @@ impl App {
         let Some(place) = thread.shared.crowd.enter(client, most, thread.now()) else {
             return;
         };
-        let (app, shutdown) = (Arc::clone(self), shutdown.clone());
         let open = thread.opened();
-        tokio::spawn(async move {
-            let _open = open;
-            // Small writes (a token, a header) must leave at once. A socket that cannot be told so is
-            // closed already.
-            if stream.set_nodelay(true).is_ok() {
-                serve(&app, stream, peer, place, shutdown).await;
-            }
-        });
+        let shutdown = shutdown.clone();
+        tokio::spawn(serve(Arc::clone(self), stream, peer, place, shutdown, open));
     }
 
     /// Counts that this machine lacks what it takes to accept a connection.

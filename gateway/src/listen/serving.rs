@@ -12,6 +12,7 @@ use super::begin::{self, App};
 use crate::{
     http2::{self, Incoming},
     serve::{proxy, relay},
+    settle::thread::Open,
     socket::{
         connection::{Connection, stalled, watch},
         crowd::Place,
@@ -29,45 +30,60 @@ const HYPER_MIN_BUFFER: usize = 8192;
 /// that no request of its is lost on the way.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves a connection that was just accepted.
-pub(super) async fn serve(
-    app: &App,
+/// Serves a connection that was just accepted, and counts as `open`.
+#[allow(
+    clippy::manual_async_fn,
+    reason = "it would hold its arguments twice, and the memory of this is that of every connection"
+)]
+pub(super) fn serve(
+    app: Arc<App>,
     stream: TcpStream,
     peer: SocketAddr,
     mut place: Place,
     shutdown: ShutdownWatch,
-) {
-    let thread = &app.thread;
-    let terms = app.terms();
-    let limits = thread.settings().limits;
-    let fd = stream.as_raw_fd();
-    let seat = Arc::clone(&place.seat);
-    let io = DownstreamIo::new(stream);
-    let begun = begin::begin(thread, &terms, io, peer, &mut place, &limits);
-    let mut ends = shutdown.clone();
-    let begun = tokio::select! {
-        biased;
-        begun = begun => begun,
-        // Whoever has said nothing so far keeps nobody from ending, and nobody out.
-        _ = ends.wait_for(|&down| down) => None,
-        () = seat.asked_to_leave() => None,
-    };
-    let Some((mut io, peer, h2)) = begun else {
-        return;
-    };
-    let connection = Connection::new(Arc::clone(thread), peer, h2, fd, seat, &terms);
-    let connection = Arc::new(connection);
-    if h2 {
-        io.attach(Arc::clone(&connection));
-        serve_h2(connection, io, limits, shutdown).await;
-        return;
-    }
-    let (stream, read) = io.into_parts();
-    let handed_on = relay::serve(&connection, stream, &read, &limits, &shutdown).await;
-    if let Some(mut io) = handed_on {
-        io.attach(Arc::clone(&connection));
-        // hyper's future is large, and few connections need it.
-        Box::pin(serve_h1(connection, io, limits, shutdown)).await;
+    open: Open,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let _open = open;
+        // Small writes (a token, a header) must leave at once. A socket that cannot be told so is closed
+        // already.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let thread = &app.thread;
+        let terms = app.terms();
+        let settings = thread.shared.settings.load_full();
+        let limits = &settings.limits;
+        let fd = stream.as_raw_fd();
+        let seat = Arc::clone(&place.seat);
+        // What lasts for a moment, or is rare, is boxed: the size of this future is memory of every connection.
+        let begun = Box::pin(async {
+            let io = DownstreamIo::new(stream);
+            let mut ends = shutdown.clone();
+            tokio::select! {
+                biased;
+                begun = begin::begin(thread, &terms, io, peer, &mut place, limits) => begun,
+                // Whoever has said nothing so far keeps nobody from ending, and nobody out.
+                _ = ends.wait_for(|&down| down) => None,
+                () = seat.asked_to_leave() => None,
+            }
+        });
+        let Some((mut io, peer, h2)) = begun.await else {
+            return;
+        };
+        let connection = Connection::new(Arc::clone(thread), peer, h2, fd, seat, &terms);
+        let connection = Arc::new(connection);
+        if h2 {
+            io.attach(Arc::clone(&connection));
+            Box::pin(serve_h2(connection, io, *limits, shutdown)).await;
+            return;
+        }
+        let (stream, read) = io.into_parts();
+        let handed_on = relay::serve(&connection, stream, read, limits, &shutdown).await;
+        if let Some(mut io) = handed_on {
+            io.attach(Arc::clone(&connection));
+            Box::pin(serve_h1(connection, *io, *limits, shutdown)).await;
+        }
     }
 }
 

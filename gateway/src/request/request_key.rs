@@ -4,15 +4,16 @@
 use std::net::IpAddr;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Method, Uri, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Uri, request::Parts};
 use penstock_config::KeySource;
 
 use crate::{
     base::{
+        grpc,
         headers::{self, Fields, Forwarding},
         networks::told_apart,
     },
-    http1::request::Request,
+    http1::{field::Field, request::Request},
     socket::{connection::Connection, terms::Settings},
 };
 
@@ -114,6 +115,22 @@ impl<'a> RequestHead<'a> {
         match self.source {
             Source::Map(uri, _) => uri.path(),
             Source::Bytes(request) => request.path(),
+        }
+    }
+
+    /// The same as bytes.
+    pub(crate) fn path_bytes(&self) -> &'a [u8] {
+        match self.source {
+            Source::Map(uri, _) => uri.path().as_bytes(),
+            Source::Bytes(request) => request.path_bytes(),
+        }
+    }
+
+    /// What the client gives a call of gRPC.
+    pub(crate) fn grpc_timeout(&self) -> Option<&'a [u8]> {
+        match self.source {
+            Source::Map(_, headers) => headers.get(grpc::GRPC_TIMEOUT).map(HeaderValue::as_bytes),
+            Source::Bytes(request) => request.lines.values(Field::GrpcTimeout).next(),
         }
     }
 

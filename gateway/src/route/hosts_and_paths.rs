@@ -77,16 +77,16 @@ impl RouteTable {
     }
 
     /// The target for a `Host` or `:authority` value and the path of a request.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Target> {
-        let name = without_port(host);
-        let name = name.strip_suffix('.').unwrap_or(name);
+    pub(crate) fn find(&self, host: impl AsRef<[u8]>, path: impl AsRef<[u8]>) -> Option<Target> {
+        let name = without_port(host.as_ref());
+        let name = name.strip_suffix(b".").unwrap_or(name);
         let mut buffer = [0; HOST_LEN_MAX];
         let lower = buffer.get_mut(..name.len())?;
-        lower.copy_from_slice(name.as_bytes());
+        lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
         let rules = self.hosts.get(&*lower);
         let rules = rules.or_else(|| self.wildcard(lower));
-        rules.or(self.others.as_ref())?.find(path)
+        rules.or(self.others.as_ref())?.find(path.as_ref())
     }
 
     /// The rules of the longest wildcard that a host falls under.
@@ -121,15 +121,17 @@ pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
     let rest = path.strip_prefix(prefix);
     prefix.is_empty()
         || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            && !prefix::climbs(path)
+            && !prefix::climbs(path.as_bytes())
 }
 
 /// `example.org:80` → `example.org`, `[::1]:80` → `[::1]`.
-fn without_port(host: &str) -> &str {
-    if host.starts_with('[') {
-        return host.find(']').map_or(host, |end| &host[..=end]);
-    }
-    host.split_once(':').map_or(host, |(name, _)| name)
+fn without_port(host: &[u8]) -> &[u8] {
+    let first = |wanted: u8| host.iter().position(|byte| *byte == wanted);
+    let end = match host.starts_with(b"[") {
+        true => first(b']').map(|end| end + 1),
+        false => first(b':'),
+    };
+    end.map_or(host, |end| &host[..end])
 }
 
 /// The path prefixes of one host.
@@ -138,7 +140,7 @@ struct PathRules {
     /// That of the prefix `/`, which is all that most hosts have.
     whole: Option<Target>,
     /// The others, each without a slash at its end.
-    prefixes: HashMap<Box<str>, Target, RandomState>,
+    prefixes: HashMap<Box<[u8]>, Target, RandomState>,
     /// Segments of the longest prefix: how far into a path a look is worth while, whatever length
     /// of path the client sends.
     depth_max: usize,
@@ -153,10 +155,12 @@ impl PathRules {
         }
         let depth = prefix.bytes().filter(|byte| *byte == b'/').count();
         self.depth_max = self.depth_max.max(depth);
-        self.prefixes.entry(prefix.into()).or_insert(target);
+        self.prefixes
+            .entry(prefix.as_bytes().into())
+            .or_insert(target);
     }
 
-    fn find(&self, path: &str) -> Option<Target> {
+    fn find(&self, path: &[u8]) -> Option<Target> {
         if self.depth_max > 0 && !prefix::climbs(path) {
             let mut candidate = prefix::first_segments(path, self.depth_max);
             while !candidate.is_empty() {

@@ -12,7 +12,7 @@ use penstock_config::{
     fleet::{DeploymentFleet, Phase, ServiceFleet, WorkerState},
 };
 
-use crate::{fleet::deployment::DeploymentState, request::request_key::RequestHead};
+use crate::{base::luck, fleet::deployment::DeploymentState, request::request_key::RequestHead};
 
 /// How the requests of one service are split between its deployments. Immutable: another one takes
 /// over when settings, weights in force, pauses or, where they count, numbers of workers change.
@@ -153,7 +153,7 @@ impl ServiceSplit {
     fn query(&self, hash: Option<u64>) -> SplitQuery {
         SplitQuery {
             // Turns need no luck.
-            seed: if self.draws { rand::random() } else { 0 },
+            seed: if self.draws { luck::number() } else { 0 },
             hash,
         }
     }

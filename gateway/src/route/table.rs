@@ -81,8 +81,8 @@ impl Table {
     /// The service a request is for, and the deployment if its host names one.
     pub(crate) fn find(
         &self,
-        host: &str,
-        path: &str,
+        host: &[u8],
+        path: &[u8],
     ) -> Option<(&Arc<ServiceState>, Option<usize>)> {
         let Target {
             service,

@@ -1,28 +1,32 @@
 //! Getting a request to a worker and a response head back: further tries when one fails.
 
-use std::{sync::Arc, time::Duration};
+mod again;
 
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use self::again::again;
 use crate::{
-    base::{headers::Fields, reason::Reason, refusal::Refusal},
+    base::{headers::Fields, reason::Reason, refusal::Refusal, timer::Timer},
     count::metrics::Cause,
     fleet::{deployment::DeploymentState, worker::WorkerState},
     http2::Broken,
     request::request_key::RequestHead,
     route::table::ServiceState,
     serve::{
-        admission::{self, Presence, Try},
+        admission::Presence,
         failure::{Failure, by_client},
         retry::Retry,
-        sibling::Sibling,
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
     upstream::{ConnectError, Fault, SendError, Wire},
 };
-
-/// Pause before a worker that refused a connection is tried again because there is no other: time
-/// for control to notice that it is gone.
-const SAME_WORKER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a request goes, and what it is.
 #[derive(Clone, Copy)]
@@ -97,129 +101,41 @@ pub(crate) async fn attempt<E: Engine>(
     to: Destined<'_>,
     retry: &Retry<'_>,
     engine: &mut E,
+    timer: &mut Timer,
 ) -> Result<E::Answer, Failure> {
-    let mut tried = Vec::new();
-    let mut moved: Option<Moved> = None;
-    loop {
-        let to = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
-        let came = send(exchange, connection, to, engine).await?;
-        let head = came.as_ref().ok().map(E::head_of);
-        if let Some((status, fields)) = head {
-            exchange.answered(status, fields);
-        }
-        let cause = match (head, &came) {
-            (Some((status, fields)), _) => retry.objection(exchange.is_grpc, status, fields),
-            (None, Err(missed)) => cause(missed, retry),
-            (None, Ok(_)) => None,
-        };
-        let Some(cause) = cause else {
-            return conclude(exchange, to.service, came);
-        };
-        tried.extend(exchange.lease().map(|lease| lease.worker().key));
-        let sibling = match to.deployment.is_retired() {
-            true => {
-                let Some(sibling) = engine.see(|head| sibling(exchange, to, head)) else {
-                    // Nobody is left there; what went wrong is the answer.
-                    return conclude(exchange, to.service, came);
-                };
-                Some(sibling)
-            }
-            false => None,
-        };
-        let next = sibling.as_ref();
-        let next = next.map_or(to.deployment, |sibling| &sibling.to.deployment);
-        // Any answer is better than none.
-        let has_others = next.has_others(&tried);
-        if (cause.has_answer() && !has_others)
-            || !retry.may(cause, engine.is_kept(), exchange, to.deployment)
-        {
-            return conclude(exchange, to.service, came);
-        }
-        exchange.retries += 1;
-        once_more(exchange, engine, came)?;
-        if let Some(sibling) = &sibling {
-            exchange.give_up_worker();
-            engine.see(|head| sibling.take_over(exchange, head));
-        } else if exchange.lease().is_some() {
-            // A new connection to the same worker will do.
-            tried.pop();
-            continue;
-        } else if cause == Cause::ConnectFailed && !has_others {
-            tokio::time::sleep(SAME_WORKER_PAUSE * exchange.retries).await;
-        }
-        let next = lease_again(exchange, (to, sibling), &tried, engine).await?;
-        moved = next.or(moved);
-        if let Some(moved) = &moved {
-            engine.suit(&moved.wire)?;
+    let came = send(exchange, connection, to, engine, timer).await?;
+    match (judge::<E>(exchange, retry, &came), came) {
+        (None, Ok(answer)) => Ok(answer),
+        (None, came) => conclude(exchange, to.service, came),
+        // Boxed, because it is rare.
+        (Some(cause), came) => {
+            let again = again(
+                exchange,
+                connection,
+                to,
+                retry,
+                engine,
+                timer,
+                (cause, came),
+            );
+            Box::pin(again).await
         }
     }
 }
 
-/// A sibling that the request has moved to.
-struct Moved {
-    to: Sibling,
-    wire: Wire,
-}
-
-impl Moved {
-    fn instead_of<'a>(&'a self, first: Destined<'_>) -> Destined<'a> {
-        Destined {
-            service: &self.to.service,
-            deployment: &self.to.deployment,
-            wire: &self.wire,
-            is_upgrade: first.is_upgrade,
-        }
-    }
-
-    fn take_over(&self, exchange: &mut Exchange, head: &RequestHead<'_>) {
-        let key = exchange.api_key.clone();
-        self.to.take_over(exchange, &head.of_key(key.as_deref()));
-    }
-}
-
-impl From<Sibling> for Moved {
-    fn from(to: Sibling) -> Self {
-        let wire = Wire::of(&to.deployment.view().spec);
-        Self { to, wire }
-    }
-}
-
-/// Who may take a request over whose deployment was removed.
-fn sibling(exchange: &mut Exchange, from: Destined<'_>, head: &RequestHead<'_>) -> Option<Moved> {
-    let key = exchange.api_key.clone();
-    let head = head.of_key(key.as_deref());
-    let moved = Moved::from(Sibling::of(from.deployment, exchange, &head)?);
-    // What was agreed on with the client about an upgrade depends on the protocol.
-    (!from.is_upgrade || moved.wire.protocol == from.wire.protocol).then_some(moved)
-}
-
-/// Gets a worker for the next try. When the deployment is removed or paused before there is one, a sibling
-/// may take over; returns the one that did last.
-async fn lease_again<E: Engine>(
+/// Notes what came of a try, and why the request might be sent again, if there is a reason.
+fn judge<E: Engine>(
     exchange: &mut Exchange,
-    (to, mut moved): (Destined<'_>, Option<Moved>),
-    tried: &[u64],
-    engine: &mut E,
-) -> Result<Option<Moved>, Failure> {
-    let again = Try::Again(tried);
-    loop {
-        let at = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
-        let (service, deployment) = (at.service, at.deployment);
-        let leased = admission::lease(exchange, service, deployment, again, engine.presence());
-        let refusal = match leased.await {
-            Ok(()) => return Ok(moved),
-            Err(Failure::Refused(refusal)) => refusal,
-            Err(gone) => return Err(gone),
-        };
-        if to.is_upgrade {
-            return Err(refusal.into());
+    retry: &Retry<'_>,
+    came: &Tried<E::Answer>,
+) -> Option<Cause> {
+    match came {
+        Ok(answer) => {
+            let (status, fields) = E::head_of(answer);
+            exchange.answered(status, fields);
+            retry.objection(exchange.is_grpc, status, fields)
         }
-        let key = exchange.api_key.clone();
-        let sibling = engine.see(|head| {
-            let head = head.of_key(key.as_deref());
-            Sibling::after(refusal, deployment, exchange, &head)
-        });
-        moved = Some(sibling?.into());
+        Err(missed) => cause(missed, retry),
     }
 }
 
@@ -235,31 +151,6 @@ fn cause(missed: &Missed, retry: &Retry<'_>) -> Option<Cause> {
             is_listed.then_some(Cause::FirstByteTimeout)
         }
     }
-}
-
-/// Gets the request ready for the next try. Unless that may go to the same worker, the lease is given up.
-fn once_more<E: Engine>(
-    exchange: &mut Exchange,
-    engine: &mut E,
-    came: Tried<E::Answer>,
-) -> Result<(), Refusal> {
-    match came {
-        Ok(_) => exchange.give_up_worker(),
-        Err(Missed::Unsent(error)) => {
-            unreached(exchange, &error);
-            return Ok(());
-        }
-        Err(Missed::NotProcessed { going_away, .. }) => {
-            // The same worker once: it only wants another connection.
-            if !going_away || exchange.retries > 1 {
-                exchange.worker_refused();
-            }
-        }
-        Err(Missed::Broken(_)) if exchange.may_be_refused_early() => exchange.give_up_worker(),
-        Err(Missed::Broken(_)) => exchange.worker_failed(),
-        Err(Missed::Late { held_back, .. }) => too_late(exchange, held_back),
-    }
-    engine.rewind()
 }
 
 /// What the client gets when there is no further try.
@@ -316,47 +207,53 @@ async fn send<E: Engine>(
     connection: &Connection,
     to: Destined<'_>,
     engine: &mut E,
+    timer: &mut Timer,
 ) -> Result<Tried<E::Answer>, Failure> {
     let Some(lease) = exchange.lease() else {
         return Err(Refusal::new(Reason::Internal, "a request without a lease").into());
     };
-    let clock = exchange.clock();
-    let timeouts = &to.service.spec.timeouts;
     let now = match exchange.retries {
         0 => exchange.leased_at(),
-        _ => clock.now(),
+        _ => exchange.now(),
     };
-    let sent = engine.send(exchange, lease.worker(), to, now);
-    let mut sent = std::pin::pin!(sent);
+    let mut sent = pin!(engine.send(exchange, lease.worker(), to, now));
+    let first_byte = to.service.spec.timeouts.first_byte;
+    let answered = poll_fn(|cx| match sent.as_mut().poll(cx) {
+        Poll::Ready(sent) => Poll::Ready(Ok(sent)),
+        Poll::Pending => poll_late(cx, exchange, first_byte, timer).map(Err),
+    });
+    Ok(match answered.await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(SendError::Connect(error))) => Err(Missed::Unsent(error)),
+        Ok(Err(SendError::NotProcessed { going_away, error })) => {
+            Err(Missed::NotProcessed { going_away, error })
+        }
+        Ok(Err(SendError::Broken(broken))) => Err(Missed::Broken(broken)),
+        Ok(Err(SendError::ClientGone)) => return Err(Failure::ClientGone),
+        Err(reason) => {
+            let upstreams = &connection.thread.upstreams;
+            let held_back = upstreams.holds_back(lease.worker(), to.wire);
+            Err(Missed::Late { reason, held_back })
+        }
+    })
+}
+
+/// Ready when the answer is late, and why. The worker cannot answer before it has the request, however long
+/// the client takes.
+fn poll_late(
+    cx: &mut Context<'_>,
+    exchange: &Exchange,
+    first_byte: Duration,
+    timer: &mut Timer,
+) -> Poll<Reason> {
     let begun = exchange.leased_at();
-    let mut timer = connection.timer.lend();
     loop {
-        // The worker cannot answer before it has the request, however long the client takes.
-        let has_it = exchange
-            .upload
-            .as_ref()
-            .map_or(begun, |upload| upload.moved().max(begun));
-        let (until, reason) =
-            exchange.sooner(has_it + timeouts.first_byte, Reason::FirstByteTimeout);
-        tokio::select! {
-            biased;
-            answer = sent.as_mut() => return Ok(match answer {
-                Ok(answer) => Ok(answer),
-                Err(SendError::Connect(error)) => Err(Missed::Unsent(error)),
-                Err(SendError::NotProcessed { going_away, error }) => {
-                    Err(Missed::NotProcessed { going_away, error })
-                }
-                Err(SendError::Broken(broken)) => Err(Missed::Broken(broken)),
-                Err(SendError::ClientGone) => return Err(Failure::ClientGone),
-            }),
-            () = timer.until(clock.instant(until)) => {
-                let progressed = exchange.upload.as_ref().is_some_and(|upload| upload.moved() > has_it);
-                if !progressed || reason != Reason::FirstByteTimeout {
-                    let upstreams = &connection.thread.upstreams;
-                    let held_back = upstreams.holds_back(lease.worker(), to.wire);
-                    return Ok(Err(Missed::Late { reason, held_back }));
-                }
-            }
+        let has_it = exchange.upload_moved().max(begun);
+        let (until, reason) = exchange.sooner(has_it + first_byte, Reason::FirstByteTimeout);
+        ready!(timer.poll_until(cx, exchange.clock().instant(until)));
+        let progressed = exchange.upload_moved() > has_it;
+        if !progressed || reason != Reason::FirstByteTimeout {
+            return Poll::Ready(reason);
         }
     }
 }

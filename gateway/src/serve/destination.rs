@@ -21,9 +21,10 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// Finds the service by host and path.
-    pub(crate) fn find(connection: &Connection, host: &str, path: &str) -> Result<Self, Refusal> {
+    pub(crate) fn find(connection: &Connection, host: &[u8], path: &[u8]) -> Result<Self, Refusal> {
         let table = connection.thread.shared.table.load();
         let Some((service, direct)) = table.find(host, path) else {
+            let (host, path) = (String::from_utf8_lossy(host), String::from_utf8_lossy(path));
             let detail = format!("no service at {host}{path}");
             let refusal = Refusal::new(Reason::NoRoute, detail);
             // Nobody but the client needs to know, so there is nothing to log where it is not told.

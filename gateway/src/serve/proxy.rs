@@ -1,10 +1,10 @@
 //! The life of one request, step by step: check, route, admit, send, pass the answer on.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
 use http_body::Body;
@@ -17,11 +17,9 @@ use crate::{
         reason::Reason,
         refusal::Refusal,
     },
-    count::clients::ClientId,
-    fleet::{deployment::DeploymentState, placement::Placement},
+    fleet::deployment::DeploymentState,
     http2::{self, Incoming},
     request::{
-        redirect,
         request_head::{self, Framing, LoggedHead},
         request_key::RequestHead,
     },
@@ -30,7 +28,8 @@ use crate::{
         attempt::{Destined, attempt},
         by_hyper::ByHyper,
         destination::Destination,
-        failure::{Failure, too_large},
+        entry::{check_scheme, enter},
+        failure::Failure,
         find::{find_worker, with_body},
         retry::Retry,
     },
@@ -68,7 +67,7 @@ pub(crate) async fn handle(
     let mut exchange = Box::new(begun);
     let mut response = match forward(&mut exchange, &connection, request).await {
         Ok(forwarded) => pass_on(exchange, &connection, forwarded),
-        Err(Failure::Refused(refusal)) => exchange.refuse(&refusal),
+        Err(Failure::Refused(refusal)) => refuse(exchange, &connection, &refusal),
         Err(Failure::ClientGone) => return Err(ClientGone),
     };
     if let Some(hsts) = &connection.hsts {
@@ -76,6 +75,30 @@ pub(crate) async fn handle(
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     Ok(response)
+}
+
+/// Answers without a worker.
+fn refuse(
+    mut exchange: Box<Exchange>,
+    connection: &Connection,
+    refusal: &Refusal,
+) -> Response<DownstreamBody> {
+    let (mut parts, mut body) = exchange.refused(refusal).into_parts();
+    if exchange.is_head() {
+        // hyper leaves the body out of an HTTP/1 answer only.
+        let length = std::mem::take(&mut body).len();
+        parts.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    let unread = connection.sends_body.load(Ordering::Relaxed);
+    if !connection.h2 && (unread || refusal.reason == Reason::BadRequest) {
+        // Where the next request would begin is no longer certain; or there is a body before it
+        // that nobody reads. hyper then closes the connection, and a client that was not told
+        // would lose the next request.
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Response::from_parts(parts, DownstreamBody::own(body, exchange))
 }
 
 /// A worker's response head, and how to go on.
@@ -106,13 +129,16 @@ async fn forward(
     let has_body = downstream_upgrade.is_none() && !body.is_end_stream();
     let framing = request_head::framing(connection, &parts, named, has_body);
     let host = check_head(framing, &parts, named)?;
-    let host_text = host.to_str().unwrap_or_default();
-    check_scheme(connection, host_text, &RequestHead::new(connection, &parts))?;
+    check_scheme(
+        connection,
+        host.as_bytes(),
+        &RequestHead::new(connection, &parts),
+    )?;
     let (to, carriers) = {
         let head = RequestHead::new(connection, &parts);
         let size = body.size_hint().lower();
         {
-            let destination = Destination::find(connection, host_text, head.path())?;
+            let destination = Destination::find(connection, host.as_bytes(), head.path_bytes())?;
             enter(exchange, destination, &head, size)?
         }
     };
@@ -159,7 +185,10 @@ async fn forward(
     };
     let retry = Retry::prepare(service, wire.protocol, to.is_upgrade, request.method());
     let mut engine = ByHyper::new(connection, request, &retry, has_body);
-    let mut answer = attempt(exchange, connection, to, &retry, &mut engine).await?;
+    let mut timer = connection.timer.lend();
+    let answered = attempt(exchange, connection, to, &retry, &mut engine, &mut timer);
+    let mut answer = answered.await?;
+    drop(timer);
     if let Err(refusal) = check_answer(&mut answer, wanted.as_ref()) {
         exchange.worker_failed();
         return Err(refusal.into());
@@ -250,87 +279,6 @@ fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderVal
         ));
     }
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
-}
-
-/// Sends a client to HTTPS where the listener wants that, unless it came by HTTPS to a trusted proxy.
-pub(super) fn check_scheme(
-    connection: &Connection,
-    host: &str,
-    head: &RequestHead<'_>,
-) -> Result<(), Refusal> {
-    match connection.redirect {
-        Some(port) if !head.is_https() => Err(redirect::refusal(port, host, head.target())),
-        _ => Ok(()),
-    }
-}
-
-/// What a request is for, and the names of the fields that held the key which let it in.
-type Entered = (
-    (Destination, Arc<DeploymentState>),
-    [Option<&'static str>; 2],
-);
-
-/// Lets the request in to what it is for, and counts it there from now on. Its body is at least `size` bytes long.
-pub(super) fn enter(
-    exchange: &mut Exchange,
-    destination: Destination,
-    head: &RequestHead<'_>,
-    size: u64,
-) -> Result<Entered, Refusal> {
-    let (deployment, carriers) = match let_in(exchange, &destination, head, size) {
-        Ok(let_in) => let_in,
-        Err(refusal) => {
-            exchange.turned_away = Some(destination.service);
-            return Err(refusal);
-        }
-    };
-    exchange.enter(&deployment, (head.method().as_str(), head.path()));
-    let asked = head.headers(grpc::GRPC_TIMEOUT.as_str()).next();
-    exchange.limit(
-        destination.service.spec.timeouts.total,
-        asked.and_then(grpc::parse_timeout),
-    );
-    Ok(((destination, deployment), carriers))
-}
-
-/// Whether the service wants this request, and for which of its deployments. Limits come last: what is
-/// refused for other reasons uses up nothing.
-fn let_in(
-    exchange: &mut Exchange,
-    destination: &Destination,
-    head: &RequestHead<'_>,
-    size: u64,
-) -> Result<(Arc<DeploymentState>, [Option<&'static str>; 2]), Refusal> {
-    let service = &destination.service;
-    let mut carriers = [None; 2];
-    if let Some(access) = &service.access {
-        access.check_network(head)?;
-        if let Some(let_in) = access.check_key(head, destination.is_direct())? {
-            exchange.api_key = Some(let_in.key);
-            carriers = let_in.carriers;
-        }
-    }
-    check_length(size, service.spec.max_body_bytes)?;
-    let key = exchange.api_key.clone();
-    let head = head.of_key(key.as_deref());
-    if let Some(limits) = &service.limits {
-        exchange.held = limits.take(&head, exchange.started())?;
-    }
-    exchange.client = ClientId::of(&head);
-    exchange.is_direct = destination.is_direct();
-    exchange.placement = Placement::of(&head, &service.spec);
-    exchange.class = service.classes.of(&head, &service.spec);
-    destination
-        .choose(&head, exchange)
-        .map(|deployment| (deployment, carriers))
-}
-
-/// Refuses a body that is known to be too long before anything is done for it.
-fn check_length(size: u64, max: Option<u64>) -> Result<(), Refusal> {
-    match max {
-        Some(max) if size > max => Err(too_large()),
-        _ => Ok(()),
-    }
 }
 
 /// A worker that switches protocols unasked cannot be followed. One that answers an extended

@@ -8,12 +8,14 @@ mod client;
 mod down;
 mod early;
 mod forward;
+mod lent;
+mod long;
 mod own;
 mod sending;
 mod tunnel;
 mod up;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use http::HeaderMap;
 use penstock_config::RequestLimits;
@@ -23,25 +25,35 @@ use tokio::io::AsyncWriteExt;
 use self::{
     client::{Asking, Client, NoHead},
     down::{Down, Ended, onto},
-    forward::{Forwarded, forward},
+    forward::{Forwarded, To, forward},
+    lent::{Desk, Job, Served, Serving},
+    long::Long,
+    up::Up,
 };
 use crate::{
-    base::date,
+    base::{date, timer::Timer},
     http1::{
+        answer::Answer,
         body::Framing,
         field::Field,
         request::{Bounds, Request},
         write::{self, Back, Onto},
     },
-    request::{request_head::LoggedHead, request_key::RequestHead},
+    request::request_head::LoggedHead,
     serve::{destination::Destination, failure::Failure},
     settle::exchange::Exchange,
     socket::{
-        connection::{Connection, stalled, watch},
+        connection::{Connection, told_to_end},
         io::{ClientStream, DownstreamIo, ReadAhead},
         linger::Linger,
     },
 };
+
+/// The client's side of a connection, with the timer that its requests have one after the other.
+struct Side {
+    client: Client,
+    timer: Timer,
+}
 
 /// What becomes of a connection after a request.
 enum After {
@@ -51,67 +63,111 @@ enum After {
     Close { unread: bool },
     /// It is over.
     Gone,
+    /// It is over, and what had come of the answer before may still help.
+    CutOff,
     /// hyper serves it from this request on.
-    HandOn(Box<Request>),
+    HandOn(Option<Box<Request>>),
 }
 
-/// Serves a connection, of which `read` was read already. Returns it where hyper is to go on.
-pub(crate) async fn serve(
-    connection: &Arc<Connection>,
+/// Serves a connection, of which `read` was read already. Returns it where hyper is to go on. Not an
+/// `async fn`, which would hold its arguments twice, and the memory of this is that of every connection.
+pub(crate) fn serve<'c>(
+    connection: &'c Arc<Connection>,
     stream: ClientStream,
-    read: &[u8],
-    limits: &RequestLimits,
-    shutdown: &ShutdownWatch,
-) -> Option<DownstreamIo> {
-    let mut client = Client::new(stream, connection.fd, read);
-    let bounds = Bounds {
-        bytes: limits.max_header_bytes,
-        fields: limits.max_headers,
-    };
-    let mut ends = pin!(watch(connection, limits, shutdown.clone()));
-    let mut is_ending = false;
-    loop {
-        let head = tokio::select! {
-            biased;
-            head = poll_fn(|cx| client.poll_head(cx, connection, bounds)) => head,
-            () = ends.as_mut(), if !is_ending => {
-                is_ending = true;
+    read: Vec<u8>,
+    limits: &'c RequestLimits,
+    shutdown: &'c ShutdownWatch,
+) -> impl Future<Output = Option<Box<DownstreamIo>>> + Send {
+    let mut side = Box::new(Side {
+        client: Client::new(stream, connection.fd, &read),
+        timer: Timer::default(),
+    });
+    let mut told = told_to_end(connection, shutdown.clone());
+    async move {
+        let bounds = Bounds {
+            bytes: limits.max_header_bytes,
+            fields: limits.max_headers,
+        };
+        let mut is_ending = false;
+        loop {
+            let head = poll_fn(|cx| {
+                connection.turn(|| {
+                    if let Poll::Ready(head) = side.client.poll_head(cx, connection, bounds) {
+                        return Poll::Ready(Some(head));
+                    }
+                    if !is_ending && Pin::new(&mut told).poll(cx).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    // The client is idle, or slow.
+                    let Some(deadline) = connection.deadline(limits) else {
+                        return Poll::Pending;
+                    };
+                    let deadline = connection.thread.clock().instant(deadline);
+                    side.timer.poll_until(cx, deadline).map(|()| None)
+                })
+            });
+            let Some(head) = head.await else {
+                // Once a client that is in the middle of something is waited for.
                 let may_end = connection.head_began() && !connection.is_overdue(limits);
-                match may_end && !connection.gives_way() {
-                    true => continue,
-                    false => return None,
+                if is_ending || !may_end || connection.gives_way() {
+                    return None;
                 }
+                is_ending = true;
+                continue;
+            };
+            let after = match head {
+                Ok(request) => {
+                    let closes = is_ending || *shutdown.borrow();
+                    // A connection that waits for a request does not carry one along.
+                    let mut serving = Serving::lend(Job {
+                        side,
+                        connection: Arc::clone(connection),
+                        request,
+                        closes,
+                    });
+                    let served = poll_fn(|cx| connection.turn(|| serving.poll(cx))).await;
+                    serving.give_back();
+                    let after;
+                    (side, after) = match served {
+                        Served::Whole(side, after) => (side, after),
+                        Served::Part(mut long) => {
+                            let after = poll_fn(|cx| connection.turn(|| long.poll(cx))).await;
+                            // Its account is settled here.
+                            (long.side, after)
+                        }
+                    };
+                    after
+                }
+                Err(NoHead::Ended) => return None,
+                Err(NoHead::Bad(fault)) => {
+                    Box::pin(own::refuse_head(&mut side.client, connection, fault)).await
+                }
+            };
+            side.client.is_at_rest();
+            match after {
+                After::Next => {}
+                After::Close { unread } => {
+                    Box::pin(close(side.client, connection, unread)).await;
+                    return None;
+                }
+                After::CutOff => {
+                    let client = &mut side.client;
+                    let _ = poll_fn(|cx| Poll::Ready(client.poll_out(cx).is_ready())).await;
+                    return None;
+                }
+                After::Gone | After::HandOn(None) => return None,
+                After::HandOn(Some(request)) => return Some(hand_on(side.client, &request)),
             }
-            () = stalled(connection, limits), if is_ending => return None,
-        };
-        let after = match head {
-            Ok(request) => {
-                let closes = is_ending || *shutdown.borrow();
-                // Boxed, so that a connection which waits for a request does not carry one along.
-                Box::pin(exchange(&mut client, connection, request, closes)).await
-            }
-            Err(NoHead::Ended) => return None,
-            Err(NoHead::Bad(fault)) => own::refuse_head(&mut client, connection, fault).await,
-        };
-        client.is_at_rest();
-        match after {
-            After::Next => {}
-            After::Close { unread } => {
-                close(client, connection, unread).await;
-                return None;
-            }
-            After::Gone => return None,
-            After::HandOn(request) => return Some(hand_on(client, &request)),
         }
     }
 }
 
 /// Gives the connection to hyper, as if nothing of this request had been read.
-fn hand_on(client: Client, request: &Request) -> DownstreamIo {
+fn hand_on(client: Client, request: &Request) -> Box<DownstreamIo> {
     let mut ahead = ReadAhead::default();
     ahead.add(request.lines.bytes());
     ahead.add(client.ahead.bytes());
-    DownstreamIo::over(client.stream, ahead)
+    Box::new(DownstreamIo::over(client.stream, ahead))
 }
 
 /// Ends a connection on our side first. Closed with unread bytes it would be reset, and the client could lose
@@ -124,38 +180,124 @@ async fn close(mut client: Client, connection: &Connection, unread: bool) {
     poll_fn(|cx| linger.poll(&mut client.stream, cx)).await;
 }
 
-/// Serves one request.
-async fn exchange(
-    client: &mut Client,
+/// Serves one request after the other, of whichever connection.
+async fn serve_jobs(desk: Arc<Desk>) {
+    loop {
+        let job = poll_fn(|_| desk.poll_job()).await;
+        let served = 'served: {
+            let Job {
+                mut side,
+                connection,
+                request,
+                closes,
+            } = job;
+            let (mut account, mut up) = (None, None);
+            let begun = begin(
+                &mut side,
+                &connection,
+                &request,
+                closes,
+                (&mut account, &mut up),
+            );
+            let (mut down, closes) = match begun.await {
+                Ok(begun) => begun,
+                Err(After::HandOn(_)) => {
+                    let after = After::HandOn(Some(Box::new(request)));
+                    break 'served Served::Whole(side, after);
+                }
+                Err(after) => break 'served Served::Whole(side, after),
+            };
+            let Side { client, timer } = &mut *side;
+            let first = match (&mut account, &mut up) {
+                (Some(exchange), Some(up)) => {
+                    poll_fn(|cx| Poll::Ready(down.poll(cx, client, up, exchange, timer))).await
+                }
+                _ => Poll::Ready(Ended::ClientGone),
+            };
+            match (first, &mut up) {
+                (Poll::Ready(ended), Some(up)) => {
+                    let after = long::after(ended, closes, up, client);
+                    Served::Whole(side, after)
+                }
+                (_, up) => match (account, up.take()) {
+                    (Some(exchange), Some(up)) => Served::Part(Box::new(Long {
+                        side,
+                        exchange,
+                        up,
+                        down,
+                        closes,
+                    })),
+                    _ => Served::Whole(side, After::Gone),
+                },
+            }
+        };
+        desk.put(served);
+    }
+}
+
+/// Gets the request to a worker and the head of an answer for the client written: what passes the rest on,
+/// and whether the connection ends then; or what becomes of the connection. What is rare is boxed, because
+/// all that serves a request is in one piece of memory.
+async fn begin(
+    Side { client, timer }: &mut Side,
     connection: &Arc<Connection>,
-    request: Request,
+    request: &Request,
     closes: bool,
-) -> After {
-    let head = RequestHead::of_bytes(connection, &request);
-    let destination = Destination::find(connection, request.host(), head.path());
+    (account, up): (&mut Option<Exchange>, &mut Option<Up>),
+) -> Result<(Down, bool), After> {
+    let destination = Destination::find(connection, request.host_bytes(), request.path_bytes());
     if destination.as_ref().is_ok_and(|to| to.service.speaks_h2) {
-        return After::HandOn(Box::new(request));
+        return Err(After::HandOn(None));
     }
     let logs = connection.thread.logs_access();
-    let logged = logs.then(|| LoggedHead::of_bytes(&request));
+    let logged = logs.then(|| LoggedHead::of_bytes(request));
     let content_type = request.lines.values(Field::ContentType).next();
     let begun = Exchange::begin(connection, &request.method, content_type, logged);
-    let mut exchange = Box::new(begun);
+    let exchange = account.insert(begun);
     client.asking = match request.is_old {
         true => Asking::Not,
         false => Asking::ByInterim,
     };
     let ends = Ends {
         closes: closes || !request.keeps_alive,
-        request: &request,
+        request,
     };
-    match forward(client, &mut exchange, connection, &request, destination).await {
-        Ok(forwarded) => pass_on(client, exchange, connection, &ends, forwarded).await,
-        Err((Failure::Refused(refusal), up)) => {
-            own::refuse(client, exchange, connection, &ends, up, &refusal).await
+    let to = To {
+        client: &mut *client,
+        connection,
+        request,
+        destination,
+    };
+    let forwarded = forward(to, exchange, up, timer).await;
+    let (forwarded, up) = match (forwarded, &mut *up) {
+        (Ok(forwarded), Some(up)) => (forwarded, up),
+        (Err(Failure::Refused(refusal)), up) => {
+            let refused = own::refuse(client, exchange, connection, &ends, up.take(), &refusal);
+            return Err(Box::pin(refused).await);
         }
-        Err((Failure::ClientGone, _)) => After::Gone,
+        // What was sent has a body, if only one that is over.
+        (Err(Failure::ClientGone), _) | (Ok(_), None) => return Err(After::Gone),
+    };
+    let Forwarded {
+        got,
+        upgrade,
+        timeouts,
+    } = forwarded;
+    exchange.passes_on();
+    let onto = onto(request, &got.answer);
+    let closes = closes_after(&ends, &got.answer, onto, up);
+    let switches = upgrade && got.answer.status == 101;
+    let line = (onto, closes && !switches, request.is_old);
+    write_head(client, exchange, connection, &got.answer, line);
+    if switches {
+        let sent = Box::pin(tunnel::run(client, got, exchange)).await;
+        return Err(if sent {
+            After::Close { unread: false }
+        } else {
+            After::Gone
+        });
     }
+    Ok((Down::new(got, onto, timeouts), closes))
 }
 
 /// How the connection ends after an answer.
@@ -165,63 +307,37 @@ struct Ends<'r> {
     request: &'r Request,
 }
 
-/// Passes a worker's answer on, to its end.
-async fn pass_on(
-    client: &mut Client,
-    mut exchange: Box<Exchange>,
-    connection: &Arc<Connection>,
-    ends: &Ends<'_>,
-    forwarded: Forwarded,
-) -> After {
-    let Forwarded {
-        got,
-        mut up,
-        upgrade,
-        timeouts,
-    } = forwarded;
-    exchange.passes_on();
-    let onto = onto(ends.request, &got.answer);
-    let switches = upgrade && got.answer.status == 101;
-    let until_close = got.answer.framing == Framing::UntilClose && onto != Onto::Chunks;
+/// Whether the connection ends after this answer.
+fn closes_after(ends: &Ends<'_>, answer: &Answer, onto: Onto, up: &Up) -> bool {
+    let until_close = answer.framing == Framing::UntilClose && onto != Onto::Chunks;
     // A body that is still coming may never come to its end.
-    let closes = ends.closes || onto == Onto::Plain || until_close || !up.is_over();
+    ends.closes || onto == Onto::Plain || until_close || !up.is_over()
+}
+
+/// Writes the head of a worker's answer for the client.
+fn write_head(
+    client: &mut Client,
+    exchange: &Exchange,
+    connection: &Connection,
+    answer: &Answer,
+    (onto, closes, is_old): (Onto, bool, bool),
+) {
     let back = Back {
         id: exchange.request_id.as_ref(),
         hsts: connection.hsts.as_ref().map(|hsts| hsts.as_bytes()),
-        date: &date::now(),
+        // It comes with a date nearly always.
+        date: &match answer.lines.has(Field::Date) {
+            true => date::NONE,
+            false => date::now(),
+        },
         onto,
-        closes: closes && !switches,
-        is_old: ends.request.is_old,
+        closes,
+        is_old,
     };
-    write::answer(client.out.end(), &got.answer, &back);
-    write_own(client, &exchange);
+    write::answer(client.out.end(), answer, &back);
+    write_own(client, exchange);
     client.out.push(b"\r\n");
     client.asking = Asking::Not;
-    if switches {
-        let sent = tunnel::run(client, got, exchange).await;
-        return if sent {
-            After::Close { unread: false }
-        } else {
-            After::Gone
-        };
-    }
-    let mut down = Down::new(got, onto, timeouts);
-    let mut timer = connection.timer.lend();
-    let passed = poll_fn(|cx| down.poll(cx, client, &mut up, &mut exchange, &mut timer));
-    let ended = passed.await;
-    drop(exchange);
-    match ended {
-        Ended::Whole if closes => After::Close {
-            unread: !up.skip(&mut client.ahead),
-        },
-        Ended::Whole => After::Next,
-        Ended::CutOff => {
-            // What had come before may still help.
-            let _ = poll_fn(|cx| Poll::Ready(client.poll_out(cx).is_ready())).await;
-            After::Gone
-        }
-        Ended::ClientGone => After::Gone,
-    }
 }
 
 /// Adds Set-Cookie and what is told about the queue.
@@ -239,14 +355,26 @@ fn write_own(client: &mut Client, exchange: &Exchange) {
 mod tests {
     use super::*;
 
-    /// Bytes of the future that an async function makes.
+    /// Bytes of the future that a function makes.
     fn size_of_future<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
 
+    /// The same.
+    fn size_of_future_of_one<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
     #[test]
-    fn a_connection_that_waits_for_a_request_takes_little_memory() {
-        let size = size_of_future(serve);
-        assert!(size <= 1024, "{size} bytes");
+    fn a_connection_takes_little_memory_while_it_waits_and_while_it_streams() {
+        // Without a request, and how much more while a worker thinks, and while an answer streams.
+        let sizes = (
+            size_of_future(serve) + size_of::<Side>(),
+            size_of_future_of_one(serve_jobs),
+            size_of::<Long>(),
+        );
+        let (waits, thinks, streams) = sizes;
+        let is_small = waits <= 608 && thinks <= 2688 && streams <= 960;
+        assert!(is_small, "{sizes:?} bytes");
     }
 }

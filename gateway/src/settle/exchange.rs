@@ -5,18 +5,13 @@
 //! shutdown), its drop gives the lease back and books the request exactly once.
 
 mod at_worker;
+mod own;
+mod record;
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Response,
-    header::{CONNECTION, CONTENT_LENGTH, LOCATION, SET_COOKIE},
-};
-use penstock_config::{ServiceName, fleet::Stage};
+use http::{HeaderValue, Method};
+use penstock_config::fleet::Stage;
 
 use crate::{
     admit::{classes::Class, limits::Held},
@@ -25,17 +20,15 @@ use crate::{
         grpc,
         headers::{Forwarding, RequestId},
         outlook::Outlook,
-        problem::problem,
         reason::Reason,
-        refusal::Refusal,
     },
-    count::{clients::ClientId, metrics::Settled, open::Listed, recent::Ended},
+    count::{clients::ClientId, metrics::Settled, open::Listed},
     fleet::{deployment::DeploymentState, lease::Lease, placement::Placement},
     request::{request_head::LoggedHead, request_key::NamedKey},
     route::table::ServiceState,
-    settle::{access_log::AccessRecord, original::Mirrored, thread::Thread},
+    settle::{original::Mirrored, thread::Thread},
     socket::{client_gone::acknowledged, connection::Connection},
-    stream::{request_body::Upload, response_body::DownstreamBody},
+    stream::request_body::Upload,
     upstream::verdict::Verdict,
 };
 
@@ -122,7 +115,7 @@ impl Exchange {
         logged: Option<LoggedHead>,
     ) -> Self {
         connection.request_began();
-        let started = connection.thread.now();
+        let started = connection.now();
         Self {
             connection: Arc::clone(connection),
             started,
@@ -137,7 +130,7 @@ impl Exchange {
             turned_away: None,
             placement: Placement::default(),
             cookie: None,
-            client: ClientId::at(connection.peer.ip()),
+            client: ClientId::UNTOLD,
             is_direct: false,
             class: None,
             upload: None,
@@ -180,6 +173,16 @@ impl Exchange {
     /// What the client's connection adds about who asked.
     pub(crate) fn forwarding(&self) -> &Forwarding {
         &self.connection.forwarding
+    }
+
+    /// The client's connection.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Time since the gateway's start; see [`Connection::now`].
+    pub(crate) fn now(&self) -> Duration {
+        self.connection.now()
     }
 
     /// The gateway's clock.
@@ -225,7 +228,7 @@ impl Exchange {
     }
 
     /// From now on the request, of this method and path, is part of `deployment`'s load.
-    pub(crate) fn enter(&mut self, deployment: &Arc<DeploymentState>, named: (&str, &str)) {
+    pub(crate) fn enter(&mut self, deployment: &Arc<DeploymentState>, named: (&str, &[u8])) {
         let (id, client) = (self.request_id.as_ref(), self.connection.peer.ip());
         let address = deployment.address();
         self.listed = Listed::begin(named, id, client, address, self.started);
@@ -237,7 +240,7 @@ impl Exchange {
 
     /// The deployment that it was part of was removed, and from now on it is part of `deployment`'s load.
     pub(crate) fn move_to(&mut self, deployment: &Arc<DeploymentState>) {
-        let (thread, now) = (self.connection.thread.index, self.connection.thread.now());
+        let (thread, now) = (self.connection.thread.index, self.connection.now());
         deployment.load.start(thread, now);
         self.listed.entry().is_for(deployment.address());
         if let Some(left) = self.deployment.replace(Arc::clone(deployment)) {
@@ -289,7 +292,7 @@ impl Exchange {
     pub(crate) fn tunnelled(&mut self) {
         self.complete = true;
         self.worker_did_well();
-        let now = self.connection.thread.now();
+        let now = self.connection.now();
         self.listed.entry().now_in(Stage::Tunnel, now);
         // Its bytes are not an answer's, and its clocks have stopped.
         self.deadline = None;
@@ -300,78 +303,9 @@ impl Exchange {
         self.bytes_out += bytes as u64;
     }
 
-    /// Answers the request without a worker: the answer, with its whole body.
-    pub(crate) fn refused(&mut self, refusal: &Refusal) -> Response<Bytes> {
-        self.lease = None;
-        self.reason = Some(refusal.reason);
-        self.complete = true;
-        self.outlook = self.outlook.or(refusal.outlook);
-        let after = refusal.told_retry_after(rand::random());
-        let full = refusal.in_full();
-        let told = match self.connection.thread.settings().error_details {
-            true => &*full,
-            false => &*refusal.detail,
-        };
-        let id = self.request_id.as_ref();
-        let mut answer = problem(refusal.reason, told, after, self.is_grpc, id);
-        if let Some(location) = &refusal.location {
-            let location = HeaderValue::clone(location);
-            answer.headers_mut().insert(LOCATION, location);
-        }
-        self.write_own(answer.headers_mut());
-        self.status = answer.status().as_u16();
-        self.bytes_out = match self.is_head {
-            true => 0,
-            false => answer.body().len() as u64,
-        };
-        if refusal.cause.is_some() {
-            self.log_cause(refusal.reason, &full);
-        }
-        if self.logged.is_some() {
-            self.detail = Some(full.into());
-        }
-        answer
-    }
-
-    /// The same as hyper writes it.
-    pub(crate) fn refuse(mut self: Box<Self>, refusal: &Refusal) -> Response<DownstreamBody> {
-        let answer = self.refused(refusal);
-        self.own_answer(answer)
-    }
-
     /// Whether the answer must have no body, whatever its head says.
     pub(crate) fn is_head(&self) -> bool {
         self.is_head
-    }
-
-    /// The worker's connection broke in the middle of its answer.
-    pub(crate) fn broken_by(&mut self, reason: Reason, error: &dyn std::fmt::Display) {
-        let error = error.to_string();
-        self.log_cause(reason, &error);
-        if self.logged.is_some() {
-            self.detail = Some(error.into());
-        }
-    }
-
-    /// Tells the operator what the client is not told, by the id that the client has.
-    fn log_cause(&self, reason: Reason, detail: &str) {
-        let thread = &self.connection.thread;
-        if !reason.status().is_server_error() {
-            return;
-        }
-        let Some(left_out) = thread.shared.refusals.line(thread.now()) else {
-            return;
-        };
-        let deployment = self.deployment.as_deref();
-        tracing::warn!(
-            request_id = self.id(),
-            service = deployment.map(|deployment| deployment.service.as_str()),
-            deployment = deployment.map(|deployment| deployment.name.as_str()),
-            worker = self.worker_slot,
-            reason = reason.slug(),
-            left_out = (left_out > 0).then_some(left_out),
-            "request failed: {detail}"
-        );
     }
 
     /// The id that the client and the worker know the request by.
@@ -379,42 +313,8 @@ impl Exchange {
         self.request_id.as_ref().map_or("-", RequestId::as_str)
     }
 
-    /// Whether [`Self::write_own`] has something to say.
-    pub(crate) fn has_own(&self) -> bool {
-        self.outlook.is_some() || self.cookie.is_some()
-    }
-
-    /// Adds Set-Cookie and the queue headers.
-    pub(crate) fn write_own(&self, headers: &mut HeaderMap) {
-        if let Some(outlook) = &self.outlook {
-            outlook.write(headers, self.queue_wait);
-        }
-        if let Some(cookie) = &self.cookie {
-            headers.append(SET_COOKIE, cookie.clone());
-        }
-    }
-
-    fn own_answer(self: Box<Self>, answer: Response<Bytes>) -> Response<DownstreamBody> {
-        let (mut parts, mut body) = answer.into_parts();
-        if self.is_head {
-            // hyper leaves the body out of an HTTP/1 answer only.
-            let length = std::mem::take(&mut body).len();
-            parts.headers.insert(CONTENT_LENGTH, length.into());
-        }
-        let unread = self.connection.sends_body.load(Ordering::Relaxed);
-        if !self.connection.h2 && (unread || self.reason == Some(Reason::BadRequest)) {
-            // Where the next request would begin is no longer certain; or there is a body before it
-            // that nobody reads. hyper then closes the connection, and a client that was not told
-            // would lose the next request.
-            parts
-                .headers
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Response::from_parts(parts, DownstreamBody::own(body, self))
-    }
-
     fn settle(&mut self) {
-        let now = self.connection.thread.now();
+        let now = self.connection.now();
         self.connection.request_ended(now);
         // Before the lease: where nothing is in flight, nothing is held.
         self.held = None;
@@ -449,65 +349,6 @@ impl Exchange {
             self.tell(copy);
         }
         self.log(duration, first_byte);
-    }
-
-    /// What it comes to in the counts of the last minute.
-    fn ended(&self, duration: Duration) -> Ended {
-        let was_cut = self.reason.is_some() && self.status < 400;
-        Ended {
-            first_byte: self.first_byte.map(|at| at.saturating_sub(self.started)),
-            // What the gateway refuses at once would make a service seem fast.
-            whole: self.reason.is_none().then_some(duration),
-            failed: self.complete && (self.status >= 500 || was_cut),
-            left: !self.complete,
-        }
-    }
-
-    /// Tells the copy how its original ended; by not telling it, that the client left.
-    fn tell(&self, copy: Mirrored) {
-        let first_byte = self.first_byte.map(|at| at.saturating_sub(self.leased_at));
-        match (self.complete, self.reason) {
-            (true, None) => copy.answered(self.status, first_byte, self.bytes_out),
-            (true, Some(_)) => copy.refused(),
-            (false, _) => {}
-        }
-    }
-
-    fn log(&mut self, duration: Duration, first_byte: Option<Duration>) {
-        let Some(head) = self.logged.take() else {
-            return;
-        };
-        let Some(log) = &*self.connection.thread.shared.access_log.load() else {
-            return;
-        };
-        let deployment = self.deployment.as_deref();
-        let (host, path) = head.target();
-        log.record(&AccessRecord {
-            request_id: self.id(),
-            client: self.connection.peer,
-            method: head.method.as_str(),
-            host,
-            path,
-            protocol: head.protocol,
-            service: deployment
-                .map(|deployment| &deployment.service)
-                .or_else(|| Some(&self.turned_away.as_deref()?.spec.name))
-                .map(ServiceName::as_str),
-            deployment: deployment.map(|deployment| deployment.name.as_str()),
-            api_key: self.api_key.as_deref().map(|key| &*key.name),
-            class: self.class.as_deref().map(|class| &*class.name),
-            worker: self.worker_slot,
-            status: self.status,
-            reason: self.reason.map(Reason::slug),
-            detail: self.detail.as_deref(),
-            bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()),
-            bytes_out: self.bytes_out,
-            queue_wait: self.queue_wait,
-            connect: self.connect_time,
-            first_byte,
-            duration,
-            retries: self.retries,
-        });
     }
 }
 

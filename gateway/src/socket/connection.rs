@@ -27,6 +27,10 @@ use crate::{
 /// In place of a time: there is nothing that is not complete.
 const COMPLETE: u64 = u64::MAX;
 
+/// In place of the time of a turn: nobody has asked for it yet, or no turn is under way.
+const UNREAD: u64 = u64::MAX;
+const NO_TURN: u64 = u64::MAX - 1;
+
 /// What the requests of one connection share.
 pub(crate) struct Connection {
     /// The thread it lives on.
@@ -64,6 +68,8 @@ pub(crate) struct Connection {
     /// When the client began an HTTP/2 frame or a head of several that is not complete; ms of the
     /// clock, [`COMPLETE`] when it is.
     frame_began: AtomicU64,
+    /// The time of the turn that its task has; ns of the clock, [`UNREAD`] or [`NO_TURN`].
+    turn: AtomicU64,
 }
 
 impl Connection {
@@ -101,15 +107,39 @@ impl Connection {
             head_began: AtomicBool::new(false),
             given_up: AtomicU32::new(0),
             frame_began: AtomicU64::new(COMPLETE),
+            turn: AtomicU64::new(NO_TURN),
         }
+    }
+
+    /// Time since the gateway's start. Within a turn it stands still: what a task does between being woken
+    /// and waiting again happens at one time, and the clock is read once.
+    pub(crate) fn now(&self) -> Duration {
+        match self.turn.load(Ordering::Relaxed) {
+            NO_TURN => self.thread.now(),
+            UNREAD => {
+                let now = self.thread.now();
+                let nanos = now.as_secs().saturating_mul(1_000_000_000);
+                let nanos = nanos.saturating_add(u64::from(now.subsec_nanos()));
+                self.turn.store(nanos.min(NO_TURN), Ordering::Relaxed);
+                now
+            }
+            nanos => Duration::from_nanos(nanos),
+        }
+    }
+
+    /// Does a turn of the only task that serves this connection.
+    pub(crate) fn turn<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.turn.store(UNREAD, Ordering::Relaxed);
+        let result = work();
+        // Whoever ends the task from outside does so at a time of their own.
+        self.turn.store(NO_TURN, Ordering::Relaxed);
+        result
     }
 
     /// Bytes came in.
     pub(crate) fn bytes_read(&self) {
         if !self.is_serving() && !self.head_began() {
-            self.seat
-                .since
-                .store(millis(self.thread.now()), Ordering::Relaxed);
+            self.seat.since.store(millis(self.now()), Ordering::Relaxed);
             self.head_began.store(true, Ordering::Relaxed);
         }
     }
@@ -175,11 +205,11 @@ impl Connection {
     /// Whether the connection should be closed by now.
     pub(crate) fn is_overdue(&self, limits: &RequestLimits) -> bool {
         let deadline = self.deadline(limits);
-        deadline.is_some_and(|deadline| deadline <= self.thread.now())
+        deadline.is_some_and(|deadline| deadline <= self.now())
     }
 
     /// When the connection is to be closed if nothing changes; `None` while a request is served.
-    fn deadline(&self, limits: &RequestLimits) -> Option<Duration> {
+    pub(crate) fn deadline(&self, limits: &RequestLimits) -> Option<Duration> {
         if self.is_serving() {
             return None;
         }
@@ -198,7 +228,9 @@ impl Connection {
 }
 
 fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    time.as_secs()
+        .saturating_mul(1000)
+        .saturating_add(u64::from(time.subsec_millis()))
 }
 
 /// Returns when the connection should end: the gateway drains, somebody else needs the place, or the
@@ -206,21 +238,28 @@ fn millis(time: Duration) -> u64 {
 pub(crate) async fn watch(
     connection: &Connection,
     limits: &RequestLimits,
-    mut shutdown: ShutdownWatch,
+    shutdown: ShutdownWatch,
 ) {
+    tokio::select! {
+        biased;
+        () = told_to_end(connection, shutdown) => {}
+        () = stalled(connection, limits) => {}
+    }
+}
+
+/// Returns when the gateway drains, or somebody else needs the place.
+pub(crate) fn told_to_end(
+    connection: &Connection,
+    mut shutdown: ShutdownWatch,
+) -> Alarm<impl Future<Output = ()> + Send + use<>> {
     let seat = Arc::clone(&connection.seat);
-    let down = Alarm::new(async move {
+    Alarm::new(async move {
         tokio::select! {
             // An error means that the listener is gone, which is a reason to end as well.
             _ = shutdown.wait_for(|&down| down) => {}
             () = seat.asked_to_leave() => {}
         }
-    });
-    tokio::select! {
-        biased;
-        () = down => {}
-        () = stalled(connection, limits) => {}
-    }
+    })
 }
 
 /// Returns when the client has been idle or slow for too long.

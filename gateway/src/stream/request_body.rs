@@ -102,7 +102,9 @@ pub(crate) enum UploadFailure {
 pub(crate) struct EndedEarly;
 
 fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    time.as_secs()
+        .saturating_mul(1000)
+        .saturating_add(u64::from(time.subsec_millis()))
 }
 
 impl Upload {
@@ -111,12 +113,25 @@ impl Upload {
         Self {
             connection: Arc::clone(connection),
             bytes: AtomicU64::new(0),
-            moved_ms: AtomicU64::new(millis(connection.thread.now())),
+            moved_ms: AtomicU64::new(millis(connection.now())),
             ended: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             failure: AtomicU8::new(0),
             place: Mutex::default(),
         }
+    }
+
+    /// The account of another body of the same connection, in the memory of one that is over and that
+    /// nobody else holds any more.
+    pub(crate) fn after(mut last: Arc<Self>) -> Option<Arc<Self>> {
+        let upload = Arc::get_mut(&mut last)?;
+        *upload.bytes.get_mut() = 0;
+        *upload.moved_ms.get_mut() = millis(upload.connection.now());
+        *upload.ended.get_mut() = false;
+        *upload.answered.get_mut() = false;
+        *upload.failure.get_mut() = 0;
+        *upload.place.get_mut() = None;
+        Some(last)
     }
 
     /// So many more bytes of it were read at `now`: how many in all.

@@ -79,7 +79,7 @@ pub(crate) enum Handback {
 
 /// How long a connection may be idle: as the service says, but a little less than the worker says it
 /// keeps it (`Keep-Alive: timeout=5`), lest a request cross its closing.
-pub(super) fn kept_for(fields: &impl Fields, keepalive: Duration) -> Duration {
+pub(crate) fn kept_for(fields: &impl Fields, keepalive: Duration) -> Duration {
     const MARGIN: Duration = Duration::from_secs(1);
     let Some(value) = fields.first("keep-alive") else {
         return keepalive;

@@ -9,24 +9,24 @@ use std::{
 };
 
 use penstock_config::{Timeouts, fleet::Stage};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
+pub(crate) use super::h1::kept_for;
 use super::{
     IDLE_MAX, Upstreams,
     connect::{ConnectError, WorkerStream},
-    h1::{ASK_FROM, kept_for},
+    h1::ASK_FROM,
     watched::Place,
     wire::Wire,
 };
-use crate::{
-    base::headers::Fields, count::open::Entry, fleet::worker::WorkerState,
-    socket::client_gone::is_established,
-};
+use crate::{count::open::Entry, fleet::worker::WorkerState, socket::client_gone::is_established};
 
 /// A connection in the hands of one request. Dropped, it is closed, which is what a worker needs to see
 /// when nobody reads on.
 pub(crate) struct RawConnection {
     pub(crate) stream: WorkerStream,
+    /// Whether what comes wakes the task that has it.
+    waits: bool,
     /// Whose it is.
     worker: u64,
     _place: Place,
@@ -50,8 +50,9 @@ impl IdleRaw {
     /// and the runtime may not have been told yet.
     fn is_clean(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let mut byte = [0];
-        let said =
-            Pin::new(&mut self.connection.stream).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        // Another task had it.
+        self.connection.waits = false;
+        let said = self.connection.poll_read(cx, &mut byte);
         let was_in_use = now.saturating_sub(self.since) < ASK_FROM;
         said.is_pending() && now < self.expires && (was_in_use || self.is_usable(now))
     }
@@ -99,6 +100,7 @@ impl Upstreams {
         Ok(Opened {
             connection: RawConnection {
                 stream,
+                waits: false,
                 worker: wire.key(worker),
                 _place: place,
             },
@@ -106,15 +108,15 @@ impl Upstreams {
         })
     }
 
-    /// Takes a connection back on which an answer with these fields was read to its end, and nothing more.
+    /// Takes a connection back on which an answer was read to its end, and nothing more. It may be kept for
+    /// `keepalive`.
     pub(crate) fn give_back_raw(
         &self,
         connection: RawConnection,
-        fields: &impl Fields,
         keepalive: Duration,
         now: Duration,
     ) {
-        let expires = now + kept_for(fields, keepalive);
+        let expires = now + keepalive;
         let mut workers = self.workers.lock();
         let idle = &mut workers.entry(connection.worker).or_default().raw;
         if idle.len() < IDLE_MAX {
@@ -128,12 +130,26 @@ impl Upstreams {
 }
 
 impl RawConnection {
+    /// Reads: how much; 0 at the end.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_next(&mut self.waits, cx, room)
+    }
+
+    /// Whether a read could find anything.
+    pub(crate) fn may_read(&self) -> bool {
+        !self.waits || self.stream.has_news()
+    }
+
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.stream.poll_write_now(cx, bytes)
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -181,7 +181,7 @@ pub(crate) fn check_host(host: &[u8]) -> Result<(), &'static str> {
             !name.is_empty()
                 && name
                     .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~'))
         }
     };
     let port_is_good = match port {

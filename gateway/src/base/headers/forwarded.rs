@@ -19,9 +19,9 @@ pub(crate) struct Forwarding {
     address: HeaderValue,
     /// The `Forwarded` element for the host that the connection asked for first. Nearly every
     /// connection asks for one host only.
-    first: OnceLock<(HeaderValue, HeaderValue)>,
+    first: OnceLock<Box<(HeaderValue, HeaderValue)>>,
     /// The same for requests that are written as bytes: all four lines.
-    lines: OnceLock<(Box<str>, Box<[u8]>)>,
+    lines: OnceLock<(Box<[u8]>, Box<[u8]>)>,
 }
 
 impl Forwarding {
@@ -89,7 +89,7 @@ impl Forwarding {
     }
 
     /// As [`Self::write`], for a request that is written as bytes, of which the list fields are left out.
-    pub(crate) fn write_lines(&self, out: &mut Vec<u8>, fields: &impl Fields, host: &str) {
+    pub(crate) fn write_lines(&self, out: &mut Vec<u8>, fields: &impl Fields, host: &[u8]) {
         if self.trusted {
             self.append_lines(out, fields, host);
             return;
@@ -104,21 +104,17 @@ impl Forwarding {
         }
     }
 
-    fn lines_for(&self, host: &str) -> Box<[u8]> {
+    fn lines_for(&self, host: &[u8]) -> Box<[u8]> {
         let mut lines = Vec::with_capacity(256);
         line(&mut lines, "x-forwarded-for", &[self.address.as_bytes()]);
-        line(&mut lines, "x-forwarded-host", &[host.as_bytes()]);
+        line(&mut lines, "x-forwarded-host", &[host]);
         line(&mut lines, "x-forwarded-proto", &[self.proto.as_bytes()]);
-        line(
-            &mut lines,
-            "forwarded",
-            &[&self.element_bytes(host.as_bytes())],
-        );
+        line(&mut lines, "forwarded", &[&self.element_bytes(host)]);
         lines.into()
     }
 
     /// As [`Self::append`].
-    fn append_lines(&self, out: &mut Vec<u8>, fields: &impl Fields, host: &str) {
+    fn append_lines(&self, out: &mut Vec<u8>, fields: &impl Fields, host: &[u8]) {
         let address = self.address.as_bytes();
         let had_for = fields.has("x-forwarded-for");
         let had_forwarded = fields.has("forwarded");
@@ -130,11 +126,11 @@ impl Forwarding {
             line(out, "x-forwarded-for", &with("x-forwarded-for", address));
         }
         if had_forwarded || !had_for {
-            let element = self.element_bytes(host.as_bytes());
+            let element = self.element_bytes(host);
             line(out, "forwarded", &with("forwarded", &element));
         }
         if !fields.has("x-forwarded-host") {
-            line(out, "x-forwarded-host", &[host.as_bytes()]);
+            line(out, "x-forwarded-host", &[host]);
         }
         if !fields.has("x-forwarded-proto") {
             line(out, "x-forwarded-proto", &[self.proto.as_bytes()]);
@@ -142,9 +138,8 @@ impl Forwarding {
     }
 
     fn element(&self, host: &HeaderValue) -> HeaderValue {
-        let (first_host, element) = self
-            .first
-            .get_or_init(|| (host.clone(), self.write_element(host)));
+        let written = || Box::new((host.clone(), self.write_element(host)));
+        let (first_host, element) = &**self.first.get_or_init(written);
         if first_host == host {
             element.clone()
         } else {

@@ -1,9 +1,8 @@
 //! Every request gets an id (`x-request-id`) and a trace (`traceparent`, W3C Trace Context).
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use rand::Rng;
-
 use super::{Fields, Named};
+use crate::base::luck;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Names the request in the worker's logs, ours, and the response.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -87,26 +86,16 @@ pub(crate) struct Trace(pub(crate) [u8; PARENT_LEN]);
 impl Trace {
     /// A new trace with its first span.
     pub(crate) fn fresh() -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut random = [0; 24];
-        rand::rng().fill_bytes(&mut random);
-        // All zeroes are not an id. 2^-64 is never, but it is also free.
-        random[15] |= 1;
-        random[23] |= 1;
         let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-01";
-        let mut write = |from: usize, bytes: &[u8]| {
-            let (pairs, _) = parent
-                .get_mut(from..)
-                .unwrap_or_default()
-                .as_chunks_mut::<2>();
-            for (pair, byte) in pairs.iter_mut().zip(bytes) {
-                let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-                *pair = [digit(byte >> 4), digit(byte & 0xf)];
+        let mut write = |from: usize, number: u64| {
+            if let Some(room) = parent.get_mut(from..).and_then(<[u8]>::first_chunk_mut) {
+                *room = hex(number);
             }
         };
-        let (trace, span) = random.split_at(16);
-        write(TRACE_ID.start, trace);
-        write(TRACE_ID.end + 1, span);
+        write(TRACE_ID.start, luck::number());
+        // All zeroes are not an id. 2^-64 is never, but it is also free.
+        write(TRACE_ID.start + 16, luck::number() | 1);
+        write(TRACE_ID.end + 1, luck::number() | 1);
         Self(parent)
     }
 
@@ -125,6 +114,23 @@ impl Trace {
         let digits = self.0.get(TRACE_ID).and_then(|digits| digits.first_chunk());
         RequestId::Fresh(*digits.unwrap_or(&[b'0'; 32]))
     }
+}
+
+/// The digits of a number, all at once: each half byte is moved into a byte of its own.
+fn hex(number: u64) -> [u8; 16] {
+    let all = |byte: u8| u128::from_ne_bytes([byte; 16]);
+    let mut digits = u128::from(number);
+    for (width, halves) in [
+        (32, 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff),
+        (16, 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff),
+        (8, 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff),
+        (4, all(0x0f)),
+    ] {
+        digits = (digits | digits << width) & halves;
+    }
+    // Those from ten on are letters, which do not follow the digits.
+    let letters = (digits + all(6)) >> 4 & all(1);
+    (digits + all(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 fn value_of(text: &[u8]) -> HeaderValue {
@@ -175,6 +181,15 @@ mod tests {
 
     fn write(headers: &mut HeaderMap, trusted: bool) -> HeaderValue {
         super::write(headers, Named::of(headers), trusted).to_value()
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        let some = [0, 1, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX];
+        for number in some.into_iter().chain((0..64).map(|bit| 0xa5 << bit)) {
+            let text = format!("{number:016x}");
+            assert_eq!(hex(number), text.as_bytes(), "{text}");
+        }
     }
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";

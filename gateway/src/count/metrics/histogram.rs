@@ -30,7 +30,9 @@ pub(super) struct HistogramSnapshot {
 impl Histogram {
     /// Counts one duration.
     pub(super) fn record(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        // In 64 bits: those of 128 that `as_micros` counts in are dear.
+        let micros = duration.as_secs().saturating_mul(1_000_000);
+        let micros = micros.saturating_add(u64::from(duration.subsec_micros()));
         let bucket = BOUNDS.partition_point(|millis| millis * 1000 < micros);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.micros.fetch_add(micros, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use penstock_balancer::{Home, Query, Turn};
 
 use super::{DeploymentState, View};
 use crate::{
-    base::{reason::Reason, refusal::Refusal},
+    base::{luck, reason::Reason, refusal::Refusal},
     fleet::{
         lease::Lease,
         placement::Placement,
@@ -273,7 +273,7 @@ impl Wish {
 
 fn query(hash: Option<u64>, avoid: &[u64], now: Duration) -> Query<'_> {
     Query {
-        seed: rand::random(),
+        seed: luck::number(),
         now,
         hash,
         in_flight: None,

@@ -2,25 +2,30 @@
 
 /// The first `count` segments of a path, without the slash after them: two of `/a/b/c` are `/a/b`,
 /// none are the empty text. All there are when the path has fewer.
-pub(super) fn first_segments(path: &str, count: usize) -> &str {
-    path.bytes()
+pub(super) fn first_segments(path: &[u8], count: usize) -> &[u8] {
+    path.iter()
         .enumerate()
-        .filter(|(_, byte)| *byte == b'/')
+        .filter(|(_, byte)| **byte == b'/')
         .nth(count)
         .map_or(path, |(end, _)| &path[..end])
 }
 
 /// The path without its last segment; every path comes to the empty text.
-pub(super) fn parent(path: &str) -> &str {
-    path.rfind('/').map_or("", |end| &path[..end])
+pub(super) fn parent(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte == b'/');
+    end.map_or(&[], |end| &path[..end])
 }
 
 /// Whether a path holds a `..` segment in any spelling that some worker may understand:
 /// percent-encoded, between backslashes, or with a parameter (`..;x`). Such a path could match a
 /// prefix here and mean another place there, so it matches no prefix but the empty one.
-pub(super) fn climbs(path: &str) -> bool {
+pub(super) fn climbs(path: &[u8]) -> bool {
+    // Nearly no path has what it takes.
+    if !path.iter().any(|byte| matches!(byte, b'.' | b'%')) {
+        return false;
+    }
     let mut dots = Some(0);
-    for byte in Decoded(path.as_bytes()) {
+    for byte in Decoded(path) {
         match byte {
             b'/' | b'\\' | b';' => {
                 if dots == Some(2) {
@@ -61,15 +66,15 @@ mod tests {
 
     #[test]
     fn segments_are_cut_at_slashes() {
-        assert_eq!(first_segments("/a/b/c", 0), "");
-        assert_eq!(first_segments("/a/b/c", 2), "/a/b");
-        assert_eq!(first_segments("/a/b/c", 3), "/a/b/c");
-        assert_eq!(first_segments("/a/b/c", 9), "/a/b/c");
-        assert_eq!(first_segments("/a/", 1), "/a");
-        assert_eq!(first_segments("*", 0), "*");
-        assert_eq!(parent("/a/b"), "/a");
-        assert_eq!(parent("/a"), "");
-        assert_eq!(parent("*"), "");
+        assert_eq!(first_segments(b"/a/b/c", 0), b"");
+        assert_eq!(first_segments(b"/a/b/c", 2), b"/a/b");
+        assert_eq!(first_segments(b"/a/b/c", 3), b"/a/b/c");
+        assert_eq!(first_segments(b"/a/b/c", 9), b"/a/b/c");
+        assert_eq!(first_segments(b"/a/", 1), b"/a");
+        assert_eq!(first_segments(b"*", 0), b"*");
+        assert_eq!(parent(b"/a/b"), b"/a");
+        assert_eq!(parent(b"/a"), b"");
+        assert_eq!(parent(b"*"), b"");
     }
 
     #[test]
@@ -87,12 +92,12 @@ mod tests {
             "/v1/..;a=b/admin",
             "/v1/..%3b/admin",
         ] {
-            assert!(climbs(path), "{path}");
+            assert!(climbs(path.as_bytes()), "{path}");
         }
         for path in [
             "/v1", "/", "", "/v1/...", "/v1/..a", "/v1/a..", "/v1/./x", "/a;../b", "/%2",
         ] {
-            assert!(!climbs(path), "{path}");
+            assert!(!climbs(path.as_bytes()), "{path}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     io,
     os::fd::RawFd,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -22,6 +23,7 @@ use crate::{
         connection::Connection,
         io::ClientStream,
     },
+    stream::request_body::Upload,
 };
 
 /// Bytes that are read ahead of a request's turn. They are read to see whether a client leaves behind them.
@@ -40,6 +42,8 @@ pub(super) struct Client {
     fd: RawFd,
     /// Read and not used yet.
     pub(super) ahead: Buffer,
+    /// Whether what comes wakes its task.
+    waits: bool,
     /// Whether it will send no more.
     pub(super) has_ended: bool,
     /// To be written.
@@ -48,6 +52,8 @@ pub(super) struct Client {
     pub(super) asking: Asking,
     /// What is watched where reading does not tell: boxed, because it is rare.
     watched: Option<Watched>,
+    /// The account of its last request's body: memory for the next one.
+    pub(super) last_upload: Option<Arc<Upload>>,
 }
 
 /// What is watched beside the bytes that come.
@@ -86,11 +92,19 @@ impl Client {
             stream,
             fd,
             ahead,
+            waits: false,
             has_ended: false,
             out: Buffer::default(),
             asking: Asking::Not,
             watched: None,
+            last_upload: None,
         }
+    }
+
+    /// The account of a request's body.
+    pub(super) fn upload(&mut self, connection: &Arc<Connection>) -> Arc<Upload> {
+        let last = self.last_upload.take().and_then(Upload::after);
+        last.unwrap_or_else(|| Arc::new(Upload::begin(connection)))
     }
 
     /// Reads the next request's head.
@@ -107,10 +121,12 @@ impl Client {
             if self.has_ended {
                 return Poll::Ready(Err(NoHead::Ended));
             }
-            let ahead = &mut self.ahead;
-            let stream = &mut self.stream;
+            if !self.may_read() {
+                return Poll::Pending;
+            }
+            let (stream, waits, ahead) = (&mut self.stream, &mut self.waits, &mut self.ahead);
             let read = with_scratch(|scratch| {
-                let read = ready!(read(stream, cx, scratch));
+                let read = ready!(stream.poll_next(waits, cx, scratch));
                 let Ok(read @ 1..) = read else {
                     return Poll::Ready(None);
                 };
@@ -145,17 +161,17 @@ impl Client {
         if self.has_ended {
             return Poll::Ready(Ok(0));
         }
-        if self.ahead.len() >= AHEAD_MAX {
+        if self.ahead.len() >= AHEAD_MAX || !self.may_read() {
             return Poll::Pending;
         }
-        self.poll_read(cx)
+        self.poll_ahead(cx)
     }
 
     /// Reads what comes into `ahead`.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (stream, ahead) = (&mut self.stream, &mut self.ahead);
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (stream, waits, ahead) = (&mut self.stream, &mut self.waits, &mut self.ahead);
         let came = ready!(with_scratch(|scratch| {
-            let read = ready!(read(stream, cx, scratch));
+            let read = ready!(stream.poll_next(waits, cx, scratch));
             if let Ok(read) = read {
                 ahead.push(scratch.get(..read).unwrap_or_default());
             }
@@ -165,19 +181,33 @@ impl Client {
         Poll::Ready(came)
     }
 
+    /// Reads what comes, for which nothing may lie in `ahead`: how much; 0 at the end.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_next(&mut self.waits, cx, room)
+    }
+
+    /// Whether a read could find anything.
+    fn may_read(&self) -> bool {
+        !self.waits || self.stream.has_news()
+    }
+
     /// Writes some bytes, for which nothing may lie in `out`.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.stream.poll_write_now(cx, bytes)
     }
 
     /// Writes what is in `out`.
     pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, self.out.bytes()))?;
+            let written = ready!(self.stream.poll_write_now(cx, self.out.bytes()))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -237,9 +267,11 @@ fn parse(
     if head.is_empty() || head == b"\r" {
         return Err(skipped);
     }
-    connection.bytes_read();
     match Request::parse(head, bounds) {
-        Parsed::Part => Err(skipped),
+        Parsed::Part => {
+            connection.bytes_read();
+            Err(skipped)
+        }
         Parsed::Whole(request, length) => Ok((Ok(request), skipped + length)),
         Parsed::Bad(fault) => Ok((Err(NoHead::Bad(fault)), skipped)),
     }

@@ -8,28 +8,28 @@ use std::{
 use penstock_config::Timeouts;
 
 use super::{
-    client::{Asking, Client, TOGETHER_MAX, read},
+    client::{Asking, Client, TOGETHER_MAX},
     sending::Got,
     up::{Sent, Up},
 };
 use crate::{
-    base::{clock::Moment, pace::Taking, reason::Reason, timer::LentTimer},
+    base::{clock::Moment, pace::Taking, reason::Reason, timer::Timer},
     http1::{
         answer::Answer,
         body::{Body, Framing, Passed},
         buffer::{Buffer, with_scratch},
+        field::Field,
         request::Request,
         trailers,
         write::{self, Onto},
     },
     serve::admission::Presence,
     settle::exchange::Exchange,
-    upstream::raw::RawConnection,
+    upstream::raw::{RawConnection, kept_for},
 };
 
 /// An answer that is passing.
 pub(super) struct Down {
-    answer: Answer,
     body: Body,
     onto: Onto,
     /// What came behind the head, and is not looked at yet.
@@ -38,6 +38,8 @@ pub(super) struct Down {
     worker: Option<RawConnection>,
     timeouts: Timeouts,
     taking: Taking,
+    /// How long the worker's connection may be kept; `None`: it ends with the answer.
+    keepalive: Option<Duration>,
     /// Since when the worker, or the client, is being waited for.
     waiting_since: Option<Duration>,
     /// Whether the body has come to its end.
@@ -66,9 +68,15 @@ pub(super) fn onto(request: &Request, answer: &Answer) -> Onto {
 
 impl Down {
     pub(super) fn new(got: Got, onto: Onto, timeouts: Timeouts) -> Self {
+        let Answer { lines, .. } = &got.answer;
+        let keepalive = match lines.has(Field::KeepAlive) {
+            true => kept_for(lines, timeouts.keepalive),
+            false => timeouts.keepalive,
+        };
+        // The head is not needed any more: a stream may last for long.
         Self {
             body: Body::new(got.answer.framing),
-            answer: got.answer,
+            keepalive: got.answer.keeps_alive.then_some(keepalive),
             onto,
             rest: got.rest,
             worker: Some(got.worker),
@@ -86,10 +94,9 @@ impl Down {
         client: &mut Client,
         up: &mut Up,
         exchange: &mut Exchange,
-        timer: &mut LentTimer<'_>,
+        timer: &mut Timer,
     ) -> Poll<Ended> {
-        let clock = exchange.clock();
-        let moment = clock.moment();
+        let moment = exchange.clock().moment_at(exchange.now());
         if let Some(reason) = exchange.overdue(&moment) {
             return Poll::Ready(self.cut(exchange, reason));
         }
@@ -99,7 +106,7 @@ impl Down {
         if let Some(worker) = &mut self.worker
             && !up.is_sent()
         {
-            match up.poll(cx, client, worker, clock) {
+            match up.poll(cx, client, worker, exchange.connection()) {
                 Poll::Ready(Sent::Failed) => {
                     let reason = exchange.upload_failure().unwrap_or(Reason::BadRequest);
                     return Poll::Ready(match reason {
@@ -156,11 +163,11 @@ impl Down {
                 }
                 continue;
             }
-            if self.is_over {
-                return match ready!(client.poll_out(cx)) {
-                    Ok(()) => Poll::Ready(Ended::Whole),
-                    Err(_) => Poll::Ready(Ended::ClientGone),
-                };
+            // TLS may hold back what was written.
+            match ready!(client.poll_out(cx)) {
+                Err(_) => return Poll::Ready(Ended::ClientGone),
+                Ok(()) if self.is_over => return Poll::Ready(Ended::Whole),
+                Ok(()) => {}
             }
             match ready!(self.poll_pass(cx, client, exchange, moment)) {
                 Ok(()) => {}
@@ -172,12 +179,8 @@ impl Down {
                     self.end(up, exchange, moment);
                 }
                 Err(None) => {
-                    let ended = self.cut_by(
-                        exchange,
-                        Reason::UpstreamReset,
-                        "connection closed in the middle of an answer",
-                    );
-                    return Poll::Ready(ended);
+                    let why = "connection closed in the middle of an answer";
+                    return Poll::Ready(self.cut_by(exchange, Reason::UpstreamReset, why));
                 }
             }
         }
@@ -192,13 +195,17 @@ impl Down {
         exchange: &mut Exchange,
         moment: &Moment,
     ) -> Poll<Result<(), Option<Ended>>> {
-        let Some(mut worker) = self.worker.take() else {
+        let Some(worker) = &mut self.worker else {
             return Poll::Ready(Err(None));
         };
+        if !worker.may_read() {
+            return Poll::Pending;
+        }
         with_scratch(|scratch| {
-            let read = read(&mut worker.stream, cx, scratch);
-            self.worker = Some(worker);
-            let came = match ready!(read) {
+            let Some(worker) = &mut self.worker else {
+                return Poll::Ready(Err(None));
+            };
+            let came = match ready!(worker.poll_read(cx, scratch)) {
                 Ok(came @ 1..) => came,
                 Ok(_) => return Poll::Ready(Err(None)),
                 Err(error) => {
@@ -209,24 +216,15 @@ impl Down {
             };
             self.waiting_since = None;
             let bytes = scratch.get(..came).unwrap_or_default();
-            let passes = self.onto == Onto::AsItIs
-                && (self.body.left().is_some_and(|left| left >= came as u64)
-                    || self.body.is_until_close());
-            if passes {
-                return Poll::Ready(self.pass_whole(cx, bytes, client, exchange, moment));
-            }
-            Poll::Ready(match self.take(bytes, client, exchange, moment) {
-                Ok(used) => {
-                    self.rest.push(bytes.get(used..).unwrap_or_default());
-                    Ok(())
-                }
-                Err(reason) => Err(Some(self.cut_by(exchange, reason, BAD_CHUNKS))),
+            Poll::Ready(match self.onto {
+                Onto::AsItIs => self.pass(cx, bytes, client, exchange, moment),
+                Onto::Plain | Onto::Chunks => self.take_all(bytes, client, exchange, moment),
             })
         })
     }
 
-    /// Passes on a piece that is the body's from its first to its last byte.
-    fn pass_whole(
+    /// Passes on a piece of a body that goes on as it came: at once from where it lies, if all of it does.
+    fn pass(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
@@ -234,15 +232,51 @@ impl Down {
         exchange: &mut Exchange,
         moment: &Moment,
     ) -> Result<(), Option<Ended>> {
-        // A body of bytes alone is never malformed.
-        let _ = self.body.pass(bytes, |_| {});
-        exchange.sent(bytes.len(), moment);
-        match client.poll_write(cx, bytes) {
-            Poll::Ready(Ok(written)) => client.out.push(bytes.get(written..).unwrap_or_default()),
+        let mut data = 0;
+        let step = match self.body.pass(bytes, |range| data += range.len()) {
+            Ok(Passed::Some(step)) => step,
+            Ok(Passed::Trailers(taken, lines)) => {
+                let passed = self.pass_trailers(&lines, client, exchange);
+                passed.map_err(|reason| Some(self.cut_by(exchange, reason, BAD_CHUNKS)))?;
+                self.rest.push(bytes.get(taken..).unwrap_or_default());
+                return Ok(());
+            }
+            Err(_) => {
+                let ended = self.cut_by(exchange, Reason::UpstreamReset, BAD_CHUNKS);
+                return Err(Some(ended));
+            }
+        };
+        exchange.sent(data, moment);
+        let (passes, rest) = bytes.split_at_checked(step.forward).unwrap_or_default();
+        if !rest.is_empty() {
+            // What is behind it may pass on as well, and then leaves together with it.
+            client.out.push(passes);
+            let rest = rest.get(step.skip..).unwrap_or_default();
+            return self.take_all(rest, client, exchange, moment);
+        }
+        match client.poll_write(cx, passes) {
+            Poll::Ready(Ok(written)) => client.out.push(passes.get(written..).unwrap_or_default()),
             Poll::Ready(Err(_)) => return Err(Some(Ended::ClientGone)),
-            Poll::Pending => client.out.push(bytes),
+            Poll::Pending => client.out.push(passes),
         }
         Ok(())
+    }
+
+    /// Puts what passes on of `bytes` into the client's buffer, and keeps the rest.
+    fn take_all(
+        &mut self,
+        bytes: &[u8],
+        client: &mut Client,
+        exchange: &mut Exchange,
+        moment: &Moment,
+    ) -> Result<(), Option<Ended>> {
+        match self.take(bytes, client, exchange, moment) {
+            Ok(used) => {
+                self.rest.push(bytes.get(used..).unwrap_or_default());
+                Ok(())
+            }
+            Err(reason) => Err(Some(self.cut_by(exchange, reason, BAD_CHUNKS))),
+        }
     }
 
     /// Puts what passes on of `bytes` into the client's buffer: how many of them are used.
@@ -311,14 +345,12 @@ impl Down {
     fn end(&mut self, up: &Up, exchange: &mut Exchange, moment: &Moment) {
         self.is_over = true;
         self.waiting_since = None;
-        let clean = self.answer.keeps_alive && up.is_sent() && self.rest.is_empty();
+        let clean = up.is_sent() && self.rest.is_empty();
         exchange.answer_ended(None, moment.now());
-        if let Some(worker) = self.worker.take().filter(|_| clean) {
-            let thread = exchange.thread();
-            let fields = &self.answer.lines;
-            thread
-                .upstreams
-                .give_back_raw(worker, fields, self.timeouts.keepalive, moment.now());
+        let worker = self.worker.take().filter(|_| clean);
+        if let (Some(worker), Some(keepalive)) = (worker, self.keepalive) {
+            let upstreams = &exchange.connection().thread.upstreams;
+            upstreams.give_back_raw(worker, keepalive, moment.now());
         }
     }
 
@@ -335,7 +367,7 @@ impl Down {
         cx: &mut Context<'_>,
         client: &Client,
         exchange: &mut Exchange,
-        timer: &mut LentTimer<'_>,
+        timer: &mut Timer,
         moment: &Moment,
     ) -> Poll<Ended> {
         let clock = exchange.clock();

@@ -9,7 +9,7 @@ use std::{
 
 use super::{client::Client, up::GO_ON};
 use crate::{
-    base::{pace::Pace, reason::Reason, timer::LentTimer},
+    base::{pace::Pace, reason::Reason, timer::Timer},
     http1::{
         body::{Body, Framing, Passed},
         chunked::Malformed,
@@ -22,7 +22,6 @@ use crate::{
         failure::{Failure, by_client},
     },
     settle::exchange::Exchange,
-    socket::connection::Connection,
     stream::request_body::UploadFailure,
 };
 
@@ -91,7 +90,7 @@ impl Early {
         (exchange, client): (&Exchange, &mut Client),
         service: &ServiceState,
         wanted: &Wanted,
-        (since, timer): (&mut Duration, &mut LentTimer<'_>),
+        (since, timer): (&mut Duration, &mut Timer),
     ) -> Poll<Result<(), End>> {
         let spec = &service.spec;
         let rate = spec.timeouts.min_rate;
@@ -111,7 +110,7 @@ impl Early {
                 return Poll::Ready(Err(End::Failed(UploadFailure::Aborted)));
             }
             let clock = exchange.clock();
-            match client.poll_read(cx) {
+            match client.poll_ahead(cx) {
                 Poll::Ready(Ok(came)) => {
                     let waited = clock.now().saturating_sub(*since);
                     *since += waited;
@@ -166,7 +165,6 @@ impl Early {
 pub(super) struct Reading<'c> {
     pub(super) client: &'c mut Client,
     pub(super) early: &'c mut Early,
-    pub(super) connection: &'c Connection,
 }
 
 impl Coming for Reading<'_> {
@@ -186,7 +184,7 @@ impl Coming for Reading<'_> {
         wanted: &Wanted,
     ) -> Result<(), Failure> {
         let clock = exchange.clock();
-        let mut timer = self.connection.timer.lend();
+        let mut timer = Timer::default();
         let mut since = clock.now();
         let came = poll_fn(|cx| {
             let client = (&*exchange, &mut *self.client);

@@ -16,10 +16,10 @@ use crate::{
         headers::{self, RequestId, Trace},
         reason::Reason,
         refusal::Refusal,
+        timer::Timer,
     },
     http1::{
         body::Framing,
-        buffer::Buffer,
         field::Field,
         request::Request,
         write::{self, Onward},
@@ -29,62 +29,68 @@ use crate::{
     serve::{
         attempt::{Destined, attempt},
         destination::Destination,
+        entry,
         failure::Failure,
         find::{find_worker, with_body},
-        proxy,
         retry::Retry,
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
-    stream::{copied_body::Tee, mirror::Candidate, request_body::Upload},
+    stream::{copied_body::Tee, mirror::Candidate},
     upstream::Wire,
 };
 
-/// A worker's answer, and what is left of the request.
+/// A worker's answer.
 pub(super) struct Forwarded {
     pub(super) got: Got,
-    pub(super) up: Up,
     /// Whether an upgrade was asked for.
     pub(super) upgrade: bool,
     /// Those of its service.
     pub(super) timeouts: Timeouts,
 }
 
-/// Gets the request to a worker and the head of an answer back.
+/// A request, and where it goes.
+pub(super) struct To<'r> {
+    pub(super) client: &'r mut Client,
+    pub(super) connection: &'r Arc<Connection>,
+    pub(super) request: &'r Request,
+    pub(super) destination: Result<Destination, Refusal>,
+}
+
+/// Gets the request to a worker and the head of an answer back. What is left of the request lies in `up`
+/// then, where there was a worker for it.
 pub(super) async fn forward(
-    client: &mut Client,
+    to: To<'_>,
     exchange: &mut Exchange,
-    connection: &Arc<Connection>,
-    request: &Request,
-    destination: Result<Destination, Refusal>,
-) -> Result<Forwarded, (Failure, Option<Up>)> {
-    let unsent = |refusal: Refusal| (Failure::from(refusal), None);
+    up: &mut Option<Up>,
+    timer: &mut Timer,
+) -> Result<Forwarded, Failure> {
+    let To {
+        client,
+        connection,
+        request,
+        destination,
+    } = to;
     let trace = Trace::fresh();
     exchange.request_id = Some(identify(connection, request, &trace));
     let head = RequestHead::of_bytes(connection, request);
-    proxy::check_scheme(connection, request.host(), &head).map_err(unsent)?;
+    entry::check_scheme(connection, request.host_bytes(), &head)?;
     let size = match request.framing {
         Framing::Length(length) => length,
         Framing::Chunked | Framing::UntilClose => 0,
     };
-    let entered = proxy::enter(exchange, destination.map_err(unsent)?, &head, size);
-    let (to, carriers) = entered.map_err(unsent)?;
+    let (to, carriers) = entry::enter(exchange, destination?, &head, size)?;
     if request.framing != Framing::Length(0) {
-        exchange.upload = Some(Arc::new(Upload::begin(connection)));
+        exchange.upload = Some(client.upload(connection));
     }
     let mut early = Early::of(request, client);
-    let found = match &mut early {
-        None => find_worker(exchange, to, head, client).await,
+    let (destination, deployment) = match &mut early {
+        None => find_worker(exchange, to, head, client).await?,
         Some(early) => {
-            let mut body = Reading {
-                client,
-                early,
-                connection,
-            };
-            Box::pin(with_body(exchange, to, head, &mut body)).await
+            let mut body = Reading { client, early };
+            Box::pin(with_body(exchange, to, head, &mut body)).await?
         }
     };
-    let (destination, deployment) = found.map_err(|failure| (failure, None))?;
     let service = &destination.service;
     let upgrade = request.asks_for_upgrade();
     let wire = Wire::of(&deployment.view().spec);
@@ -94,14 +100,14 @@ pub(super) async fn forward(
         wire: &wire,
         is_upgrade: upgrade,
     };
-    let mut up = upload(
+    let up = up.insert(upload(
         exchange,
         connection,
         request,
         to,
         destination.is_direct(),
         (&trace, carriers),
-    );
+    ));
     if early.is_some_and(|early| early.was_asked(request)) {
         up.was_asked();
     }
@@ -110,33 +116,29 @@ pub(super) async fn forward(
         up.keep(bytes);
     }
     let mut sending = Sending {
-        head: onward(exchange, connection, request, &trace, carriers, upgrade),
         client,
         connection,
         request,
+        ours: Ours {
+            trace: &trace,
+            carriers,
+            upgrade,
+        },
         up,
     };
-    let answered = attempt(exchange, connection, to, &retry, &mut sending).await;
-    let Sending { mut up, .. } = sending;
-    up.forget();
-    match answered {
-        Ok(got) if got.answer.status == 101 && !upgrade => {
-            exchange.worker_failed();
-            let detail = "the worker switched protocols unasked";
-            let refusal = Refusal::new(Reason::BadUpstreamResponse, detail);
-            Err((refusal.into(), Some(up)))
-        }
-        Ok(got) => {
-            exchange.connect_time = got.connect_time;
-            Ok(Forwarded {
-                got,
-                up,
-                upgrade,
-                timeouts: service.spec.timeouts,
-            })
-        }
-        Err(failure) => Err((failure, Some(up))),
+    let got = attempt(exchange, connection, to, &retry, &mut sending, timer).await?;
+    sending.up.forget();
+    if got.answer.status == 101 && !upgrade {
+        exchange.worker_failed();
+        let detail = "the worker switched protocols unasked";
+        return Err(Refusal::new(Reason::BadUpstreamResponse, detail).into());
     }
+    exchange.connect_time = got.connect_time;
+    Ok(Forwarded {
+        got,
+        upgrade,
+        timeouts: service.spec.timeouts,
+    })
 }
 
 /// The id of a request: that of a trusted proxy, or that of its own trace.
@@ -214,30 +216,38 @@ fn copy(
     mirror.copy(exchange, &candidate)
 }
 
-/// The head as workers get it.
-fn onward(
+/// What the gateway decided about a request for its worker.
+#[derive(Clone, Copy)]
+pub(super) struct Ours<'r> {
+    /// The trace that begins where the client brought none.
+    trace: &'r Trace,
+    /// Fields that held the key which let it in.
+    carriers: [Option<&'static str>; 2],
+    /// Whether it asks for an upgrade that may be.
+    upgrade: bool,
+}
+
+/// Writes the head as workers get it.
+pub(super) fn onward(
+    out: &mut Vec<u8>,
     exchange: &Exchange,
     connection: &Connection,
     request: &Request,
-    trace: &Trace,
-    carriers: [Option<&'static str>; 2],
-    upgrade: bool,
-) -> Buffer {
-    let mut head = Buffer::default();
+    ours: Ours<'_>,
+) {
     let left = match exchange.deadline {
-        Some((deadline, Reason::Deadline)) => Some(deadline.saturating_sub(exchange.clock().now())),
+        Some((deadline, Reason::Deadline)) => Some(deadline.saturating_sub(exchange.now())),
         _ => None,
     };
     if let Some(id) = &exchange.request_id {
         let onward = Onward {
             forwarding: &connection.forwarding,
             id,
-            trace,
-            carriers,
-            upgrade,
+            trace: ours.trace,
+            carriers: ours.carriers,
+            upgrade: ours.upgrade,
             deadline: left,
         };
-        write::request(head.end(), request, &onward);
+        write::request(out, request, &onward);
     }
-    head
 }

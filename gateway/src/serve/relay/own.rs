@@ -20,7 +20,7 @@ use crate::{
 /// Answers a request without a worker.
 pub(super) async fn refuse(
     client: &mut Client,
-    mut exchange: Box<Exchange>,
+    exchange: &mut Exchange,
     connection: &Connection,
     ends: &Ends<'_>,
     up: Option<Up>,
@@ -40,9 +40,7 @@ pub(super) async fn refuse(
         ends.request.is_old,
         exchange.is_head(),
     );
-    let told = flush(client, connection).await;
-    drop(exchange);
-    match (told, closes) {
+    match (flush(client, connection).await, closes) {
         (false, _) => After::Gone,
         (true, true) => After::Close { unread },
         (true, false) => After::Next,

@@ -10,7 +10,8 @@ use std::{
 use penstock_config::Protocol;
 
 use super::{
-    client::{Client, read},
+    client::Client,
+    forward::{Ours, onward},
     up::{Sent, Up},
 };
 use crate::{
@@ -45,9 +46,8 @@ pub(super) struct Sending<'r> {
     pub(super) client: &'r mut Client,
     pub(super) connection: &'r Arc<Connection>,
     pub(super) request: &'r Request,
-    /// The head as workers get it.
-    pub(super) head: Buffer,
-    pub(super) up: Up,
+    pub(super) ours: Ours<'r>,
+    pub(super) up: &'r mut Up,
 }
 
 /// The head of an answer, and the connection it came on.
@@ -90,22 +90,24 @@ impl Engine for Sending<'_> {
         let upstreams = &self.connection.thread.upstreams;
         loop {
             let found = poll_fn(|cx| Poll::Ready(upstreams.take_raw(cx, worker, to.wire, now)));
-            let (mut connection, connect_time) = match found.await {
+            let (mut worker_side, connect_time) = match found.await {
                 Some(connection) => (connection, None),
                 None => {
                     let opened = Box::pin(self.open(exchange, worker, to)).await?;
                     (opened.connection, opened.connect_time)
                 }
             };
-            self.up.begin(self.head.bytes());
+            let (connection, request, ours) = (self.connection, self.request, self.ours);
+            self.up
+                .begin(|out| onward(out, exchange, connection, request, ours));
             let mut coming = Coming::default();
-            let answered = poll_fn(|cx| self.poll_answer(cx, &mut connection, &mut coming));
+            let answered = poll_fn(|cx| self.poll_answer(cx, &mut worker_side, &mut coming));
             match answered.await {
                 Ok(answer) => {
                     return Ok(Got {
                         answer,
                         rest: coming.bytes,
-                        worker: connection,
+                        worker: worker_side,
                         connect_time,
                     });
                 }
@@ -185,14 +187,14 @@ impl Sending<'_> {
         worker: &mut RawConnection,
         coming: &mut Coming,
     ) -> Poll<Result<Answer, Missed>> {
-        let clock = self.connection.thread.clock();
-        let mut sent = self.up.poll(cx, self.client, worker, clock);
+        let connection = self.connection;
+        let mut sent = self.up.poll(cx, self.client, worker, connection);
         loop {
             match self.poll_head(cx, worker, coming) {
                 Poll::Ready(Ok(answer)) if answer.is_interim() => {
                     self.pass_interim(&answer);
                     // What was kept from going on may go on now.
-                    sent = self.up.poll(cx, self.client, worker, clock);
+                    sent = self.up.poll(cx, self.client, worker, connection);
                 }
                 Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
                 Poll::Ready(Err(missed)) => return Poll::Ready(Err(missed)),
@@ -237,9 +239,12 @@ impl Sending<'_> {
                     Parsed::Bad(why) => return Poll::Ready(Err(malformed(why))),
                 }
             }
-            let up = &self.up;
+            if !worker.may_read() {
+                return Poll::Pending;
+            }
+            let up = &*self.up;
             let read = with_scratch(|scratch| {
-                let came = match ready!(read(&mut worker.stream, cx, scratch)) {
+                let came = match ready!(worker.poll_read(cx, scratch)) {
                     Ok(came @ 1..) => scratch.get(..came).unwrap_or_default(),
                     Ok(_) => return Poll::Ready(Some(Err(ended(up, coming, None)))),
                     Err(error) => {

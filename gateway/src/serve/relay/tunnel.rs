@@ -35,7 +35,7 @@ struct Way {
 }
 
 /// Moves bytes until both sides have ended, or one is broken. Whether the client can still be told so.
-pub(super) async fn run(client: &mut Client, got: Got, mut exchange: Box<Exchange>) -> bool {
+pub(super) async fn run(client: &mut Client, got: Got, exchange: &mut Exchange) -> bool {
     exchange.tunnelled();
     let clock = exchange.clock();
     let mut worker = got.worker;

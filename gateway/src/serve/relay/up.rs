@@ -10,9 +10,9 @@ use std::{
 
 use penstock_config::{MinRate, Timeouts};
 
-use super::client::{Client, TOGETHER_MAX, read};
+use super::client::{Client, TOGETHER_MAX};
 use crate::{
-    base::{clock::Clock, pace::Pace, timer::Timer},
+    base::{pace::Pace, timer::Timer},
     count::metrics::Dropped,
     http1::{
         body::{Body, Passed},
@@ -21,6 +21,7 @@ use crate::{
         request::Request,
         trailers,
     },
+    socket::connection::Connection,
     stream::{
         copied_body::Tee,
         request_body::{Upload, UploadFailure},
@@ -34,7 +35,7 @@ pub(super) struct Up {
     /// To be written to the worker.
     pub(super) out: Buffer,
     /// The account of it; `None`: there is no body.
-    upload: Option<Arc<Upload>>,
+    pub(super) upload: Option<Arc<Upload>>,
     max_bytes: u64,
     idle: Duration,
     rate: MinRate,
@@ -140,16 +141,16 @@ impl Up {
         self.kept = None;
     }
 
-    /// Begins to send to a worker: `head`, and what was sent to others of the body. What was meant for a
-    /// worker that took nothing of it is still there.
-    pub(super) fn begin(&mut self, head: &[u8]) {
+    /// Begins to send to a worker: the head that `write` writes, and what was sent to others of the body.
+    /// What was meant for a worker that took nothing of it is still there.
+    pub(super) fn begin(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.is_refused = false;
         if !self.out.is_empty() && !self.has_begun {
             return;
         }
         self.has_begun = false;
         self.out.clear();
-        self.out.push(head);
+        write(self.out.end());
         if let Some(kept) = &self.kept {
             self.out.push(&kept.bytes);
         }
@@ -191,7 +192,7 @@ impl Up {
         cx: &mut Context<'_>,
         client: &mut Client,
         worker: &mut RawConnection,
-        clock: Clock,
+        connection: &Connection,
     ) -> Poll<Sent> {
         loop {
             if self.is_refused {
@@ -200,7 +201,7 @@ impl Up {
             // What has come already leaves together with the head.
             if !client.ahead.is_empty() && !self.is_over() && self.out.len() < TOGETHER_MAX {
                 self.waiting_since = None;
-                match self.take(client.ahead.bytes(), clock.now()) {
+                match self.take(client.ahead.bytes(), connection.now()) {
                     Ok(used) => client.ahead.skip(used),
                     Err(Failed) => return Poll::Ready(Sent::Failed),
                 }
@@ -211,7 +212,7 @@ impl Up {
                     Ok(written @ 1..) => {
                         self.has_begun = true;
                         self.out.skip(written);
-                        self.moves(clock);
+                        self.moves(connection);
                     }
                     Ok(0) | Err(_) => self.refuse(),
                 }
@@ -230,10 +231,10 @@ impl Up {
                 // Now that somebody wants the body. What we refuse ourselves comes without this word.
                 client.out.push(GO_ON);
             }
-            match self.poll_pass(cx, client, worker, clock) {
+            match self.poll_pass(cx, client, worker, connection) {
                 Poll::Ready(Some(sent)) => return Poll::Ready(sent),
                 Poll::Ready(None) => {}
-                Poll::Pending => return self.poll_stalled(cx, clock),
+                Poll::Pending => return self.poll_stalled(cx, connection),
             }
         }
     }
@@ -244,10 +245,10 @@ impl Up {
         cx: &mut Context<'_>,
         client: &mut Client,
         worker: &mut RawConnection,
-        clock: Clock,
+        connection: &Connection,
     ) -> Poll<Option<Sent>> {
         with_scratch(|scratch| {
-            let came = match ready!(read(&mut client.stream, cx, scratch)) {
+            let came = match ready!(client.poll_read(cx, scratch)) {
                 Ok(came @ 1..) => came,
                 Ok(_) => {
                     client.has_ended = true;
@@ -258,7 +259,7 @@ impl Up {
             if let Some(since) = self.waiting_since.take()
                 && self.is_paced()
             {
-                let waited = clock.now().saturating_sub(since);
+                let waited = connection.now().saturating_sub(since);
                 if self.pace.moved(self.rate, waited, came as u64) {
                     return Poll::Ready(Some(self.fail(UploadFailure::TooSlow)));
                 }
@@ -266,8 +267,8 @@ impl Up {
             let bytes = scratch.get(..came).unwrap_or_default();
             let passes = self.body.left().is_some_and(|left| left >= came as u64);
             let taken = match passes && self.kept.is_none() {
-                true => self.pass_whole(cx, bytes, worker, clock),
-                false => self.take(bytes, clock.now()),
+                true => self.pass_whole(cx, bytes, worker, connection),
+                false => self.take(bytes, connection.now()),
             };
             match taken {
                 Ok(taken) => {
@@ -285,9 +286,9 @@ impl Up {
         cx: &mut Context<'_>,
         bytes: &[u8],
         worker: &mut RawConnection,
-        clock: Clock,
+        connection: &Connection,
     ) -> Result<usize, Failed> {
-        self.pass(bytes, clock.now())?;
+        self.pass(bytes, connection.now())?;
         match worker.poll_write(cx, bytes) {
             Poll::Ready(Ok(written)) => self.out.push(bytes.get(written..).unwrap_or_default()),
             Poll::Ready(Err(_)) => self.refuse(),
@@ -366,9 +367,9 @@ impl Up {
         }
     }
 
-    fn moves(&self, clock: Clock) {
+    fn moves(&self, connection: &Connection) {
         if let Some(upload) = &self.upload {
-            upload.moves(clock.now());
+            upload.moves(connection.now());
         }
     }
 
@@ -399,8 +400,8 @@ impl Up {
 
     /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has sent
     /// nothing either, for a client may well listen for long before it goes on; or when it is too slow.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<Sent> {
-        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
+    fn poll_stalled(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<Sent> {
+        let since = *self.waiting_since.get_or_insert_with(|| connection.now());
         let moved = self.upload.as_ref().map_or(since, |upload| upload.moved());
         let stalled = since.max(moved).saturating_add(self.idle);
         let too_slow = self.pace.ends(self.rate, since);
@@ -408,6 +409,7 @@ impl Up {
             Some(at) => (at, UploadFailure::TooSlow),
             None => (stalled, UploadFailure::Stalled),
         };
+        let clock = connection.thread.clock();
         ready!(self.timer.poll_until(cx, clock.instant(at)));
         Poll::Ready(self.fail(failure))
     }

@@ -44,7 +44,7 @@ impl Exchange {
 
     fn blame(&mut self, client: Option<ClientId>) {
         if let Some(lease) = self.lease.take() {
-            let (thread, now) = (self.connection.thread.index, self.connection.thread.now());
+            let (thread, now) = (self.connection.thread.index, self.connection.now());
             lease.failed(client, now);
             let failed = Ended {
                 failed: true,
@@ -76,7 +76,7 @@ impl Exchange {
     /// The request gives up its worker, which is too busy to take it.
     pub(crate) fn worker_refused(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.is_busy(None, self.connection.thread.now());
+            lease.is_busy(None, self.connection.now());
         }
     }
 
@@ -93,7 +93,7 @@ impl Exchange {
             copy.saw(fields);
         }
         let Some(lease) = &self.lease else { return };
-        let now = self.connection.thread.now();
+        let now = self.connection.now();
         // The time that the client took to send is no fault of the worker's.
         let begun = self.leased_at.max(self.upload_moved());
         let took = now.saturating_sub(begun);

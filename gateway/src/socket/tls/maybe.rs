@@ -6,7 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+    task::coop::has_budget_remaining,
+};
 
 /// A connection to a client or to a worker.
 pub(crate) enum MaybeTls<P, T> {
@@ -14,6 +18,57 @@ pub(crate) enum MaybeTls<P, T> {
     Plain(P),
     /// With TLS. Boxed, because it is large and most connections have none.
     Tls(Box<T>),
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> MaybeTls<TcpStream, T> {
+    /// As `poll_read`, for a task that reads again and again: how much was read; 0 at the end.
+    ///
+    /// `waits` is theirs, and says whether the task will be woken by what comes next. To ask for that anew
+    /// takes a lock; as long as it does, a look whether anything came will do.
+    pub(crate) fn poll_next(
+        &mut self,
+        waits: &mut bool,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if *waits && !self.has_news() {
+            return Poll::Pending;
+        }
+        let mut buffer = ReadBuf::new(room);
+        let polled = Pin::new(self).poll_read(cx, &mut buffer);
+        // A task that has had enough of its turn is told to wait, and woken at once, not by what comes.
+        *waits = polled.is_pending() && has_budget_remaining();
+        polled.map(|read| read.map(|()| buffer.filled().len()))
+    }
+
+    /// Whether anything may have come since the last read that found nothing.
+    pub(crate) fn has_news(&self) -> bool {
+        let Self::Plain(stream) = self else {
+            return true;
+        };
+        let mut has_news = false;
+        // It is asked only where something came.
+        let _ = stream.try_io(Interest::READABLE, || {
+            has_news = true;
+            Ok(())
+        });
+        has_news
+    }
+
+    /// As `poll_write`, but tries first whether there is room, as there nearly always is.
+    pub(crate) fn poll_write_now(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Self::Plain(stream) = self {
+            match stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+        Pin::new(self).poll_write(cx, bytes)
+    }
 }
 
 impl<P: AsyncRead + Unpin, T: AsyncRead + Unpin> AsyncRead for MaybeTls<P, T> {
@@ -71,5 +126,63 @@ impl<P: AsyncWrite + Unpin, T: AsyncWrite + Unpin> AsyncWrite for MaybeTls<P, T>
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{
+        io::AsyncWriteExt,
+        net::TcpListener,
+        task::coop::{has_budget_remaining, poll_proceed},
+    };
+
+    use super::*;
+
+    async fn pair() -> (MaybeTls<TcpStream, TcpStream>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (MaybeTls::Plain(ours.unwrap()), theirs.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_only_looks_and_is_woken_by_what_comes() {
+        let (mut ours, mut theirs) = pair().await;
+        let (mut waits, mut room) = (false, [0; 16]);
+        for round in 0..100 {
+            for _ in 0..2 {
+                let looked = poll_fn(|cx| {
+                    Poll::Ready(ours.poll_next(&mut waits, cx, &mut room).is_pending())
+                });
+                assert!(looked.await);
+                assert!(waits);
+            }
+            theirs.write_all(&[round]).await.unwrap();
+            let read = poll_fn(|cx| ours.poll_next(&mut waits, cx, &mut room)).await;
+            assert_eq!((read.unwrap(), room[0], waits), (1, round, false));
+        }
+        drop(theirs);
+        let end = poll_fn(|cx| ours.poll_next(&mut waits, cx, &mut room)).await;
+        assert_eq!(end.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_has_had_enough_of_its_turn_is_not_taken_for_one_that_waits() {
+        let (mut ours, mut theirs) = pair().await;
+        let (mut waits, mut room) = (false, [0; 16]);
+        let late = poll_fn(|cx| {
+            while let (true, Poll::Ready(step)) = (has_budget_remaining(), poll_proceed(cx)) {
+                step.made_progress();
+            }
+            Poll::Ready(ours.poll_next(&mut waits, cx, &mut room).is_pending())
+        });
+        assert!(late.await);
+        assert!(!waits);
+        theirs.write_all(b"x").await.unwrap();
+        let read = poll_fn(|cx| ours.poll_next(&mut waits, cx, &mut room)).await;
+        assert_eq!((read.unwrap(), room[0]), (1, b'x'));
     }
 }

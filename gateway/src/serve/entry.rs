@@ -1,0 +1,96 @@
+//! Whether a request is let in, and for which deployment: the same whatever speaks HTTP.
+
+use std::sync::Arc;
+
+use super::{destination::Destination, failure::too_large};
+use crate::{
+    base::{grpc, refusal::Refusal},
+    count::clients::ClientId,
+    fleet::{deployment::DeploymentState, placement::Placement},
+    request::{redirect, request_key::RequestHead},
+    settle::exchange::Exchange,
+    socket::connection::Connection,
+};
+
+/// Sends a client to HTTPS where the listener wants that, unless it came by HTTPS to a trusted proxy.
+pub(super) fn check_scheme(
+    connection: &Connection,
+    host: &[u8],
+    head: &RequestHead<'_>,
+) -> Result<(), Refusal> {
+    match connection.redirect {
+        Some(port) if !head.is_https() => {
+            let host = str::from_utf8(host).unwrap_or_default();
+            Err(redirect::refusal(port, host, head.target()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a request is for, and the names of the fields that held the key which let it in.
+type Entered = (
+    (Destination, Arc<DeploymentState>),
+    [Option<&'static str>; 2],
+);
+
+/// Lets the request in to what it is for, and counts it there from now on. Its body is at least `size` bytes long.
+pub(super) fn enter(
+    exchange: &mut Exchange,
+    destination: Destination,
+    head: &RequestHead<'_>,
+    size: u64,
+) -> Result<Entered, Refusal> {
+    let (deployment, carriers) = match let_in(exchange, &destination, head, size) {
+        Ok(let_in) => let_in,
+        Err(refusal) => {
+            exchange.turned_away = Some(destination.service);
+            return Err(refusal);
+        }
+    };
+    exchange.enter(&deployment, (head.method().as_str(), head.path_bytes()));
+    exchange.limit(
+        destination.service.spec.timeouts.total,
+        head.grpc_timeout().and_then(grpc::parse_timeout),
+    );
+    Ok(((destination, deployment), carriers))
+}
+
+/// Whether the service wants this request, and for which of its deployments. Limits come last: what is
+/// refused for other reasons uses up nothing.
+fn let_in(
+    exchange: &mut Exchange,
+    destination: &Destination,
+    head: &RequestHead<'_>,
+    size: u64,
+) -> Result<(Arc<DeploymentState>, [Option<&'static str>; 2]), Refusal> {
+    let service = &destination.service;
+    let mut carriers = [None; 2];
+    if let Some(access) = &service.access {
+        access.check_network(head)?;
+        if let Some(let_in) = access.check_key(head, destination.is_direct())? {
+            exchange.api_key = Some(let_in.key);
+            carriers = let_in.carriers;
+        }
+    }
+    check_length(size, service.spec.max_body_bytes)?;
+    let key = exchange.api_key.clone();
+    let head = head.of_key(key.as_deref());
+    if let Some(limits) = &service.limits {
+        exchange.held = limits.take(&head, exchange.started())?;
+    }
+    exchange.client = ClientId::of(&head);
+    exchange.is_direct = destination.is_direct();
+    exchange.placement = Placement::of(&head, &service.spec);
+    exchange.class = service.classes.of(&head, &service.spec);
+    destination
+        .choose(&head, exchange)
+        .map(|deployment| (deployment, carriers))
+}
+
+/// Refuses a body that is known to be too long before anything is done for it.
+fn check_length(size: u64, max: Option<u64>) -> Result<(), Refusal> {
+    match max {
+        Some(max) if size > max => Err(too_large()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,90 @@
+//! What the gateway says itself: whole answers, and fields beside those of a worker's.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{LOCATION, SET_COOKIE},
+};
+
+use super::Exchange;
+use crate::base::{problem::problem, reason::Reason, refusal::Refusal};
+
+impl Exchange {
+    /// Answers the request without a worker: the answer, with its whole body.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) -> Response<Bytes> {
+        self.lease = None;
+        self.reason = Some(refusal.reason);
+        self.complete = true;
+        self.outlook = self.outlook.or(refusal.outlook);
+        let after = refusal.told_retry_after(rand::random());
+        let full = refusal.in_full();
+        let told = match self.connection.thread.settings().error_details {
+            true => &*full,
+            false => &*refusal.detail,
+        };
+        let id = self.request_id.as_ref();
+        let mut answer = problem(refusal.reason, told, after, self.is_grpc, id);
+        if let Some(location) = &refusal.location {
+            let location = HeaderValue::clone(location);
+            answer.headers_mut().insert(LOCATION, location);
+        }
+        self.write_own(answer.headers_mut());
+        self.status = answer.status().as_u16();
+        self.bytes_out = match self.is_head {
+            true => 0,
+            false => answer.body().len() as u64,
+        };
+        if refusal.cause.is_some() {
+            self.log_cause(refusal.reason, &full);
+        }
+        if self.logged.is_some() {
+            self.detail = Some(full.into());
+        }
+        answer
+    }
+
+    /// The worker's connection broke in the middle of its answer.
+    pub(crate) fn broken_by(&mut self, reason: Reason, error: &dyn std::fmt::Display) {
+        let error = error.to_string();
+        self.log_cause(reason, &error);
+        if self.logged.is_some() {
+            self.detail = Some(error.into());
+        }
+    }
+
+    /// Tells the operator what the client is not told, by the id that the client has.
+    fn log_cause(&self, reason: Reason, detail: &str) {
+        let thread = &self.connection.thread;
+        if !reason.status().is_server_error() {
+            return;
+        }
+        let Some(left_out) = thread.shared.refusals.line(self.now()) else {
+            return;
+        };
+        let deployment = self.deployment.as_deref();
+        tracing::warn!(
+            request_id = self.id(),
+            service = deployment.map(|deployment| deployment.service.as_str()),
+            deployment = deployment.map(|deployment| deployment.name.as_str()),
+            worker = self.worker_slot,
+            reason = reason.slug(),
+            left_out = (left_out > 0).then_some(left_out),
+            "request failed: {detail}"
+        );
+    }
+
+    /// Whether [`Self::write_own`] has something to say.
+    pub(crate) fn has_own(&self) -> bool {
+        self.outlook.is_some() || self.cookie.is_some()
+    }
+
+    /// Adds Set-Cookie and the queue headers.
+    pub(crate) fn write_own(&self, headers: &mut HeaderMap) {
+        if let Some(outlook) = &self.outlook {
+            outlook.write(headers, self.queue_wait);
+        }
+        if let Some(cookie) = &self.cookie {
+            headers.append(SET_COOKIE, cookie.clone());
+        }
+    }
+}
