@@ -112,7 +112,7 @@ impl Lines {
     /// Where the first line is among the bytes: what stands before the fields.
     pub(crate) fn first_line(&self) -> Range<usize> {
         let end = self.lines.first().map(|line| line.begin as usize);
-        0..end.unwrap_or(self.bytes.len().saturating_sub(2))
+        0..end.unwrap_or_else(|| self.bytes.len().saturating_sub(2))
     }
 
     /// The lines in their order.

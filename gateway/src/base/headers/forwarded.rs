@@ -21,7 +21,14 @@ pub(crate) struct Forwarding {
     /// connection asks for one host only.
     first: OnceLock<Box<(HeaderValue, HeaderValue)>>,
     /// The same for requests that are written as bytes: all four lines.
-    lines: OnceLock<(Box<[u8]>, Box<[u8]>)>,
+    lines: OnceLock<Written>,
+}
+
+/// The lines for one host.
+#[derive(Debug)]
+struct Written {
+    host: Box<[u8]>,
+    lines: Box<[u8]>,
 }
 
 impl Forwarding {
@@ -94,11 +101,12 @@ impl Forwarding {
             self.append_lines(out, fields, host);
             return;
         }
-        let (first_host, lines) = self
-            .lines
-            .get_or_init(|| (host.into(), self.lines_for(host)));
-        if **first_host == *host {
-            out.extend_from_slice(lines);
+        let first = self.lines.get_or_init(|| Written {
+            host: host.into(),
+            lines: self.lines_for(host),
+        });
+        if *first.host == *host {
+            out.extend_from_slice(&first.lines);
         } else {
             out.extend_from_slice(&self.lines_for(host));
         }

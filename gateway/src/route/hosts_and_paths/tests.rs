@@ -217,7 +217,7 @@ fn ten_thousand_services_are_each_found() {
     let table = table(&services);
     for n in 0..10_000 {
         assert_eq!(
-            table.find(&format!("S{n}.local.localhost:8080"), "/"),
+            table.find(format!("S{n}.local.localhost:8080"), "/"),
             split(n)
         );
     }
