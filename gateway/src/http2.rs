@@ -16,6 +16,7 @@ mod pump;
 mod server;
 mod taking_back;
 mod tunnel;
+mod window;
 
 use std::{
     sync::Arc,

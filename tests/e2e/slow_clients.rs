@@ -361,3 +361,60 @@ async fn an_upload_that_waits_for_an_answer_begins_and_may_be_silent() {
     });
     join_all(both).await;
 }
+
+async fn nobody_was_too_slow(penstock: &Penstock) {
+    let labels = [("reason", "client_too_slow")];
+    let metrics = penstock.metrics().await;
+    assert_eq!(metrics.sum("penstock_gateway_answers_total", &labels), 0.0);
+}
+
+/// What nobody takes of other uploads has used up the connection's window.
+#[tokio::test]
+async fn an_upload_that_cannot_be_sent_is_not_too_slow() {
+    const MEGABYTE: usize = 1 << 20;
+    let worker = H2Worker::start().await;
+    let other = FakeWorker::start().await;
+    other.on("/", Behaviour::Answer(200, "all of it"));
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat]
+        protocol = "h2"
+        {STRICT}
+        [services.chat.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        [services.other]
+        {STRICT}
+        [services.other.deployments.main]
+        static = {{ addresses = ["{}"] }}
+        "#,
+        worker.address, other.address
+    ))
+    .await;
+    penstock.until_known("chat", 1).await;
+    penstock.until_known("other", 1).await;
+    let chat = penstock.client("chat");
+    let client = H2Client::connect(penstock.address).await;
+    let mut stuck = Vec::new();
+    for _ in 0..=PLACES {
+        let mut call = client.begin(&chat, Method::POST, "/stuck").await;
+        call.body.send_data(vec![0; 2000].into(), false).unwrap();
+        assert_eq!(call.head().await.status(), 200);
+        stuck.push(call);
+    }
+    for call in &mut stuck {
+        call.send_until_blocked(2 * MEGABYTE).await;
+    }
+    let mut call = client
+        .begin(&penstock.client("other"), Method::POST, "/")
+        .await;
+    assert_eq!(call.send_until_blocked(2000).await, 0, "it can be sent");
+    sleep(SILENCE).await;
+    nobody_was_too_slow(&penstock).await;
+    stuck[0].cancel();
+    assert_eq!(call.send_until_blocked(2000).await, 2000);
+    call.body.send_data(Bytes::new(), true).unwrap();
+    let answer = call.head().await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(whole(answer.into_body()).await.0, "all of it");
+    nobody_was_too_slow(&penstock).await;
+}

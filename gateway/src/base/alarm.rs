@@ -49,6 +49,12 @@ impl<F: Future> Alarm<F> {
 }
 
 impl Alarm<Sleep> {
+    /// Nobody waits for it any more, until somebody does.
+    pub(crate) fn rests(&mut self) {
+        self.task = None;
+        *self.bell.task.lock() = None;
+    }
+
     /// When it rings.
     pub(crate) fn deadline(&self) -> Instant {
         self.future.deadline()

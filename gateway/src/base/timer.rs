@@ -1,7 +1,8 @@
 //! Timers whose time moves, as it does for those that limit a silence.
 
 use std::{
-    mem::take,
+    cell::RefCell,
+    mem::{replace, take},
     ops::{Deref, DerefMut},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -46,7 +47,14 @@ impl Timer {
 #[derive(Default)]
 pub(crate) struct SharedTimer(Mutex<Timer>);
 
-/// The timer in the hands of one request. Whoever comes meanwhile gets one of its own.
+/// Timers that were made for requests beside others on their connections, kept for the next such, per thread.
+const SPARE_MAX: usize = 256;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Timer>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The timer in the hands of one request. Whoever comes meanwhile gets another one.
 pub(crate) struct LentTimer<'c> {
     timer: Timer,
     owner: &'c SharedTimer,
@@ -55,10 +63,12 @@ pub(crate) struct LentTimer<'c> {
 impl SharedTimer {
     /// Lends it until what is returned is dropped.
     pub(crate) fn lend(&self) -> LentTimer<'_> {
-        LentTimer {
-            timer: take(&mut *self.0.lock()),
-            owner: self,
+        let mut timer = take(&mut *self.0.lock());
+        if timer.alarm.is_none() {
+            let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+            timer = spare.ok().flatten().unwrap_or_default();
         }
+        LentTimer { timer, owner: self }
     }
 }
 
@@ -78,7 +88,19 @@ impl DerefMut for LentTimer<'_> {
 
 impl Drop for LentTimer<'_> {
     fn drop(&mut self) {
-        *self.owner.0.lock() = take(&mut self.timer);
+        let timer = take(&mut self.timer);
+        let mut other = replace(&mut *self.owner.0.lock(), timer);
+        let Some(alarm) = &mut other.alarm else {
+            return;
+        };
+        alarm.rests();
+        // While a thread ends there is nobody to keep it for.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(other);
+            }
+        });
     }
 }
 
@@ -122,6 +144,29 @@ mod tests {
         let mut timer = shared.lend();
         for seconds in [1, 2, 5] {
             timer.until(begun + Duration::from_secs(seconds)).await;
+            assert_eq!(begun.elapsed().as_secs(), seconds);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_another_had_rings_at_the_time_that_it_is_asked_for() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let (mine, others) = (SharedTimer::default(), SharedTimer::default());
+        let (mut first, mut second) = (mine.lend(), mine.lend());
+        for timer in [&mut first, &mut second] {
+            tokio::select! {
+                biased;
+                () = timer.until(after(5)) => panic!("it rang too early"),
+                () = sleep_until(after(1)) => {}
+            }
+        }
+        drop((first, second));
+        assert_eq!(SPARE.with_borrow(Vec::len), 1);
+        let mut spare = others.lend();
+        assert_eq!(SPARE.with_borrow(Vec::len), 0);
+        for seconds in [7, 9] {
+            spare.until(after(seconds)).await;
             assert_eq!(begun.elapsed().as_secs(), seconds);
         }
     }

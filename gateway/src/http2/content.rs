@@ -13,10 +13,16 @@ use h2::RecvStream;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
-use super::tunnel::Tunnel;
+use super::{
+    tunnel::Tunnel,
+    window::{Watched, Window},
+};
 
 /// Bytes given out at a time of what was read ahead.
 const PIECE_MAX: usize = 16 << 10;
+
+/// Bytes after which a client may see its window of a connection as used up: one of a stream less than that.
+const MUCH: usize = 3 << 20;
 
 /// What comes after a head.
 pub(crate) enum Content {
@@ -30,6 +36,9 @@ pub(crate) enum Content {
 
 /// A body as it is received.
 pub(crate) struct Received {
+    /// The connection's, where what came on it may keep its peer from sending.
+    window: Option<Arc<Window>>,
+    watched: Option<Watched>,
     stream: RecvStream,
     /// What came while nobody wanted it, still to be given out. The peer's window opens for it only then.
     ahead: BytesMut,
@@ -67,6 +76,8 @@ impl Received {
     /// What comes on `stream`, of the length that its head told.
     pub(super) fn new(stream: RecvStream, length: Option<u64>, open: Option<Open>) -> Box<Self> {
         let mut received = Box::new(Self {
+            window: None,
+            watched: None,
             ahead: BytesMut::new(),
             failed: None,
             left: length,
@@ -77,6 +88,23 @@ impl Received {
         });
         received.look_for_end();
         received
+    }
+
+    /// What nobody takes of it is in the way of others in this `window`.
+    pub(super) fn in_window(mut self: Box<Self>, window: &Arc<Window>) -> Box<Self> {
+        self.window = Some(Arc::clone(window));
+        self
+    }
+
+    /// Whether nothing comes any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn watch(&mut self) {
+        if let (Some(window), None) = (&self.window, &self.watched) {
+            self.watched = Some(window.watch(&mut self.stream));
+        }
     }
 
     fn look_for_end(&mut self) {
@@ -167,6 +195,25 @@ impl Content {
         match self {
             Self::Body(body) => body.poll_ahead(cx),
             Self::Tunnel(_) | Self::Asked(_) => Poll::Pending,
+        }
+    }
+
+    /// What comes of it may wait for long, and be in the way of others.
+    pub(crate) fn watch(&mut self) {
+        match self {
+            Self::Body(body) => body.watch(),
+            Self::Tunnel(_) | Self::Asked(_) => {}
+        }
+    }
+
+    /// Whether its peer may have to wait because of what nobody has taken of others.
+    pub(crate) fn is_held_up(&self) -> bool {
+        match self {
+            Self::Body(body) => {
+                let watched = body.watched.as_ref();
+                watched.is_some_and(|watched| watched.untaken() >= MUCH)
+            }
+            Self::Tunnel(_) | Self::Asked(_) => false,
         }
     }
 

@@ -65,6 +65,21 @@ impl Broken {
 }
 
 impl Incoming {
+    /// What comes of it may wait for long, and be in the way of others.
+    pub(crate) fn watch(&mut self) {
+        if let Self::Http2(content) = self {
+            content.watch();
+        }
+    }
+
+    /// Whether its peer may have to wait because of what nobody has taken of others.
+    pub(crate) fn is_held_up(&self) -> bool {
+        match self {
+            Self::Http2(content) => content.is_held_up(),
+            Self::Empty | Self::Http1(_) => false,
+        }
+    }
+
     /// Looks after what comes while nobody wants it. Ready when the rest will not come, as far as that is
     /// seen.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {

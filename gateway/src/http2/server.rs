@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -31,6 +31,7 @@ use super::{
     piece::{Piece, Room},
     pump::{Pump, Stopped},
     tunnel::Tunnel,
+    window::Window,
 };
 
 /// Receive window of a stream. Prompts with images are large, and the protocol's 64 KiB would
@@ -79,6 +80,7 @@ pub(crate) struct Serving<S, H> {
     state: State<S>,
     handle: H,
     room: Arc<Room>,
+    window: Arc<Window>,
 }
 
 enum State<S> {
@@ -109,6 +111,7 @@ where
             state: State::Beginning(handshake),
             handle,
             room: Arc::default(),
+            window: Arc::default(),
         }
     }
 
@@ -142,7 +145,7 @@ where
                 },
                 State::Open(connection) => match ready!(connection.poll_accept(cx)) {
                     Some(Ok((request, answer))) => {
-                        let (mut content, tunnel) = content(request);
+                        let (mut content, tunnel) = content(request, &this.window);
                         let interim = Interim::default();
                         content.extensions_mut().insert(interim.clone());
                         let stream = Stream {
@@ -151,8 +154,11 @@ where
                             tunnel,
                             room: Arc::clone(&this.room),
                         };
+                        // Boxed: what makes a task of a future copies it ten times over, and this one has
+                        // thousands of bytes, which are let go as soon as there is an answer.
+                        let handled = Box::pin((this.handle)(content));
                         // In its task, so that one that is given up before is not even begun.
-                        tokio::spawn(stream.serve((this.handle)(content)));
+                        tokio::spawn(Box::pin(stream.serve(handled)));
                     }
                     // An error concerns the connection, and its streams hear of it.
                     Some(Err(_)) | None => this.state = State::Over,
@@ -166,7 +172,10 @@ where
 /// What is needed for a tunnel when the answer allows it.
 type Asked = (RecvStream, oneshot::Sender<Tunnel>);
 
-fn content(request: Request<RecvStream>) -> (Request<Content>, Option<Asked>) {
+fn content(
+    request: Request<RecvStream>,
+    window: &Arc<Window>,
+) -> (Request<Content>, Option<Asked>) {
     let (head, stream) = request.into_parts();
     if head.method == Method::CONNECT && head.extensions.get::<h2::ext::Protocol>().is_some() {
         let (opens, tunnel) = oneshot::channel();
@@ -174,7 +183,12 @@ fn content(request: Request<RecvStream>) -> (Request<Content>, Option<Asked>) {
         return (request, Some((stream, opens)));
     }
     let length = length(&head.headers);
-    let body = Content::Body(Received::new(stream, length, None));
+    let received = Received::new(stream, length, None);
+    let body = match received.is_over() {
+        true => received,
+        false => received.in_window(window),
+    };
+    let body = Content::Body(body);
     (Request::from_parts(head, body), None)
 }
 
@@ -187,13 +201,13 @@ struct Stream {
 }
 
 impl Stream {
-    async fn serve<F, B, E>(mut self, handled: F)
+    async fn serve<F, B, E>(mut self, handled: Pin<Box<F>>)
     where
         F: Future<Output = Result<Response<B>, E>>,
         B: Passing,
     {
         let response = {
-            let mut handled = pin!(handled);
+            let mut handled = handled;
             poll_fn(|cx| {
                 // A client that has left is not served, not even for a moment.
                 if self.answer.poll_reset(cx).is_ready() {

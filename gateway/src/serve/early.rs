@@ -105,6 +105,7 @@ impl<P: Presence> Coming for (&mut P, &mut ClientBody) {
             // Boxed, so that requests whose bodies came with them do not carry this along.
             Poll::Pending => {
                 let pause = pause_max(service);
+                body.watch();
                 Box::pin(waits(exchange, body, wanted, pause)).await?
             }
             Poll::Ready(came) => came,
@@ -113,6 +114,9 @@ impl<P: Presence> Coming for (&mut P, &mut ClientBody) {
     }
 
     fn presence(&mut self) -> &mut impl Presence {
+        if !self.1.is_whole() {
+            self.1.watch();
+        }
         &mut *self.0
     }
 }

@@ -153,7 +153,8 @@ async fn forward(
         let mut presence = ByDescriptor::of(connection, has_body);
         match &mut body {
             Some(body) if !body.is_whole() => {
-                with_body(exchange, to, head, &mut (&mut presence, &mut **body)).await?
+                let body = &mut (&mut presence, &mut **body);
+                Box::pin(with_body(exchange, to, head, body)).await?
             }
             _ => find_worker(exchange, to, head, &mut presence).await?,
         }

@@ -17,6 +17,7 @@ use crate::{
     base::headers::Fields,
     count::metrics::Cause,
     fleet::deployment::DeploymentState,
+    http2::Interim,
     route::table::ServiceState,
     settle::exchange::Exchange,
     stream::request_body::{Replay, UpstreamBody},
@@ -40,6 +41,8 @@ pub(super) struct Kept {
     uri: Uri,
     version: Version,
     fields: Vec<(HeaderName, HeaderValue)>,
+    /// Where interim answers are told.
+    interim: Option<Interim>,
     body: Option<Replay>,
 }
 
@@ -133,6 +136,7 @@ impl Kept {
             fields: fields
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
+            interim: request.extensions().get::<Interim>().cloned(),
             body,
         })
     }
@@ -140,6 +144,9 @@ impl Kept {
     /// The request, to be sent once more.
     pub(super) fn again(&self) -> Request<UpstreamBody> {
         let mut request = self.head();
+        if let Some(interim) = &self.interim {
+            request.extensions_mut().insert(interim.clone());
+        }
         if let Some(replay) = &self.body {
             *request.body_mut() = replay.again();
         }

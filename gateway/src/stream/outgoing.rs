@@ -22,7 +22,7 @@ use crate::{
         reason::Reason,
         refusal::Refusal,
     },
-    http2::{Content, Incoming, Interim, Tunnel},
+    http2::{Content, Incoming, Tunnel},
     settle::exchange::Exchange,
     stream::{request_body::UpstreamBody, tunnel::End},
     upstream::Wire,
@@ -95,7 +95,7 @@ impl Wanted {
 impl Outgoing {
     /// Makes the worker's request of the client's, which has the fields `named`.
     pub(crate) fn prepare(
-        mut parts: Parts,
+        parts: Parts,
         named: Named,
         body: UpstreamBody,
         host: &HeaderValue,
@@ -122,18 +122,8 @@ impl Outgoing {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let mut request = Request::new(body);
-        match (parts.extensions.remove::<Interim>(), protocol) {
-            (Some(interim), Protocol::H2) => drop(request.extensions_mut().insert(interim)),
-            (Some(interim), Protocol::Http1) => {
-                hyper::ext::on_informational(&mut request, move |answer| {
-                    let mut early = Response::new(());
-                    *early.status_mut() = answer.status();
-                    early.headers_mut().clone_from(answer.headers());
-                    interim.tell(early);
-                });
-            }
-            (None, _) => {}
-        }
+        // Where interim answers are told, among others.
+        *request.extensions_mut() = parts.extensions;
         *request.method_mut() = parts.method;
         if let Some(Wanted::H2(_, extended)) = &wanted {
             match protocol {

@@ -252,6 +252,11 @@ impl ClientBody {
         self.tee = tee;
     }
 
+    /// What comes of it may wait for long, and be in the way of others.
+    pub(crate) fn watch(&mut self) {
+        self.incoming.watch();
+    }
+
     /// What is known of it.
     pub(crate) fn upload(&self) -> &Arc<Upload> {
         &self.upload
@@ -361,15 +366,21 @@ impl ClientBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
         let clock = self.clock();
-        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
-        let stalled = since.max(self.upload.moved()).saturating_add(self.idle);
-        let too_slow = self.pace.ends(self.rate, since);
-        let (at, failure) = match too_slow.filter(|&at| at < stalled && self.is_paced()) {
-            Some(at) => (at, UploadFailure::TooSlow),
-            None => (stalled, UploadFailure::Stalled),
-        };
-        ready!(self.timer.poll_until(cx, clock.instant(at)));
-        self.upload.fail(failure)
+        loop {
+            let since = *self.waiting_since.get_or_insert_with(|| clock.now());
+            let stalled = since.max(self.upload.moved()).saturating_add(self.idle);
+            let too_slow = self.pace.ends(self.rate, since);
+            let (at, failure) = match too_slow.filter(|&at| at < stalled && self.is_paced()) {
+                Some(at) => (at, UploadFailure::TooSlow),
+                None => (stalled, UploadFailure::Stalled),
+            };
+            ready!(self.timer.poll_until(cx, clock.instant(at)));
+            if failure == UploadFailure::Stalled || !self.incoming.is_held_up() {
+                return self.upload.fail(failure);
+            }
+            // It may be waiting for us.
+            self.waiting_since = None;
+        }
     }
 }
 

@@ -92,9 +92,6 @@ impl DownstreamBody {
         if exchange.is_conversation {
             rate.bytes_per_second = 0;
         }
-        // Over HTTP/2 a client can keep the body from ever being asked for.
-        let watched = exchange.is_h2().then(|| exchange.thread());
-        let given_since = watched.as_ref().map(|thread| thread.now());
         let mut body = WorkerBody {
             incoming,
             exchange,
@@ -110,17 +107,14 @@ impl DownstreamBody {
         }
         let slot = Arc::new(Mutex::new(Slot {
             body: Some(body),
-            given_since,
-            watched: watched.is_some(),
+            given_since: None,
+            watched: false,
             taken: Arc::default(),
             taken_before: 0,
             acknowledged: None,
             taking: Taking::default(),
             reader: None,
         }));
-        if let Some(thread) = watched {
-            thread.unread.watch(&slot);
-        }
         Self::Streamed(slot)
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Request, client::conn::http1};
+use hyper::{Request, Response, client::conn::http1};
 use penstock_config::{Timeouts, fleet::Stage};
 
 use super::{
@@ -15,8 +15,12 @@ use super::{
     watched::Allowance, wire::Wire,
 };
 use crate::{
-    base::headers::Fields, count::open::Entry, fleet::worker::WorkerState, http2::Incoming,
-    socket::client_gone::is_established, stream::request_body::UpstreamBody,
+    base::headers::Fields,
+    count::open::Entry,
+    fleet::worker::WorkerState,
+    http2::{Incoming, Interim},
+    socket::client_gone::is_established,
+    stream::request_body::UpstreamBody,
 };
 
 type Sender = http1::SendRequest<UpstreamBody>;
@@ -103,6 +107,19 @@ async fn is_ready(sender: &mut Sender) -> bool {
             .is_ok_and(|ready| ready.is_ok())
 }
 
+/// Has hyper tell interim answers where they are to be told.
+fn tell_interim(request: &mut Request<UpstreamBody>) {
+    let Some(interim) = request.extensions_mut().remove::<Interim>() else {
+        return;
+    };
+    hyper::ext::on_informational(request, move |answer| {
+        let mut early = Response::new(());
+        *early.status_mut() = answer.status();
+        early.headers_mut().clone_from(answer.headers());
+        interim.tell(early);
+    });
+}
+
 impl Upstreams {
     pub(super) async fn send_h1(
         &self,
@@ -114,6 +131,7 @@ impl Upstreams {
         entry: Entry,
     ) -> Result<Answer, SendError> {
         let keepalive = timeouts.keepalive;
+        tell_interim(request);
         while let Some((mut sender, link)) = self.take_idle(wire.key(worker), now) {
             if !is_ready(&mut sender).await {
                 continue;
@@ -243,8 +261,6 @@ impl Upstreams {
 
 #[cfg(test)]
 mod tests {
-    use hyper::Response;
-
     use super::*;
 
     #[test]

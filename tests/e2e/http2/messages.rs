@@ -8,6 +8,7 @@ use super::before;
 use crate::support::{
     client::empty,
     eventually,
+    fake::{Behaviour, FakeWorker},
     h2_client::{H2Client, piece, whole},
     h2_worker::H2Worker,
     penstock::Penstock,
@@ -143,32 +144,68 @@ async fn trailers_that_must_not_be_there_are_left_out_and_others_pass() {
     }
 }
 
+/// What a worker of HTTP/1.1 says that gives interim answers.
+const HINTS: &str = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
+                     HTTP/1.1 103 Early Hints\r\nlink: </b>\r\nx-penstock-reason: forged\r\n\r\n\
+                     HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// Asks for them, and hears both.
+async fn hears_hints(penstock: &Penstock) {
+    let client = H2Client::connect(penstock.address).await;
+    let chat = penstock.client("chat");
+    let mut call = client.begin(&chat, Method::GET, "/early-hints").await;
+    call.body.send_data(Bytes::new(), true).unwrap();
+    for link in ["</a>", "</b>"] {
+        let hint = poll_fn(|cx| call.answer.poll_informational(cx));
+        let hint = soon("an interim answer", hint).await;
+        let hint = hint.expect("it comes first").unwrap();
+        assert_eq!(hint.status(), 103);
+        assert_eq!(hint.headers()["link"], link);
+        assert!(!hint.headers().contains_key("x-penstock-reason"));
+    }
+    let answer = call.head().await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(whole(answer.into_body()).await.0, "ok");
+}
+
 #[tokio::test]
 async fn interim_answers_pass_on() {
     let worker = H2Worker::start().await;
-    let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
-                 HTTP/1.1 103 Early Hints\r\nlink: </b>\r\nx-penstock-reason: forged\r\n\r\n\
-                 HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let over_http1 = ScriptedWorker::start(hints).await;
+    let over_http1 = ScriptedWorker::start(HINTS).await;
     for penstock in [
         before(&worker, "").await,
         Penstock::before(over_http1.address, "").await,
     ] {
-        let client = H2Client::connect(penstock.address).await;
-        let chat = penstock.client("chat");
-        let mut call = client.begin(&chat, Method::GET, "/early-hints").await;
-        call.body.send_data(Bytes::new(), true).unwrap();
-        for link in ["</a>", "</b>"] {
-            let hint = poll_fn(|cx| call.answer.poll_informational(cx));
-            let hint = soon("an interim answer", hint).await;
-            let hint = hint.expect("it comes first").unwrap();
-            assert_eq!(hint.status(), 103);
-            assert_eq!(hint.headers()["link"], link);
-            assert!(!hint.headers().contains_key("x-penstock-reason"));
+        hears_hints(&penstock).await;
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_of_the_worker_that_is_tried_next_pass_on() {
+    let worker = H2Worker::start().await;
+    let over_http1 = ScriptedWorker::start(HINTS).await;
+    for (protocol, good) in [("h2", worker.address), ("http1", over_http1.address)] {
+        let bad = FakeWorker::start().await;
+        bad.on("/early-hints", Behaviour::Reset);
+        let penstock = Penstock::start(&format!(
+            r#"
+            gateway.threads = 1
+            [services.chat]
+            protocol = "{protocol}"
+            balance = "round-robin"
+            ejection = {{ failures = 0 }}
+            [services.chat.deployments.main]
+            static = {{ addresses = ["{}", "{good}"] }}
+            probes.ready = {{ tcp = false }}
+            "#,
+            bad.address
+        ))
+        .await;
+        penstock.until_known("chat", 2).await;
+        for _ in 0..4 {
+            hears_hints(&penstock).await;
         }
-        let answer = call.head().await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(whole(answer.into_body()).await.0, "ok");
+        assert!(bad.seen().started >= 1);
     }
 }
 
