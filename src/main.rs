@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod key;
 mod logs;
+mod new;
 mod output;
 mod pause;
 mod promote;
@@ -43,6 +44,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::NewArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Schema(check::SchemaArgs),
@@ -57,19 +59,17 @@ enum Command {
     Rollout(rollout::RolloutArgs),
     Pause(pause::PauseArgs),
     Resume(resume::ResumeArgs),
-    // Boxed: it has many options.
     Simulate(Box<simulate::SimulateArgs>),
     Worker(worker::WorkerArgs),
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == SUPERVISE)
-    {
+    let first = std::env::args_os().nth(1);
+    if first.is_some_and(|first| first == SUPERVISE) {
         return supervise();
     }
     let result = match Cli::parse().command {
+        Command::New(args) => new::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Schema(args) => check::schema(&args),
