@@ -1,5 +1,6 @@
 """A Docker engine and a registry of our own, and images made of programs of this machine."""
 
+import atexit
 import json
 import os
 import pathlib
@@ -7,8 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+IMAGE = "penstock-worker:v1"
+OTHER_IMAGE = "penstock-worker:v2"
 
 PROGRAM = pathlib.Path(os.environ.get("PENSTOCK", "target/release/penstock")).resolve()
 
@@ -42,19 +47,24 @@ class Engine:
     """Runs dockerd, with everything of it in a folder of its own."""
 
     def __init__(self):
+        self.process = None
+
+    def ensure(self):
+        """Starts it the first time, with an image of Penstock; it ends with the tests, however they end."""
+        if self.process:
+            return
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="penstock-engine-"))
         self.socket = self.folder / "engine.sock"
         self.bridge = f"pk{os.getpid() % 100000}"
+        atexit.register(self.close)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         net = 16 + os.getpid() % 200
         output("ip", "link", "add", self.bridge, "type", "bridge")
         output("ip", "addr", "add", f"10.213.{net}.1/24", "dev", self.bridge)
         output("ip", "link", "set", self.bridge, "up")
-        self.process = None
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
+        self.start()
+        self.make_image(IMAGE)
+        self.docker("tag", IMAGE, OTHER_IMAGE)
 
     def start(self, *options):
         self.log = open(self.folder / "log", "a")
@@ -100,6 +110,9 @@ class Engine:
                 self.docker("rm", "-f", *ids)
             self.stop()
         subprocess.run(["ip", "link", "del", self.bridge], check=False)
+        for line in reversed(pathlib.Path("/proc/mounts").read_text().splitlines()):
+            if line.split()[1].startswith(str(self.folder)):
+                subprocess.run(["umount", "-l", line.split()[1]], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def docker(self, *words, **options):
