@@ -4,7 +4,7 @@ import signal
 import time
 
 from cases import CHAT, ENGINE, Case, service, shell
-from engine import IMAGE, wait_for
+from engine import IMAGE, OTHER_IMAGE, wait_for
 from penstock import Penstock, seconds_of
 
 
@@ -82,6 +82,31 @@ class Crash(Case):
                     return there == len(penstock.workers()) and there
 
                 wait_for(agree)
+        self.assert_nothing_is_left()
+
+    def test_kill_9_at_any_moment_of_an_update_ends_with_the_new_image_alone(self):
+        images = [OTHER_IMAGE, IMAGE]
+        with Penstock(ENGINE, service(min=1)) as penstock:
+            penstock.wait_ready(1)
+            for tenths in range(8):
+                image = images[tenths % 2]
+                penstock.configure(service(min=1, image=image))
+                penstock.process.send_signal(signal.SIGHUP)
+                # Where in the update this falls differs.
+                time.sleep(tenths / 5)
+                penstock.kill()
+                penstock.start()
+
+                def updated():
+                    """the containers are those that penstock knows, of the new image, and ready"""
+                    states = {worker["state"] for worker in penstock.workers()}
+                    there = ENGINE.ids("penstock.service=chat")
+                    if states != {"ready"} or len(penstock.workers()) != len(there):
+                        return False
+                    return {ENGINE.inspect(one)["Config"]["Image"] for one in there} == {image}
+
+                wait_for(updated, 60)
+                self.assertEqual(penstock.ask()[0], 200)
         self.assert_nothing_is_left()
 
 
