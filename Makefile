@@ -6,13 +6,13 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # What a failed test says shall not be buried under how it came there: `make unit BACKTRACE=1` tells
 # that too. It counts more than a RUST_BACKTRACE of the environment, which is often there for all.
 BACKTRACE ?= 0
-unit clients workers: export RUST_BACKTRACE := $(BACKTRACE)
+unit clients workers containers: export RUST_BACKTRACE := $(BACKTRACE)
 
 NEXTEST := $(shell cargo nextest --version 2>/dev/null)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build in release mode and start a service of simulated GPU workers
@@ -54,6 +54,10 @@ clients: build ## Try real clients, such as OpenAI's for Python, against the pro
 .PHONY: workers
 workers: tools ## Try real inference servers: NVIDIA Triton and Ray Serve under the process driver
 	tests/workers/run
+
+.PHONY: containers
+containers: build ## Try workers as containers of a real Docker engine, with a registry (needs root)
+	tests/containers/run
 
 .PHONY: bench
 bench: tools ## Measure

@@ -9,6 +9,7 @@ mod html;
 mod key;
 mod load;
 mod logs;
+mod new;
 mod output;
 mod pause;
 mod promote;
@@ -45,6 +46,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::NewArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Schema(check::SchemaArgs),
@@ -66,13 +68,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == SUPERVISE)
-    {
+    let first = std::env::args_os().nth(1);
+    if first.is_some_and(|first| first == SUPERVISE) {
         return supervise();
     }
     let result = match Cli::parse().command {
+        Command::New(args) => new::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Schema(args) => check::schema(&args),

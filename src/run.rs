@@ -363,7 +363,7 @@ async fn given_workers_known(mut fleet: watch::Receiver<Arc<FleetSnapshot>>) {
             .into_iter()
             .all(|deployment| match &deployment.spec.source {
                 Source::Static(addresses) => deployment.workers.len() >= addresses.len(),
-                Source::Process(_) => true,
+                Source::Process(_) | Source::Container(_) => true,
             })
     };
     // Neither time-out nor the end of control matters here: what follows deals with both.

@@ -47,6 +47,10 @@ impl Write for Logs {
 /// What is logged unless `RUST_LOG` says otherwise.
 const LOGGED: &str = "info,pingora_core=warn";
 
+/// What an engine answers holds the environments of containers, with the secrets in them: the library that
+/// speaks with it writes all of it down from this level on.
+const NEVER_LOGGED: &str = "bollard=info";
+
 /// Logs to standard error: text, or JSON when `json` says so. `RUST_LOG` chooses what is logged. Panics
 /// are told there too.
 ///
@@ -96,7 +100,13 @@ fn filter(wanted: Option<&OsStr>) -> anyhow::Result<EnvFilter> {
     {
         check_level(part)?;
     }
-    EnvFilter::builder().parse(text).map_err(|_| {
+    let with_limits = format!("{text},{NEVER_LOGGED}");
+    let whole = if text.contains("bollard") {
+        text
+    } else {
+        &with_limits
+    };
+    EnvFilter::builder().parse(whole).map_err(|_| {
         anyhow::anyhow!(
             "RUST_LOG={text:?} cannot be read: it takes a level ({LEVELS}), or TARGET=LEVEL, separated by commas, such as {LOGGED:?}"
         )
@@ -153,10 +163,12 @@ mod tests {
 
     #[test]
     fn levels_and_targets_are_taken_and_what_is_neither_is_refused() {
-        assert_eq!(read("warn").unwrap(), "warn");
-        assert_eq!(read("").unwrap(), read(LOGGED).unwrap());
+        assert_eq!(read("warn").unwrap(), "bollard=info,warn");
+        assert_eq!(read("").unwrap(), EnvFilter::new(LOGGED).to_string());
         assert!(read("info,penstock_gateway=debug").is_ok());
         assert!(read("penstock_control").is_ok());
+        // Whoever asks for it by name wants it.
+        assert_eq!(read("bollard=trace").unwrap(), "bollard=trace");
         let error = read("wran").unwrap_err();
         assert!(error.contains("\"wran\" is no level"), "{error}");
         let error = read("penstock_control=verbose").unwrap_err();

@@ -3,6 +3,7 @@
 
 mod access;
 mod balance;
+mod container;
 mod deployment;
 mod health;
 mod metrics_page;
@@ -68,10 +69,12 @@ pub(crate) fn check(
 
     let listeners = settings::listeners(&mut check, &root.key("listeners"), &file.listeners);
     let worker_logs = settings::worker_logs(&mut check, &root.key("worker_logs"), file.worker_logs);
+    let containers = container::engine(&mut check, &root.key("containers"), file.containers);
     tls::check_hosts(&mut check, &services_path, &services, &listeners);
     Config {
         admin: settings::admin(&mut check, &root.key("admin"), file.admin, &listeners),
         gateway: settings::gateway(&mut check, &root.key("gateway"), file.gateway, &worker_logs),
+        containers,
         worker_logs,
         region: file.region.0,
         domain: file.domain.0,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{DeploymentName, Protocol, Rollout, Scaling, WhenCold, WorkerTls};
+use crate::{ContainerSpec, DeploymentName, Protocol, Rollout, Scaling, WhenCold, WorkerTls};
 
 /// One checked deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,8 @@ pub struct Deployment {
 pub enum Source {
     /// Processes that control starts and stops on this machine.
     Process(ProcessSpec),
+    /// Containers that control starts and stops on this machine.
+    Container(ContainerSpec),
     /// Addresses given by the user; nothing is started or stopped.
     Static(Vec<StaticAddress>),
 }
@@ -113,7 +115,7 @@ pub struct Probes {
     /// Passed once before the other two begin; `None`: readiness alone decides.
     pub startup: Option<Probe>,
     /// Whether the worker may get requests. When the user gave none, [`ProbeKind::Loaded`] for processes
-    /// that speak HTTP/1.1, and TCP for others; `None`: it is ready as soon as it is there.
+    /// and containers that speak HTTP/1.1, and TCP for others; `None`: it is ready as soon as it is there.
     pub ready: Option<Probe>,
     /// Whether the worker must be replaced; `None`: only its exit tells.
     pub live: Option<Probe>,
@@ -147,8 +149,8 @@ pub enum ProbeKind {
     /// A TCP connection that opens passes.
     Tcp,
     /// As `Tcp`; but until it has passed once, a worker that answers `GET /` with 503, or closes the
-    /// connection without an answer, is still loading. The default of process workers that speak
-    /// HTTP/1.1.
+    /// connection without an answer, is still loading. The default of processes and containers that
+    /// speak HTTP/1.1.
     Loaded,
     /// A command with exit status 0 passes; `{port}` and `PORT` as for the worker.
     Exec(Vec<String>),

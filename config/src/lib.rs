@@ -23,6 +23,7 @@
 mod access;
 mod balance;
 mod check;
+mod container;
 mod deployment;
 mod document;
 mod error;
@@ -49,6 +50,7 @@ pub mod units;
 
 pub use access::{Access, ApiKey, DeploymentHosts, Limit, LimitKind};
 pub use balance::{Balance, Hash, Overflow};
+pub use container::{ContainerNetwork, ContainerSpec, Containers, Pull, Volume, VolumeSource};
 pub use deployment::{
     Deployment, MetricsPage, Probe, ProbeKind, Probes, ProcessCommand, ProcessSpec, Source,
     StaticAddress,

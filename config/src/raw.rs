@@ -7,6 +7,7 @@
 
 mod access;
 mod balance;
+mod container;
 mod deployment;
 mod health;
 mod metrics_page;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{ApiKey, Clients, DeploymentHosts, KeyHashes, Limit};
 pub(crate) use balance::{Balance, Hash, Overflow};
+pub(crate) use container::{Container, Containers, Pull};
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress, WorkerTls};
 pub(crate) use health::{Ejection, Retries};
 pub(crate) use metrics_page::MetricsPage;
@@ -69,6 +71,8 @@ pub(crate) struct File {
     pub(crate) gateway: Gateway,
     /// The GPUs that workers may be given.
     pub(crate) gpus: Gpus,
+    /// The engine that runs `container` workers.
+    pub(crate) containers: Containers,
     /// Where the output of workers goes.
     pub(crate) worker_logs: WorkerLogs,
     /// The services by name. The name is the first part of the host name.
@@ -86,6 +90,7 @@ impl Default for File {
             admin: Admin::default(),
             gateway: Gateway::default(),
             gpus: Gpus::default(),
+            containers: Containers::default(),
             worker_logs: WorkerLogs::default(),
             services: BTreeMap::new(),
         }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Certificate, ListenerTls, Service, ServiceName};
+use crate::{Certificate, Containers, ListenerTls, Service, ServiceName};
 
 /// A whole configuration that cannot be wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub gateway: GatewaySettings,
     /// The GPUs that workers may be given.
     pub gpus: Gpus,
+    /// The engine that runs containers.
+    pub containers: Containers,
     /// Where the output of workers goes.
     pub worker_logs: WorkerLogs,
     /// The services by name. Empty only when the file includes others.

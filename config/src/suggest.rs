@@ -139,8 +139,11 @@ fn nearest_home(homes: &[Vec<Step<'_>>], path: &KeyPath) -> Option<String> {
         };
         home.iter().zip(path.segments()).take_while(same).count()
     };
-    // The first of several: homes come in the order of the schema, outer tables before inner ones.
-    let best = homes.iter().rev().max_by_key(|home| shared(home))?;
+    // The first of several: homes come in the order of the schema, outer tables before inner ones. What
+    // processes and containers have in common is more often said of processes.
+    let is_first = |home: &[Step<'_>]| home.last() != Some(&Some("container"));
+    let best = homes.iter().rev();
+    let best = best.max_by_key(|home| (shared(home), is_first(home)))?;
     let count = shared(best);
     // A name that the user chooses, and a place in a list, are no table of their own.
     let enters = best[count..].iter().flatten().count();

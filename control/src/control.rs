@@ -5,7 +5,7 @@ mod failure;
 use std::{path::PathBuf, sync::Arc};
 
 use penstock_config::{
-    Config,
+    Config, Source,
     fleet::{FleetSnapshot, LoadReport},
 };
 use tokio::{
@@ -17,13 +17,15 @@ use self::failure::Failure;
 use crate::{
     driver::{
         ExitSender, WorkerExit,
+        container::{ContainerDriver, ContainerSettings},
         fixed::StaticDriver,
         process::{ProcessDriver, ProcessSettings},
     },
     explain::{Explanation, Unknown},
     reconcile::{Command, Drivers, Ends, PauseRequest, Reconciler, TrafficRequest},
+    secret::SecretKey,
     status::{PauseStatus, ServiceStatus, Status, WeightsStatus},
-    store::{ChangesQuery, JournalEntry, JournalQuery, Store, StoreError},
+    store::{ChangesQuery, JournalEntry, JournalQuery, Remembered, Store, StoreError},
     weights::Refused,
 };
 
@@ -81,8 +83,9 @@ impl Control {
     /// When the state file cannot be used, or processes cannot be run on this system.
     pub async fn start(config: Arc<Config>, executable: PathBuf) -> Result<Self, ControlError> {
         let (exits, exited) = mpsc::unbounded_channel();
-        let drivers = drivers(&config, executable, exits)?;
-        Self::start_with(config, drivers, exited).await
+        let (store, remembered) = open(&config).await?;
+        let drivers = drivers(&config, executable, &remembered.key, exits)?;
+        Self::run(&config, drivers, exited, store, remembered).await
     }
 
     /// As [`Self::start`], with other drivers; `exits` is where they report workers that ended.
@@ -95,9 +98,17 @@ impl Control {
         drivers: Drivers,
         exits: mpsc::UnboundedReceiver<WorkerExit>,
     ) -> Result<Self, ControlError> {
-        let path = config.admin.state.clone();
-        let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
-        let (store, remembered) = opened.map_err(|_| StoreError::Closed)??;
+        let (store, remembered) = open(&config).await?;
+        Self::run(&config, drivers, exits, store, remembered).await
+    }
+
+    async fn run(
+        config: &Arc<Config>,
+        drivers: Drivers,
+        exits: mpsc::UnboundedReceiver<WorkerExit>,
+        store: Store,
+        remembered: Remembered,
+    ) -> Result<Self, ControlError> {
         let (reports, reports_end) = mpsc::channel(REPORTS_MAX);
         let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
         let (snapshots, mut fleet) = watch::channel(Arc::default());
@@ -107,8 +118,7 @@ impl Control {
             commands: commands_end,
             snapshots,
         };
-        let (reconciler, inbox) =
-            Reconciler::new(&config, drivers, store.clone(), remembered, ends);
+        let (reconciler, inbox) = Reconciler::new(config, drivers, store.clone(), remembered, ends);
         let failure = Failure::default();
         let task = failure.watch(reconciler.run(inbox));
         fleet.changed().await.map_err(|_| ControlError::Ended)?;
@@ -293,9 +303,16 @@ impl Drop for Control {
     }
 }
 
+async fn open(config: &Config) -> Result<(Store, Remembered), ControlError> {
+    let path = config.admin.state.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
+    Ok(opened.map_err(|_| StoreError::Closed)??)
+}
+
 fn drivers(
     config: &Config,
     executable: PathBuf,
+    key: &SecretKey,
     exits: ExitSender,
 ) -> Result<Drivers, ControlError> {
     let settings = ProcessSettings {
@@ -305,7 +322,20 @@ fn drivers(
         logs: config.worker_logs.clone(),
     };
     let process = ProcessDriver::new(settings, exits.clone()).map_err(ControlError::Processes)?;
+    let settings = ContainerSettings {
+        // By the key beside the state and not by its path: an engine may serve many machines' worth of
+        // installations, each of which has its state at /data/penstock.db.
+        installation: key.digest("installation of containers")[..32].to_owned(),
+        socket: config.containers.socket.clone(),
+        is_used: config.services.values().any(|service| {
+            let mut deployments = service.deployments.values();
+            deployments.any(|deployment| matches!(deployment.source, Source::Container(_)))
+        }),
+        logs: config.worker_logs.clone(),
+        resources: process.resources(),
+    };
     Ok(Drivers {
+        container: Arc::new(ContainerDriver::new(settings, exits.clone())),
         process: Arc::new(process),
         fixed: Arc::new(StaticDriver::new(exits)),
     })

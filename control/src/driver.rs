@@ -3,6 +3,7 @@
 //! A driver only acts. Whether a worker is wanted is decided by `scale` and `plan`, whether it is
 //! ready by `probe`; `reconcile` alone calls a driver.
 
+pub mod container;
 pub mod fixed;
 pub mod process;
 #[cfg(test)]
@@ -26,6 +27,13 @@ pub trait Driver: Send + Sync {
     /// Ends a worker and everything it started: asks first, forces after the grace of its
     /// deployment. Returns when nothing of it is left. Ending one that is gone already is fine.
     async fn stop(&self, id: &WorkerId);
+
+    /// A start that is under way is not wanted any more: it is to fail soon. One that takes no time to
+    /// speak of may go on.
+    fn call_off(&self, _id: &WorkerId) {}
+
+    /// Where it reports how far starts are that take a while.
+    fn tell_progress(&self, _to: ProgressSender) {}
 
     /// From now on no worker is given time to end, not even one that is being stopped already.
     fn hurry(&self) {}
@@ -88,6 +96,9 @@ pub struct WorkerExit {
     /// to standard error when there is one.
     pub reason: String,
 }
+
+/// Takes in how far the start of a worker is, for people.
+pub type ProgressSender = Arc<dyn Fn(WorkerId, String) + Send + Sync>;
 
 /// Where drivers report exits.
 pub type ExitSender = mpsc::UnboundedSender<WorkerExit>;

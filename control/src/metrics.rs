@@ -68,6 +68,8 @@ pub(crate) enum ExitReason {
     Status,
     /// By a signal.
     Signal,
+    /// Because it needed more memory than it may have.
+    OutOfMemory,
     /// Nobody knows how.
     Unknown,
 }
@@ -78,6 +80,7 @@ impl ExitReason {
             Self::Success => "exit_0",
             Self::Status => "exit_status",
             Self::Signal => "signal",
+            Self::OutOfMemory => "out_of_memory",
             Self::Unknown => "unknown",
         }
     }
@@ -93,7 +96,9 @@ impl ExitReason {
                 Self::Status
             };
         }
-        if reason.starts_with("killed by ") {
+        if reason.starts_with("out of memory") {
+            Self::OutOfMemory
+        } else if reason.starts_with("killed by ") {
             Self::Signal
         } else {
             Self::Unknown
@@ -297,7 +302,7 @@ impl DeploymentMetrics {
 
 #[cfg(test)]
 mod tests {
-    use super::ExitReason::{self, Signal, Status, Success, Unknown};
+    use super::ExitReason::{self, OutOfMemory, Signal, Status, Success, Unknown};
 
     #[test]
     fn an_exit_is_counted_by_the_words_of_the_driver_and_not_by_those_of_the_worker() {
@@ -307,6 +312,7 @@ mod tests {
             ("exit status 1", Status),
             ("exit status 137: out of memory", Status),
             ("killed by SIGSEGV", Signal),
+            ("out of memory, killed at its limit of 1GiB", OutOfMemory),
             ("the supervisor was killed", Unknown),
         ] {
             assert_eq!(ExitReason::of(reason), expected, "{reason}");

@@ -213,6 +213,9 @@ pub struct WorkerStatus {
     /// Whether a gateway sends it no requests for a while because of how it answered.
     #[serde(default)]
     pub ejected: bool,
+    /// How far its start is, where that takes a while: while an image is pulled.
+    #[serde(default)]
+    pub progress: Option<String>,
     /// What its probes last complained of.
     pub probe_failure: Option<String>,
     /// Why its own metrics could not be read the last time, where a rule asks for them.

@@ -1,6 +1,6 @@
 //! What may be wrong with a good file: it hangs on this machine, or may be meant.
 
-use penstock_config::{Config, Deployment, Source};
+use penstock_config::{Config, ContainerSpec, Deployment, Source, VolumeSource};
 use penstock_control::driver::process::missing_program;
 
 /// Each with the key that it is about.
@@ -10,21 +10,39 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         deployments.map(move |deployment| (&service.name, deployment))
     });
     let warnings = deployments.filter_map(|(service, deployment)| {
-        let warning = of_process(deployment)?;
-        let key = format!("services.{service}.deployments.{}.process", deployment.name);
-        Some(format!("{key}: {warning}"))
+        let (key, missing) = missing(deployment)?;
+        Some(format!(
+            "services.{service}.deployments.{}.{key}: workers cannot be started on this machine now: \
+             {missing}",
+            deployment.name
+        ))
     });
     warnings.collect()
 }
 
-/// Not an error: the file may be for another machine, and the program may come later.
-fn of_process(deployment: &Deployment) -> Option<String> {
-    let Source::Process(spec) = &deployment.source else {
-        return None;
-    };
-    let ourselves = std::env::current_exe().unwrap_or_default();
-    let missing = missing_program(spec, &ourselves)?;
-    Some(format!(
-        "workers cannot be started on this machine now: {missing}"
-    ))
+/// Not an error: the file may be for another machine, and what is missing may come later.
+fn missing(deployment: &Deployment) -> Option<(&'static str, String)> {
+    match &deployment.source {
+        Source::Process(spec) => {
+            let ourselves = std::env::current_exe().unwrap_or_default();
+            Some(("process", missing_program(spec, &ourselves)?))
+        }
+        Source::Container(spec) => Some(("container", missing_file(spec)?)),
+        Source::Static(_) => None,
+    }
+}
+
+/// A file or folder that a container needs.
+fn missing_file(spec: &ContainerSpec) -> Option<String> {
+    let mounted = spec
+        .volumes
+        .iter()
+        .filter_map(|volume| match &volume.source {
+            VolumeSource::Path(path) => Some(("volumes", path)),
+            VolumeSource::Named(_) => None,
+        });
+    let credentials = spec.registry_credentials.iter();
+    let mut needed = mounted.chain(credentials.map(|file| ("registry_credentials", file)));
+    let (key, path) = needed.find(|(_, path)| !path.exists())?;
+    Some(format!("{key}: {} is not there", path.display()))
 }

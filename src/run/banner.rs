@@ -72,7 +72,7 @@ fn is_simulated(service: &Service) -> bool {
                 }
                 penstock_config::ProcessCommand::Shell(_) => false,
             },
-            Source::Static(_) => false,
+            Source::Container(_) | Source::Static(_) => false,
         })
 }
 

@@ -128,3 +128,57 @@ async fn check_counts_what_there_is_and_warns_of_a_pattern_that_matches_nothing(
         format!("warning: {name}:1: include[0] = \"services/*.toml\": matches no file\n")
     );
 }
+
+#[tokio::test]
+async fn a_volume_that_is_not_there_is_a_warning_of_check() {
+    let penstock = Penstock::start(NOBODY).await;
+    let file = penstock.path().join("other.toml");
+    let config = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        [services.chat.deployments]
+        stable.container = { image = "x", volumes = ["/no/such/folder:/data", "named:/other"] }
+        good.container = { image = "x", volumes = ["/:/all:ro"] }
+    "#;
+    std::fs::write(&file, config).unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_penstock"))
+        .args(["check", "other.toml"])
+        .current_dir(penstock.path())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "warning: other.toml: services.chat.deployments.stable.container: workers cannot be started \
+         on this machine now: volumes: /no/such/folder is not there\n"
+    );
+}
+
+#[test]
+fn what_new_prints_for_each_engine_passes_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_penstock"));
+        let output = command.args(args).current_dir(dir.path()).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for engine in [
+        "vllm",
+        "sglang",
+        "tgi",
+        "llama.cpp",
+        "ollama",
+        "triton",
+        "comfyui",
+    ] {
+        for options in [&["new", engine] as &[&str], &["new", engine, "--container"]] {
+            std::fs::write(dir.path().join("penstock.toml"), run(options)).unwrap();
+            let checked = run(&["check", "penstock.toml"]);
+            assert_eq!(
+                checked,
+                "penstock.toml: ok: 1 service, 1 deployment, 1 listener\n"
+            );
+        }
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Check, metrics_page, probes, process, rollout, scaling, service, split, tls};
+use super::{
+    Check, container, metrics_page, probes, process, rollout, scaling, service, split, tls,
+};
 use crate::{
     Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, WorkerTls,
     key_path::KeyPath, raw,
@@ -67,15 +69,15 @@ fn source(
         path,
         &[
             ("process", raw.process.is_some()),
+            ("container", raw.container.is_some()),
             ("static", raw.fixed.is_some()),
         ],
     );
     let scaling_path = path.key("scaling");
-    match (raw.process.take(), raw.fixed.take()) {
-        (None, Some(fixed)) => {
+    match (raw.process.take(), raw.container.take(), raw.fixed.take()) {
+        (None, None, Some(fixed)) => {
             if raw.scaling.is_some() {
-                let rule =
-                    "a static deployment has the workers it is given; `scaling` is for `process`";
+                let rule = "a static deployment has the workers it is given; `scaling` is for `process` and `container`";
                 check.error(&scaling_path, rule);
             }
             let tls = tls::worker(check, &path.key("static"), &fixed);
@@ -83,15 +85,20 @@ fn source(
             let scaling = scaling::fixed(addresses.len());
             (Source::Static(addresses), scaling, tls.map(Arc::new))
         }
-        // Without either there is an error already; a process with nothing in it stands in.
-        (process, _) => {
-            let process = process.unwrap_or_default();
+        // Without any there is an error already; a process with nothing in it stands in.
+        (process, container, _) => {
+            let source = match (process, container) {
+                (None, Some(container)) => {
+                    Source::Container(container::container_spec(check, context, container))
+                }
+                (process, _) => {
+                    let process = process.unwrap_or_default();
+                    Source::Process(process::process_spec(check, context, process))
+                }
+            };
             let scaling = raw.scaling.take().unwrap_or_default();
-            (
-                Source::Process(process::process_spec(check, context, process)),
-                scaling::scaling(check, &scaling_path, scaling, raw.max_concurrency),
-                None,
-            )
+            let scaling = scaling::scaling(check, &scaling_path, scaling, raw.max_concurrency);
+            (source, scaling, None)
         }
     }
 }

@@ -26,6 +26,9 @@ pub(super) fn probes(
     source: &Source,
     protocol: Protocol,
 ) -> Probes {
+    if matches!(source, Source::Container(_)) {
+        refuse_commands(check, path, &raw);
+    }
     let asks_nothing = raw.ready.as_ref().is_some_and(is_off);
     let mut one = |name, raw: Option<raw::Probe>, delay| {
         raw.and_then(|raw| probe(check, &path.key(name), raw, delay))
@@ -42,6 +45,21 @@ pub(super) fn probes(
     }
 }
 
+/// A command would run beside the container and not in it.
+fn refuse_commands(check: &mut Check<'_>, path: &KeyPath, raw: &raw::Probes) {
+    for (name, probe) in [
+        ("startup", &raw.startup),
+        ("ready", &raw.ready),
+        ("live", &raw.live),
+    ] {
+        if probe.as_ref().is_some_and(|probe| probe.exec.is_some()) {
+            let rule = "is not for containers: it would run on this machine and not in the \
+                        container; ask by `http`, `tcp` or `grpc`";
+            check.error_without_value(&path.key(name).key("exec"), rule);
+        }
+    }
+}
+
 /// `ready = { tcp = false }`.
 fn is_off(raw: &raw::Probe) -> bool {
     raw.tcp == Some(false) && raw.http.is_none() && raw.exec.is_none() && raw.grpc.is_none()
@@ -53,7 +71,7 @@ fn default_ready(source: &Source, protocol: Protocol) -> Probe {
     let raw = raw::Probe::default();
     Probe {
         kind: match (source, protocol) {
-            (Source::Process(_), Protocol::Http1) => ProbeKind::Loaded,
+            (Source::Process(_) | Source::Container(_), Protocol::Http1) => ProbeKind::Loaded,
             _ => ProbeKind::Tcp,
         },
         initial_delay: START_DELAY,

@@ -2,6 +2,8 @@
 
 pub(super) mod placeholder;
 
+use std::collections::BTreeMap;
+
 use self::placeholder::Filled;
 
 use super::{Check, deployment::Context};
@@ -28,14 +30,9 @@ pub(super) fn process_spec(
         ];
         check.exactly_one(path, &given);
     }
-    check_env(check, path, &process);
+    check_env(check, path, &process.env, process.gpus, Filled::Penstock);
     check_inherited(check, &path.key("inherit_env"), &process.inherit_env);
-    if let Gpus::Devices(devices) = context.gpus
-        && process.gpus as usize > devices.len()
-    {
-        let rule = format!("must be at most the {} of gpus.devices", devices.len());
-        check.error(&path.key("gpus"), rule);
-    }
+    check_gpus(check, &path.key("gpus"), context.gpus, process.gpus);
     ProcessSpec {
         command: command(check, path, process.command, process.shell),
         directory: check.absolute(path, &process.directory),
@@ -44,6 +41,16 @@ pub(super) fn process_spec(
         gpus: process.gpus,
         stop_grace: process.stop_grace.0,
         allow_foreign_listener: process.allow_foreign_listener,
+    }
+}
+
+/// A worker cannot have more GPUs than there are.
+pub(super) fn check_gpus(check: &mut Check<'_>, path: &KeyPath, there: &Gpus, wanted: u32) {
+    if let Gpus::Devices(devices) = there
+        && wanted as usize > devices.len()
+    {
+        let rule = format!("must be at most the {} of gpus.devices", devices.len());
+        check.error(path, rule);
     }
 }
 
@@ -128,21 +135,28 @@ pub(crate) fn how_to_write(path: &KeyPath, line: &str) -> String {
     }
 }
 
-fn check_env(check: &mut Check<'_>, path: &KeyPath, process: &raw::Process) {
-    for (name, value) in &process.env {
+/// Rules for `env` of the table at this path, whose workers get so many GPUs.
+pub(super) fn check_env(
+    check: &mut Check<'_>,
+    path: &KeyPath,
+    env: &BTreeMap<String, String>,
+    gpus: u32,
+    filled: Filled,
+) {
+    for (name, value) in env {
         let path = path.key("env").key(name);
         let rule = match name.as_str() {
             "PORT" => "is set by Penstock to the worker's port; write {port} where you need it",
             "PENSTOCK_WORKER" | "PENSTOCK_INSTALLATION" => {
                 "is set by Penstock, which knows its workers by it"
             }
-            "CUDA_VISIBLE_DEVICES" if process.gpus > 0 => {
+            "CUDA_VISIBLE_DEVICES" if gpus > 0 => {
                 "is set by Penstock to the worker's GPUs; leave it out, or set `gpus` to 0"
             }
             name if !is_variable_name(name) => VARIABLE_NAME,
             _ if value.contains('\0') => "must not hold the character NUL",
             _ => {
-                placeholder::check(check, &path, value, Filled::Penstock);
+                placeholder::check(check, &path, value, filled);
                 continue;
             }
         };
@@ -150,7 +164,7 @@ fn check_env(check: &mut Check<'_>, path: &KeyPath, process: &raw::Process) {
     }
 }
 
-fn check_inherited(check: &mut Check<'_>, path: &KeyPath, patterns: &[String]) {
+pub(super) fn check_inherited(check: &mut Check<'_>, path: &KeyPath, patterns: &[String]) {
     for (index, pattern) in patterns.iter().enumerate() {
         let name = pattern.strip_suffix('*').unwrap_or(pattern);
         if !(is_variable_name(name) || pattern == "*") {

@@ -1,7 +1,7 @@
 //! `queue` of a service.
 
 use super::{Check, request_key::request_key};
-use crate::{Access, Queue, Service, Source, key_path::KeyPath, raw};
+use crate::{Access, Queue, Service, key_path::KeyPath, raw};
 
 pub(super) fn queue(
     check: &mut Check<'_>,
@@ -71,9 +71,10 @@ pub(super) fn check_classes(check: &mut Check<'_>, path: &KeyPath, service: &Ser
 
 /// A queue without places wakes nobody.
 pub(super) fn check_waking(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
-    let asleep = service.deployments.values().find(|deployment| {
-        deployment.scaling.min == 0 && matches!(deployment.source, Source::Process(_))
-    });
+    let asleep = service
+        .deployments
+        .values()
+        .find(|deployment| deployment.scaling.min == 0 && !deployment.source.is_fixed());
     if let (0, Some(deployment)) = (service.queue.max_requests, asleep) {
         let rule = format!(
             "must be at least 1: with `min = 0`, deployment \"{}\" needs a waiting request to wake it",

@@ -18,6 +18,6 @@ pub struct Coming {
     /// Whether one more is wanted and there is no room for it: no GPU is free.
     pub no_room: bool,
     /// How long the oldest of them had been on its way when this was written down. `None`: none is,
-    /// or nobody knows, because an earlier run of control began it.
+    /// or nobody knows, because an earlier run of control began it, or its image is still being pulled.
     pub oldest: Option<Duration>,
 }

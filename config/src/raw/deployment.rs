@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    MetricsPage, Protocol, Rollout, Scaling, WhenCold,
+    Container, MetricsPage, Protocol, Rollout, Scaling, WhenCold,
     text::{DnsName, HumanDuration, PositiveDuration, UrlPath, WorkerAddress},
 };
 
-/// A deployment: one variant of a service (stable, canary, blue), with exactly one of `process`
-/// and `static`.
+/// A deployment: one variant of a service (stable, canary, blue), with exactly one of `process`,
+/// `container` and `static`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Deployment {
@@ -37,6 +37,8 @@ pub(crate) struct Deployment {
     pub(crate) fixed: Option<Static>,
     /// Workers that Penstock starts and stops as processes on this machine.
     pub(crate) process: Option<Process>,
+    /// Workers that Penstock starts and stops as containers of this machine.
+    pub(crate) container: Option<Container>,
     /// How workers are probed.
     pub(crate) probes: Probes,
     /// The workers' own Prometheus pages, read only when a rule of `scaling` has a metric of them.
@@ -65,6 +67,7 @@ impl Default for Deployment {
             protocol: None,
             fixed: None,
             process: None,
+            container: None,
             probes: Probes::default(),
             metrics: MetricsPage::default(),
             start_timeout: PositiveDuration(Duration::from_secs(600)),
@@ -198,7 +201,7 @@ const INHERITED: &str = "
 pub(crate) struct Probes {
     /// Must pass once before the other two begin. Default: none, `ready` alone decides.
     pub(crate) startup: Option<Probe>,
-    /// Whether a worker may get requests. Default for processes with protocol "http1": that their port
+    /// Whether a worker may get requests. Default for processes and containers with protocol "http1": that their port
     /// opens and `GET /` is not answered with 503 (any other answer, and none, is fine); otherwise
     /// { tcp = true }. With { tcp = false } a worker counts as ready as soon as it is there.
     pub(crate) ready: Option<Probe>,

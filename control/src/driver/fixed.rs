@@ -152,7 +152,7 @@ impl Driver for StaticDriver {
 fn addresses(worker: &NewWorker) -> &[StaticAddress] {
     match &worker.spec.source {
         Source::Static(addresses) => addresses,
-        Source::Process(_) => &[],
+        Source::Process(_) | Source::Container(_) => &[],
     }
 }
 

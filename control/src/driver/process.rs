@@ -10,13 +10,13 @@
 mod children;
 mod command;
 mod end;
-mod gpu;
+pub(crate) mod gpu;
 mod identity;
 mod launch;
 mod life;
 mod listener;
 pub mod logs;
-mod port;
+pub(crate) mod port;
 mod saved;
 mod supervisor;
 mod tree;
@@ -42,7 +42,6 @@ use self::{
     life::Life,
     port::{Port, Ports},
     saved::Saved,
-    supervisor::wire::LogOrder,
 };
 use crate::driver::{Driver, ExitSender, NewWorker, StartError, StartedWorker};
 
@@ -59,7 +58,15 @@ pub(crate) use self::{
     identity::{Identity, Watch},
     launch::inherited,
     listener::{Listener, holder, must_be_the_workers},
-    supervisor::{clean::open_files_before, describe},
+    supervisor::{
+        EXIT_NOTE,
+        clean::open_files_before,
+        describe,
+        lines::Lines,
+        log_file::LogWriter,
+        output::{for_reason, time as log_time},
+        wire::LogOrder,
+    },
 };
 
 /// First argument that makes this executable a supervisor; see [`supervise`].
@@ -80,13 +87,20 @@ pub struct ProcessSettings {
     pub logs: WorkerLogs,
 }
 
+/// The ports and GPUs of this machine, of which each worker has its own.
+#[derive(Debug, Clone)]
+pub struct Resources {
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) gpus: Arc<Inventory>,
+}
+
 /// Runs workers as processes.
 ///
 /// Dropping it leaves the workers running, as a crash would.
 #[derive(Debug)]
 pub struct ProcessDriver {
     settings: ProcessSettings,
-    ports: Ports,
+    ports: Arc<Ports>,
     gpus: Arc<Inventory>,
     exits: ExitSender,
     workers: Arc<Mutex<HashMap<WorkerId, Running>>>,
@@ -114,13 +128,21 @@ impl ProcessDriver {
         // The installation is told by its state file, and what is beside that belongs to it too.
         let state = Path::new(&settings.installation);
         Ok(Self {
-            ports: Ports::new(state.parent().unwrap_or(state)),
+            ports: Arc::new(Ports::new(state.parent().unwrap_or(state))),
             gpus: Arc::new(Inventory::new(&settings.gpus)),
             workers: Arc::default(),
             hurry: watch::channel(false).0,
             settings,
             exits,
         })
+    }
+
+    /// What workers of other drivers share with those of this one.
+    pub fn resources(&self) -> Resources {
+        Resources {
+            ports: Arc::clone(&self.ports),
+            gpus: Arc::clone(&self.gpus),
+        }
     }
 
     /// All that a start needs, or why it cannot be.
@@ -162,17 +184,12 @@ impl ProcessDriver {
     }
 
     fn log(&self, worker: &NewWorker) -> LogOrder {
-        let logs = &self.settings.logs;
-        LogOrder {
-            path: logs::path(
-                &logs.directory,
-                &worker.service,
-                &worker.deployment,
-                worker.slot,
-            ),
-            max_bytes: logs.max_bytes,
-            keep: logs.keep,
-        }
+        logs::order(
+            &self.settings.logs,
+            &worker.service,
+            &worker.deployment,
+            worker.slot,
+        )
     }
 
     /// Notes a worker and runs its life. The note goes when nothing of the worker is left.
@@ -287,8 +304,8 @@ fn started(saved: &Saved) -> StartedWorker {
 fn process_spec(worker: &NewWorker) -> Result<&ProcessSpec, StartError> {
     match &worker.spec.source {
         Source::Process(spec) => Ok(spec),
-        Source::Static(_) => {
-            let message = format!("{} has addresses, not a process", worker.deployment);
+        Source::Container(_) | Source::Static(_) => {
+            let message = format!("{} is not made of processes", worker.deployment);
             Err(StartError::Failed(message))
         }
     }

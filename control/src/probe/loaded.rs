@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::time::timeout;
 
 use super::target::Target;
-use crate::worker_http::{Cause, Failure, Get, connect};
+use crate::worker_http::{Cause, Failure, Get};
 
 /// How long an answer is waited for: a server that takes longer, or waits for something else than a
 /// request, listens, and that must do.
@@ -22,7 +22,7 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 /// a 503 means that it has too much to do, which is for the gateway to see.
 pub(super) async fn ask(target: &Target, passed: &AtomicBool) -> Result<(), Failure> {
     if passed.load(Ordering::Relaxed) {
-        return connect(target.address).await.map(drop);
+        return target.reach().await;
     }
     let get = Get {
         address: target.address,

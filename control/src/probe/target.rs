@@ -5,9 +5,11 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
-use penstock_config::{ProbeKind, Protocol, Source, fleet::WorkerId};
+use penstock_config::{ContainerNetwork, ProbeKind, Protocol, Source, fleet::WorkerId};
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{exec, grpc, http, loaded, port::Port};
 use crate::{
@@ -17,6 +19,10 @@ use crate::{
     },
     worker_http::{Failure, Secured, connect},
 };
+
+/// How long the proxy in front of a container takes at most to find out that nobody listens in there, and
+/// to close the connection that it has taken.
+const CLOSED_WITHIN: Duration = Duration::from_millis(100);
 
 /// All that a probe needs to know of a worker.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub(super) struct Target {
     pub(super) inherit_env: Vec<String>,
     /// Its port, where it must be the worker's own.
     port: Option<Arc<Port>>,
+    /// Whether connections are taken by the engine's proxy, whoever listens behind it.
+    is_published: bool,
     /// Whether the default probe has passed once.
     loaded: AtomicBool,
 }
@@ -50,7 +58,9 @@ impl Target {
                 spec.inherit_env.clone(),
             ),
             // Commands for those have always had all of our environment: there is no key to choose.
-            Source::Static(_) => (".".into(), BTreeMap::new(), vec!["*".to_owned()]),
+            Source::Container(_) | Source::Static(_) => {
+                (".".into(), BTreeMap::new(), vec!["*".to_owned()])
+            }
         };
         let port = processes
             .filter(|_| must_be_the_workers(worker))
@@ -73,6 +83,10 @@ impl Target {
             env,
             inherit_env,
             port,
+            is_published: matches!(
+                &worker.spec.source,
+                Source::Container(spec) if spec.network == ContainerNetwork::Bridge
+            ),
             loaded: AtomicBool::new(false),
         }
     }
@@ -99,10 +113,27 @@ impl Target {
         port.check().await.map(drop)
     }
 
+    /// Opens a connection, and sees that it stays open where that means more.
+    pub(super) async fn reach(&self) -> Result<(), Failure> {
+        let mut stream = connect(self.address).await?;
+        if !self.is_published {
+            return Ok(());
+        }
+        match timeout(CLOSED_WITHIN, stream.read(&mut [0])).await {
+            Err(_) | Ok(Ok(1..)) => Ok(()),
+            Ok(Ok(0) | Err(_)) => Err(format!(
+                "the connection to {} is closed at once: nothing listens in the container on the port \
+                 that PORT and {{port}} name, on all addresses (0.0.0.0)",
+                self.address
+            )
+            .into()),
+        }
+    }
+
     async fn ask_whoever(&self, kind: &ProbeKind) -> Result<(), Failure> {
         match kind {
             ProbeKind::Http { path, headers } => http::ask(self, path, headers).await,
-            ProbeKind::Tcp => connect(self.address).await.map(drop),
+            ProbeKind::Tcp => self.reach().await,
             ProbeKind::Loaded => loaded::ask(self, &self.loaded).await,
             ProbeKind::Exec(command) => exec::ask(self, command).await,
             ProbeKind::Grpc(service) => grpc::ask(self, service).await,

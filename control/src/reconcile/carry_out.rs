@@ -123,8 +123,10 @@ impl Reconciler {
         worker.cancelled.set();
         if worker.address.is_some() {
             executor.stop(&worker.new);
+        } else {
+            // Its start is under way, and it is stopped when that has come to something.
+            executor.call_off(&worker.new);
         }
-        // Else its start is under way, and it is stopped when that has come to something.
         let text = format!(
             "worker {} is stopped: {}",
             worker.new.slot,

@@ -120,6 +120,15 @@ impl DeploymentState {
         let troubles = self.troubles(now);
         let mut plan = steps(&plan(decision, &situation, now), &situation);
         plan.extend(waits.steps());
+        plan.extend(self.workers.iter().filter_map(|worker| {
+            let progress = worker.progress.as_ref()?;
+            let slot = worker.new.slot;
+            Some(Step {
+                action: "wait".into(),
+                worker: Some(slot),
+                words: format!("worker {slot} {progress}"),
+            })
+        }));
         Present {
             at_ms: turn.wall_ms,
             desired: decision.desired,

@@ -14,6 +14,9 @@ use crate::{
 /// Starts at once. Each forks a process and waits for its first sign of life.
 const STARTS_MAX: usize = 32;
 
+/// Starts of containers at once. Most of the time they wait for one and the same pull.
+const CONTAINER_STARTS_MAX: usize = 512;
+
 /// Stops at once. Each mostly waits for a process to end.
 const STOPS_MAX: usize = 512;
 
@@ -22,6 +25,8 @@ const STOPS_MAX: usize = 512;
 pub(super) enum Fact {
     /// A worker exists, or could not be started.
     Started(WorkerId, Result<StartedWorker, StartError>),
+    /// How far the start of a worker is, for people.
+    Progress(WorkerId, Arc<str>),
     /// A start that had not begun was called off.
     CalledOff(WorkerId),
     /// A worker of an earlier run was taken over, or is not there any more.
@@ -37,6 +42,8 @@ pub(super) enum Fact {
 pub struct Drivers {
     /// For `process`.
     pub process: Arc<dyn Driver>,
+    /// For `container`.
+    pub container: Arc<dyn Driver>,
     /// For `static`.
     pub fixed: Arc<dyn Driver>,
 }
@@ -45,6 +52,7 @@ impl Drivers {
     fn of(&self, source: &Source) -> Arc<dyn Driver> {
         Arc::clone(match source {
             Source::Process(_) => &self.process,
+            Source::Container(_) => &self.container,
             Source::Static(_) => &self.fixed,
         })
     }
@@ -58,16 +66,24 @@ pub(super) struct Executor {
     /// Unbounded, but for each call there is at most one fact, and for each worker one call.
     facts: mpsc::UnboundedSender<Fact>,
     starts: Arc<Semaphore>,
+    /// Those of containers, which may wait for a pull: the others must not wait for them.
+    container_starts: Arc<Semaphore>,
     stops: Arc<Semaphore>,
 }
 
 impl Executor {
     pub(super) fn new(drivers: Drivers, store: Store, facts: mpsc::UnboundedSender<Fact>) -> Self {
+        let told = facts.clone();
+        drivers.container.tell_progress(Arc::new(move |id, text| {
+            // The loop has ended; nobody wants to know.
+            let _ = told.send(Fact::Progress(id, text.into()));
+        }));
         Self {
             drivers,
             store,
             facts,
             starts: Arc::new(Semaphore::new(STARTS_MAX)),
+            container_starts: Arc::new(Semaphore::new(CONTAINER_STARTS_MAX)),
             stops: Arc::new(Semaphore::new(STOPS_MAX)),
         }
     }
@@ -86,7 +102,11 @@ impl Executor {
     }
 
     async fn run_start(&self, new: NewWorker, revision: &str, cancelled: &Cancelled) -> Fact {
-        let _turn = self.starts.acquire().await;
+        let starts = match new.spec.source {
+            Source::Container(_) => &self.container_starts,
+            Source::Process(_) | Source::Static(_) => &self.starts,
+        };
+        let _turn = starts.acquire().await;
         if cancelled.is_set() {
             return Fact::CalledOff(new.id);
         }
@@ -105,6 +125,11 @@ impl Executor {
         Fact::Started(new.id, result)
     }
 
+    /// Hastens the end of a start that is under way and not wanted any more.
+    pub(super) fn call_off(&self, new: &NewWorker) {
+        self.drivers.of(&new.spec.source).call_off(&new.id);
+    }
+
     pub(super) fn stop(&self, new: &NewWorker) {
         let (this, new) = (self.clone(), new.clone());
         tokio::spawn(async move {
@@ -116,6 +141,7 @@ impl Executor {
     /// Ends at once, now and from now on, what would be given time to end.
     pub(super) fn hurry(&self) {
         self.drivers.process.hurry();
+        self.drivers.container.hurry();
         self.drivers.fixed.hurry();
     }
 
@@ -146,7 +172,11 @@ impl Executor {
     pub(super) fn sweep(&self, kept: Vec<WorkerId>) {
         let this = self.clone();
         tokio::spawn(async move {
-            for id in this.drivers.process.sweep(&kept).await {
+            let (processes, containers) = tokio::join!(
+                this.drivers.process.sweep(&kept),
+                this.drivers.container.sweep(&kept)
+            );
+            for id in processes.into_iter().chain(containers) {
                 tracing::warn!(worker = %id, "ended a worker of an earlier run that nobody knows");
             }
             this.tell(Fact::Swept);

@@ -196,6 +196,7 @@ impl Reconciler {
         match fact {
             Fact::Started(id, Ok(started)) => self.on_exists(&id, started),
             Fact::Started(id, Err(error)) => self.on_start_failed(&id, error),
+            Fact::Progress(id, text) => self.on_progress(&id, text),
             Fact::CalledOff(id) | Fact::Stopped(id) => self.on_gone(&id),
             Fact::Adopted(id, found) => {
                 self.one_adopted();
@@ -208,14 +209,45 @@ impl Reconciler {
         }
     }
 
+    /// The start of a worker has come further. Its clock begins anew: what is bounded, and learned, is
+    /// the time that a worker needs once its image is there.
+    fn on_progress(&mut self, id: &WorkerId, text: Arc<str>) {
+        let now = self.clock.now();
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = &mut deployment.workers[place];
+        if worker.address.is_some() {
+            return;
+        }
+        worker.started_at = now;
+        let is_first = worker.progress.replace(Arc::clone(&text)).is_none();
+        if is_first {
+            deployment.changed = true;
+            let slot = deployment.workers[place].new.slot;
+            self.note(
+                &key,
+                "worker_prepares",
+                &format!("worker {slot} {text}"),
+                now,
+            );
+        }
+    }
+
     /// A worker exists now. It is probed until it is to end.
     fn on_exists(&mut self, id: &WorkerId, started: StartedWorker) {
+        let now = self.clock.now();
         let (executor, events) = (self.executor.clone(), self.probe_events.clone());
         let Some((key, deployment, place)) = self.worker_mut(id) else {
             return;
         };
         deployment.starts.found_room();
-        deployment.workers[place].address = Some(started.address);
+        let worker = &mut deployment.workers[place];
+        worker.address = Some(started.address);
+        if worker.progress.take().is_some() {
+            worker.started_at = now;
+            deployment.changed = true;
+        }
         let all_found = deployment.workers.iter().all(|w| w.address.is_some());
         if deployment.is_static() && all_found {
             // What failed before was only that a name could not be looked up.

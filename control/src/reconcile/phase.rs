@@ -115,7 +115,7 @@ impl DeploymentState {
             starting: count(starting()),
             no_room: self.waits_for_room().is_some(),
             oldest: oldest
-                .filter(|_| starting().all(|worker| !worker.adopted))
+                .filter(|_| starting().all(|worker| !worker.adopted && worker.progress.is_none()))
                 .map(|oldest| now.saturating_sub(oldest)),
             ..learned
         }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use penstock_config::{Deployment, ProcessCommand, Source};
-use serde_json::json;
+use penstock_config::{
+    ContainerNetwork, ContainerSpec, Deployment, ProcessCommand, Source, VolumeSource,
+};
+use serde_json::{Value, json};
 
 use crate::secret::SecretKey;
 
@@ -14,8 +16,10 @@ use crate::secret::SecretKey;
 /// Only what shapes the process is in it. Limits, probes, time-outs and scaling apply to workers
 /// that run already.
 pub(super) fn revision(deployment: &Deployment, key: &SecretKey) -> Arc<str> {
-    let Source::Process(spec) = &deployment.source else {
-        return "static".into();
+    let spec = match &deployment.source {
+        Source::Process(spec) => spec,
+        Source::Container(spec) => return key.digest(&of_container(spec).to_string()).into(),
+        Source::Static(_) => return "static".into(),
     };
     let command = match &spec.command {
         ProcessCommand::Exec(command) => json!(command),
@@ -29,6 +33,40 @@ pub(super) fn revision(deployment: &Deployment, key: &SecretKey) -> Arc<str> {
         "gpus": spec.gpus,
     });
     key.digest(&runs.to_string()).into()
+}
+
+/// How a container is pulled and ended shapes nothing that runs already.
+fn of_container(spec: &ContainerSpec) -> Value {
+    let volumes = spec.volumes.iter().map(|volume| {
+        let (kind, source) = match &volume.source {
+            VolumeSource::Path(path) => ("path", path.to_string_lossy().into_owned()),
+            VolumeSource::Named(name) => ("name", name.clone()),
+        };
+        json!([kind, source, volume.target, volume.read_only])
+    });
+    let volumes: Vec<Value> = volumes.collect();
+    let network = match &spec.network {
+        ContainerNetwork::Bridge => json!("bridge"),
+        ContainerNetwork::Host => json!("host"),
+        ContainerNetwork::Named(name) => json!({ "name": name }),
+    };
+    json!({
+        "image": spec.image,
+        "entrypoint": spec.entrypoint,
+        "command": spec.command,
+        "port": spec.port,
+        "env": spec.env,
+        "inherit_env": spec.inherit_env,
+        "directory": spec.directory,
+        "gpus": spec.gpus,
+        "nano_cpus": spec.nano_cpus,
+        "memory": spec.memory,
+        "shm_size": spec.shm_size,
+        "volumes": volumes,
+        "user": spec.user,
+        "network": network,
+        "init": spec.init,
+    })
 }
 
 /// The addresses of a static deployment, each once; `None` for others.
@@ -50,5 +88,59 @@ pub(super) fn is_current(deployment: &Deployment, own: &str, revision: &str) -> 
     match wanted_addresses(deployment) {
         Some(wanted) => wanted.contains(&revision),
         None => own == revision,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The revision of a deployment with this table `container`.
+    fn of(container: &str) -> Arc<str> {
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n[services.chat.deployments.stable.container]\n{container}"
+        );
+        let config = penstock_config::parse(&text, Path::new("/etc/test.toml")).unwrap();
+        let deployment = &config.services["chat"].deployments["stable"];
+        revision(deployment, &SecretKey::default())
+    }
+
+    #[test]
+    fn a_container_is_replaced_when_anything_in_it_changes_and_only_then() {
+        let before = of("image = \"x\"");
+        for same in [
+            "pull = \"always\"",
+            "stop_grace = \"1s\"",
+            "registry_credentials = \"/c\"",
+        ] {
+            assert_eq!(of(&format!("image = \"x\"\n{same}")), before, "{same}");
+        }
+        let mut all = vec![before, of("image = \"y\"")];
+        for other in [
+            "entrypoint = [\"a\"]",
+            "command = [\"a\"]",
+            "port = 80",
+            "env = { A = \"1\" }",
+            "env = { A = \"2\" }",
+            "inherit_env = [\"A\"]",
+            "directory = \"/a\"",
+            "gpus = 1",
+            "cpus = 1",
+            "memory = \"1GiB\"",
+            "shm_size = \"1GiB\"",
+            "volumes = [\"/a:/b\"]",
+            "volumes = [\"/a:/b:ro\"]",
+            "volumes = [\"aa:/b\"]",
+            "user = \"1\"",
+            "network = \"host\"",
+            "network = \"other\"",
+            "init = true",
+        ] {
+            let revision = of(&format!("image = \"x\"\n{other}"));
+            assert!(!all.contains(&revision), "{other}");
+            all.push(revision);
+        }
     }
 }

@@ -152,6 +152,7 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
         ejected: deployment.tracker.is_ejected(worker.id()),
         age: now.saturating_sub(worker.started_at).as_secs_f64(),
         outdated: !is_current(&deployment.spec, &deployment.revision, &worker.revision),
+        progress: worker.progress.as_ref().map(ToString::to_string),
         probe_failure: worker
             .broken
             .as_ref()

@@ -34,6 +34,8 @@ pub(super) struct Worker {
     pub(super) address: Option<SocketAddr>,
     /// Where its processes are found, if it is made of any here.
     pub(super) processes: Option<ProcessTree>,
+    /// How far its start is, where that takes a while.
+    pub(super) progress: Option<Arc<str>>,
     /// What its readiness probe says now.
     pub(super) passes: bool,
     /// The last failure of a probe, for people.
@@ -93,6 +95,7 @@ impl Worker {
             ready_at: None,
             address: None,
             processes: None,
+            progress: None,
             passes: false,
             probe_failure: None,
             broken: None,
@@ -212,7 +215,7 @@ impl Worker {
                 .iter()
                 .find(|address| address.address == *self.revision)
                 .map_or(1, |address| address.weight),
-            Source::Process(_) => 1,
+            Source::Process(_) | Source::Container(_) => 1,
         }
     }
 

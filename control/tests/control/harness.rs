@@ -123,6 +123,7 @@ impl Harness {
         let fixed = Arc::new(StaticDriver::new(exits));
         let drivers = Drivers {
             process: Arc::clone(&driver) as _,
+            container: Arc::clone(&driver) as _,
             fixed,
         };
         let config = config(folder.path(), services);

@@ -176,6 +176,9 @@ impl Rows {
             details,
         ];
         self.0.push(Row::Columns { cells, style });
+        if let Some(progress) = &worker.progress {
+            self.note(progress, CHANGING);
+        }
         if let Some(failure) = &worker.probe_failure {
             self.note(failure, BAD);
         }

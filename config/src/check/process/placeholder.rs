@@ -7,6 +7,8 @@ use crate::{check::Check, key_path::KeyPath};
 pub(in crate::check) enum Filled {
     /// Penstock alone: nothing but `{port}` means anything.
     Penstock,
+    /// The same, for a program in a container.
+    Container,
     /// A shell too, which knows `$PORT` and has braces of its own.
     Shell,
     /// Nobody: the text is taken as it is.
@@ -36,7 +38,7 @@ fn mistake(text: &str, filled: Filled) -> Option<String> {
         found.then(|| "$PORT is not filled in without a shell; write {port}".to_owned())
     };
     match filled {
-        Filled::Penstock => in_braces().or_else(of_shell),
+        Filled::Penstock | Filled::Container => in_braces().or_else(of_shell),
         Filled::Shell | Filled::Nobody => in_braces(),
     }
 }
@@ -65,10 +67,21 @@ fn wrong_word((before, word): (Option<char>, &str), filled: Filled) -> Option<St
         return None;
     }
     if ADDRESSES.iter().any(|one| name.eq_ignore_ascii_case(one)) && before != Some('%') {
-        let rule = "is not filled in: only {port} is, and workers listen on 127.0.0.1";
-        return Some(format!("{written} {rule}"));
+        let listens = match filled {
+            Filled::Container => "programs in containers listen on 0.0.0.0",
+            _ => "workers listen on 127.0.0.1",
+        };
+        return Some(format!(
+            "{written} is not filled in: only {{port}} is, and {listens}"
+        ));
     }
     (!of_others && is_name(word)).then(|| {
+        if filled == Filled::Container {
+            return format!(
+                "{written} is not filled in: only {{port}} is; braces that the program itself is to \
+                 see can stand in a line for a shell: \"sh\", \"-c\", \"...\""
+            );
+        }
         format!(
             "{written} is not filled in: only {{port}} is; braces that the program itself is to see can \
              stand in a line for a shell: shell = \"...\", or \"sh\", \"-c\", \"...\""

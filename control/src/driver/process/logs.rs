@@ -12,7 +12,7 @@ use std::{
 use penstock_config::{DeploymentName, ServiceName, WorkerLogs};
 
 use self::end::last_lines;
-use super::supervisor::{EXIT_NOTE, START_NOTE, log_file::rotated};
+use super::supervisor::{EXIT_NOTE, START_NOTE, log_file::rotated, wire::LogOrder};
 use crate::plain_text::plain;
 
 mod end;
@@ -74,6 +74,26 @@ pub(crate) fn path(
 ) -> PathBuf {
     let folder = directory.join(service.as_str());
     folder.join(format!("{deployment}-{slot}.log"))
+}
+
+/// How the log of a slot is to be written.
+pub(crate) fn order(
+    logs: &WorkerLogs,
+    service: &ServiceName,
+    deployment: &DeploymentName,
+    slot: u32,
+) -> LogOrder {
+    LogOrder {
+        path: path(&logs.directory, service, deployment, slot),
+        max_bytes: logs.max_bytes,
+        keep: logs.keep,
+    }
+}
+
+/// The last lines of a log as they stand in the file; none when it cannot be read.
+pub(crate) fn last_texts(path: &Path, count: usize) -> Vec<String> {
+    let end = last_lines(path, count, BYTES_MAX);
+    end.map(|end| end.lines).unwrap_or_default()
 }
 
 /// The logs that `filter` wants, ordered by deployment and slot. None when there are none yet.

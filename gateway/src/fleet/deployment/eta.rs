@@ -220,7 +220,7 @@ impl View {
     fn workers_max(&self) -> usize {
         let max = match &self.spec.source {
             Source::Static(addresses) => return addresses.len(),
-            Source::Process(_) => self.spec.scaling.max_at_any_time(),
+            Source::Process(_) | Source::Container(_) => self.spec.scaling.max_at_any_time(),
         };
         usize::try_from(max).unwrap_or(usize::MAX)
     }

@@ -140,7 +140,7 @@ impl View {
             Phase::Cold | Phase::Warm => match self.spec.source {
                 // Nobody can start one, so waiting would only delay the bad news.
                 Source::Static(_) => Some(Refusal::new(Reason::NoWorkers, "no worker is ready")),
-                Source::Process(_) => None,
+                Source::Process(_) | Source::Container(_) => None,
             },
         }
     }

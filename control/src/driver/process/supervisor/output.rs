@@ -108,7 +108,7 @@ impl Output {
 }
 
 /// A line fit for a reason: without colours and control characters, and of bounded length.
-fn for_reason(line: &str) -> String {
+pub(crate) fn for_reason(line: &str) -> String {
     let visible = plain(line);
     let visible = visible
         .trim()
@@ -119,7 +119,7 @@ fn for_reason(line: &str) -> String {
 
 /// UTC with milliseconds, as RFC 3339 writes it.
 #[allow(clippy::disallowed_methods, reason = "the clock of the worker logs")]
-fn time() -> impl std::fmt::Display {
+pub(crate) fn time() -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
 }
 
