@@ -1,23 +1,23 @@
 //! What control knows and decides: [`Core::handle`] is told what happened and when, and says what is
 //! to be done. It does nothing itself: no I/O, no task, no clock, no randomness. The
-//! [shell](crate::shell) carries its [`Effect`]s out and tells what came of them as [`Event`]s; tests,
-//! the simulator and properties are other shells around the same core. The same events at the same
-//! moments give the same effects.
+//! `shell` carries its [`Effect`]s out and tells what came of them as [`Event`]s; scenarios and
+//! properties are other shells around the same core. The same events at the same moments give the
+//! same effects.
 //!
 //! # What happens, and what is done about it
 //!
 //! | Event | What it changes | Effects, at once or in the next turn |
 //! |---|---|---|
 //! | `Report`, `NobodyReports` | load of deployments, which gateways live and obey | `Answered` for workers with a liveness probe |
-//! | `Started`, `CalledOff`, `Adopted`, `Stopped`, `Exited`, `Swept` | the life of a worker ([`worker`]), how starting went | `Probe`, `Stop`, `Forget` |
+//! | `Started`, `CalledOff`, `Adopted`, `Stopped`, `Exited`, `Swept` | the life of a worker (`worker`), how starting went | `Probe`, `Stop`, `Forget` |
 //! | `Probed` | whether a worker is ready, broken, or why it is neither | – |
-//! | `Scraped` | what it tells of itself ([`scrapes`]) | – |
-//! | `Asked(Apply)`, `Rejected` | the configuration ([`apply`]) | `Probe` anew, `Answer` once it is published |
-//! | `Asked(Traffic)`, `Asked(Pause)` | weights ([`traffic`]), rollouts ([`rollouts`]), pauses ([`pauses`]) | `Save`; `Answer` once `Saved` |
+//! | `Scraped` | what it tells of itself (`scrapes`) | – |
+//! | `Asked(Apply)`, `Rejected` | the configuration (`apply`) | `Probe` anew, `Answer` once it is published |
+//! | `Asked(Traffic)`, `Asked(Pause)` | weights (`traffic`), rollouts (`rollouts`), pauses (`pauses`) | `Save`; `Answer` once `Saved` |
 //! | `Asked(Status)` and other questions | nothing | `Answer` |
-//! | `Saved`, `StateFile` | what the state file has ([`saving`]) | `Answer` |
+//! | `Saved`, `StateFile` | what the state file has (`saving`) | `Answer` |
 //! | `Shutdown`, `Hurry` | everything is to go | `Hurry`, and in the end `Ended` |
-//! | `Turn` | every second all deployments, else those that something happened to: observe → decide → plan ([`deployment`]), carried out in memory ([`carry_out`]); then rollouts look, pauses end | `Start`, `CallOff`, `Stop`, `StopProbing`, `Scrape`, `StopScraping`, `Publish`, `Alarm` |
+//! | `Turn` | every second all deployments, else those that something happened to: observe → decide → plan (`deployment`), carried out in memory (`carry_out`); then rollouts look, pauses end | `Start`, `CallOff`, `Stop`, `StopProbing`, `Scrape`, `StopScraping`, `Publish`, `Alarm` |
 //!
 //! Whatever is worth a line is told as `Journal` or `Log`, what the next run must know as `Remember` or
 //! `Save`, what is counted as `Metric`.
@@ -51,6 +51,8 @@ mod saving;
 mod scrapes;
 mod status;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod trouble;
 mod worker;

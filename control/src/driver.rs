@@ -1,7 +1,7 @@
 //! What starts and stops workers.
 //!
 //! A driver only acts. Whether a worker is wanted is decided by `scale` and `plan`, whether it is
-//! ready by `probe`; the [shell](crate::shell) alone calls a driver.
+//! ready by `probe`; the `shell` alone calls a driver.
 
 pub mod fixed;
 pub mod process;

@@ -1,6 +1,6 @@
 //! Writes down the load that forecasts are made from, and takes it up again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{
     Core,
@@ -34,7 +34,7 @@ impl Core {
     /// Takes up what an earlier run wrote down. What is of deployments that are gone is forgotten.
     pub(super) fn restore_demand(&mut self, rows: Vec<DemandRow>) {
         let wall_ms = self.now.wall_ms;
-        let mut days: HashMap<(String, String), Vec<PastDay>> = HashMap::new();
+        let mut days: BTreeMap<(String, String), Vec<PastDay>> = BTreeMap::new();
         for row in rows {
             let known = days.entry((row.service, row.deployment)).or_default();
             known.push(PastDay {

@@ -8,9 +8,16 @@ use super::{
     Core, ServiceState,
     deployment::{DeploymentState, Key},
 };
-use crate::explain::Unknown;
+use crate::{explain::Unknown, scale::Decision};
 
 impl Core {
+    /// The last decision about a deployment, and the last one that is only advice.
+    pub fn decided(&self, key: &Key) -> Option<(&Decision, Option<&Decision>)> {
+        let service = self.services.get(&key.service)?;
+        let deployment = service.deployments.get(&key.deployment)?;
+        Some((&deployment.decision, deployment.advised()))
+    }
+
     /// All deployments.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         let services = self.services.values();
