@@ -16,18 +16,17 @@ mod rollback;
 mod rollout;
 mod run;
 mod signals;
-mod simulate;
 mod status;
 mod target;
 mod telemetry;
 mod weights;
 mod who;
-mod worker;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use penstock_control::driver::process::{SUPERVISE, supervise};
+use penstock_lab::{command as simulate, worker};
 
 /// jemalloc, by measurement: see `benches/RESULTS.md`.
 #[global_allocator]

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What a crate must not depend on, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 4] = [
+const FORBIDDEN: [(&str, &[&str], &str); 5] = [
     (
         "balancer",
         &[
@@ -30,13 +30,25 @@ const FORBIDDEN: [(&str, &[&str], &str); 4] = [
     ),
     (
         "gateway",
-        &["penstock-control", "axum", "rusqlite", "nix", "procfs"],
+        &[
+            "penstock-control",
+            "penstock-lab",
+            "axum",
+            "rusqlite",
+            "nix",
+            "procfs",
+        ],
         "the data plane knows control only by `config::fleet` and starts no process",
     ),
     (
         "control",
-        &["penstock-gateway", "pingora"],
+        &["penstock-gateway", "penstock-lab", "pingora"],
         "control knows the gateway only by `config::fleet`",
+    ),
+    (
+        "lab",
+        &["penstock-gateway", "pingora", "rusqlite"],
+        "the lab runs what control decides, against workers and requests of its own",
     ),
 ];
 
@@ -63,7 +75,7 @@ fn no_crate_allows_unsafe_code() {
     let root: toml::Table = include_str!("../Cargo.toml").parse().unwrap();
     let lints = &root["workspace"]["lints"]["rust"];
     assert_eq!(lints["unsafe_code"].as_str(), Some("forbid"));
-    for folder in ["balancer", "config", "control", "gateway"] {
+    for folder in ["balancer", "config", "control", "gateway", "lab"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(folder)
             .join("Cargo.toml");

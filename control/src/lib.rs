@@ -73,8 +73,6 @@ mod shell;
 pub mod api;
 mod control;
 
-pub mod simulate;
-
 pub use self::{
     control::{Control, ControlError},
     metrics::{

@@ -8,7 +8,7 @@ use super::{
     run,
     trace::{Arrival, Trace, Work},
 };
-use crate::{
+use penstock_control::{
     plan::{Action, Stage, WorkerFacts},
     scale::{Load, Observation},
 };

@@ -7,7 +7,7 @@ use penstock_balancer::{Crew, Work, least_wait};
 use penstock_config::fleet::TimeHistogram;
 
 use super::fleet::Fleet;
-use crate::plan::StartRecord;
+use penstock_control::plan::StartRecord;
 
 /// The gateway learns anew this often how long requests take.
 const LEARN_EVERY: Duration = Duration::from_secs(1);

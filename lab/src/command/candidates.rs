@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Display, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, anyhow, bail};
-use penstock_config::{Config, Deployment, Scaling, Service};
-use penstock_control::simulate::{
+use crate::simulate::{
     Penstock, Scaler,
     reference::{Bounds, Hpa, Kpa, Plain, Ray, SageMaker},
 };
+use anyhow::{Context, anyhow, bail};
+use penstock_config::{Config, Deployment, Scaling, Service};
 
 use super::SimulateArgs;
 

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use crate::{
-    plan::{Action, DrainCause, Stage, StopCause, WorkerFacts},
-    simulate::scaler::Turn,
-};
+use crate::simulate::scaler::Turn;
+use penstock_control::plan::{Action, DrainCause, Stage, StopCause, WorkerFacts};
 
 /// Starts what is missing; stops what is too much, first what is still starting, then the newest
 /// (Kubernetes' order). A stopping worker finishes its requests within the drain time, and does not

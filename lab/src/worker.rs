@@ -24,7 +24,7 @@ use penstock_config::units::parse_duration;
 
 /// Run a simulated GPU worker with OpenAI-style endpoints.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct WorkerArgs {
+pub struct WorkerArgs {
     /// Port to listen on; 0 takes a free one.
     #[arg(long, env = "PORT", default_value_t = 8000)]
     port: u16,
@@ -107,7 +107,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// When the address is taken, or a fault that was asked for strikes.
-pub(crate) fn run(args: WorkerArgs) -> anyhow::Result<()> {
+pub fn run(args: WorkerArgs) -> anyhow::Result<()> {
     if args.faults.crash_on_start {
         anyhow::bail!("CUDA error: out of memory (simulated by --crash-on-start)");
     }

@@ -1,7 +1,7 @@
 //! Replays arrivals against a scaling configuration in virtual time: what would it have cost, and
 //! who would have waited?
 //!
-//! The decisions are not modelled: [`scale`](crate::scale) and [`plan`](crate::plan) are the ones
+//! The decisions are not modelled: [`scale`](penstock_control::scale) and [`plan`](penstock_control::plan) are the ones
 //! that run in production. Modelled are the requests (a [`trace`]), the workers (a [`WorkerModel`])
 //! and what the gateway does between them: first come, first served, to the least busy worker, up
 //! to `max_concurrency`, a fresh worker filled gently, and whoever would wait in vain refused at once.

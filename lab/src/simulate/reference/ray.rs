@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use super::{Bounds, toward::toward};
-use crate::{
-    simulate::scaler::{Scaler, Seen, Turn},
-    window::Window,
-};
+use crate::simulate::scaler::{Scaler, Seen, Turn};
+use penstock_control::window::Window;
 
 /// `target_ongoing_requests`.
 const TARGET: f64 = 2.0;

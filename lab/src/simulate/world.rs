@@ -11,7 +11,7 @@ use super::{
     shedding::Shedding,
     trace::Trace,
 };
-use crate::{
+use penstock_control::{
     plan::{Action, StartRecord},
     scale::Observation,
 };

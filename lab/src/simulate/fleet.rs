@@ -6,7 +6,7 @@ use penstock_balancer::{Gate, Ramp};
 use penstock_config::fleet::WorkerId;
 
 use super::{model::WorkerModel, trace::Work};
-use crate::plan::{Action, Stage, WorkerFacts};
+use penstock_control::plan::{Action, Stage, WorkerFacts};
 
 /// From a stop to nothing being left of a worker.
 const STOP: Duration = Duration::from_millis(500);

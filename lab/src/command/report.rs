@@ -7,8 +7,8 @@ mod plot;
 
 use std::{fmt::Write, time::Duration};
 
+use crate::simulate::{Instant, Outcome};
 use penstock_config::units;
-use penstock_control::simulate::{Instant, Outcome};
 
 use self::{
     page::{Page, escape},

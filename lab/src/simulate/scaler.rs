@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
+use penstock_control::{
     plan::{Action, WorkerFacts},
     scale::Observation,
 };

@@ -2,8 +2,8 @@
 
 use std::{fmt::Write, time::Duration};
 
+use crate::simulate::Outcome;
 use penstock_config::units;
-use penstock_control::simulate::Outcome;
 use serde::Serialize;
 
 use super::Run;

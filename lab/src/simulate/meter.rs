@@ -5,7 +5,7 @@ use std::time::Duration;
 use penstock_config::fleet::TimeHistogram;
 
 use super::fleet::{Fleet, Life};
-use crate::scale::Load;
+use penstock_control::scale::Load;
 
 /// Sums since the last [`take`](Meter::take).
 #[derive(Debug, Default)]

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use super::{Bounds, toward::toward};
-use crate::{
-    simulate::scaler::{Scaler, Seen, Turn},
-    window::Window,
-};
+use crate::simulate::scaler::{Scaler, Seen, Turn};
+use penstock_control::window::Window;
 
 /// `stable-window`.
 const STABLE: Duration = Duration::from_secs(60);

@@ -11,11 +11,11 @@ use std::{
     time::Duration,
 };
 
+use crate::simulate::{Outcome, Setup, WorkerModel, run as simulate, trace::Trace};
 use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use penstock_config::units;
-use penstock_control::simulate::{Outcome, Setup, WorkerModel, run as simulate, trace::Trace};
 
 use self::candidates::Candidate;
 
@@ -25,7 +25,7 @@ use self::candidates::Candidate;
 /// columns timestamp,service_seconds, or Penstock's own access log in JSON. The decisions are made
 /// by the code that runs in production; the workers are simulated by the options below.
 #[derive(Args)]
-pub(crate) struct SimulateArgs {
+pub struct SimulateArgs {
     /// The trace.
     trace: PathBuf,
     /// Configurations to try: FILE, or FILE:SERVICE, or FILE:SERVICE/DEPLOYMENT. Without one, the
@@ -80,7 +80,7 @@ pub(crate) struct SimulateArgs {
 }
 
 /// Runs every candidate at every speed and start time, and prints what came of it.
-pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
+pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     check(args)?;
     let trace = read(&args.trace)?;
     for left_out in candidates::all(args)?

@@ -5,7 +5,7 @@ use std::time::Duration;
 use penstock_config::Scaling;
 
 use super::scaler::{Scaler, Seen, Turn};
-use crate::{
+use penstock_control::{
     plan::{Situation, StartFacts, plan},
     scale::{History, ScaleState, decide},
 };
