@@ -5,9 +5,7 @@ mod cert;
 mod certificates;
 mod check;
 mod explain;
-mod html;
 mod key;
-mod load;
 mod logs;
 mod new;
 mod output;
@@ -19,18 +17,17 @@ mod rollback;
 mod rollout;
 mod run;
 mod signals;
-mod simulate;
 mod status;
 mod target;
 mod telemetry;
 mod weights;
 mod who;
-mod worker;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use penstock_control::driver::process::{SUPERVISE, supervise};
+use penstock_lab::{command as simulate, load, worker};
 
 /// jemalloc, by measurement: see `benches/RESULTS.md`.
 #[global_allocator]
@@ -88,7 +85,7 @@ fn main() -> ExitCode {
         Command::Rollout(args) => rollout::run(&args),
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => resume::run(&args),
-        Command::Load(args) => load::run(&args),
+        Command::Load(args) => load::run(&args).and_then(output::told),
         Command::Simulate(args) => simulate::run(&args),
         Command::Worker(args) => worker::run(args),
     };

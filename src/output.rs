@@ -22,6 +22,11 @@ impl std::fmt::Display for Told {
 
 impl std::error::Error for Told {}
 
+/// A failure that what was printed has told already, unless all is `good`.
+pub(crate) fn told(good: bool) -> anyhow::Result<()> {
+    if good { Ok(()) } else { Err(Told.into()) }
+}
+
 /// Prints a value as JSON for people and programs.
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)? + "\n";

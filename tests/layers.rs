@@ -1,5 +1,6 @@
 //! The layers: who may know whom. Between crates they are held by the manifests (the same rules for
-//! indirect dependencies are in `.deny.toml`), between the storeys of the gateway by its imports.
+//! indirect dependencies are in `.deny.toml`), between the storeys of the gateway by its imports, and between
+//! the pure part of control and the rest by what it names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +9,7 @@ use std::{
 };
 
 /// What a crate must not depend on, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 4] = [
+const FORBIDDEN: [(&str, &[&str], &str); 5] = [
     (
         "balancer",
         &[
@@ -29,13 +30,25 @@ const FORBIDDEN: [(&str, &[&str], &str); 4] = [
     ),
     (
         "gateway",
-        &["penstock-control", "axum", "rusqlite", "nix", "procfs"],
+        &[
+            "penstock-control",
+            "penstock-lab",
+            "axum",
+            "rusqlite",
+            "nix",
+            "procfs",
+        ],
         "the data plane knows control only by `config::fleet` and starts no process",
     ),
     (
         "control",
-        &["penstock-gateway", "pingora"],
+        &["penstock-gateway", "penstock-lab", "pingora"],
         "control knows the gateway only by `config::fleet`",
+    ),
+    (
+        "lab",
+        &["penstock-gateway", "pingora", "rusqlite"],
+        "the lab runs what control decides, against workers and requests of its own",
     ),
 ];
 
@@ -62,7 +75,7 @@ fn no_crate_allows_unsafe_code() {
     let root: toml::Table = include_str!("../Cargo.toml").parse().unwrap();
     let lints = &root["workspace"]["lints"]["rust"];
     assert_eq!(lints["unsafe_code"].as_str(), Some("forbid"));
-    for folder in ["balancer", "config", "control", "gateway"] {
+    for folder in ["balancer", "config", "control", "gateway", "lab"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(folder)
             .join("Cargo.toml");
@@ -165,6 +178,67 @@ fn imports_are_read_from_nested_trees_but_not_from_tests_and_comments() {
     );
 }
 
+/// What the pure part of control must not name, besides the modules that touch the world: with it a
+/// decision could not be told what time it is, or be played again.
+const IMPURE: [&str; 14] = [
+    "Instant::now",
+    "SystemTime::now",
+    "async fn",
+    "axum::",
+    "hyper::",
+    "metrics::counter",
+    "metrics::gauge",
+    "parking_lot",
+    "rand::",
+    "rusqlite",
+    "std::fs",
+    "std::process",
+    "tokio",
+    "tracing",
+];
+
+#[test]
+fn the_core_of_control_touches_nothing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("control/src");
+    let lib = fs::read_to_string(root.join("lib.rs")).unwrap();
+    let (pure, impure) = lib
+        .split_once("// What touches the world.")
+        .expect("lib.rs says where the pure part ends");
+    let (pure, impure) = (storeys(pure), storeys(impure));
+    assert!(pure.contains(&"core".to_owned()) && impure.contains(&"shell".to_owned()));
+    for module in &pure {
+        let mut files = vec![root.join(module).with_extension("rs")];
+        let folder = root.join(module);
+        files.extend(
+            folder
+                .is_dir()
+                .then(|| sources(&folder))
+                .into_iter()
+                .flatten(),
+        );
+        for file in files {
+            let code = without_tests(&fs::read_to_string(&file).expect("a source file"));
+            let name = file.display();
+            for word in IMPURE {
+                assert!(
+                    !code.contains(word),
+                    "{name} names {word}, and is to be pure"
+                );
+            }
+            let path = file.strip_prefix(&root).expect("below it");
+            let path = path.with_extension("");
+            let path: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
+            for import in imports(&from_the_root(&code, &path)) {
+                let storey = import.split("::").next().unwrap_or_default();
+                assert!(
+                    pure.iter().any(|name| name == storey),
+                    "{name} imports {import}, which is not of the pure part"
+                );
+            }
+        }
+    }
+}
+
 /// The folder of the gateway's sources.
 fn gateway() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway/src")
@@ -221,7 +295,10 @@ fn in_circles(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<&str> {
 
 /// The storeys in the order of their declarations.
 fn storeys(lib: &str) -> Vec<String> {
-    let named = |line: &str| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned());
+    let named = |line: &str| {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
+    };
     lib.lines().filter_map(named).collect()
 }
 

@@ -41,7 +41,7 @@ pub(crate) use scaling::{
     Adjustment, DownPace, Rule, Scaling, ScalingMode, Statistic, Step, UpPace, anticipate,
     headroom, window,
 };
-pub(crate) use service::{Protocol, Service, Timeouts};
+pub(crate) use service::Service;
 pub(crate) use settings::{
     AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, ProxyProtocol,
     WorkerLogs,

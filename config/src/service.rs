@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Access, Balance, Deployment, DeploymentName, Ejection, Hash, KeySource, Limit, MatchRule,
     Mirror, Retries, ServiceName, Split, Sticky,
+    raw::text::{HumanDuration, PositiveDuration, above_zero, above_zero_if_any, human},
 };
 
 /// One checked service. Equality means that nothing a user can set differs.
@@ -53,9 +57,11 @@ pub struct Service {
 }
 
 /// Protocol spoken to the workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// HTTP/1.1.
+    #[default]
     Http1,
     /// HTTP/2 with prior knowledge; what gRPC services need.
     H2,
@@ -83,21 +89,48 @@ pub struct Queue {
 }
 
 /// The clocks of a request. All of them stop once an upgrade was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// To open a connection to a worker.
+    #[serde(with = "above_zero")]
+    #[schemars(with = "PositiveDuration")]
     pub connect: Duration,
-    /// From the moment a worker has the request head until its response head.
+    /// From the moment a worker has the request's head until the head of its response.
+    #[serde(with = "above_zero")]
+    #[schemars(with = "PositiveDuration")]
     pub first_byte: Duration,
     /// Longest silence between two pieces of a body, in either direction.
+    #[serde(with = "above_zero")]
+    #[schemars(with = "PositiveDuration")]
     pub idle: Duration,
-    /// From the request head to the end of the answer; `None` for no limit.
+    /// From the request's head to the end of the response. Default: no limit.
+    #[serde(with = "above_zero_if_any")]
+    #[schemars(with = "Option<PositiveDuration>")]
     pub total: Option<Duration>,
-    /// How long an unused connection to a worker is kept. Must be shorter than the worker keeps
-    /// it (uvicorn: 5 s), so that a request never meets a connection that is just closing.
+    /// How long an unused connection to a worker is kept. Must be shorter than the worker keeps it
+    /// (uvicorn: 5 s), so that a request never meets a connection that is just closing. "0s" keeps none.
+    #[serde(with = "human")]
+    #[schemars(with = "HumanDuration")]
     pub keepalive: Duration,
+    /// Bytes per second that a client must send or take while it is the one that is waited for. 0 for no
+    /// such limit.
+    #[schemars(range(max = 1_000_000))]
+    pub min_rate: u32,
+    /// How far behind `min_rate` a client may be before its request is ended.
+    #[serde(with = "above_zero")]
+    #[schemars(with = "PositiveDuration")]
+    pub min_rate_window: Duration,
+}
+
+impl Timeouts {
     /// How fast clients must be.
-    pub min_rate: MinRate,
+    pub fn min_rate(&self) -> MinRate {
+        MinRate {
+            bytes_per_second: self.min_rate,
+            window: self.min_rate_window,
+        }
+    }
 }
 
 /// How fast a client must send its request, and take its answer.
@@ -107,4 +140,20 @@ pub struct MinRate {
     pub bytes_per_second: u32,
     /// How far behind that it may be.
     pub window: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(300),
+            idle: Duration::from_secs(300),
+            total: None,
+            keepalive: Duration::from_secs(4),
+            // The rate is that of IIS and Kestrel. They give a client 5 s, Apache 20 s, nginx (which
+            // only knows silence) 60 s: a mobile client that changes networks is not gone.
+            min_rate: 240,
+            min_rate_window: Duration::from_secs(30),
+        }
+    }
 }

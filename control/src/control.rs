@@ -15,6 +15,7 @@ use tokio::{
 
 use self::failure::Failure;
 use crate::{
+    core::{Answer, Ask, Declined, PauseRequest, TrafficRequest},
     driver::{
         ExitSender, WorkerExit,
         container::{ContainerDriver, ContainerSettings},
@@ -22,8 +23,8 @@ use crate::{
         process::{ProcessDriver, ProcessSettings},
     },
     explain::{Explanation, Unknown},
-    reconcile::{Command, Drivers, Ends, PauseRequest, Reconciler, TrafficRequest},
     secret::SecretKey,
+    shell::{Command, Drivers, Ends, Shell},
     status::{PauseStatus, ServiceStatus, Status, WeightsStatus},
     store::{ChangesQuery, JournalEntry, JournalQuery, Remembered, Store, StoreError},
     weights::Refused,
@@ -57,6 +58,16 @@ pub enum ControlError {
     /// The loop has ended although it was not to.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<Declined> for ControlError {
+    fn from(why: Declined) -> Self {
+        match why {
+            Declined::Refused(refused) => Self::Refused(refused),
+            Declined::NotWritten(reason) => Self::Store(StoreError::NotWritten(reason)),
+            Declined::Closed => Self::Store(StoreError::Closed),
+        }
+    }
 }
 
 /// A running control service. Dropping it leaves the workers running, as a crash would; the next run takes them
@@ -118,9 +129,9 @@ impl Control {
             commands: commands_end,
             snapshots,
         };
-        let (reconciler, inbox) = Reconciler::new(config, drivers, store.clone(), remembered, ends);
+        let shell = Shell::new(config, drivers, store.clone(), remembered, ends);
         let failure = Failure::default();
-        let task = failure.watch(reconciler.run(inbox));
+        let task = failure.watch(shell.run());
         fleet.changed().await.map_err(|_| ControlError::Ended)?;
         let reports = parking_lot::Mutex::new(Some(reports));
         Ok(Self {
@@ -154,9 +165,10 @@ impl Control {
     /// they were at the start. Returns the generation of the first snapshot that follows it; 0 when
     /// control has been shut down.
     pub async fn apply(&self, config: Arc<Config>) -> u64 {
-        let (reply, published) = oneshot::channel();
-        self.command(Command::Apply(config, reply)).await;
-        published.await.unwrap_or(0)
+        match self.ask(Ask::Apply(config)).await {
+            Ok(Answer::Applied(generation)) => generation,
+            _ => 0,
+        }
     }
 
     /// Notes for the status why a new configuration was not taken over.
@@ -170,9 +182,10 @@ impl Control {
     ///
     /// When control has been shut down.
     pub async fn status(&self) -> Result<Status, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Status(reply)).await;
-        answer.await.map_err(|_| self.ended())
+        match self.ask(Ask::Status).await? {
+            Answer::Status(status) => Ok(*status),
+            _ => Err(self.ended()),
+        }
     }
 
     /// How one service is.
@@ -181,9 +194,10 @@ impl Control {
     ///
     /// When there is no such service, or control has been shut down.
     pub async fn service(&self, name: String) -> Result<ServiceStatus, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Service(name, reply)).await;
-        Ok(answer.await.map_err(|_| self.ended())??)
+        match self.ask(Ask::Service(name)).await? {
+            Answer::Service(service) => Ok(*service?),
+            _ => Err(self.ended()),
+        }
     }
 
     /// Changes how a service's traffic is shared, or only tells. When this returns the change is in
@@ -192,17 +206,19 @@ impl Control {
         &self,
         request: TrafficRequest,
     ) -> Result<WeightsStatus, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Traffic(request, reply)).await;
-        answer.await.map_err(|_| self.ended())?
+        match self.ask(Ask::Traffic(request)).await? {
+            Answer::Traffic(status) => Ok(status?),
+            _ => Err(self.ended()),
+        }
     }
 
     /// Pauses or resumes a service or a deployment, or only tells. When this returns the change is in
     /// the state file and the gateways are being told.
     pub(crate) async fn pause(&self, request: PauseRequest) -> Result<PauseStatus, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Pause(request, reply)).await;
-        answer.await.map_err(|_| self.ended())?
+        match self.ask(Ask::Pause(request)).await? {
+            Answer::Pause(status) => Ok(status?),
+            _ => Err(self.ended()),
+        }
     }
 
     /// Why the deployments of a service, or one of them, have as many workers as they have: the
@@ -219,10 +235,11 @@ impl Control {
         changes: u32,
         since_ms: u64,
     ) -> Result<Vec<Explanation>, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Explain(service.clone(), deployment, reply))
-            .await;
-        let decided = answer.await.map_err(|_| self.ended())??;
+        let asked = self.ask(Ask::Explain(service.clone(), deployment));
+        let Answer::Explained(decided) = asked.await? else {
+            return Err(self.ended());
+        };
+        let decided = decided?;
         let mut explained = Vec::with_capacity(decided.len());
         for (deployment, present) in decided {
             let query = ChangesQuery {
@@ -283,6 +300,12 @@ impl Control {
     #[doc(hidden)]
     pub async fn break_down(&self) {
         self.command(Command::BreakDown).await;
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Ask(ask, reply)).await;
+        answer.await.map_err(|_| self.ended())
     }
 
     /// Why there is no answer.

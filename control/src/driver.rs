@@ -1,7 +1,7 @@
 //! What starts and stops workers.
 //!
 //! A driver only acts. Whether a worker is wanted is decided by `scale` and `plan`, whether it is
-//! ready by `probe`; `reconcile` alone calls a driver.
+//! ready by `probe`; the `shell` alone calls a driver.
 
 pub mod container;
 pub mod fixed;
@@ -12,10 +12,11 @@ pub(crate) mod testing;
 use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use penstock_config::{Deployment, DeploymentName, ServiceName, fleet::WorkerId};
+use penstock_config::fleet::WorkerId;
 use tokio::sync::mpsc;
 
 use self::process::ProcessTree;
+pub use crate::core::{NewWorker, StartError, WorkerExit};
 
 /// Starts, stops and finds again the workers of deployments with one kind of source.
 #[async_trait]
@@ -50,21 +51,6 @@ pub trait Driver: Send + Sync {
     }
 }
 
-/// A worker to be started or adopted.
-#[derive(Debug, Clone)]
-pub struct NewWorker {
-    /// Its identity, made by the caller.
-    pub id: WorkerId,
-    /// The service it works for.
-    pub service: ServiceName,
-    /// The deployment it belongs to.
-    pub deployment: DeploymentName,
-    /// Its number within the deployment; names its log file.
-    pub slot: u32,
-    /// What to run.
-    pub spec: Arc<Deployment>,
-}
-
 /// A worker that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartedWorker {
@@ -74,27 +60,6 @@ pub struct StartedWorker {
     pub processes: Option<ProcessTree>,
     /// What the driver needs to find it again after a restart of control; opaque to everyone else.
     pub saved: String,
-}
-
-/// Why a worker could not be started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// Nothing is wrong with the worker, but there is no room for it now.
-    #[error("{0}")]
-    NoRoom(String),
-    /// Starting it failed, and trying the same again is not likely to help.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// A worker ended without being asked to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerExit {
-    /// Which one.
-    pub id: WorkerId,
-    /// How it ended, for people: `exit status 1`, `killed by SIGSEGV`; with the last line it wrote
-    /// to standard error when there is one.
-    pub reason: String,
 }
 
 /// Takes in how far the start of a worker is, for people.

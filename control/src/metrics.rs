@@ -7,24 +7,17 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 pub use self::registry::{Registry, install};
 pub(crate) use self::{registry::forget, rollout::RolloutMetrics};
-use crate::scale::Reason;
-
-/// Worker states that have a gauge.
-const STATES: [&str; 5] = ["starting", "ready", "not_ready", "draining", "stopping"];
+use crate::core::{ExitReason, Metric, STATES, StartFailure};
 
 /// The metrics of one deployment. [`forget`] takes them off the page.
 pub(crate) struct DeploymentMetrics {
     service: String,
     deployment: String,
     workers: [Gauge; STATES.len()],
-    /// Last values, so that the thousands of deployments where nothing happens cost nothing.
-    counts: [u32; STATES.len()],
     desired: Gauge,
-    desired_value: Option<u32>,
     paused: Gauge,
-    paused_value: Option<bool>,
     /// Only of deployments whose scaling advises, or did.
-    advised: Option<(Gauge, u32)>,
+    advised: Option<Gauge>,
     decisions: Vec<(&'static str, Counter)>,
     starts_ready: Counter,
     starts_failed: Counter,
@@ -33,77 +26,6 @@ pub(crate) struct DeploymentMetrics {
     start_seconds: Histogram,
     /// Readings of workers' pages that went well and that did not, once there was one.
     scrapes: Option<[Counter; 2]>,
-}
-
-/// Why a start failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StartFailure {
-    /// It could not be started at all.
-    NotStarted,
-    /// It ended before it proved good.
-    Crashed,
-    /// It was not ready in time.
-    TimedOut,
-    /// It failed its liveness probe before it was ready.
-    Liveness,
-}
-
-impl StartFailure {
-    fn label(self) -> &'static str {
-        match self {
-            Self::NotStarted => "not_started",
-            Self::Crashed => "crashed",
-            Self::TimedOut => "timed_out",
-            Self::Liveness => "liveness",
-        }
-    }
-}
-
-/// How a worker ended that was not asked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExitReason {
-    /// With status 0.
-    Success,
-    /// With another status.
-    Status,
-    /// By a signal.
-    Signal,
-    /// Because it needed more memory than it may have.
-    OutOfMemory,
-    /// Nobody knows how.
-    Unknown,
-}
-
-impl ExitReason {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Success => "exit_0",
-            Self::Status => "exit_status",
-            Self::Signal => "signal",
-            Self::OutOfMemory => "out_of_memory",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// By the words of the driver.
-    pub(crate) fn of(reason: &str) -> Self {
-        if let Some(status) = reason.strip_prefix("exit status ") {
-            let digits = status.find(|c: char| !c.is_ascii_digit());
-            let number = &status[..digits.unwrap_or(status.len())];
-            return if number == "0" {
-                Self::Success
-            } else {
-                Self::Status
-            };
-        }
-        if reason.starts_with("out of memory") {
-            Self::OutOfMemory
-        } else if reason.starts_with("killed by ") {
-            Self::Signal
-        } else {
-            Self::Unknown
-        }
-    }
 }
 
 /// Says what the metrics mean; to be called once a recorder is there.
@@ -170,11 +92,8 @@ impl DeploymentMetrics {
                     &[service, deployment, ("state", state.to_owned())]
                 )
             }),
-            counts: [0; STATES.len()],
             desired: gauge!("penstock_desired_workers", &labels),
-            desired_value: None,
             paused: gauge!("penstock_paused", &labels),
-            paused_value: None,
             advised: None,
             decisions: Vec::new(),
             starts_ready: starts("ready"),
@@ -186,59 +105,38 @@ impl DeploymentMetrics {
         }
     }
 
-    /// Counts workers by the words for their states.
-    pub(crate) fn workers<'a>(&mut self, states: impl Iterator<Item = &'a str>) {
-        let mut counts = [0; STATES.len()];
-        for state in states {
-            if let Some(place) = STATES.iter().position(|known| *known == state) {
-                counts[place] += 1;
+    /// Takes in what is new.
+    pub(crate) fn take(&mut self, metric: Metric) {
+        match metric {
+            Metric::Workers(counts) => {
+                for (gauge, count) in self.workers.iter().zip(counts) {
+                    gauge.set(count);
+                }
             }
-        }
-        for (place, count) in counts.into_iter().enumerate() {
-            if count != self.counts[place] {
-                self.workers[place].set(count);
-            }
-        }
-        self.counts = counts;
-    }
-
-    pub(crate) fn desired(&mut self, desired: u32) {
-        if self.desired_value != Some(desired) {
-            self.desired.set(desired);
-            self.desired_value = Some(desired);
+            Metric::Desired(desired) => self.desired.set(desired),
+            Metric::Paused(paused) => self.paused.set(u8::from(paused)),
+            Metric::Advised(count) => self.advised(count),
+            Metric::Decided(label) => self.decided(label),
+            Metric::Started(seconds) => self.started(seconds),
+            Metric::StartFailed(why) => self.start_failed(why),
+            Metric::Exited(how) => self.worker_exited(how),
+            Metric::Scraped(well) => self.scraped(well),
         }
     }
 
-    pub(crate) fn paused(&mut self, paused: bool) {
-        if self.paused_value != Some(paused) {
-            self.paused.set(u8::from(paused));
-            self.paused_value = Some(paused);
-        }
-    }
-
-    /// What is advised; `None` where decisions are followed.
-    pub(crate) fn advised(&mut self, advised: Option<u32>) {
-        if advised.is_none() && self.advised.is_none() {
-            return;
-        }
-        // What is followed is what would be advised.
-        let count = advised.or(self.desired_value).unwrap_or(0);
-        let (gauge, value) = self.advised.get_or_insert_with(|| {
+    fn advised(&mut self, count: u32) {
+        let gauge = self.advised.get_or_insert_with(|| {
             let labels = [
                 ("service", self.service.clone()),
                 ("deployment", self.deployment.clone()),
             ];
-            (gauge!("penstock_advised_workers", &labels), u32::MAX)
+            gauge!("penstock_advised_workers", &labels)
         });
-        if *value != count {
-            gauge.set(count);
-            *value = count;
-        }
+        gauge.set(count);
     }
 
-    /// The desired count changed.
-    pub(crate) fn decided(&mut self, reason: &Reason) {
-        let label = reason.label();
+    /// The desired count changed, for the reason with this label.
+    fn decided(&mut self, label: &'static str) {
         if !self.decisions.iter().any(|(known, _)| *known == label) {
             let counter = counter!(
                 "penstock_scale_decisions_total",
@@ -253,13 +151,13 @@ impl DeploymentMetrics {
         }
     }
 
-    pub(crate) fn started(&self, seconds: f64) {
+    fn started(&self, seconds: f64) {
         self.starts_ready.increment(1);
         self.start_seconds.record(seconds);
     }
 
     /// A worker's own metrics were read, or not all of them.
-    pub(crate) fn scraped(&mut self, well: bool) {
+    fn scraped(&mut self, well: bool) {
         let (service, deployment) = (&self.service, &self.deployment);
         let counters = self.scrapes.get_or_insert_with(|| {
             ["ok", "failed"].map(|result| {
@@ -274,13 +172,13 @@ impl DeploymentMetrics {
         counters[usize::from(!well)].increment(1);
     }
 
-    pub(crate) fn start_failed(&mut self, why: StartFailure) {
+    fn start_failed(&mut self, why: StartFailure) {
         self.starts_failed.increment(1);
         self.mishap("penstock_worker_start_failures_total", why.label());
     }
 
     /// A worker ended without being asked to.
-    pub(crate) fn worker_exited(&mut self, how: ExitReason) {
+    fn worker_exited(&mut self, how: ExitReason) {
         self.mishap("penstock_worker_exits_total", how.label());
     }
 
@@ -297,25 +195,5 @@ impl DeploymentMetrics {
             self.mishaps.len() - 1
         });
         self.mishaps[place].2.increment(1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ExitReason::{self, OutOfMemory, Signal, Status, Success, Unknown};
-
-    #[test]
-    fn an_exit_is_counted_by_the_words_of_the_driver_and_not_by_those_of_the_worker() {
-        for (reason, expected) in [
-            ("exit status 0", Success),
-            ("exit status 0: killed by fate", Success),
-            ("exit status 1", Status),
-            ("exit status 137: out of memory", Status),
-            ("killed by SIGSEGV", Signal),
-            ("out of memory, killed at its limit of 1GiB", OutOfMemory),
-            ("the supervisor was killed", Unknown),
-        ] {
-            assert_eq!(ExitReason::of(reason), expected, "{reason}");
-        }
     }
 }

@@ -19,8 +19,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-use penstock_config::{Probe, Probes, fleet::WorkerId};
+use penstock_config::{Probe, Probes};
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, JoinSet},
@@ -32,58 +31,25 @@ use self::{
     target::Target,
 };
 use crate::{
-    driver::{NewWorker, process::ProcessTree},
+    core::{NewWorker, ProbeEvent, ProbeFailure},
+    driver::process::ProcessTree,
     plain_text::plain,
     worker_http::{Cause, Failure},
 };
-
-/// What probes found out about a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProbeEvent {
-    /// It may get requests.
-    Ready(WorkerId),
-    /// It may not get requests any more, for the reason given, until it is ready again.
-    NotReady(WorkerId, String),
-    /// A given address did not pass its first probe. Sent once: until then nobody knows whether the
-    /// deployment has a worker.
-    Unreachable(WorkerId),
-    /// It must be replaced, for the reason given. Sent once; liveness is not asked after it.
-    LivenessFailed(WorkerId, String),
-}
 
 /// Keeps the probes of a worker going; ends them when dropped.
 #[derive(Debug)]
 pub struct ProbeGuard {
     task: JoinHandle<()>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
     /// A request was answered since the last look.
-    traffic: AtomicBool,
-    last_failure: Mutex<Option<Failure>>,
+    traffic: Arc<AtomicBool>,
 }
 
 impl ProbeGuard {
     /// The worker answered a request. Counts as a passed liveness probe, so that a worker too busy
     /// to answer probes in time is not replaced.
     pub fn note_traffic(&self) {
-        self.shared.traffic.store(true, Ordering::Relaxed);
-    }
-
-    /// Why the last startup or readiness probe failed; `None` when it passed or none was made.
-    /// Tells why a worker did not become ready in time.
-    pub fn last_failure(&self) -> Option<String> {
-        let failure = self.shared.last_failure.lock();
-        failure.as_ref().map(|failure| failure.text.clone())
-    }
-
-    /// The same, where the port is the matter: that is worth telling while the worker still loads.
-    pub fn wrong_port(&self) -> Option<String> {
-        let failure = self.shared.last_failure.lock();
-        let failure = failure.as_ref()?;
-        (failure.cause == Cause::Port).then(|| failure.text.clone())
+        self.traffic.store(true, Ordering::Relaxed);
     }
 }
 
@@ -102,24 +68,27 @@ pub fn watch(
     probes: &Probes,
     events: mpsc::UnboundedSender<ProbeEvent>,
 ) -> ProbeGuard {
-    let shared = Arc::new(Shared::default());
+    let traffic = Arc::new(AtomicBool::new(false));
     let watcher = Watcher {
         target: Arc::new(Target::new(worker, address, processes)),
         probes: probes.clone(),
-        shared: Arc::clone(&shared),
+        traffic: Arc::clone(&traffic),
+        said: None,
         events,
         is_given: worker.spec.source.is_fixed(),
     };
     ProbeGuard {
         task: tokio::spawn(watcher.run()),
-        shared,
+        traffic,
     }
 }
 
 struct Watcher {
     target: Arc<Target>,
     probes: Probes,
-    shared: Arc<Shared>,
+    traffic: Arc<AtomicBool>,
+    /// What was told last of why its startup or readiness probe fails.
+    said: Option<Option<ProbeFailure>>,
     events: mpsc::UnboundedSender<ProbeEvent>,
     /// Whether the worker is an address that the user gave, and there is something to tell of its
     /// first probe.
@@ -134,7 +103,7 @@ impl Watcher {
         let mut hindered = false;
         self.tell(state.begin());
         loop {
-            if self.shared.traffic.swap(false, Ordering::Relaxed) {
+            if self.traffic.swap(false, Ordering::Relaxed) {
                 state.traffic(start.elapsed());
             }
             for kind in state.due(start.elapsed()) {
@@ -154,7 +123,7 @@ impl Watcher {
                 Some(ended) = running.join_next() => {
                     // An error means that the program ends.
                     let Ok((kind, result)) = ended else { return };
-                    if self.shared.traffic.swap(false, Ordering::Relaxed) {
+                    if self.traffic.swap(false, Ordering::Relaxed) {
                         state.traffic(start.elapsed());
                     }
                     self.note(kind, &result, &mut hindered);
@@ -189,7 +158,7 @@ impl Watcher {
     fn note(&mut self, kind: Kind, result: &Result<(), Failure>, hindered: &mut bool) {
         let failure = result.as_ref().err();
         if kind != Kind::Live {
-            *self.shared.last_failure.lock() = failure.cloned();
+            self.say(failure);
             let failed = failure.is_some_and(|failure| !failure.is_local());
             if std::mem::take(&mut self.is_given) && failed {
                 let id = self.target.id.clone();
@@ -205,6 +174,19 @@ impl Watcher {
             );
         }
         *hindered = local.is_some();
+    }
+
+    /// Tells why the worker is not ready, if that is news.
+    fn say(&mut self, failure: Option<&Failure>) {
+        let now = failure.map(|failure| ProbeFailure {
+            text: failure.text.as_str().into(),
+            wrong_port: failure.cause == Cause::Port,
+        });
+        if self.said.as_ref() != Some(&now) {
+            self.said = Some(now.clone());
+            let id = self.target.id.clone();
+            let _ = self.events.send(ProbeEvent::Says(id, now));
+        }
     }
 
     fn tell(&self, change: Option<Change>) {

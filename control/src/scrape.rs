@@ -2,10 +2,9 @@
 //!
 //! Only workers that are ready are asked, and only those of deployments with such a rule. A worker is
 //! asked for one page at a time, all workers not at once, and whatever a page holds costs no more than
-//! its bounds: time, bytes, and the few names that are looked for. `scrape/known.rs` says what counts
-//! of it, and for how long; `scrape/page.rs` reads.
+//! its bounds: time, bytes, and the few names that are looked for. What counts of it, and for how long,
+//! says the [core](crate::core); `scrape/page.rs` reads.
 
-mod known;
 mod line;
 mod page;
 
@@ -18,7 +17,7 @@ use std::{
 
 use http::StatusCode;
 use http_body_util::BodyExt;
-use penstock_config::{Deployment, MetricsPage, Protocol, WorkerMetric, fleet::WorkerId};
+use penstock_config::fleet::WorkerId;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -26,52 +25,15 @@ use tokio::{
 };
 
 use self::page::Reader;
-pub(crate) use self::{
-    known::{Known, News},
-    page::Sample,
+use crate::{
+    core::{Sample, ScrapeEvent, ScrapeSpec},
+    worker_http::{Get, shown},
 };
-use crate::worker_http::{Get, shown};
 
 /// Workers that become ready together, as after a restart of control, are asked within this time.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
-/// A value counts for so many intervals: one lost answer is no news, three in a row are.
-const INTERVALS: u32 = 3;
-
-/// A value counts for this long at least.
-const FRESH_MIN: Duration = Duration::from_secs(10);
-
-/// What is to be read of the workers of a deployment.
-#[derive(Debug, PartialEq)]
-pub(crate) struct ScrapeSpec {
-    pub(crate) metrics: Vec<Arc<WorkerMetric>>,
-    page: MetricsPage,
-    protocol: Protocol,
-    headers: Vec<(String, String)>,
-}
-
 impl ScrapeSpec {
-    /// `None` when no rule asks for anything.
-    pub(crate) fn of(deployment: &Deployment) -> Option<Arc<Self>> {
-        let metrics = deployment.scaling.worker_metrics();
-        if metrics.is_empty() {
-            return None;
-        }
-        // Without it some libraries choose a format of their own.
-        let accept = ("accept".to_owned(), "text/plain; version=0.0.4".to_owned());
-        Some(Arc::new(Self {
-            metrics,
-            page: deployment.metrics.clone(),
-            protocol: deployment.protocol,
-            headers: vec![accept],
-        }))
-    }
-
-    /// For how long a value counts.
-    pub(crate) fn fresh_for(&self) -> Duration {
-        (self.page.interval * INTERVALS).max(FRESH_MIN)
-    }
-
     /// Asks once. A sample for each metric in their order, `None` where the page has none.
     async fn ask(&self, address: SocketAddr) -> Result<Vec<Option<Sample>>, String> {
         let limit = self.page.timeout;
@@ -115,16 +77,6 @@ impl ScrapeSpec {
             round => interval * (round - 1) + interval.mul_f64(0.5 + share / 2.0),
         }
     }
-}
-
-/// What came of one attempt.
-#[derive(Debug)]
-pub(crate) struct ScrapeEvent {
-    pub(crate) worker: WorkerId,
-    /// By which it was made: another may be in force by now.
-    pub(crate) spec: Arc<ScrapeSpec>,
-    /// A sample for each metric, or why there is none at all.
-    pub(crate) result: Result<Vec<Option<Sample>>, String>,
 }
 
 /// Keeps reading a worker's page; ends it when dropped.

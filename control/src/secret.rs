@@ -1,15 +1,8 @@
 //! Tells secrets apart without keeping them.
 
-use std::{
-    fmt,
-    fs::{File, OpenOptions},
-    io::{self, Read, Write},
-    path::Path,
-};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
-
-use crate::private;
 
 /// Block of SHA-256 in bytes, by which HMAC pads its key.
 const BLOCK: usize = 64;
@@ -17,38 +10,9 @@ const BLOCK: usize = 64;
 /// The key of an installation. What is written down of commands and environments is a digest under
 /// it: equal texts have equal digests, and without the key nobody can try out what the text was.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SecretKey([u8; 32]);
+pub struct SecretKey(pub(crate) [u8; 32]);
 
 impl SecretKey {
-    /// Reads the key from a file, or makes one there.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or written, or holds something else.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = private::open(
-            path,
-            OpenOptions::new().create(true).read(true).append(true),
-        )?;
-        let mut bytes = Vec::new();
-        (&mut file).take(33).read_to_end(&mut bytes)?;
-        if bytes.is_empty() {
-            let key = Self::random()?;
-            file.write_all(&key.0)?;
-            return Ok(key);
-        }
-        let key = bytes.try_into();
-        key.map(Self).map_err(|_| {
-            io::Error::other("not a key of penstock; remove it, and a new one is made")
-        })
-    }
-
-    fn random() -> io::Result<Self> {
-        let mut key = [0; 32];
-        File::open("/dev/urandom")?.read_exact(&mut key)?;
-        Ok(Self(key))
-    }
-
     /// HMAC-SHA-256 of a text, as 64 hexadecimal digits.
     pub(crate) fn digest(&self, text: &str) -> String {
         let padded = |pad: u8| {
@@ -97,16 +61,5 @@ mod tests {
             SecretKey(key).digest("what do ya want for nothing?"),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
-    }
-
-    #[test]
-    fn the_key_of_an_installation_stays_and_differs_from_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
-        let key = SecretKey::open(&one).unwrap();
-        assert_eq!(SecretKey::open(&one).unwrap(), key);
-        assert_ne!(SecretKey::open(&other).unwrap(), key);
-        std::fs::write(&other, "short").unwrap();
-        assert!(SecretKey::open(&other).is_err());
     }
 }

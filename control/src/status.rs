@@ -14,7 +14,7 @@ pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{
     ByHandStatus, DeploymentWeight, RolloutStatus, WeightsChange, WeightsStatus,
 };
-use crate::{secret::SecretKey, store::JournalEntry};
+use crate::{remembered::JournalEntry, secret::SecretKey};
 
 mod aside;
 mod certificates;

@@ -11,6 +11,7 @@ mod changes;
 mod demand;
 mod health;
 mod journal;
+mod key;
 mod lock;
 mod open;
 mod rows;
@@ -30,17 +31,12 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::health::describe;
-pub use self::{
-    advice::AdviceRow,
-    changes::ChangesQuery,
-    demand::DemandRow,
-    health::Failure,
-    journal::{JournalEntry, JournalQuery},
-    rows::{DesiredRow, ServiceRow, WorkerRow},
-    starts::StartRow,
+pub use self::{changes::ChangesQuery, journal::JournalQuery};
+use self::{health::Health, lock::Lock, writer::Job};
+pub use crate::remembered::{
+    AdviceRow, DemandRow, DesiredRow, JournalEntry, Remembered, ServiceRow, StartRow, StateFailure,
+    Table, WorkerRow,
 };
-use self::{health::Health, lock::Lock, rows::Table, writer::Job};
-use crate::secret::SecretKey;
 
 /// Jobs waiting for the thread; what does not fit must wait or, if it is only a note, is dropped.
 const JOBS_MAX: usize = 8192;
@@ -85,27 +81,6 @@ pub enum StoreError {
     /// The thread that works on it has ended.
     #[error("the state file was closed")]
     Closed,
-}
-
-/// What an earlier run left.
-#[derive(Debug, Default)]
-pub struct Remembered {
-    /// Workers that ran.
-    pub workers: Vec<WorkerRow>,
-    /// Changes of desired counts, oldest first.
-    pub desired: Vec<DesiredRow>,
-    /// What was done to the traffic of services.
-    pub traffic: Vec<ServiceRow>,
-    /// What is paused of services.
-    pub pauses: Vec<ServiceRow>,
-    /// How long starts took, oldest first.
-    pub starts: Vec<StartRow>,
-    /// Counts of deployments whose scaling only advises.
-    pub advice: Vec<AdviceRow>,
-    /// The load of the last weeks, where it is to be foreseen.
-    pub demand: Vec<DemandRow>,
-    /// Under which commands and environments are written down.
-    pub(crate) key: SecretKey,
 }
 
 /// The state file. Clones are handles to the same.
@@ -185,7 +160,7 @@ impl Store {
     }
 
     /// Why the file cannot be written, if so, and since when.
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<StateFailure> {
         self.health.failure()
     }
 
@@ -208,19 +183,9 @@ impl Store {
         self.send_row(|done| Job::ForgetWorker(id, done)).await;
     }
 
-    /// Remembers what was done to the traffic of a service, in the order of the calls. The receiver
-    /// tells when it is written, or why it is not yet; `None` when the disk cannot keep up, and it must
-    /// be tried again.
-    pub fn put_traffic(&self, row: ServiceRow) -> Option<Written> {
-        self.put_service(Table::Traffic, row)
-    }
-
-    /// The same for what is paused of a service.
-    pub fn put_pauses(&self, row: ServiceRow) -> Option<Written> {
-        self.put_service(Table::Pauses, row)
-    }
-
-    fn put_service(&self, table: Table, row: ServiceRow) -> Option<Written> {
+    /// Remembers what was done to a service, in the order of the calls. The receiver tells when it is
+    /// written, or why it is not yet; `None` when the disk cannot keep up, and it must be tried again.
+    pub fn put_service(&self, table: Table, row: ServiceRow) -> Option<Written> {
         let (done, written) = oneshot::channel();
         let queued = self.jobs.try_send(Job::PutService(table, row, done));
         queued.is_ok().then_some(written)

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Check, container, metrics_page, probes, process, rollout, scaling, service, split, tls,
+    Check, container, metrics_page, probes, process, rollout, scaling, split, tls,
 };
 use crate::{
     Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, WorkerTls,
@@ -27,7 +27,7 @@ pub(super) fn deployment(
 ) -> Deployment {
     let path = context.path;
     let (source, scaling, tls) = source(check, context, &mut raw);
-    let protocol = raw.protocol.map_or(context.protocol, service::protocol);
+    let protocol = raw.protocol.unwrap_or(context.protocol);
     let rollout = raw
         .rollout
         .map(|raw_rollout| rollout::rollout(check, path, raw_rollout, raw.takes_traffic));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Check, access, balance, deployment, health, mirror, queue, rollout, split};
-use crate::{Gpus, MinRate, Protocol, Service, ServiceName, Timeouts, key_path::KeyPath, raw};
+use crate::{Gpus, Service, ServiceName, key_path::KeyPath, raw};
 
 /// The end of every service's own host name.
 pub(super) struct Domain<'d> {
@@ -29,7 +29,7 @@ pub(super) fn service(
     domain: &Domain<'_>,
     gpus: &Gpus,
 ) -> Service {
-    let protocol = protocol(raw.protocol);
+    let protocol = raw.protocol;
     let deployments_path = path.key("deployments");
     let deployments: BTreeMap<_, _> = raw
         .deployments
@@ -80,33 +80,12 @@ pub(super) fn service(
         limits: access::limits(check, path, raw.limits, &access),
         queue: queue::queue(check, path, raw.queue, &access),
         access,
-        timeouts: timeouts(raw.timeouts),
+        timeouts: raw.timeouts,
         max_body_bytes: raw.max_body.map(|size| size.0),
         deployments,
     };
     check_together(check, path, &service);
     service
-}
-
-pub(super) fn protocol(protocol: raw::Protocol) -> Protocol {
-    match protocol {
-        raw::Protocol::Http1 => Protocol::Http1,
-        raw::Protocol::H2 => Protocol::H2,
-    }
-}
-
-fn timeouts(timeouts: raw::Timeouts) -> Timeouts {
-    Timeouts {
-        connect: timeouts.connect.0,
-        first_byte: timeouts.first_byte.0,
-        idle: timeouts.idle.0,
-        total: timeouts.total.map(|total| total.0),
-        keepalive: timeouts.keepalive.0,
-        min_rate: MinRate {
-            bytes_per_second: timeouts.min_rate,
-            window: timeouts.min_rate_window.0,
-        },
-    }
 }
 
 /// Rules about several keys of a service and its deployments.

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Container, MetricsPage, Protocol, Rollout, Scaling, WhenCold,
+    Container, MetricsPage, Rollout, Scaling, WhenCold,
     text::{DnsName, HumanDuration, PositiveDuration, UrlPath, WorkerAddress},
 };
+use crate::Protocol;
 
 /// A deployment: one variant of a service (stable, canary, blue), with exactly one of `process`,
 /// `container` and `static`.

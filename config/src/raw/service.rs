@@ -1,6 +1,6 @@
 //! `[services.NAME]`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     ApiKey, Balance, Clients, Deployment, DeploymentHosts, Ejection, Hash, Limit, MatchRule,
     Mirror, Queue, Retries, Split, Sticky,
-    text::{self, ByteSize, HostName, HumanDuration, PositiveDuration, UrlPath},
+    text::{self, ByteSize, HostName, UrlPath},
 };
-use crate::DeploymentName;
+use crate::{DeploymentName, Protocol, Timeouts};
 
 /// A service: the named thing with a URL that clients call.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -75,52 +75,4 @@ pub(crate) struct Service {
     /// The deployments by name: variants of the service with their own workers.
     #[schemars(with = "BTreeMap<String, Deployment>", extend("propertyNames" = text::name_schema()))]
     pub(crate) deployments: BTreeMap<DeploymentName, Deployment>,
-}
-
-/// Protocol spoken to the workers.
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Protocol {
-    #[default]
-    Http1,
-    H2,
-}
-
-/// The clocks of a request.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Timeouts {
-    /// To open a connection to a worker.
-    pub(crate) connect: PositiveDuration,
-    /// From the moment a worker has the request's head until the head of its response.
-    pub(crate) first_byte: PositiveDuration,
-    /// Longest silence between two pieces of a body, in either direction.
-    pub(crate) idle: PositiveDuration,
-    /// From the request's head to the end of the response. Default: no limit.
-    pub(crate) total: Option<PositiveDuration>,
-    /// How long an unused connection to a worker is kept. Must be shorter than the worker keeps it
-    /// (uvicorn: 5 s). "0s" keeps none.
-    pub(crate) keepalive: HumanDuration,
-    /// Bytes per second that a client must send or take while it is the one that is waited for. 0 for no
-    /// such limit.
-    #[schemars(range(max = 1_000_000))]
-    pub(crate) min_rate: u32,
-    /// How far behind `min_rate` a client may be before its request is ended.
-    pub(crate) min_rate_window: PositiveDuration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: PositiveDuration(Duration::from_secs(5)),
-            first_byte: PositiveDuration(Duration::from_secs(300)),
-            idle: PositiveDuration(Duration::from_secs(300)),
-            total: None,
-            keepalive: HumanDuration(Duration::from_secs(4)),
-            // The rate is that of IIS and Kestrel. They give a client 5 s, Apache 20 s, nginx (which
-            // only knows silence) 60 s: a mobile client that changes networks is not gone.
-            min_rate: 240,
-            min_rate_window: PositiveDuration(Duration::from_secs(30)),
-        }
-    }
 }

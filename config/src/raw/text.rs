@@ -149,6 +149,62 @@ text_types! {
         r"^[0-9A-Fa-f]{64}$", key_hash::parse, key_hash::show;
 }
 
+/// For a plain [`Duration`] in a type that file and program share: written as a [`PositiveDuration`].
+pub(crate) mod above_zero {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::PositiveDuration;
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        PositiveDuration(*value).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        Ok(PositiveDuration::deserialize(from)?.0)
+    }
+}
+
+/// The same where there may be none.
+pub(crate) mod above_zero_if_any {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::PositiveDuration;
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(PositiveDuration).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<PositiveDuration>::deserialize(from)?.map(|duration| duration.0))
+    }
+}
+
+/// For a plain [`Duration`] that may be zero: written as a [`HumanDuration`].
+pub(crate) mod human {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::HumanDuration;
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        HumanDuration(*value).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        Ok(HumanDuration::deserialize(from)?.0)
+    }
+}
+
 fn show_duration(duration: &Duration) -> String {
     units::format_duration(*duration)
 }

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     ControlError,
+    core::{PauseAsk, PauseRequest},
     pause::Expiry,
-    reconcile::{PauseAsk, PauseRequest},
     status::PauseStatus,
     weights::Refused,
 };

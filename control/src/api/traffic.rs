@@ -16,7 +16,7 @@ use super::{
     body::{Body, OptionalBody, Who},
 };
 use crate::{
-    reconcile::{RolloutAsk, TrafficAsk, TrafficRequest},
+    core::{RolloutAsk, TrafficAsk, TrafficRequest},
     status::WeightsStatus,
     weights::Wanted,
 };

@@ -9,9 +9,9 @@ use super::{
     record::{ClampRecord, Inputs, Step, WishRecord, wishes},
 };
 use crate::{
+    remembered::JournalEntry,
     scale::{Decision, Outlook},
     status::AdviceStatus,
-    store::JournalEntry,
 };
 
 /// One deployment: its decision now, and the changes that led there.

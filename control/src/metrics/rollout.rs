@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
-use crate::rollout::{Run, Stage};
+use crate::{core::RolloutTold, rollout::Stage};
 
 /// The metrics of the deployment that a service rolls out. Its gauges read zero once it is dropped.
 pub(crate) struct RolloutMetrics {
@@ -41,11 +41,11 @@ pub(super) fn describe() {
 }
 
 impl RolloutMetrics {
-    /// Those of a rollout that is where `run` is.
-    pub(crate) fn new(service: &str, deployment: &str, run: &Run) -> Self {
+    /// Those of a rollout that is so far.
+    pub(crate) fn new(service: &str, told: &RolloutTold) -> Self {
         let labels = [
             ("service", service.to_owned()),
-            ("deployment", deployment.to_owned()),
+            ("deployment", told.deployment.to_string()),
         ];
         let of_state = |state: &'static str| {
             let [service, deployment] = labels.clone();
@@ -58,34 +58,28 @@ impl RolloutMetrics {
             states: Stage::NAMES.map(of_state),
             looks: counter!("penstock_rollout_looks_total", &labels),
             rollbacks: counter!("penstock_rollout_rollbacks_total", &labels),
-            looks_counted: run.looks(),
-            rollback_counted: is_rolled_back(run),
+            looks_counted: told.looks,
+            rollback_counted: told.rolled_back,
         }
     }
 
     /// Follows the rollout.
-    pub(crate) fn update(&mut self, run: &Run) {
-        let memory = &run.memory;
-        self.share.set(memory.share());
-        self.steps_taken.set(memory.taken as f64);
+    pub(crate) fn update(&mut self, told: &RolloutTold) {
+        self.share.set(told.share);
+        self.steps_taken.set(told.steps_taken as f64);
         for (gauge, name) in self.states.iter().zip(Stage::NAMES) {
-            gauge.set(u8::from(memory.stage.name() == name));
+            gauge.set(u8::from(told.state == name));
         }
         // One that is begun again has made none.
-        let made = run.looks();
+        let made = told.looks;
         self.looks
             .increment(made.checked_sub(self.looks_counted).unwrap_or(made));
         self.looks_counted = made;
-        let is_rolled_back = is_rolled_back(run);
-        if is_rolled_back && !self.rollback_counted {
+        if told.rolled_back && !self.rollback_counted {
             self.rollbacks.increment(1);
         }
-        self.rollback_counted = is_rolled_back;
+        self.rollback_counted = told.rolled_back;
     }
-}
-
-fn is_rolled_back(run: &Run) -> bool {
-    matches!(run.memory.stage, Stage::RolledBack(_))
 }
 
 impl Drop for RolloutMetrics {

@@ -244,15 +244,23 @@ async fn a_worker_becomes_ready_when_it_answers_and_says_why_it_did_not_before()
     let (events, mut received) = mpsc::unbounded_channel();
     let worker = worker(Path::new("/"));
     let guard = watch(&worker, address, None, &probes, events);
-    // With the second probe the first is over.
-    for _ in 0..2 {
+    let id = &worker.id;
+    let mut next = async || timeout(LIMIT, received.recv()).await.unwrap();
+    let loading = ProbeFailure {
+        text: "HTTP status 503".into(),
+        wrong_port: false,
+    };
+    assert_eq!(
+        next().await,
+        Some(ProbeEvent::Says(id.clone(), Some(loading)))
+    );
+    // That the same comes again is not said again.
+    for _ in 0..3 {
         timeout(LIMIT, asks.recv()).await.unwrap();
     }
-    assert_eq!(guard.last_failure().as_deref(), Some("HTTP status 503"));
     status.store(200, Ordering::Relaxed);
-    let event = timeout(LIMIT, received.recv()).await.unwrap();
-    assert_eq!(event, Some(ProbeEvent::Ready(worker.id.clone())));
-    assert_eq!(guard.last_failure(), None);
+    assert_eq!(next().await, Some(ProbeEvent::Says(id.clone(), None)));
+    assert_eq!(next().await, Some(ProbeEvent::Ready(id.clone())));
     drop(guard);
     assert_eq!(
         timeout(LIMIT, received.recv()).await.unwrap(),

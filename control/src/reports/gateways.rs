@@ -1,7 +1,7 @@
 //! Which gateways are alive, and which snapshot they obey.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -26,7 +26,8 @@ const RETIRED_MAX: usize = 64;
 pub struct Gateways {
     /// When control began to observe.
     started_at: Duration,
-    live: HashMap<u64, Gateway>,
+    /// In a fixed order, so that sums over them are the same every time.
+    live: BTreeMap<u64, Gateway>,
     retired: VecDeque<u64>,
     hold: Option<Hold>,
 }
@@ -67,7 +68,7 @@ impl Gateways {
         });
         Self {
             started_at: now,
-            live: HashMap::new(),
+            live: BTreeMap::new(),
             retired: VecDeque::new(),
             hold,
         }
@@ -139,7 +140,8 @@ impl Gateways {
 
     /// Forgets all gateways: nobody can report any more.
     pub fn clear(&mut self) {
-        self.retired.extend(self.live.drain().map(|(id, _)| id));
+        let live = std::mem::take(&mut self.live);
+        self.retired.extend(live.into_keys());
     }
 
     /// Why the measurements may say too little. A hold has no end here: how long it lasts is the

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use penstock_config::WorkerMetric;
 
 use super::line;
+use crate::core::Sample;
 
 /// Longest page that is read. Those of inference servers have some hundred kilobytes at most.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -17,16 +18,6 @@ const VALUE_MAX: f64 = 1e18;
 
 /// Characters of a line that are shown when it makes no sense.
 const EXCERPT: usize = 80;
-
-/// What a page says of one metric.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sample {
-    /// The sum of all samples that fit.
-    pub(crate) value: f64,
-    /// Whether it only ever grows, so that its growth is what matters: a counter, or a sum or count of
-    /// a histogram or summary.
-    pub(crate) grows: bool,
-}
 
 /// Reads one page.
 pub(super) struct Reader<'r> {

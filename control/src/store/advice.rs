@@ -2,22 +2,11 @@
 
 use rusqlite::{Connection, Result, params};
 
+use crate::remembered::AdviceRow;
+
 /// Deployments of which something is kept. Those that are configured no more are the first to go,
 /// for they are not written any more.
 const ROWS_MAX: u32 = 20_000;
-
-/// One deployment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdviceRow {
-    /// Its service.
-    pub service: String,
-    /// Its name.
-    pub deployment: String,
-    /// The count that stays.
-    pub kept: u32,
-    /// The count that was advised last.
-    pub advised: u32,
-}
 
 pub(super) fn put(db: &Connection, row: &AdviceRow) -> Result<()> {
     // Replacing gives a new rowid: the order is that of the last change.

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, Result, params};
 
-use super::journal::{COLUMNS, JournalEntry, entry};
+use super::journal::{COLUMNS, entry};
+use crate::remembered::JournalEntry;
 
 /// Most entries of one answer: a worker that crashes over and over fills the journal too.
 const ENTRIES_MAX: u32 = 2_000;

@@ -2,22 +2,11 @@
 
 use rusqlite::{Connection, Result, params};
 
+use crate::remembered::DemandRow;
+
 /// Days kept of each deployment, by when they were begun and not by their dates: a clock that was
 /// wrong for a while costs no more than the days it made up.
 const DAYS_MAX: u32 = 32;
-
-/// The load of a deployment on one day.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DemandRow {
-    /// Its service.
-    pub service: String,
-    /// Its name.
-    pub deployment: String,
-    /// Days since 1970.
-    pub day: u64,
-    /// What [`PastDay`](crate::scale::PastDay) makes of it.
-    pub means: Vec<u8>,
-}
 
 /// Writes down a day, in place of what was known of it, and forgets the deployment's oldest.
 pub(super) fn put(db: &Connection, row: &DemandRow) -> Result<()> {

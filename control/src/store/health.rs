@@ -5,18 +5,11 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
 
-/// Why the state file cannot be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// What the system or SQLite says.
-    pub reason: Arc<str>,
-    /// Services and workers whose newest state is not in it.
-    pub unwritten: usize,
-}
+use crate::remembered::StateFailure;
 
 /// What the thread that writes tells everybody.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Health(Arc<Mutex<Option<Failure>>>);
+pub(super) struct Health(Arc<Mutex<Option<StateFailure>>>);
 
 /// The metrics of it, and what was said last.
 pub(super) struct Teller {
@@ -26,11 +19,11 @@ pub(super) struct Teller {
 }
 
 impl Health {
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(super) fn failure(&self) -> Option<StateFailure> {
         self.0.lock().clone()
     }
 
-    fn set(&self, failure: Option<Failure>) -> Option<Failure> {
+    fn set(&self, failure: Option<StateFailure>) -> Option<StateFailure> {
         std::mem::replace(&mut *self.0.lock(), failure)
     }
 }
@@ -70,7 +63,7 @@ impl Teller {
     pub(super) fn failed(&self, reason: Arc<str>, unwritten: usize) {
         self.failures.increment(1);
         self.failing.set(1);
-        let failure = Failure {
+        let failure = StateFailure {
             reason: Arc::clone(&reason),
             unwritten,
         };

@@ -1,42 +1,14 @@
 //! The journal: what was decided and what happened, and why.
 
 use rusqlite::{Connection, Result, Row, params, params_from_iter, types::Value};
-use serde::{Deserialize, Serialize};
 
-use crate::explain::Record;
+use crate::remembered::JournalEntry;
 
 /// Entries kept per deployment.
 const PER_DEPLOYMENT_MAX: i64 = 1_000;
 
 /// Entries kept at all.
 const TOTAL_MAX: i64 = 100_000;
-
-/// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JournalEntry {
-    /// Milliseconds since 1970.
-    pub at_ms: u64,
-    /// The service.
-    pub service: String,
-    /// The deployment; empty when it is about the service as a whole.
-    pub deployment: String,
-    /// What kind of thing it was: the label of a decision's reason, or of what happened to a worker.
-    pub kind: String,
-    /// In words.
-    pub text: String,
-    /// For decisions: the desired count until then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<u32>,
-    /// For decisions: the desired count from then on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub desired: Option<u32>,
-    /// For decisions: the inputs, what each rule asked for, what limited it, and the plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<Box<Record>>,
-    /// The same as lines of text, for decisions that an older Penstock wrote down.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub details: Vec<String>,
-}
 
 /// Which entries to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,13 +4,8 @@ use std::{fs::OpenOptions, io, path::Path};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{
-    Remembered, StoreError, advice, demand,
-    lock::beside,
-    rows::{self, Table},
-    starts,
-};
-use crate::{private, secret::SecretKey};
+use super::{Remembered, StoreError, advice, demand, key, lock::beside, rows, starts};
+use crate::{private, remembered::Table, secret::SecretKey};
 
 /// Format of the file: how many of the [`STEPS`] it has gone through.
 const FORMAT: u32 = STEPS.len() as u32;
@@ -136,7 +131,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Remembered), StoreError> 
     };
     close_to_others(path).map_err(|error| unusable(path, error))?;
     let key_file = beside(path, ".key");
-    let key = SecretKey::open(&key_file).map_err(|error| unusable(&key_file, error))?;
+    let key = key::open(&key_file).map_err(|error| unusable(&key_file, error))?;
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(rows::BUSY_WAIT).map_err(failed)?;
     let format = migrate(&connection).map_err(failed)?;

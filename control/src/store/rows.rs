@@ -5,45 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Result, params};
 
 use super::DESIRED_KEPT;
-
-/// A worker that may be running.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerRow {
-    /// Its identity.
-    pub id: String,
-    /// Its service.
-    pub service: String,
-    /// Its deployment.
-    pub deployment: String,
-    /// Its number within the deployment.
-    pub slot: u32,
-    /// What it runs, as text.
-    pub revision: String,
-    /// What its driver needs to find it again; empty as long as it was about to be started.
-    pub saved: String,
-}
-
-/// A desired count that came into force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DesiredRow {
-    /// Milliseconds since 1970.
-    pub at_ms: u64,
-    /// The service.
-    pub service: String,
-    /// The deployment.
-    pub deployment: String,
-    /// The count.
-    pub desired: u32,
-}
-
-/// What operators did to a service: to its traffic, or to stop it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceRow {
-    /// The service.
-    pub service: String,
-    /// As JSON; `None`: nothing to remember any more.
-    pub state: Option<String>,
-}
+use crate::remembered::{DesiredRow, ServiceRow, Table, WorkerRow};
 
 pub(super) fn put_worker(db: &Connection, row: &WorkerRow) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO workers (id, service, deployment, slot, revision, saved) VALUES (?, ?, ?, ?, ?, ?)";
@@ -111,13 +73,6 @@ pub(super) fn desired(db: &Connection) -> Result<Vec<DesiredRow>> {
         })
     })?;
     rows.collect()
-}
-
-/// Which of the tables of service rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Table {
-    Traffic,
-    Pauses,
 }
 
 impl Table {

@@ -4,25 +4,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result, params};
 
-use crate::plan::TIMES_MAX;
+use crate::{plan::TIMES_MAX, remembered::StartRow};
 
 /// Of deployments that have started nothing for so long, nothing is kept: most do not exist any more.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
-
-/// A worker that became ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StartRow {
-    /// When it did, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Its service.
-    pub service: String,
-    /// Its deployment.
-    pub deployment: String,
-    /// What it ran.
-    pub revision: String,
-    /// How long that took, in milliseconds.
-    pub took_ms: u64,
-}
 
 /// Adds one, and forgets the deployment's oldest, and whatever is too old.
 pub(super) fn put(db: &Connection, row: &StartRow) -> Result<()> {

@@ -139,12 +139,12 @@ async fn what_was_done_to_traffic_survives_in_the_order_it_was_done() {
     let folder = Folder::new();
     let (store, _) = folder.open();
     for state in ["{}", "{\"a\":1}"] {
-        drop(store.put_traffic(traffic("chat", Some(state))));
+        drop(store.put_service(Table::Traffic, traffic("chat", Some(state))));
     }
-    let written = store.put_traffic(traffic("other", Some("{}")));
+    let written = store.put_service(Table::Traffic, traffic("other", Some("{}")));
     let written = written.expect("there is room").await;
     assert_eq!(written.expect("the file is open"), Ok(()));
-    drop(store.put_traffic(traffic("other", None)));
+    drop(store.put_service(Table::Traffic, traffic("other", None)));
     store.close().await;
     let (store, remembered) = folder.open();
     assert_eq!(remembered.traffic, [traffic("chat", Some("{\"a\":1}"))]);
@@ -156,11 +156,11 @@ async fn what_is_paused_survives_beside_what_was_done_to_traffic() {
     let folder = Folder::new();
     let (store, _) = folder.open();
     for (service, state) in [("chat", Some("{}")), ("other", Some("{}")), ("other", None)] {
-        let written = store.put_pauses(traffic(service, state));
+        let written = store.put_service(Table::Pauses, traffic(service, state));
         let written = written.expect("there is room").await;
         assert_eq!(written.expect("the file is open"), Ok(()));
     }
-    drop(store.put_traffic(traffic("chat", None)));
+    drop(store.put_service(Table::Traffic, traffic("chat", None)));
     store.close().await;
     let (store, remembered) = folder.open();
     assert_eq!(remembered.pauses, [traffic("chat", Some("{}"))]);
@@ -188,7 +188,7 @@ async fn a_file_of_an_older_penstock_is_brought_up_to_date_with_all_that_is_in_i
         ..entry(7, "stable")
     };
     assert_eq!(journal.expect("it can be read"), [old]);
-    drop(store.put_traffic(traffic("chat", Some("{}"))));
+    drop(store.put_service(Table::Traffic, traffic("chat", Some("{}"))));
     store.close().await;
     assert_eq!(folder.open().1.traffic.len(), 1);
 }
@@ -348,7 +348,7 @@ async fn what_cannot_be_written_is_said_and_tried_again_until_it_is() {
     let folder = Folder::new();
     let (store, _) = folder.open();
     let occupied = occupy(&folder);
-    let written = store.put_pauses(traffic("chat", Some("{}")));
+    let written = store.put_service(Table::Pauses, traffic("chat", Some("{}")));
     let written = written.expect("there is room").await;
     let error = written
         .expect("the file is open")

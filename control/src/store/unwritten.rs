@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{
-    rows::{self, ServiceRow, Table, WorkerRow},
-    writer::Job,
-};
+use super::{rows, writer::Job};
+use crate::remembered::{ServiceRow, Table, WorkerRow};
 
 /// The newest state that is not in the file.
 #[derive(Debug, Default)]

@@ -6,15 +6,16 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    StoreError,
-    advice::{self, AdviceRow},
+    StoreError, advice,
     changes::{self, ChangesQuery},
-    demand::{self, DemandRow},
+    demand,
     health::{Health, Teller},
-    journal::{self, JournalEntry, JournalQuery},
-    rows::{self, DesiredRow, ServiceRow, Table, WorkerRow},
-    starts::{self, StartRow},
+    journal::{self, JournalQuery},
+    rows, starts,
     unwritten::{Unwritten, is_worth_another_try},
+};
+use crate::remembered::{
+    AdviceRow, DemandRow, DesiredRow, JournalEntry, ServiceRow, StartRow, Table, WorkerRow,
 };
 
 /// Most jobs of one transaction.

@@ -154,6 +154,7 @@ impl Driver for FakeDriver {
             .cloned()
             .collect();
         running.retain(|id, _| known.contains(id));
+        self.changed.notify_waiters();
         unknown
     }
 }

@@ -5,12 +5,13 @@ use std::{fs, net::TcpListener, time::Duration};
 use libtest_mimic::Trial;
 use penstock_config::{Probe, ProbeKind, Probes};
 use penstock_control::{
+    core::ProbeEvent,
     driver::{NewWorker, StartedWorker},
-    probe::{self, ProbeEvent, ProbeGuard},
+    probe::{self, ProbeGuard},
 };
 use tokio::sync::mpsc;
 
-use crate::support::{Bench, eventually, limited, trial};
+use crate::support::{Bench, limited, trial};
 
 /// First argument that makes this binary a server that listens on the address after it.
 pub(crate) const LISTEN: &str = "listen";
@@ -43,10 +44,7 @@ fn server(address: &str) -> String {
     )
 }
 
-fn watch(
-    worker: &NewWorker,
-    started: &StartedWorker,
-) -> (ProbeGuard, mpsc::UnboundedReceiver<ProbeEvent>) {
+fn watch(worker: &NewWorker, started: &StartedWorker) -> (ProbeGuard, Events) {
     let ready = Probe {
         kind: ProbeKind::Tcp,
         initial_delay: Duration::ZERO,
@@ -64,8 +62,27 @@ fn watch(
     (guard, received)
 }
 
-async fn until_failure(guard: &ProbeGuard, words: &str) -> String {
-    eventually(|| guard.last_failure().filter(|reason| reason.contains(words))).await
+type Events = mpsc::UnboundedReceiver<ProbeEvent>;
+
+/// Waits until its probe fails in these words.
+async fn until_failure(events: &mut Events, words: &str) {
+    loop {
+        match limited(events.recv()).await.expect("it is probed") {
+            ProbeEvent::Says(_, Some(failure)) if failure.text.contains(words) => return,
+            ProbeEvent::Says(..) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Waits until something became of it besides what its probe says.
+async fn until_news(events: &mut Events) -> ProbeEvent {
+    loop {
+        match limited(events.recv()).await.expect("it is probed") {
+            ProbeEvent::Says(..) => {}
+            other => return other,
+        }
+    }
 }
 
 async fn stranger() {
@@ -73,9 +90,9 @@ async fn stranger() {
     let worker = bench.shell(&server("127.0.0.1:$PORT"));
     let started = bench.start(&worker).await;
     let stranger = TcpListener::bind(started.address).unwrap();
-    let (guard, mut events) = watch(&worker, &started);
+    let (_guard, mut events) = watch(&worker, &started);
     let us = format!("is held by process {} (", std::process::id());
-    until_failure(&guard, &us).await;
+    until_failure(&mut events, &us).await;
     assert!(events.try_recv().is_err(), "it is not ready");
     assert!(
         stranger.set_nonblocking(true).is_ok() && stranger.accept().is_err(),
@@ -83,8 +100,8 @@ async fn stranger() {
     );
     drop(stranger);
     fs::write(bench.path("go"), "").unwrap();
-    let ready = limited(events.recv()).await;
-    assert_eq!(ready, Some(ProbeEvent::Ready(worker.id.clone())));
+    let ready = ProbeEvent::Ready(worker.id.clone());
+    assert_eq!(until_news(&mut events).await, ready);
     bench.stop(&worker).await;
     bench.assert_nothing_left();
 }
@@ -97,8 +114,8 @@ async fn allowed() {
     let started = bench.start(&worker).await;
     let _stand_in = TcpListener::bind(started.address).unwrap();
     let (_guard, mut events) = watch(&worker, &started);
-    let ready = limited(events.recv()).await;
-    assert_eq!(ready, Some(ProbeEvent::Ready(worker.id.clone())));
+    let ready = ProbeEvent::Ready(worker.id.clone());
+    assert_eq!(until_news(&mut events).await, ready);
     bench.stop(&worker).await;
 }
 
@@ -106,10 +123,10 @@ async fn elsewhere() {
     let bench = Bench::new();
     let worker = bench.shell(&server("127.0.0.1:0"));
     let started = bench.start(&worker).await;
-    let (guard, _events) = watch(&worker, &started);
-    until_failure(&guard, "Connection refused").await;
+    let (_guard, mut events) = watch(&worker, &started);
+    until_failure(&mut events, "Connection refused").await;
     fs::write(bench.path("go"), "").unwrap();
     let words = format!("does not listen on {} but on 127.0.0.1:", started.address);
-    until_failure(&guard, &words).await;
+    until_failure(&mut events, &words).await;
     bench.stop(&worker).await;
 }

@@ -241,7 +241,7 @@ impl ClientBody {
         is_conversation: bool,
     ) {
         self.max_bytes = max_bytes.unwrap_or(u64::MAX);
-        (self.idle, self.rate) = (timeouts.idle, timeouts.min_rate);
+        (self.idle, self.rate) = (timeouts.idle, timeouts.min_rate());
         if is_conversation {
             self.rate.bytes_per_second = 0;
         }

@@ -88,7 +88,7 @@ impl DownstreamBody {
         handback: Handback,
         timeouts: &Timeouts,
     ) -> Self {
-        let mut rate = timeouts.min_rate;
+        let mut rate = timeouts.min_rate();
         if exchange.is_conversation {
             rate.bytes_per_second = 0;
         }

@@ -1,6 +1,5 @@
 use http::Response;
 use penstock_config::{
-    MinRate,
     fleet::{WorkerEntry, WorkerId, WorkerState as State},
 };
 use tokio::net::TcpListener;
@@ -14,10 +13,8 @@ const TIMEOUTS: Timeouts = Timeouts {
     idle: Duration::from_secs(60),
     total: None,
     keepalive: Duration::from_secs(60),
-    min_rate: MinRate {
-        bytes_per_second: 0,
-        window: Duration::from_secs(60),
-    },
+    min_rate: 0,
+    min_rate_window: Duration::from_secs(60),
 };
 
 const H2: Wire = Wire {

@@ -399,7 +399,7 @@ impl Down {
 
     /// Looks, if it is time, whether the client takes what it must: when to look next.
     fn looks(&mut self, exchange: &Exchange, now: Duration) -> Result<Option<Duration>, TooSlow> {
-        let rate = self.timeouts.min_rate;
+        let rate = self.timeouts.min_rate();
         let is_due = |at: Duration| at <= now;
         if self.taking.next_look(rate).is_none_or(is_due)
             // How much of it lies in our system's buffer is not known.

@@ -93,7 +93,7 @@ impl Early {
         (since, timer): (&mut Duration, &mut Timer),
     ) -> Poll<Result<(), End>> {
         let spec = &service.spec;
-        let rate = spec.timeouts.min_rate;
+        let rate = spec.timeouts.min_rate();
         loop {
             let is_whole = self.is_whole(client).map_err(End::Failed)?;
             if spec.max_body_bytes.is_some_and(|max| self.data > max) {
@@ -144,7 +144,7 @@ impl Early {
         );
         let too_slow = self
             .pace
-            .ends(timeouts.min_rate, since)
+            .ends(timeouts.min_rate(), since)
             .map(|at| (at, Err(End::Failed(UploadFailure::TooSlow))));
         let begins = self
             .length

@@ -171,7 +171,7 @@ fn upload(
     let upload = exchange.upload.clone();
     let mut timeouts = spec.timeouts;
     if exchange.is_conversation {
-        timeouts.min_rate.bytes_per_second = 0;
+        timeouts.min_rate = 0;
     }
     Up::new(request, upload, spec.max_body_bytes, timeouts, tee)
 }

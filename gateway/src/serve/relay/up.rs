@@ -87,7 +87,7 @@ impl Up {
             upload,
             max_bytes: max_bytes.unwrap_or(u64::MAX),
             idle: timeouts.idle,
-            rate: timeouts.min_rate,
+            rate: timeouts.min_rate(),
             tee,
             ..Self::unsent(request)
         }

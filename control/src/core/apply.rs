@@ -1,0 +1,131 @@
+//! Follows a new configuration.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use penstock_config::{Config, Service};
+
+use super::{
+    Core, ServiceState,
+    carry_out::at_address,
+    deployment::{DeploymentState, Key},
+    effect::Effect,
+    pauses::Stopped,
+    saving::Saved,
+    traffic::Traffic,
+    worker::Life,
+};
+use crate::{scale::ScaleState, status::ConfigStatus};
+
+impl Core {
+    /// Takes over a configuration. What did not change is left alone; what is not in it any more
+    /// drains.
+    pub(super) fn apply(&mut self, config: &Arc<Config>) {
+        let now = self.now.at;
+        self.config = ConfigStatus::loaded(config, &self.secret_key, self.now.wall_ms);
+        let mut removed = Vec::new();
+        for (name, service) in &mut self.services {
+            if !config.services.contains_key(name) && !service.removed {
+                service.removed = true;
+                service.deployments.values_mut().for_each(remove);
+                self.stale.insert(name.clone());
+                removed.push(name.clone());
+            }
+        }
+        for name in removed {
+            self.forget_traffic(&name);
+            self.forget_pauses(&name);
+        }
+        for (name, spec) in &config.services {
+            let unchanged = self
+                .services
+                .get(name)
+                .is_some_and(|known| !known.removed && *known.spec == **spec);
+            if !unchanged {
+                self.follow(spec);
+                self.follow_traffic(&spec.name);
+                self.follow_pauses(&spec.name);
+                self.stale.insert(name.clone());
+            }
+        }
+        self.next_tick = now;
+    }
+
+    fn follow(&mut self, spec: &Arc<Service>) {
+        let now = self.now.at;
+        let Self {
+            services,
+            effects,
+            secret_key,
+            ..
+        } = self;
+        let service = services
+            .entry(spec.name.clone())
+            .or_insert_with(|| ServiceState {
+                spec: Arc::clone(spec),
+                removed: false,
+                deployments: BTreeMap::new(),
+                traffic: Traffic::default(),
+                saved: Saved::default(),
+                stopped: Stopped::default(),
+                file_changed: false,
+                rolling: None,
+                rollout_told: None,
+                published: None,
+            });
+        service.spec = Arc::clone(spec);
+        service.removed = false;
+        for (name, deployment) in &mut service.deployments {
+            if !spec.deployments.contains_key(name) && !deployment.removed {
+                remove(deployment);
+            }
+        }
+        for (name, wanted) in &spec.deployments {
+            if let Some(deployment) = service.deployments.get_mut(name) {
+                let probes_changed =
+                    deployment.spec.probes != wanted.probes || deployment.spec.tls != wanted.tls;
+                if deployment.removed {
+                    deployment.scale = ScaleState::new(deployment.ready(), Default::default(), now);
+                    deployment.advice = None;
+                }
+                deployment.follow(wanted);
+                if probes_changed {
+                    effects.extend(deployment.probe_anew());
+                }
+            } else {
+                let key = Key {
+                    service: spec.name.clone(),
+                    deployment: name.clone(),
+                };
+                // Of a paused service none is desired from the start.
+                let is_paused = service.stopped.pauses.of(name.as_str()).is_some();
+                let desired = if is_paused { 0 } else { wanted.scaling.min };
+                let scale = ScaleState::new(desired, Default::default(), now);
+                service.deployments.insert(
+                    name.clone(),
+                    DeploymentState::new(key, Arc::clone(wanted), scale, secret_key),
+                );
+            }
+        }
+    }
+}
+
+fn remove(deployment: &mut DeploymentState) {
+    deployment.removed = true;
+    deployment.changed = true;
+}
+
+impl DeploymentState {
+    /// Probes all workers by the new settings.
+    fn probe_anew(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for worker in &mut self.workers {
+            if let Some(spec) = at_address(&self.spec, &worker.revision) {
+                worker.new.spec = spec;
+            }
+            if worker.address.is_some() && worker.life != Life::Stopping {
+                effects.push(worker.probe(&self.spec.probes));
+            }
+        }
+        effects
+    }
+}

@@ -1,0 +1,5 @@
+//! Events told in order, and what the core says of each.
+
+mod chaos;
+mod play;
+mod timelines;

@@ -1,0 +1,456 @@
+//! Whatever happens in whatever order: workers die at any moment, outcomes come late, twice or (where
+//! that may be) not at all, settings change, operators pause, probes and reports come or do not. The
+//! promises of the core hold all the while, and once the world is calm again it gets to where it should
+//! be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use penstock_config::fleet::{DeploymentLoad, LoadReport, Outcomes, TimeHistogram, WorkerId};
+use proptest::prelude::*;
+
+use super::play::{begin, config};
+use crate::{
+    core::{
+        Ask, AskId, Core, Effect, Event, Moment, NotSaved, PauseAsk, PauseRequest, ProbeEvent,
+        StartError, WorkerExit, worker::Life,
+    },
+    remembered::Remembered,
+};
+
+/// Most workers of the deployment that any of the settings allows.
+const MAX: usize = 4;
+
+/// One thing that happens; numbers choose among what there is to choose from.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// So many milliseconds pass.
+    Wait(u16),
+    /// An outcome comes that is under way.
+    Outcome(u8),
+    /// It comes, and comes again.
+    OutcomeTwice(u8),
+    /// A start comes to nothing: for want of room, or for good.
+    Fails(u8, bool),
+    /// A worker dies.
+    Dies(u8),
+    /// What its probe finds out.
+    Probed(u8, u8),
+    /// A gateway reports so many requests.
+    Report {
+        current: u8,
+        stale: bool,
+    },
+    /// Other settings.
+    Reload {
+        min: u8,
+        max: u8,
+        command: u8,
+    },
+    /// The service is not configured any more.
+    Remove,
+    Pause(bool),
+    /// The oldest row is in the state file or is not; `None`: nobody says what became of it.
+    Saved(Option<bool>),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => (0_u16..5000).prop_map(Happening::Wait),
+        6 => any::<u8>().prop_map(Happening::Outcome),
+        1 => any::<u8>().prop_map(Happening::OutcomeTwice),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(which, room)| Happening::Fails(which, room)),
+        2 => any::<u8>().prop_map(Happening::Dies),
+        5 => (any::<u8>(), 0_u8..6).prop_map(|(which, what)| Happening::Probed(which, what)),
+        4 => (0_u8..60, any::<bool>())
+            .prop_map(|(current, stale)| Happening::Report { current, stale }),
+        1 => (0_u8..3, 0_u8..3, 0_u8..2).prop_map(|(min, more, command)| Happening::Reload {
+            min,
+            max: (min + more).clamp(1, MAX as u8),
+            command,
+        }),
+        1 => Just(Happening::Remove),
+        1 => any::<bool>().prop_map(Happening::Pause),
+        1 => any::<Option<bool>>().prop_map(Happening::Saved),
+    ]
+}
+
+/// Something that the core waits for.
+#[derive(Debug, Clone, PartialEq)]
+enum UnderWay {
+    Start(WorkerId),
+    Stop(WorkerId),
+    Sweep,
+}
+
+/// The world as the drivers know it.
+struct World {
+    core: Core,
+    now: Moment,
+    under_way: Vec<UnderWay>,
+    called_off: BTreeSet<WorkerId>,
+    /// Processes that run, and the place that each has.
+    running: BTreeMap<WorkerId, u32>,
+    /// Workers that were started or are to be, and are not gone.
+    places: BTreeMap<WorkerId, u32>,
+    saves: Vec<u64>,
+    asked: BTreeSet<u64>,
+    asks: u64,
+    generation: u64,
+    sequence: u64,
+    arrivals: u64,
+    alarm: Duration,
+    /// Whether the last turn started a worker.
+    started: bool,
+    /// Every effect, in full.
+    said: String,
+}
+
+fn settings(min: u8, max: u8, command: u8) -> String {
+    format!(
+        "[services.chat.deployments.stable]
+         process = {{ command = [\"serve-{command}\"] }}
+         start_timeout = \"30s\"
+         drain_timeout = \"10s\"
+         max_concurrency = 10
+         scaling = {{ min = {min}, max = {max}, idle_timeout = \"2s\" }}"
+    )
+}
+
+impl World {
+    fn new() -> Self {
+        let now = begin();
+        let (core, effects) = Core::new(&config(&settings(1, 2, 0)), Remembered::default(), now);
+        let mut this = Self {
+            core,
+            now,
+            under_way: Vec::new(),
+            called_off: BTreeSet::new(),
+            running: BTreeMap::new(),
+            places: BTreeMap::new(),
+            saves: Vec::new(),
+            asked: BTreeSet::new(),
+            asks: 0,
+            generation: 0,
+            sequence: 0,
+            arrivals: 0,
+            alarm: now.at,
+            started: false,
+            said: String::new(),
+        };
+        this.obey(effects);
+        this
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.started = false;
+        let effects = self.core.handle(event, self.now);
+        self.obey(effects);
+        let effects = self.core.handle(Event::Turn, self.now);
+        self.obey(effects);
+        self.check();
+    }
+
+    fn obey(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.said += &format!("{effect:?}\n");
+            match effect {
+                Effect::Start { worker, .. } => {
+                    self.started = true;
+                    let taken = self.places.values().any(|slot| *slot == worker.slot);
+                    assert!(!taken, "two workers in place {}", worker.slot);
+                    self.places.insert(worker.id.clone(), worker.slot);
+                    self.under_way.push(UnderWay::Start(worker.id));
+                }
+                Effect::CallOff(id) => {
+                    self.called_off.insert(id);
+                }
+                Effect::Stop(id) => {
+                    assert!(self.places.contains_key(&id), "{id} is nowhere");
+                    let stop = UnderWay::Stop(id);
+                    assert!(!self.under_way.contains(&stop), "stopped twice: {stop:?}");
+                    self.under_way.push(stop);
+                }
+                Effect::Sweep(_) => self.under_way.push(UnderWay::Sweep),
+                Effect::Forget(id) => {
+                    self.places.remove(&id);
+                }
+                Effect::Probe { worker, .. } => {
+                    assert!(self.places.contains_key(&worker), "{worker} is nowhere");
+                }
+                Effect::Save { number, .. } => self.saves.push(number),
+                Effect::Answer(AskId(to), _) => {
+                    assert!(self.asked.remove(&to), "nobody asked {to}");
+                }
+                Effect::Publish(snapshot) => {
+                    assert!(snapshot.generation > self.generation, "it only grows");
+                    self.generation = snapshot.generation;
+                }
+                Effect::Alarm(at) => self.alarm = at,
+                _ => {}
+            }
+        }
+    }
+
+    /// What holds after every turn.
+    fn check(&self) {
+        let deployments = || {
+            let services = self.core.services.values();
+            services.flat_map(|service| service.deployments.values())
+        };
+        for deployment in deployments() {
+            let kept = deployment.workers.iter().filter(|worker| worker.is_kept());
+            let (kept, desired) = (kept.count(), deployment.decision.desired as usize);
+            // While one revision replaces another there is one more than desired; and what is left of a
+            // revision whose successors fail stays beside them, but nothing is started for that.
+            assert!(kept <= 2 * MAX, "{kept} workers");
+            if self.started {
+                assert!(kept <= desired + 1, "{kept} workers, and {desired} desired");
+            }
+            for worker in &deployment.workers {
+                let waits_for = match worker.life {
+                    Life::Starting if worker.address.is_none() => {
+                        Some(UnderWay::Start(worker.id().clone()))
+                    }
+                    Life::Stopping if worker.address.is_some() => {
+                        Some(UnderWay::Stop(worker.id().clone()))
+                    }
+                    Life::Stopping => Some(UnderWay::Start(worker.id().clone())),
+                    _ => None,
+                };
+                let comes = waits_for.is_none_or(|what| self.under_way.contains(&what));
+                assert!(comes, "{} waits for what never comes", worker.id());
+                assert!(self.core.owners.contains_key(worker.id()));
+            }
+        }
+        let known = deployments().map(|deployment| deployment.workers.len());
+        assert_eq!(known.sum::<usize>(), self.core.owners.len());
+        for id in self.running.keys() {
+            assert!(
+                self.core.owners.contains_key(id),
+                "{id} runs, and nobody knows"
+            );
+        }
+        assert!(
+            self.alarm <= self.now.at + Duration::from_secs(1),
+            "an alarm in a second"
+        );
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Wait(ms) => {
+                self.now.at += Duration::from_millis((*ms).into());
+                self.now.wall_ms += u64::from(*ms);
+                self.now.today_ms += u64::from(*ms);
+                self.tell(Event::Turn);
+            }
+            Happening::Outcome(which) => {
+                if let Some(what) = self.take(*which) {
+                    self.come(what);
+                }
+            }
+            Happening::OutcomeTwice(which) => {
+                if let Some(what) = self.take(*which) {
+                    self.come(what.clone());
+                    // Nothing of it is known any more, or nothing is new.
+                    if let UnderWay::Stop(id) = what {
+                        self.tell(Event::Stopped(id));
+                    }
+                }
+            }
+            Happening::Fails(which, no_room) => {
+                let starts = self.under_way.iter();
+                let starts = starts.filter(|what| matches!(what, UnderWay::Start(_)));
+                let starts: Vec<_> = starts.cloned().collect();
+                if let Some(UnderWay::Start(id)) = nth(&starts, *which) {
+                    let id = id.clone();
+                    self.under_way
+                        .retain(|what| *what != UnderWay::Start(id.clone()));
+                    self.places.remove(&id);
+                    let error = if *no_room {
+                        StartError::NoRoom("no GPU free".to_owned())
+                    } else {
+                        StartError::Failed("no such program".to_owned())
+                    };
+                    self.tell(Event::Started(id, Err(error)));
+                }
+            }
+            Happening::Dies(which) => {
+                let running: Vec<_> = self.running.keys().cloned().collect();
+                if let Some(id) = nth(&running, *which).cloned() {
+                    self.running.remove(&id);
+                    let reason = "killed by SIGKILL".to_owned();
+                    self.tell(Event::Exited(WorkerExit { id, reason }));
+                }
+            }
+            Happening::Probed(which, what) => {
+                let running: Vec<_> = self.running.keys().cloned().collect();
+                if let Some(id) = nth(&running, *which).cloned() {
+                    let reason = "HTTP status 500".to_owned();
+                    self.tell(Event::Probed(match what {
+                        0 => ProbeEvent::NotReady(id, reason),
+                        1 => ProbeEvent::LivenessFailed(id, reason),
+                        _ => ProbeEvent::Ready(id),
+                    }));
+                }
+            }
+            Happening::Report { current, stale } => self.report((*current).into(), *stale),
+            Happening::Reload { min, max, command } => {
+                self.ask(Ask::Apply(config(&settings(*min, *max, *command))));
+            }
+            Happening::Remove => {
+                let other = settings(0, 1, 0).replace("chat", "other");
+                self.ask(Ask::Apply(config(&other)));
+            }
+            Happening::Pause(pause) => self.pause(*pause),
+            Happening::Saved(result) => {
+                if !self.saves.is_empty() {
+                    let number = self.saves.remove(0);
+                    let result = match result {
+                        None => return self.saves.push(number),
+                        Some(true) => Ok(()),
+                        Some(false) => Err(NotSaved::Busy),
+                    };
+                    self.tell(Event::Saved(number, result));
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.asks += 1;
+        self.asked.insert(self.asks);
+        self.tell(Event::Asked(AskId(self.asks), ask));
+    }
+
+    fn pause(&mut self, pause: bool) {
+        self.ask(Ask::Pause(PauseRequest {
+            service: "chat".to_owned(),
+            deployment: None,
+            ask: if pause {
+                PauseAsk::Pause(None)
+            } else {
+                PauseAsk::Resume
+            },
+            by: None,
+            reason: None,
+        }));
+    }
+
+    fn report(&mut self, current: u32, stale: bool) {
+        self.sequence += 1;
+        self.arrivals += u64::from(current);
+        let load = DeploymentLoad {
+            service: "chat".try_into().expect("a name"),
+            deployment: "stable".try_into().expect("a name"),
+            current,
+            queued: current,
+            integral: 0.0,
+            arrivals: self.arrivals,
+            completions: 0,
+            no_capacity: 0,
+            wait: TimeHistogram::default(),
+            service_time: TimeHistogram::default(),
+            outcomes: Outcomes::default(),
+            woken: 0,
+            workers: Vec::new(),
+        };
+        self.tell(Event::Report(LoadReport {
+            gateway: 1,
+            sequence: self.sequence,
+            generation: self.generation - u64::from(stale).min(self.generation),
+            at: self.now.at - begin().at,
+            deployments: vec![load],
+            services: Vec::new(),
+        }));
+    }
+
+    fn take(&mut self, which: u8) -> Option<UnderWay> {
+        let place = usize::from(which).checked_rem(self.under_way.len())?;
+        Some(self.under_way.remove(place))
+    }
+
+    /// What was under way has come to something.
+    fn come(&mut self, what: UnderWay) {
+        match what {
+            UnderWay::Start(id) if self.called_off.remove(&id) => {
+                self.places.remove(&id);
+                self.tell(Event::CalledOff(id));
+            }
+            UnderWay::Start(id) => {
+                if let Some(slot) = self.places.get(&id) {
+                    self.running.insert(id.clone(), *slot);
+                }
+                let address = ([127, 0, 0, 1], 8000).into();
+                self.tell(Event::Started(id, Ok(address)));
+            }
+            UnderWay::Stop(id) => {
+                self.running.remove(&id);
+                self.places.remove(&id);
+                self.tell(Event::Stopped(id));
+            }
+            UnderWay::Sweep => self.tell(Event::Swept),
+        }
+    }
+
+    /// Everything works again, and nobody asks for anything but what these settings say.
+    fn calm_down(&mut self) {
+        self.ask(Ask::Apply(config(&settings(2, 3, 1))));
+        self.pause(false);
+        for _ in 0..300 {
+            while let Some(what) = self.take(0) {
+                self.come(what);
+            }
+            for id in self.running.keys().cloned().collect::<Vec<_>>() {
+                self.tell(Event::Probed(ProbeEvent::Ready(id)));
+            }
+            while let Some(number) = self.saves.pop() {
+                self.tell(Event::Saved(number, Ok(())));
+            }
+            self.report(0, false);
+            self.happen(&Happening::Wait(2000));
+        }
+        let all = self.core.services.values();
+        let all: Vec<_> = all
+            .flat_map(|service| service.deployments.values())
+            .collect();
+        assert_eq!(all.len(), 1, "what is not configured any more is gone");
+        assert!(all[0].workers.iter().all(|worker| worker.is_ready()));
+        assert_eq!((all[0].workers.len(), self.running.len()), (2, 2));
+        assert_eq!(self.asked, BTreeSet::new(), "everybody has an answer");
+        assert!(self.core.saves.is_empty() && self.core.touched.is_empty());
+    }
+}
+
+fn nth<T>(all: &[T], which: u8) -> Option<&T> {
+    all.get(usize::from(which).checked_rem(all.len())?)
+}
+
+fn play(happenings: &[Happening]) -> World {
+    let mut world = World::new();
+    for happening in happenings {
+        world.happen(happening);
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::default())]
+
+    #[test]
+    fn promises_hold_in_every_order_and_the_core_gets_to_where_it_should_be(
+        happenings in prop::collection::vec(happening(), 0..120)
+    ) {
+        play(&happenings).calm_down();
+    }
+
+    #[test]
+    fn the_same_events_at_the_same_moments_give_the_same_effects(
+        happenings in prop::collection::vec(happening(), 0..120)
+    ) {
+        prop_assert_eq!(play(&happenings).said, play(&happenings).said);
+    }
+}
