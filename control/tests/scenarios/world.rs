@@ -1,6 +1,6 @@
 //! One deployment, its workers and one gateway in simulated time.
 //!
-//! `scale`, `plan` and `reports` are the real ones. What `reconcile` does with their results, and
+//! `scale`, `plan` and `reports` are the real ones. What `core` does with their results, and
 //! what gateway and driver do, is modelled here in a few lines each.
 
 mod control;

@@ -1,4 +1,4 @@
-//! What `reconcile` does, for one deployment and with a driver that only takes time.
+//! What `core` does, for one deployment and with a driver that only takes time.
 
 mod workers;
 
