@@ -11,17 +11,17 @@ use std::{
 };
 
 pub use self::{
-    aside::{MirrorLoad, ServiceLoad},
     coming::Coming,
     insight::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
     latency::{LatencyHistogram, METRIC_BOUNDS_MS},
+    service_load::{MirrorLoad, ServiceLoad},
 };
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 
-mod aside;
 mod coming;
 mod insight;
 mod latency;
+mod service_load;
 
 /// Everything the gateway needs to know, under a generation that increases with every change.
 #[derive(Debug, Clone, Default)]

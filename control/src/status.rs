@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use penstock_config::Config;
 use serde::{Deserialize, Serialize};
 
-pub use self::aside::{ClassStatus, MirrorStatus};
-pub(crate) use self::aside::{classes, mirror};
 pub use self::certificates::CertificateStatus;
+pub use self::class_and_mirror::{ClassStatus, MirrorStatus};
+pub(crate) use self::class_and_mirror::{classes, mirror};
 pub use self::insight::{Percentiles, RecentStatus, RequestStatus, RequestsStatus};
 pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
 pub(crate) use self::settings::describe as describe_settings;
@@ -16,8 +16,8 @@ pub use self::traffic::{
 };
 use crate::{remembered::JournalEntry, secret::SecretKey};
 
-mod aside;
 mod certificates;
+mod class_and_mirror;
 mod insight;
 mod pause;
 mod settings;

@@ -4,8 +4,8 @@
 pub(crate) mod deployment;
 pub(crate) mod ejection;
 pub(crate) mod lease;
-pub(crate) mod placement;
+pub(crate) mod pick_by;
+pub(crate) mod poke;
 pub(crate) mod queue;
 pub(crate) mod reminders;
-pub(crate) mod report;
 pub(crate) mod worker;

@@ -14,14 +14,14 @@
 //! | `settle` | `exchange`, the account of a request, what a copy is told of its `original`, and the `access_log`; `thread`, what is the thread's and what all share |
 //! | `route` | `table` leads to the service by its index of `hosts_and_paths`, `split` to the deployment, `mirroring` to that of a copy |
 //! | `admit` | `access`: who may; `limits`: how much; `classes`: who first |
-//! | `upstream` | connections to workers; `verdict` on their answers |
-//! | `fleet` | `deployment`, `placement`, `queue`, `lease`, `worker`; `ejection` and `reminders` of readmitting; `report` to control |
-//! | `count` | `metrics`, `open`, `recent`, `outcomes`, `load`, `clients` |
+//! | `upstream` | connections to workers; `answer_health`, what answers say of them |
+//! | `fleet` | `deployment`, `pick_by`, `queue`, `lease`, `worker`; `ejection` and `reminders` of readmitting; `poke` makes control hear at once |
+//! | `count` | `metrics`, `open`, `recent`, `outcome_meter`, `load_meter`, `clients` |
 //! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS |
 //! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `linger`, `dead_peer`, `client_gone` |
 //! | `http1` | heads and framing of HTTP/1.1 as bytes, without policy |
 //! | `http2` | both sides of HTTP/2 by the crate `h2`: `server`, `client`, what is sent (`pump`, `piece`) and what comes (`content`, `incoming`); no policy |
-//! | `base` | `reason`, `refusal`, `outlook`, `problem`, `headers`, `grpc`, `networks`, `lines`, `alarm`, `clock`, `date`, `timer`, `pace`, `reserve`, `tally`, `shards`, `luck` |
+//! | `base` | `reason`, `refusal`, `wait_notice`, `problem`, `headers`, `grpc`, `networks`, `lines`, `alarm`, `clock`, `date`, `timer`, `pace`, `reserve`, `tally`, `shards`, `luck` |
 //!
 //! # The life of a request
 //!
@@ -32,11 +32,11 @@
 //! | 3 | `http1::request`, or `headers::check`; `redirect`, `request_head`, `request_key` | a request that must not be passed on is refused, one that should come by HTTPS sent there; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `table`, `hosts_and_paths`, `split` | host and path name the service; once it has let the request in (5), the split, or the host, names the deployment |
 //! | 5 | `access`, `networks`, `limits` | who may use the service, and how much |
-//! | 6 | `entry`, `find`, `early`; `admission`, `placement`, `classes`, `deployment`, `queue`, `lease` | a body that is not long is read first; then a lease on a worker, at once or after a wait, of which `outlook` tells the client; or a `refusal` |
+//! | 6 | `entry`, `find`, `early`; `admission`, `pick_by`, `classes`, `deployment`, `queue`, `lease` | a body that is not long is read first; then a lease on a worker, at once or after a wait, of which `wait_notice` tells the client; or a `refusal` |
 //! | 7 | `http1::write`, or `outgoing` and `headers`; `relay::up`, or `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
 //! | 8 | `attempt`, `retry`, `sibling`; `relay::sending` with `upstream::raw`, or `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6, and when the deployment is removed to another one |
 //! | 9 | `relay::down`, or `response_body`, `incoming` and `unread`; `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |
-//! | 10 | `exchange`, `outcomes` | dropped on whatever way out: the lease is given back, metrics and log are written |
+//! | 10 | `exchange`, `outcome_meter` | dropped on whatever way out: the lease is given back, metrics and log are written |
 //!
 //! Log lines are written by threads of their own (`lines`), so that nobody waits for a disk or a terminal.
 //! While it is open, a request stands in the list of its thread (`open`), and how it ended counts for the
@@ -54,7 +54,7 @@
 //! hangs on `thread::Shared`: the `table`, swapped whole, and per worker one atomic word that counts
 //! its requests in flight. One more thread (`follower`) obeys control's snapshots and sends reports;
 //! no request ever waits for it. The same thread readmits workers that were ejected (`ejection`,
-//! `reminders`) because of what their answers said (`verdict`). When control is away, the last
+//! `reminders`) because of what their answers said (`answer_health`). When control is away, the last
 //! snapshot stays in force.
 
 // The storeys, from the top down in the order of a request's life: the empty lines keep the formatter

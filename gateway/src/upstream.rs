@@ -3,6 +3,7 @@
 //! HTTP/1 connections are taken from a stack of idle ones, the most recently used first, and put
 //! back when the answer has been read to its end. HTTP/2 connections are shared by many requests.
 
+pub(crate) mod answer_health;
 mod connect;
 mod h1;
 mod h2;
@@ -10,7 +11,6 @@ mod openings;
 pub(crate) mod raw;
 mod shared;
 mod stream_limit;
-pub(crate) mod verdict;
 mod watched;
 mod wire;
 

@@ -168,7 +168,7 @@ impl LoadArgs {
     fn settings(&self) -> Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Settings {
-            threads: self.threads.unwrap_or(cores.min(4)),
+            threads: self.threads.unwrap_or_else(|| cores.min(4)),
             connections: self.connections,
             timeout: self.timeout,
             seed: self.seed,

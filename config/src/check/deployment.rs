@@ -2,9 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{
-    Check, container, metrics_page, probes, process, rollout, scaling, split, tls,
-};
+use super::{Check, container, metrics_page, probes, process, rollout, scaling, split, tls};
 use crate::{
     Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, WorkerTls,
     key_path::KeyPath, raw,

@@ -11,7 +11,7 @@ use std::{
 
 use http::HeaderValue;
 
-use crate::base::{outlook::Outlook, reason::Reason};
+use crate::base::{reason::Reason, wait_notice::WaitNotice};
 
 /// The shortest and the longest time after which a client is sent back by a mere prediction. Beyond
 /// ten minutes too much may change.
@@ -43,7 +43,7 @@ pub(crate) struct Refusal {
     /// Whether that is a prediction, which many may have been told.
     is_predicted: bool,
     /// What the request would have had to expect of the queue.
-    pub(crate) outlook: Option<Outlook>,
+    pub(crate) wait_notice: Option<WaitNotice>,
 }
 
 impl Refusal {
@@ -56,7 +56,7 @@ impl Refusal {
             retry_after: None,
             location: None,
             is_predicted: false,
-            outlook: None,
+            wait_notice: None,
         }
     }
 

@@ -24,16 +24,16 @@ use penstock_config::{
 use crate::{
     base::{clock::Clock, reason::Reason, refusal::Refusal},
     count::{
-        load::LoadMeter,
+        load_meter::LoadMeter,
         metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
-        outcomes::OutcomeMeter,
+        outcome_meter::OutcomeMeter,
         recent::RecentMeter,
     },
     fleet::{
         ejection::Ejections,
+        poke::Poke,
         queue::{Places, Queue},
         reminders::Reminders,
-        report::Poke,
         worker::WorkerState,
     },
 };

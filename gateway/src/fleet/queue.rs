@@ -25,7 +25,7 @@ use penstock_balancer::{Ahead, Home, Line, Turn};
 use tokio::sync::oneshot;
 
 use crate::{
-    base::{outlook::Outlook, reason::Reason, refusal::Refusal},
+    base::{reason::Reason, refusal::Refusal, wait_notice::WaitNotice},
     fleet::lease::Lease,
 };
 
@@ -43,7 +43,7 @@ pub(crate) struct Queue {
 
 /// What a waiter's worker depends on.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wish {
+pub(crate) struct WorkerNeeds {
     /// Hash of what binds the request to a worker.
     pub(crate) hash: Option<u64>,
     /// Keys of workers that failed it already.
@@ -60,7 +60,7 @@ pub(crate) struct Patience {
 }
 
 struct Waiting {
-    wish: Wish,
+    needs: WorkerNeeds,
     patience: Patience,
     grant: oneshot::Sender<Grant>,
 }
@@ -97,15 +97,15 @@ impl Queue {
         self: &Arc<Self>,
         place: Place,
         (turn, patience): (Turn, Patience),
-        wish: Wish,
-        home: impl FnOnce(&Wish) -> Home,
+        needs: WorkerNeeds,
+        home: impl FnOnce(&WorkerNeeds) -> Home,
     ) -> Joined {
         let (sender, grant) = oneshot::channel();
         let mut line = self.line.lock();
-        let home = home(&wish);
+        let home = home(&needs);
         let ahead = line.ahead(&turn, home);
         let waiting = Waiting {
-            wish,
+            needs,
             patience,
             grant: sender,
         };
@@ -116,7 +116,7 @@ impl Queue {
             queue: Arc::clone(self),
             ticket,
             grant,
-            outlook: None,
+            wait_notice: None,
             _place: place,
         };
         Joined {
@@ -157,15 +157,15 @@ impl Queue {
     }
 
     /// Asks anew whose places everybody may have.
-    pub(crate) fn rehome(&self, mut home: impl FnMut(&Wish) -> Home) {
-        self.line.lock().rehome(|waiting| home(&waiting.wish));
+    pub(crate) fn rehome(&self, mut home: impl FnMut(&WorkerNeeds) -> Home) {
+        self.line.lock().rehome(|waiting| home(&waiting.needs));
     }
 
     /// Gives leases to those who may have them from several workers, until there is no lease or nobody
     /// left. `take_lease` is told what one of them wishes; whoever is first for a place at the worker
     /// it then finds gets that.
-    pub(crate) fn serve_seekers(&self, mut take_lease: impl FnMut(&Wish) -> Option<Lease>) {
-        self.hand_out(|line| line.seekers().find_map(|seeker| take_lease(&seeker.wish)));
+    pub(crate) fn serve_seekers(&self, mut take_lease: impl FnMut(&WorkerNeeds) -> Option<Lease>) {
+        self.hand_out(|line| line.seekers().find_map(|seeker| take_lease(&seeker.needs)));
     }
 
     /// Gives leases on the worker with this key to those who may have them, until there is no lease or
@@ -261,7 +261,7 @@ pub(crate) struct Waiter {
     ticket: u64,
     grant: oneshot::Receiver<Grant>,
     /// What it had to expect when it joined.
-    pub(crate) outlook: Option<Outlook>,
+    pub(crate) wait_notice: Option<WaitNotice>,
     _place: Place,
 }
 

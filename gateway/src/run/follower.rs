@@ -20,9 +20,9 @@ use self::leaving::Leaving;
 use crate::{
     fleet::{
         deployment::{DeploymentState, Surroundings},
-        ejection, placement,
+        ejection, pick_by,
+        poke::{POKE_EVERY, REPORT_EVERY},
         queue::Places,
-        report::{POKE_EVERY, REPORT_EVERY},
     },
     route::table::{ServiceState, Table},
     settle::thread::Shared,
@@ -146,7 +146,7 @@ impl Follower {
         for returning in self.leaving.take_back(fleet) {
             known.entry(returning.name.clone()).or_insert(returning);
         }
-        let policy = placement::policy(&fleet.spec);
+        let policy = pick_by::policy(&fleet.spec);
         let eject = ejection::rules(&fleet.spec.ejection);
         let mut deployments = Vec::with_capacity(fleet.deployments.len());
         for part in &fleet.deployments {

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     base::{clock::Clock, refusal::RefusalLog, tally::Tally},
     count::metrics::{DeploymentMetrics, Page},
-    fleet::report::Poke,
+    fleet::poke::Poke,
     listen::server::{Drained, Threads},
     route::table::Table,
     run::{follower::Follower, insight::Insight},

@@ -83,7 +83,7 @@ pub(crate) async fn lease(
         Try::Again(tried) => (clock.now(), tried),
     };
     let wanted = Wanted {
-        placement: &exchange.placement,
+        pick_by: &exchange.pick_by,
         tried,
         now,
         max_queued: service.spec.queue.max_requests,
@@ -98,14 +98,14 @@ pub(crate) async fn lease(
     let (lease, at) = match deployment.admit(wanted, waits) {
         Admission::Leased(lease) => (lease, now),
         Admission::Refused(mut refusal) => {
-            refusal.outlook = refusal.outlook.filter(|_| tells);
+            refusal.wait_notice = refusal.wait_notice.filter(|_| tells);
             return Err(Failure::Refused(refusal));
         }
         Admission::Queued(waiter) => {
             exchange.listed.entry().now_in(Stage::Queue, now);
             // What it was told first is what it will compare with.
-            let outlook = waiter.outlook.filter(|_| tells);
-            exchange.outlook = exchange.outlook.or(outlook);
+            let wait_notice = waiter.wait_notice.filter(|_| tells);
+            exchange.wait_notice = exchange.wait_notice.or(wait_notice);
             // Boxed, so that requests which find a worker at once do not carry this along.
             let lease = Box::pin(wait(exchange, presence, service, deployment, waiter)).await?;
             (lease, clock.now())

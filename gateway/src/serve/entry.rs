@@ -6,7 +6,7 @@ use super::{destination::Destination, failure::too_large};
 use crate::{
     base::{grpc, refusal::Refusal},
     count::clients::ClientId,
-    fleet::{deployment::DeploymentState, placement::Placement},
+    fleet::{deployment::DeploymentState, pick_by::PickBy},
     request::{redirect, request_key::RequestHead},
     settle::exchange::Exchange,
     socket::connection::Connection,
@@ -80,7 +80,7 @@ fn let_in(
     }
     exchange.client = ClientId::of(&head);
     exchange.is_direct = destination.is_direct();
-    exchange.placement = Placement::of(&head, &service.spec);
+    exchange.pick_by = PickBy::of(&head, &service.spec);
     exchange.class = service.classes.of(&head, &service.spec);
     destination
         .choose(&head, exchange)

@@ -36,7 +36,7 @@ use crate::{
     settle::exchange::Exchange,
     socket::connection::Connection,
     stream::{
-        mirror::Candidate,
+        mirror::MirrorSource,
         outgoing::{Outgoing, Wanted},
         request_body::{ClientBody, UpstreamBody},
         response_body::DownstreamBody,
@@ -242,14 +242,14 @@ fn upload(
                     headers::is_copy(&parts.headers, &connection.forwarding),
                 ) =>
         {
-            let candidate = Candidate {
+            let source = MirrorSource {
                 connection,
                 service: spec,
                 parts,
                 host,
                 body: body.as_ref().map(|body| body.size_hint()),
             };
-            mirror.copy(exchange, &candidate)
+            mirror.copy(exchange, &source)
         }
         _ => None,
     };

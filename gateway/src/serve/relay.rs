@@ -297,7 +297,7 @@ async fn begin(
             After::Gone
         });
     }
-    Ok((Down::new(got, onto, timeouts), closes))
+    Ok((Down::new(got, onto, &timeouts), closes))
 }
 
 /// How the connection ends after an answer.

@@ -21,7 +21,7 @@ use crate::{
     route::table::ServiceState,
     settle::exchange::Exchange,
     stream::request_body::{Replay, UpstreamBody},
-    upstream::verdict::Verdict,
+    upstream::answer_health::AnswerHealth,
 };
 
 /// What is known of one request about sending it again.
@@ -81,7 +81,7 @@ impl<'a> Retry<'a> {
         if self.settings.statuses.contains(&status) {
             return Some(Cause::Status);
         }
-        if let Verdict::Busy(Some(_)) = Verdict::of_head(is_grpc, status, fields) {
+        if let AnswerHealth::Busy(Some(_)) = AnswerHealth::of_head(is_grpc, status, fields) {
             return Some(Cause::RetryAfter);
         }
         let unavailable = is_grpc && grpc::status(fields) == Some(grpc::UNAVAILABLE);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     base::{reason::Reason, refusal::Refusal},
-    fleet::{deployment::DeploymentState, placement::Placement},
+    fleet::{deployment::DeploymentState, pick_by::PickBy},
     request::request_key::RequestHead,
     route::{split::Choice, table::ServiceState},
     settle::exchange::Exchange,
@@ -83,7 +83,7 @@ impl Sibling {
 
     /// From now on the request is part of its load.
     pub(crate) fn take_over(&self, exchange: &mut Exchange, head: &RequestHead<'_>) {
-        exchange.placement = Placement::of(head, &self.service.spec);
+        exchange.pick_by = PickBy::of(head, &self.service.spec);
         exchange.move_to(&self.deployment);
     }
 }

@@ -19,17 +19,17 @@ use crate::{
         clock::{Clock, Moment},
         grpc,
         headers::{Forwarding, RequestId},
-        outlook::Outlook,
         reason::Reason,
+        wait_notice::WaitNotice,
     },
     count::{clients::ClientId, metrics::Settled, open::Listed},
-    fleet::{deployment::DeploymentState, lease::Lease, placement::Placement},
+    fleet::{deployment::DeploymentState, lease::Lease, pick_by::PickBy},
     request::{request_head::LoggedHead, request_key::NamedKey},
     route::table::ServiceState,
     settle::{original::Mirrored, thread::Thread},
     socket::{client_gone::acknowledged, connection::Connection},
     stream::request_body::Upload,
-    upstream::verdict::Verdict,
+    upstream::answer_health::AnswerHealth,
 };
 
 /// Status in logs and metrics of a request whose client left before the answer's end (nginx's
@@ -42,7 +42,7 @@ struct Judged {
     /// Time from getting the worker to the head of an answer that is good so far.
     head_took: Option<Duration>,
     /// Whether its trailers tell how it went (gRPC), and what they said.
-    by_trailers: Option<Verdict>,
+    by_trailers: Option<AnswerHealth>,
 }
 
 /// One request from its head to the end of its answer.
@@ -68,7 +68,7 @@ pub(crate) struct Exchange {
     /// The service that did not let it in.
     pub(crate) turned_away: Option<Arc<ServiceState>>,
     /// What it brings to the choice of its worker.
-    pub(crate) placement: Placement,
+    pub(crate) pick_by: PickBy,
     /// A `Set-Cookie` for the client, whatever the answer is.
     pub(crate) cookie: Option<HeaderValue>,
     /// Whose request it is, as far as the service tells clients apart.
@@ -80,7 +80,7 @@ pub(crate) struct Exchange {
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
     /// What it had to expect of the queue, where the client is to know.
-    pub(crate) outlook: Option<Outlook>,
+    pub(crate) wait_notice: Option<WaitNotice>,
     /// Time spent in the queue, if it was.
     pub(crate) queue_wait: Option<Duration>,
     /// Time spent on opening a connection to the worker, if one was opened.
@@ -128,13 +128,13 @@ impl Exchange {
             api_key: None,
             held: None,
             turned_away: None,
-            placement: Placement::default(),
+            pick_by: PickBy::default(),
             cookie: None,
             client: ClientId::UNTOLD,
             is_direct: false,
             class: None,
             upload: None,
-            outlook: None,
+            wait_notice: None,
             queue_wait: None,
             connect_time: None,
             mirrored: None,

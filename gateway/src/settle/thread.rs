@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::{
     base::{clock::Clock, reason::Reason, refusal::RefusalLog, reserve::Reserve, tally::Tally},
     count::metrics::{DeploymentMetrics, Page, Settled},
-    fleet::{deployment::DeploymentState, reminders::Reminders, report::Poke},
+    fleet::{deployment::DeploymentState, poke::Poke, reminders::Reminders},
     route::table::Table,
     settle::access_log::CurrentLog,
     socket::{crowd::Crowd, terms::Settings, tls::Handshakes},

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// A request that has got its worker and may be copied.
-pub(crate) struct Candidate<'r> {
+pub(crate) struct MirrorSource<'r> {
     /// Where it came from.
     pub(crate) connection: &'r Connection,
     /// Its service.
@@ -54,7 +54,7 @@ pub(crate) struct Candidate<'r> {
 
 impl MirrorState {
     /// Starts a copy of the request. What is returned wants the pieces of the request's body.
-    pub(crate) fn copy(&self, exchange: &mut Exchange, request: &Candidate<'_>) -> Option<Tee> {
+    pub(crate) fn copy(&self, exchange: &mut Exchange, request: &MirrorSource<'_>) -> Option<Tee> {
         self.begin(exchange, request).unwrap_or_else(|why| {
             self.target.copies.metrics.ended(Err(why));
             None
@@ -64,7 +64,7 @@ impl MirrorState {
     fn begin(
         &self,
         exchange: &mut Exchange,
-        request: &Candidate<'_>,
+        request: &MirrorSource<'_>,
     ) -> Result<Option<Tee>, Dropped> {
         let Mirror { wakes, scales, .. } = self.spec;
         let target = &self.target;
@@ -75,7 +75,7 @@ impl MirrorState {
             .take(self.spec.max_in_flight as usize)
             .ok_or(Dropped::MaxInFlight)?;
         let now = exchange.leased_at();
-        let lease = target.lease_copy(&exchange.placement, scales, now);
+        let lease = target.lease_copy(&exchange.pick_by, scales, now);
         if let Err(why) = lease {
             if scales && (wakes || why == Dropped::Full) {
                 target.no_capacity_for_copy();
@@ -110,7 +110,7 @@ impl MirrorState {
             request: copied,
             body: watch,
             is_grpc: exchange.is_grpc,
-            placement: exchange.placement,
+            pick_by: exchange.pick_by,
             lease: lease.ok(),
             guards,
             timeout: self.spec.timeout,

@@ -8,7 +8,7 @@ use penstock_config::{Timeouts, fleet::Stage};
 use super::{
     Answer, Handback, SendError, Upstreams,
     connect::ConnectError,
-    openings::{Opening, Turn},
+    openings::{OpenOrWait, Opening},
     shared::{STREAMS_MAX, SharedConnection, StreamPlace},
     stream_limit::StreamLimit,
     wire::Wire,
@@ -135,8 +135,8 @@ impl Upstreams {
         let (begun, succeeded) = (worker.now(), openings.succeeded());
         loop {
             let opening = match openings.turn() {
-                Turn::Open(opening) => opening,
-                Turn::Wait(_waiting, ended) => {
+                OpenOrWait::Open(opening) => opening,
+                OpenOrWait::Wait(_waiting, ended) => {
                     let left = left(timeouts.connect, begun, worker);
                     match tokio::time::timeout(left, ended).await {
                         Ok(()) => match self.stream(key, worker.now() + timeouts.keepalive) {

@@ -50,7 +50,7 @@ impl Default for Openings {
 }
 
 /// What a request does that finds no place.
-pub(super) enum Turn {
+pub(super) enum OpenOrWait {
     /// It opens a connection.
     Open(Opening),
     /// It waits until an opening ends, and looks again then.
@@ -69,18 +69,18 @@ pub(super) struct Waiting {
 
 impl Openings {
     /// What the request does whose turn it is.
-    pub(super) fn turn(self: &Arc<Self>) -> Turn {
+    pub(super) fn turn(self: &Arc<Self>) -> OpenOrWait {
         let mut state = self.state.lock();
         if state.wanted >= state.under_way.saturating_mul(state.streams) {
             drop(state);
-            return Turn::Open(self.open());
+            return OpenOrWait::Open(self.open());
         }
         state.wanted += 1;
         let waiting = Waiting {
             openings: Arc::clone(self),
             ended: state.ended,
         };
-        Turn::Wait(waiting, Arc::clone(&self.has_ended).notified_owned())
+        OpenOrWait::Wait(waiting, Arc::clone(&self.has_ended).notified_owned())
     }
 
     /// A connection is being opened, whoever else does so.
@@ -154,8 +154,8 @@ mod tests {
         let (mut opening, mut waiting) = (Vec::new(), Vec::new());
         for _ in 0..requests {
             match openings.turn() {
-                Turn::Open(one) => opening.push(one),
-                Turn::Wait(one, _) => waiting.push(one),
+                OpenOrWait::Open(one) => opening.push(one),
+                OpenOrWait::Wait(one, _) => waiting.push(one),
             }
         }
         (opening, waiting)
@@ -195,8 +195,8 @@ mod tests {
         let openings = Arc::<Openings>::default();
         let opening = openings.open();
         let woken = [openings.turn(), openings.turn()].map(|turn| match turn {
-            Turn::Open(_) => panic!("one is under way"),
-            Turn::Wait(_waiting, ended) => ended,
+            OpenOrWait::Open(_) => panic!("one is under way"),
+            OpenOrWait::Wait(_waiting, ended) => ended,
         });
         drop(opening);
         for ended in woken {

@@ -1,7 +1,5 @@
 use http::Response;
-use penstock_config::{
-    fleet::{WorkerEntry, WorkerId, WorkerState as State},
-};
+use penstock_config::fleet::{WorkerEntry, WorkerId, WorkerState as State};
 use tokio::net::TcpListener;
 
 use super::*;

@@ -36,6 +36,7 @@ impl<R: Rng> Gaps<R> {
 
 /// Calls `send` with the time of each request when it is due, from `begin` for `length`; sleeps in
 /// between. A thread of its own does this: the timers of a runtime have a grain of 1 ms.
+#[allow(clippy::disallowed_methods, reason = "the time is what is waited for")]
 pub(super) fn pace<R: Rng>(
     gaps: &mut Gaps<R>,
     begin: Instant,

@@ -71,7 +71,7 @@ impl Report {
             let good = self.runs.iter().filter(|run| run.is_good());
             good.max_by(|one, other| one.ran.rate.total_cmp(&other.ran.rate))
         };
-        steady.or_else(good).or(self.runs.last())
+        steady.or_else(good).or_else(|| self.runs.last())
     }
 
     /// Whether the run that tells most was good.

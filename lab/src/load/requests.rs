@@ -1,5 +1,6 @@
 //! The requests of a load: one template with one or more bodies, which take turns.
 
+use crate::simulate::trace::{Trace, Work};
 use anyhow::{Context, bail, ensure};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
@@ -8,7 +9,6 @@ use http::{
 use http_body_util::Full;
 use hyper::body::Bytes;
 use penstock_config::Protocol;
-use crate::simulate::trace::{Trace, Work};
 use serde_json::json;
 
 use super::LoadArgs;

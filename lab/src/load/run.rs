@@ -145,8 +145,10 @@ mod tests {
         let mut ran = Ran::new(100.0, Duration::from_secs(4));
         for at in 1..=6 {
             let since = Duration::from_millis(at * 1000 + 3);
-            let mut tally = Tally::default();
-            tally.good = if at <= 2 { 100 } else { 10 };
+            let tally = Tally {
+                good: if at <= 2 { 100 } else { 10 },
+                ..Tally::default()
+            };
             let due = if at <= 4 { 100 } else { 0 };
             ran.add(Second::of(since, since, due, 0, &tally), &tally);
         }

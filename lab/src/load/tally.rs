@@ -173,8 +173,10 @@ mod tests {
 
     #[test]
     fn sums_are_those_of_the_parts() {
-        let mut one = Tally::default();
-        one.good = 3;
+        let mut one = Tally {
+            good: 3,
+            ..Tally::default()
+        };
         one.fail(Failure::Status(503), 2);
         one.whole.record(Duration::from_millis(10));
         let mut both = Tally::default();

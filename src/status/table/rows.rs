@@ -1,6 +1,6 @@
 //! Rows of services, deployments and workers, in columns.
 
-mod aside;
+mod class_and_mirror;
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use penstock_control::status::{
     ByHandStatus, DeploymentStatus, PausedStatus, RolloutStatus, ServiceStatus, WorkerStatus,
 };
 
-use self::aside::{about_classes, about_mirror};
+use self::class_and_mirror::{about_classes, about_mirror};
 use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
 use crate::pause;
 

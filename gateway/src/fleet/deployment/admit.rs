@@ -12,8 +12,8 @@ use crate::{
     base::{luck, reason::Reason, refusal::Refusal},
     fleet::{
         lease::Lease,
-        placement::Placement,
-        queue::{Patience, Waiter, Wish},
+        pick_by::PickBy,
+        queue::{Patience, Waiter, WorkerNeeds},
         worker::WorkerState,
     },
 };
@@ -36,7 +36,7 @@ pub(crate) enum Admission {
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     /// What it brings to the choice.
-    pub(crate) placement: &'a Placement,
+    pub(crate) pick_by: &'a PickBy,
     /// Keys of workers that failed it already, the last one last.
     pub(crate) tried: &'a [u64],
     /// The time.
@@ -102,8 +102,8 @@ impl DeploymentState {
         wanted: &Wanted<'_>,
         (turn, patience): (Turn, Patience),
     ) -> Result<(Waiter, Home), Refusal> {
-        let wish = wanted.wish();
-        let home = self.view.load().home(&wish, wanted.now);
+        let needs = wanted.needs();
+        let home = self.view.load().home(&needs, wanted.now);
         self.refuse_in_vain(&turn, &patience, home)?;
         let place = self.places.take(wanted.max_queued).map_or_else(
             || {
@@ -116,11 +116,11 @@ impl DeploymentState {
             },
             Ok,
         )?;
-        let mut joined = self.queue.join(place, (turn, patience), wish, |wish| {
-            self.view.load().home(wish, wanted.now)
+        let mut joined = self.queue.join(place, (turn, patience), needs, |needs| {
+            self.view.load().home(needs, wanted.now)
         });
-        let outlook = self.outlook(joined.ahead, joined.home, self.clock.now());
-        joined.waiter.outlook = Some(outlook);
+        let wait_notice = self.wait_notice(joined.ahead, joined.home, self.clock.now());
+        joined.waiter.wait_notice = Some(wait_notice);
         Ok((joined.waiter, joined.home))
     }
 
@@ -136,13 +136,13 @@ impl DeploymentState {
     /// A lease for whoever has to stand back behind all requests that wait.
     pub(super) fn lease_behind_queue(
         self: &Arc<Self>,
-        placement: &Placement,
+        pick_by: &PickBy,
         now: Duration,
     ) -> Option<Lease> {
         if self.queue.len() > 0 {
             return None;
         }
-        self.try_lease(&query(placement.hash, &[], now))
+        self.try_lease(&query(pick_by.hash, &[], now))
     }
 
     /// Gives free places of one worker to those who wait for them.
@@ -164,7 +164,7 @@ impl DeploymentState {
             return;
         }
         let now = self.clock.now();
-        self.queue.rehome(|wish| self.view.load().home(wish, now));
+        self.queue.rehome(|needs| self.view.load().home(needs, now));
         self.serve_seekers();
         let view = self.view.load_full();
         if view.picker.has_homes() {
@@ -176,8 +176,8 @@ impl DeploymentState {
 
     fn serve_seekers(self: &Arc<Self>) {
         let now = self.clock.now();
-        self.queue.serve_seekers(|wish| {
-            let mut query = wish.query(now);
+        self.queue.serve_seekers(|needs| {
+            let mut query = needs.query(now);
             if !self.view.load().picker.has_others(&query) {
                 query.avoid = &[];
             }
@@ -191,7 +191,7 @@ impl DeploymentState {
         if !view.picker.has_homes() {
             return None;
         }
-        let others_first = match view.home(&wanted.wish(), wanted.now) {
+        let others_first = match view.home(&wanted.needs(), wanted.now) {
             Home::At(key) => self.queue.is_waited_for(key),
             Home::Anywhere | Home::NotAt(_) => self.queue.has_seekers(),
         };
@@ -204,7 +204,7 @@ impl DeploymentState {
     }
 
     fn lease_for(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
-        let mut query = query(wanted.placement.hash, wanted.tried, wanted.now);
+        let mut query = query(wanted.pick_by.hash, wanted.tried, wanted.now);
         if query.hash.is_some() && self.view.load().ready() > SUMMED_UP_MAX {
             query.in_flight = Some(self.in_flight());
         }
@@ -227,12 +227,12 @@ impl DeploymentState {
 
 impl View {
     /// Whose places a request may have.
-    fn home(&self, wish: &Wish, now: Duration) -> Home {
-        let query = wish.query(now);
+    fn home(&self, needs: &WorkerNeeds, now: Duration) -> Home {
+        let query = needs.query(now);
         if let Some(index) = self.picker.home(&query) {
             return Home::At(self.workers[index].key);
         }
-        match wish.avoid.last() {
+        match needs.avoid.last() {
             // Better to wait for another than to be failed again.
             Some(&last) if self.picker.has_others(&query) => Home::NotAt(last),
             _ => Home::Anywhere,
@@ -257,15 +257,15 @@ impl View {
 }
 
 impl Wanted<'_> {
-    fn wish(&self) -> Wish {
-        Wish {
-            hash: self.placement.hash,
+    fn needs(&self) -> WorkerNeeds {
+        WorkerNeeds {
+            hash: self.pick_by.hash,
             avoid: self.tried.into(),
         }
     }
 }
 
-impl Wish {
+impl WorkerNeeds {
     fn query(&self, now: Duration) -> Query<'_> {
         query(self.hash, &self.avoid, now)
     }

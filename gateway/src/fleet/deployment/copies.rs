@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::DeploymentState;
 use crate::{
     count::metrics::{Dropped, MirrorMetrics},
-    fleet::{lease::Lease, placement::Placement, queue::Places},
+    fleet::{lease::Lease, pick_by::PickBy, queue::Places},
 };
 
 /// What a deployment knows of the copies that are mirrored to it.
@@ -68,12 +68,12 @@ impl DeploymentState {
     /// A place for a copy, if one is free that nobody waits for.
     pub(crate) fn lease_copy(
         self: &Arc<Self>,
-        placement: &Placement,
+        pick_by: &PickBy,
         counts: bool,
         now: Duration,
     ) -> Result<CopyLease, Dropped> {
         let free = (self.copies.waiting.load(Ordering::SeqCst) == 0)
-            .then(|| self.lease_behind_queue(placement, now))
+            .then(|| self.lease_behind_queue(pick_by, now))
             .flatten();
         match free {
             Some(lease) => Ok(CopyLease::new(lease, counts)),
@@ -86,7 +86,7 @@ impl DeploymentState {
     /// only when there is no hope.
     pub(crate) async fn wait_for_copy(
         self: &Arc<Self>,
-        placement: &Placement,
+        pick_by: &PickBy,
         counts: bool,
     ) -> Result<CopyLease, Dropped> {
         let copies = &self.copies;
@@ -98,7 +98,7 @@ impl DeploymentState {
             let mut freed = std::pin::pin!(copies.freed.notified());
             // From here on nothing is missed: what becomes free now is told to this one.
             freed.as_mut().enable();
-            if let Some(lease) = self.lease_behind_queue(placement, self.clock.now()) {
+            if let Some(lease) = self.lease_behind_queue(pick_by, self.clock.now()) {
                 return Ok(CopyLease::new(lease, counts));
             }
             if self.hopeless().is_some() {

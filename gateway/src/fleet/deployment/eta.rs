@@ -17,7 +17,7 @@ use penstock_config::Source;
 
 use super::{DeploymentState, View, pace::Served};
 use crate::{
-    base::{outlook::Outlook, reason::Reason, refusal::Refusal},
+    base::{reason::Reason, refusal::Refusal, wait_notice::WaitNotice},
     fleet::queue::Patience,
 };
 
@@ -42,10 +42,10 @@ impl DeploymentState {
         }
         let detail =
             format!("no worker can be free within {left:.1?}, nor in less than {least:.1?}");
-        let outlook = self.outlook(ahead, home, now);
-        let predicted = Some(outlook.eta.unwrap_or(least));
+        let wait_notice = self.wait_notice(ahead, home, now);
+        let predicted = Some(wait_notice.eta.unwrap_or(least));
         let mut refusal = Refusal::new(Reason::TooLate, detail).predicted(predicted);
-        refusal.outlook = Some(outlook);
+        refusal.wait_notice = Some(wait_notice);
         Err(refusal)
     }
 
@@ -99,7 +99,7 @@ impl DeploymentState {
     }
 
     /// What a request has to expect before which so many go.
-    pub(super) fn outlook(&self, ahead: Ahead, home: Home, now: Duration) -> Outlook {
+    pub(super) fn wait_notice(&self, ahead: Ahead, home: Home, now: Duration) -> WaitNotice {
         let view = self.view.load();
         let mut crew = view.likely_crew(now);
         let mut before = ahead.likely;
@@ -116,7 +116,7 @@ impl DeploymentState {
             .now
             .is_finite()
             .then(|| likely_wait(before, &crew, self.mean_service(now)));
-        Outlook {
+        WaitNotice {
             position: before + 1,
             eta: eta.flatten(),
         }

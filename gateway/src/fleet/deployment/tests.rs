@@ -21,7 +21,7 @@ use penstock_balancer::{Overflow, Turn};
 use super::*;
 use crate::fleet::{
     lease::Lease,
-    placement::Placement,
+    pick_by::PickBy,
     queue::{Patience, Waiter},
 };
 
@@ -121,7 +121,7 @@ fn patiently(turn: Turn) -> (Turn, Patience) {
 
 fn admit(deployment: &Arc<DeploymentState>, max_queued: usize) -> Admission {
     let wanted = Wanted {
-        placement: &Placement::default(),
+        pick_by: &PickBy::default(),
         tried: &[],
         now: Duration::ZERO,
         max_queued,
@@ -268,7 +268,7 @@ async fn a_full_queue_tells_when_to_come_again() {
     let fixture = Fixture::new(1);
     let retry_after = |deployment: &Arc<DeploymentState>, now: u64| {
         let wanted = Wanted {
-            placement: &Placement::default(),
+            pick_by: &PickBy::default(),
             tried: &[],
             now: Duration::from_secs(now),
             max_queued: 1,
@@ -377,7 +377,7 @@ fn of_very_many_workers_none_gets_more_of_a_hot_key_than_the_bound() {
     let policy = Policy::Hash(Overflow::AboveMean(1.25));
     let deployment = Fixture::new(1_000).with_policy(policy, Phase::Warm, &workers);
     let wanted = Wanted {
-        placement: &Placement { hash: Some(7) },
+        pick_by: &PickBy { hash: Some(7) },
         tried: &[],
         now: Duration::ZERO,
         max_queued: 0,

@@ -9,7 +9,7 @@ use penstock_config::fleet::{Coming, Phase, WorkerEntry, WorkerId};
 use super::*;
 use crate::{
     base::{clock::Clock, headers::Forwarding},
-    fleet::{deployment::Surroundings, ejection, placement, queue::Places, report::Poke},
+    fleet::{deployment::Surroundings, ejection, pick_by, poke::Poke, queue::Places},
     route::table::ServiceState,
     socket::terms::Settings,
 };
@@ -53,7 +53,7 @@ impl Fixture {
             };
             Arc::new(DeploymentState::new(
                 part,
-                placement::policy(spec),
+                pick_by::policy(spec),
                 ejection::rules(&spec.ejection),
                 around,
             ))
@@ -86,11 +86,7 @@ impl Fixture {
     fn apply(&self) {
         for (state, part) in self.state.deployments.iter().zip(&self.fleet.deployments) {
             let spec = &self.fleet.spec;
-            state.apply(
-                part,
-                placement::policy(spec),
-                ejection::rules(&spec.ejection),
-            );
+            state.apply(part, pick_by::policy(spec), ejection::rules(&spec.ejection));
         }
     }
 

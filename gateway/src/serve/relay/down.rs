@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use penstock_config::Timeouts;
+use penstock_config::{MinRate, Timeouts};
 
 use super::{
     client::{Asking, Client, TOGETHER_MAX},
@@ -36,7 +36,10 @@ pub(super) struct Down {
     rest: Buffer,
     /// `None` once it was given back or closed.
     worker: Option<RawConnection>,
-    timeouts: Timeouts,
+    /// The longest silence, in either direction.
+    idle: Duration,
+    /// How fast the client must take it.
+    rate: MinRate,
     taking: Taking,
     /// How long the worker's connection may be kept; `None`: it ends with the answer.
     keepalive: Option<Duration>,
@@ -67,7 +70,7 @@ pub(super) fn onto(request: &Request, answer: &Answer) -> Onto {
 }
 
 impl Down {
-    pub(super) fn new(got: Got, onto: Onto, timeouts: Timeouts) -> Self {
+    pub(super) fn new(got: Got, onto: Onto, timeouts: &Timeouts) -> Self {
         let Answer { lines, .. } = &got.answer;
         let keepalive = match lines.has(Field::KeepAlive) {
             true => kept_for(lines, timeouts.keepalive),
@@ -80,7 +83,8 @@ impl Down {
             onto,
             rest: got.rest,
             worker: Some(got.worker),
-            timeouts,
+            idle: timeouts.idle,
+            rate: timeouts.min_rate(),
             taking: Taking::default(),
             waiting_since: None,
             is_over: false,
@@ -376,7 +380,7 @@ impl Down {
         if !waits_for_client {
             since = since.max(exchange.upload_moved());
         }
-        let stalled = since + self.timeouts.idle;
+        let stalled = since + self.idle;
         loop {
             let look = match waits_for_client && !exchange.is_conversation {
                 true => match self.looks(exchange, clock.now()) {
@@ -399,7 +403,7 @@ impl Down {
 
     /// Looks, if it is time, whether the client takes what it must: when to look next.
     fn looks(&mut self, exchange: &Exchange, now: Duration) -> Result<Option<Duration>, TooSlow> {
-        let rate = self.timeouts.min_rate();
+        let rate = self.rate;
         let is_due = |at: Duration| at <= now;
         if self.taking.next_look(rate).is_none_or(is_due)
             // How much of it lies in our system's buffer is not known.

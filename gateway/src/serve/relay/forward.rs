@@ -36,7 +36,7 @@ use crate::{
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
-    stream::{copied_body::Tee, mirror::Candidate},
+    stream::{copied_body::Tee, mirror::MirrorSource},
     upstream::Wire,
 };
 
@@ -206,14 +206,14 @@ fn copy(
         Framing::Length(length) => Some(SizeHint::with_exact(length)),
         Framing::Chunked | Framing::UntilClose => Some(SizeHint::default()),
     };
-    let candidate = Candidate {
+    let source = MirrorSource {
         connection,
         service: &to.service.spec,
         parts: &parts,
         host: &host,
         body,
     };
-    mirror.copy(exchange, &candidate)
+    mirror.copy(exchange, &source)
 }
 
 /// What the gateway decided about a request for its worker.

@@ -8,7 +8,7 @@ use crate::{
     count::{clients::ClientId, recent::Ended},
     fleet::{deployment::DeploymentState, lease::Lease},
     stream::request_body::UploadFailure,
-    upstream::{Handback, verdict::Verdict},
+    upstream::{Handback, answer_health::AnswerHealth},
 };
 
 impl Exchange {
@@ -97,22 +97,23 @@ impl Exchange {
         // The time that the client took to send is no fault of the worker's.
         let begun = self.leased_at.max(self.upload_moved());
         let took = now.saturating_sub(begun);
-        let verdict = Verdict::of_head(self.is_grpc, status, fields);
-        match verdict {
-            Verdict::Well => lease.answered(took, now),
-            Verdict::Later => lease.began(took, now),
-            Verdict::Busy(rest) => lease.is_busy(rest, now),
-            Verdict::Failed => lease.failed(Some(self.client), now),
+        let answer_health = AnswerHealth::of_head(self.is_grpc, status, fields);
+        match answer_health {
+            AnswerHealth::Well => lease.answered(took, now),
+            AnswerHealth::Later => lease.began(took, now),
+            AnswerHealth::Busy(rest) => lease.is_busy(rest, now),
+            AnswerHealth::Failed => lease.failed(Some(self.client), now),
         }
         // A worker that is too busy by its own words is a failure for a canary.
-        let is_busy = matches!(verdict, Verdict::Busy(_)) && status >= 500;
-        if verdict == Verdict::Failed || is_busy {
+        let is_busy = matches!(answer_health, AnswerHealth::Busy(_)) && status >= 500;
+        if answer_health == AnswerHealth::Failed || is_busy {
             let thread = self.connection.thread.index;
             lease.worker().recent.failed(thread, now);
             self.count_failure();
         } else {
             self.judged.head_took = Some(took);
-            self.judged.by_trailers = (verdict == Verdict::Later).then_some(verdict);
+            self.judged.by_trailers =
+                (answer_health == AnswerHealth::Later).then_some(answer_health);
         }
     }
 
@@ -121,8 +122,8 @@ impl Exchange {
         if let Some(copy) = &mut self.mirrored {
             copy.saw(trailers);
         }
-        if let Some(verdict) = &mut self.judged.by_trailers {
-            *verdict = Verdict::of_trailers(trailers);
+        if let Some(answer_health) = &mut self.judged.by_trailers {
+            *answer_health = AnswerHealth::of_trailers(trailers);
         }
     }
 
@@ -141,7 +142,7 @@ impl Exchange {
         }
         match (self.judged.by_trailers, &self.lease) {
             (None, _) => self.worker_did_well(),
-            (Some(Verdict::Well), Some(lease)) => {
+            (Some(AnswerHealth::Well), Some(lease)) => {
                 lease.recovered(now);
                 self.worker_did_well();
             }

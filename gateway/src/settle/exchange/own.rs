@@ -15,7 +15,7 @@ impl Exchange {
         self.lease = None;
         self.reason = Some(refusal.reason);
         self.complete = true;
-        self.outlook = self.outlook.or(refusal.outlook);
+        self.wait_notice = self.wait_notice.or(refusal.wait_notice);
         let after = refusal.told_retry_after(rand::random());
         let full = refusal.in_full();
         let told = match self.connection.thread.settings().error_details {
@@ -75,13 +75,13 @@ impl Exchange {
 
     /// Whether [`Self::write_own`] has something to say.
     pub(crate) fn has_own(&self) -> bool {
-        self.outlook.is_some() || self.cookie.is_some()
+        self.wait_notice.is_some() || self.cookie.is_some()
     }
 
     /// Adds Set-Cookie and the queue headers.
     pub(crate) fn write_own(&self, headers: &mut HeaderMap) {
-        if let Some(outlook) = &self.outlook {
-            outlook.write(headers, self.queue_wait);
+        if let Some(wait_notice) = &self.wait_notice {
+            wait_notice.write(headers, self.queue_wait);
         }
         if let Some(cookie) = &self.cookie {
             headers.append(SET_COOKIE, cookie.clone());

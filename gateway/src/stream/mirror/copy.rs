@@ -16,12 +16,12 @@ use crate::{
     },
     fleet::{
         deployment::{CopyLease, DeploymentState, Load, Waking},
-        placement::Placement,
+        pick_by::PickBy,
         queue::Place,
     },
     settle::{original::Original, thread::Thread},
     stream::{copied_body::Watch, request_body::UpstreamBody},
-    upstream::{Answer, Fault, SendError, Wire, verdict::Verdict},
+    upstream::{Answer, Fault, SendError, Wire, answer_health::AnswerHealth},
 };
 
 /// A copy that is about to be sent.
@@ -30,7 +30,7 @@ pub(super) struct Copy {
     /// Its body, if it has one.
     pub(super) body: Option<Watch>,
     pub(super) is_grpc: bool,
-    pub(super) placement: Placement,
+    pub(super) pick_by: PickBy,
     /// Its worker; `None` when it has to wait for one.
     pub(super) lease: Option<CopyLease>,
     pub(super) guards: Guards,
@@ -115,7 +115,7 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let Copy {
         mut request,
         is_grpc,
-        placement,
+        pick_by,
         lease,
         guards,
         service,
@@ -126,7 +126,7 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
     let counts = guards.load.is_some();
     let lease = match lease {
         Some(lease) => lease,
-        None => wait(&target, &placement, counts).await?,
+        None => wait(&target, &pick_by, counts).await?,
     };
     let begun = thread.now();
     target.copies.metrics.sent();
@@ -176,11 +176,11 @@ async fn answer(copy: Copy, body: Option<&Watch>) -> Result<Seen, Dropped> {
 
 async fn wait(
     target: &Arc<DeploymentState>,
-    placement: &Placement,
+    pick_by: &PickBy,
     counts: bool,
 ) -> Result<CopyLease, Dropped> {
     let begun = target.now();
-    let lease = target.wait_for_copy(placement, counts).await?;
+    let lease = target.wait_for_copy(pick_by, counts).await?;
     if counts {
         target.wait.record(target.now().saturating_sub(begun));
     }
@@ -216,8 +216,9 @@ impl Reading<'_> {
             // Nobody asked for it.
             return Err(self.broken());
         }
-        let verdict = Verdict::of_head(self.is_grpc, head.status().as_u16(), head.headers());
-        self.judge(verdict);
+        let answer_health =
+            AnswerHealth::of_head(self.is_grpc, head.status().as_u16(), head.headers());
+        self.judge(answer_health);
         let mut seen = Seen {
             status: head.status().as_u16(),
             grpc_status: grpc::status(head.headers()),
@@ -234,9 +235,9 @@ impl Reading<'_> {
             }
         }
         let now = self.thread.now();
-        match (verdict, seen.is_good()) {
-            (Verdict::Later, true) => self.lease.lease().recovered(now),
-            (Verdict::Later, false) => self.lease.lease().failed(Some(ClientId::COPIES), now),
+        match (answer_health, seen.is_good()) {
+            (AnswerHealth::Later, true) => self.lease.lease().recovered(now),
+            (AnswerHealth::Later, false) => self.lease.lease().failed(Some(ClientId::COPIES), now),
             _ => {}
         }
         // A connection on which the request is still being sent cannot take another one.
@@ -247,13 +248,13 @@ impl Reading<'_> {
     }
 
     /// Books for the worker what the head says. For it a copy is a request like any other.
-    fn judge(&self, verdict: Verdict) {
+    fn judge(&self, answer_health: AnswerHealth) {
         let (lease, now) = (self.lease.lease(), self.thread.now());
-        match verdict {
-            Verdict::Well => lease.answered(self.took(), now),
-            Verdict::Later => lease.began(self.took(), now),
-            Verdict::Busy(rest) => lease.is_busy(rest, now),
-            Verdict::Failed => lease.failed(Some(ClientId::COPIES), now),
+        match answer_health {
+            AnswerHealth::Well => lease.answered(self.took(), now),
+            AnswerHealth::Later => lease.began(self.took(), now),
+            AnswerHealth::Busy(rest) => lease.is_busy(rest, now),
+            AnswerHealth::Failed => lease.failed(Some(ClientId::COPIES), now),
         }
     }
 

@@ -6,15 +6,15 @@ use super::*;
 use crate::count::metrics::Dropped;
 
 fn copy(deployment: &Arc<DeploymentState>, counts: bool) -> Result<CopyLease, Dropped> {
-    deployment.lease_copy(&Placement::default(), counts, Duration::ZERO)
+    deployment.lease_copy(&PickBy::default(), counts, Duration::ZERO)
 }
 
 /// A copy that waits for a place.
 fn wait(deployment: &Arc<DeploymentState>) -> JoinHandle<Result<CopyLease, Dropped>> {
     let deployment = Arc::clone(deployment);
     tokio::spawn(async move {
-        let placement = Placement::default();
-        deployment.wait_for_copy(&placement, false).await
+        let pick_by = PickBy::default();
+        deployment.wait_for_copy(&pick_by, false).await
     })
 }
 
@@ -137,8 +137,8 @@ fn copies_on_many_threads_lose_no_place() {
                     .build()
                     .unwrap();
                 for _ in 0..ROUNDS {
-                    let placement = Placement::default();
-                    let wait = deployment.wait_for_copy(&placement, false);
+                    let pick_by = PickBy::default();
+                    let wait = deployment.wait_for_copy(&pick_by, false);
                     let lease = runtime.block_on(async {
                         tokio::time::timeout(Duration::from_secs(60), wait).await
                     });

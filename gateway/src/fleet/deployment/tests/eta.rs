@@ -49,7 +49,7 @@ fn follow(deployment: &Arc<DeploymentState>, fixture: &Fixture, coming: Coming) 
 fn ask(deployment: &Arc<DeploymentState>, hash: Option<u64>, patience: u64) -> Admission {
     let now = deployment.now();
     let wanted = Wanted {
-        placement: &Placement { hash },
+        pick_by: &PickBy { hash },
         tried: &[],
         now,
         max_queued: 1000,
@@ -75,10 +75,10 @@ fn served(deployment: &DeploymentState, count: u32, each: Duration) {
 }
 
 /// Position and eta in whole seconds.
-fn told(outlook: Option<crate::base::outlook::Outlook>) -> (usize, Option<u64>) {
-    let outlook = outlook.unwrap();
-    let eta = outlook.eta.map(|eta| eta.as_secs_f64().round() as u64);
-    (outlook.position, eta)
+fn told(wait_notice: Option<crate::base::wait_notice::WaitNotice>) -> (usize, Option<u64>) {
+    let wait_notice = wait_notice.unwrap();
+    let eta = wait_notice.eta.map(|eta| eta.as_secs_f64().round() as u64);
+    (wait_notice.position, eta)
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,13 +90,13 @@ async fn who_cannot_wait_for_a_start_is_refused_at_once_and_wakes_it_all_the_sam
     };
     assert_eq!(refusal.reason, Reason::TooLate);
     assert_eq!(refusal.retry_after, Some(seconds(90)));
-    assert_eq!(told(refusal.outlook), (1, Some(90)));
+    assert_eq!(told(refusal.wait_notice), (1, Some(90)));
     assert_eq!(deployment.report(seconds(0)).no_capacity, 1);
     let woken = deployment.poke.poked();
     tokio::time::timeout(seconds(1), woken).await.unwrap();
     // It might be served, at the best.
     let waiter = queued(ask(&deployment, None, 80));
-    assert_eq!(told(waiter.outlook), (1, Some(90)));
+    assert_eq!(told(waiter.wait_notice), (1, Some(90)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,12 +142,12 @@ async fn a_start_that_is_under_way_shortens_the_wait_as_time_passes() {
     assert!(refused(&deployment));
     tokio::time::advance(seconds(6)).await;
     let first = queued(ask(&deployment, None, 70));
-    assert_eq!(told(first.outlook), (1, Some(79)));
+    assert_eq!(told(first.wait_notice), (1, Some(79)));
     // There is one place for two, and how long a request takes is not known.
     let second = queued(ask(&deployment, None, 70));
-    assert_eq!(told(second.outlook), (2, None));
+    assert_eq!(told(second.wait_notice), (2, None));
     tokio::time::advance(seconds(85)).await;
-    assert_eq!(told(queued(ask(&deployment, None, 70)).outlook).0, 3);
+    assert_eq!(told(queued(ask(&deployment, None, 70)).wait_notice).0, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +188,7 @@ async fn who_has_more_before_it_than_can_be_done_in_its_time_is_refused() {
         panic!("two hundred take a thousand seconds");
     };
     assert_eq!(refusal.reason, Reason::TooLate);
-    assert_eq!(told(refusal.outlook), (201, Some(1005)));
+    assert_eq!(told(refusal.wait_notice), (201, Some(1005)));
     assert_eq!(refusal.retry_after, Some(seconds(600)));
     // Those before it may be twice as quick as others were.
     waiting.push(queued(ask(&deployment, None, 600)));
@@ -204,8 +204,8 @@ async fn the_eta_follows_from_how_long_requests_took_and_who_is_before() {
     served(&deployment, 1, seconds(10));
     let first = queued(ask(&deployment, None, 100));
     let second = queued(ask(&deployment, None, 100));
-    assert_eq!(told(first.outlook), (1, Some(5)));
-    assert_eq!(told(second.outlook), (2, Some(10)));
+    assert_eq!(told(first.wait_notice), (1, Some(5)));
+    assert_eq!(told(second.wait_notice), (2, Some(10)));
     assert_eq!(deployment.retry_after(deployment.now()), Some(seconds(15)));
 }
 
@@ -226,8 +226,8 @@ async fn who_waits_for_one_worker_has_the_place_among_those_who_wait_for_it() {
     }
     let of_zero = [0; 3].map(|_| queued(ask(&deployment, Some(hashes[0][0]), 100)));
     let of_one = queued(ask(&deployment, Some(hashes[1][0]), 100));
-    assert_eq!(told(of_one.outlook), (1, Some(10)));
-    assert_eq!(told(of_zero[2].outlook), (3, Some(30)));
+    assert_eq!(told(of_one.wait_notice), (1, Some(10)));
+    assert_eq!(told(of_zero[2].wait_notice), (3, Some(30)));
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn no_two_that_come_at_once_are_told_the_same_position() {
         };
         let threads = [0; 4].map(|_| scope.spawn(ask_often));
         let waiters = threads.map(|thread| thread.join().unwrap());
-        let told = |waiter: &Waiter| waiter.outlook.unwrap().position;
+        let told = |waiter: &Waiter| waiter.wait_notice.unwrap().position;
         waiters.iter().flatten().map(told).collect()
     });
     positions.sort_unstable();

@@ -60,7 +60,7 @@ impl Crowd {
     fn ask(&self, hash: Option<u64>, sheds: bool) -> Admission {
         let now = self.deployment.now();
         let wanted = Wanted {
-            placement: &Placement { hash },
+            pick_by: &PickBy { hash },
             tried: &[],
             now,
             max_queued: 1000,

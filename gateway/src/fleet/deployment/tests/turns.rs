@@ -39,9 +39,9 @@ fn failed_by(tried: &[u64]) -> Asks<'_> {
 }
 
 fn ask(deployment: &Arc<DeploymentState>, asks: Asks<'_>, max_queued: usize) -> Admission {
-    let placement = Placement { hash: asks.hash };
+    let pick_by = PickBy { hash: asks.hash };
     let wanted = Wanted {
-        placement: &placement,
+        pick_by: &pick_by,
         tried: asks.tried,
         now: Duration::ZERO,
         max_queued,

@@ -9,7 +9,7 @@ use penstock_config::{
 use super::*;
 use crate::{
     base::clock::Clock,
-    fleet::{deployment::Surroundings, report::Poke},
+    fleet::{deployment::Surroundings, poke::Poke},
 };
 
 fn seconds(seconds: u64) -> Duration {

@@ -8,12 +8,12 @@ use crate::request::request_key::RequestHead;
 /// What a request brings to the choice of its worker. Read from its head once, because a retry no
 /// longer has the head.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Placement {
+pub(crate) struct PickBy {
     /// Hash of what binds the request to a worker, where workers are picked by hash.
     pub(crate) hash: Option<u64>,
 }
 
-impl Placement {
+impl PickBy {
     /// That of a request to `service`. Looks at nothing the service does not ask for.
     pub(crate) fn of(head: &RequestHead<'_>, service: &Service) -> Self {
         let by_hash = service.balance == Balance::Hash;

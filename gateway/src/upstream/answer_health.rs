@@ -14,7 +14,7 @@ const RETRY_AFTER: &str = "retry-after";
 
 /// What an answer says of its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum AnswerHealth {
     /// It works.
     Well,
     /// It failed the request.
@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
     Later,
 }
 
-impl Verdict {
+impl AnswerHealth {
     /// What the head of an answer says.
     pub(crate) fn of_head(is_grpc: bool, status: u16, fields: &impl Fields) -> Self {
         match status {
@@ -77,61 +77,71 @@ mod tests {
 
     use super::*;
 
-    fn of(is_grpc: bool, status: u16, headers: &[(&'static str, &str)]) -> Verdict {
+    fn of(is_grpc: bool, status: u16, headers: &[(&'static str, &str)]) -> AnswerHealth {
         let fields = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        Verdict::of_head(is_grpc, status, &fields.collect::<HeaderMap>())
+        AnswerHealth::of_head(is_grpc, status, &fields.collect::<HeaderMap>())
     }
 
     #[test]
     fn a_status_from_500_is_a_failure_unless_it_is_about_the_request_and_any_below_is_none() {
         for failed in [500, 502, 503, 504, 506, 507, 599] {
-            assert_eq!(of(false, failed, &[]), Verdict::Failed, "{failed}");
+            assert_eq!(of(false, failed, &[]), AnswerHealth::Failed, "{failed}");
         }
         for well in [101, 200, 302, 400, 404, 422, 499, 501, 505] {
-            assert_eq!(of(false, well, &[]), Verdict::Well, "{well}");
+            assert_eq!(of(false, well, &[]), AnswerHealth::Well, "{well}");
         }
     }
 
     #[test]
     fn a_worker_may_ask_for_rest_in_seconds_or_until_a_date() {
         let seconds = |value| of(false, 503, &[("retry-after", value)]);
-        assert_eq!(seconds("7"), Verdict::Busy(Some(Duration::from_secs(7))));
-        assert_eq!(seconds("soon"), Verdict::Busy(None));
-        assert_eq!(seconds("-1"), Verdict::Busy(None));
+        assert_eq!(
+            seconds("7"),
+            AnswerHealth::Busy(Some(Duration::from_secs(7)))
+        );
+        assert_eq!(seconds("soon"), AnswerHealth::Busy(None));
+        assert_eq!(seconds("-1"), AnswerHealth::Busy(None));
         let past = "Sun, 06 Nov 1994 08:49:37 GMT";
-        assert_eq!(seconds(past), Verdict::Busy(Some(Duration::ZERO)));
-        let Verdict::Busy(Some(rest)) = seconds("Fri, 31 Dec 9999 23:59:59 GMT") else {
+        assert_eq!(seconds(past), AnswerHealth::Busy(Some(Duration::ZERO)));
+        let AnswerHealth::Busy(Some(rest)) = seconds("Fri, 31 Dec 9999 23:59:59 GMT") else {
             panic!("a date was not understood");
         };
         assert!(rest > Duration::from_secs(1_000_000));
-        assert_eq!(of(false, 429, &[]), Verdict::Busy(None));
+        assert_eq!(of(false, 429, &[]), AnswerHealth::Busy(None));
         assert_eq!(
             of(false, 500, &[("retry-after", "7")]),
-            Verdict::Failed,
+            AnswerHealth::Failed,
             "only 429 and 503 ask for rest"
         );
     }
 
     #[test]
     fn a_grpc_call_is_judged_by_its_status_wherever_it_stands() {
-        assert_eq!(of(true, 200, &[]), Verdict::Later);
+        assert_eq!(of(true, 200, &[]), AnswerHealth::Later);
         for failed in ["2", "4", "13", "14", "15"] {
             let status = [("grpc-status", failed)];
-            assert_eq!(of(true, 200, &status), Verdict::Failed, "{failed}");
+            assert_eq!(of(true, 200, &status), AnswerHealth::Failed, "{failed}");
             let trailers = HeaderMap::from_iter([(grpc::GRPC_STATUS, failed.parse().unwrap())]);
-            assert_eq!(Verdict::of_trailers(&trailers), Verdict::Failed, "{failed}");
+            assert_eq!(
+                AnswerHealth::of_trailers(&trailers),
+                AnswerHealth::Failed,
+                "{failed}"
+            );
         }
         for well in ["0", "1", "3", "5", "8", "12", "16"] {
             assert_eq!(
                 of(true, 200, &[("grpc-status", well)]),
-                Verdict::Well,
+                AnswerHealth::Well,
                 "{well}"
             );
         }
-        assert_eq!(Verdict::of_trailers(&HeaderMap::new()), Verdict::Failed);
-        assert_eq!(of(false, 200, &[("grpc-status", "14")]), Verdict::Well);
-        assert_eq!(of(true, 404, &[]), Verdict::Well);
+        assert_eq!(
+            AnswerHealth::of_trailers(&HeaderMap::new()),
+            AnswerHealth::Failed
+        );
+        assert_eq!(of(false, 200, &[("grpc-status", "14")]), AnswerHealth::Well);
+        assert_eq!(of(true, 404, &[]), AnswerHealth::Well);
     }
 }

@@ -13,14 +13,14 @@ const WAIT: HeaderName = HeaderName::from_static("x-penstock-queue-wait");
 
 /// What a request had to expect when it came to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Outlook {
+pub(crate) struct WaitNotice {
     /// Its position; the next one to be served has 1.
     pub(crate) position: usize,
     /// How long it would most likely wait. `None`: not known.
     pub(crate) eta: Option<Duration>,
 }
 
-impl Outlook {
+impl WaitNotice {
     /// Tells the client, with how long it has `waited` in all.
     pub(crate) fn write(&self, headers: &mut HeaderMap, waited: Option<Duration>) {
         headers.insert(POSITION, self.position.into());
@@ -46,8 +46,8 @@ mod tests {
     fn only_what_is_known_is_told() {
         let told = |eta, waited| {
             let mut headers = HeaderMap::new();
-            let outlook = Outlook { position: 7, eta };
-            outlook.write(&mut headers, waited);
+            let wait_notice = WaitNotice { position: 7, eta };
+            wait_notice.write(&mut headers, waited);
             let text = |name| {
                 headers
                     .get(name)
