@@ -374,7 +374,7 @@ mod tests {
             size_of::<Long>(),
         );
         let (waits, thinks, streams) = sizes;
-        let is_small = waits <= 608 && thinks <= 2688 && streams <= 960;
+        let is_small = waits <= 608 && thinks <= 2880 && streams <= 1072;
         assert!(is_small, "{sizes:?} bytes");
     }
 }
