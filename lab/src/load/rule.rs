@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use penstock_config::units::format_duration;
 use serde::Serialize;
 
-/// Answers have to come at least at this share of the rate of requests, or a queue is growing somewhere.
-pub(super) const KEEPS_UP: f64 = 0.95;
+/// Share of the requests by which those under way may grow in a run: more, and a queue is growing somewhere.
+const GROWTH: f64 = 0.02;
 
 /// What a rate of requests must not exceed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,6 +30,8 @@ pub(super) struct Observed {
     pub(super) due_late: u64,
     /// Answers, good or bad, that ended in the second half of the run.
     pub(super) ended_late: u64,
+    /// Requests that were under way in the middle of the run.
+    pub(super) in_flight: u64,
     /// 99th percentile of the time to the whole answer, from when the request was due.
     pub(super) p99: Duration,
     /// The same to the first token.
@@ -97,11 +99,13 @@ impl Rule {
         if self.first_token.is_some_and(|limit| first > limit) {
             return Some(Excess::FirstToken(first));
         }
-        // Both counts vary by chance, about by the square root: three times that happens once in a
-        // thousand runs.
+        // How many are under way varies by chance even where it does not grow: by about the square root of
+        // their number (that of a queue with as many servers as it needs), at each of the two moments. Three
+        // times that happens once in some hundred runs.
         let (due_late, ended_late) = (observed.due_late as f64, observed.ended_late as f64);
-        let chance = 3.0 * (due_late + ended_late).sqrt();
-        (ended_late + chance < due_late * KEEPS_UP).then(|| Excess::Behind {
+        let chance = 3.0 * (2.0 * observed.in_flight.max(1) as f64).sqrt();
+        let grown = due_late - ended_late;
+        (grown > due_late * GROWTH + chance).then(|| Excess::Behind {
             share: ended_late / due_late,
         })
     }
@@ -167,6 +171,7 @@ mod tests {
             failed: 10,
             due_late: 500,
             ended_late: 500,
+            in_flight: 50,
             p99: Duration::from_millis(500),
             first_token: Duration::from_millis(200),
             behind: Duration::from_millis(49),
@@ -221,11 +226,37 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_grows_is_seen_although_it_has_just_begun_to() {
+        // Ten seconds at 210 a second of what takes 200, with 8 at once.
+        let observed = Observed {
+            due: 2100,
+            due_late: 1050,
+            ended_late: 1000,
+            in_flight: 58,
+            ..Observed::default()
+        };
+        assert_eq!(RULE.excess(&observed), None);
+        // And at 220.
+        let observed = Observed {
+            due: 2200,
+            due_late: 1100,
+            ended_late: 1000,
+            in_flight: 108,
+            ..observed
+        };
+        assert!(matches!(
+            RULE.excess(&observed),
+            Some(Excess::Behind { .. })
+        ));
+    }
+
+    #[test]
     fn few_requests_are_not_judged_by_chance() {
         let observed = Observed {
             due: 20,
             due_late: 12,
-            ended_late: 4,
+            ended_late: 6,
+            in_flight: 3,
             ..Observed::default()
         };
         assert_eq!(RULE.excess(&observed), None);

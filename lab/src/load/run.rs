@@ -116,6 +116,8 @@ impl Ran {
             let seconds = self.seconds.iter();
             seconds.filter(move |second| second.since > half + HALF_SECOND && second.since <= end)
         };
+        let mut before = self.seconds.iter().rev();
+        let middle = before.find(|second| second.since <= half + HALF_SECOND);
         let first = if self.total.first_token.count() > 0 {
             &self.total.first_token
         } else {
@@ -125,6 +127,7 @@ impl Ran {
             due: self.due,
             failed: self.total.failed(),
             due_late: late().map(|second| second.due).sum(),
+            in_flight: middle.map_or(0, |second| second.in_flight as u64),
             ended_late: late().map(|second| second.good + second.failed).sum(),
             p99: self.total.whole.at(0.99),
             first_token: first.at(0.99),
