@@ -6,3 +6,4 @@ pub(crate) mod access_log;
 pub(crate) mod exchange;
 pub(crate) mod original;
 pub(crate) mod thread;
+pub(crate) mod upload;

@@ -96,17 +96,17 @@ pub struct LoadArgs {
     /// Do not verify certificates.
     #[arg(long, conflicts_with = "cacert", help_heading = "Requests")]
     insecure: bool,
-    /// Longest time for a request, from when it was due; later it has failed.
+    /// A request that is not answered this long after it was due has failed.
     #[arg(long, default_value = "60s", value_parser = units::parse_duration, value_name = "TIME", help_heading = "Requests")]
     timeout: Duration,
 
-    /// Do not search: one run at so many requests a second, for the time of --steady.
+    /// Do not search: run once at this many requests a second, for --steady.
     #[arg(long, value_parser = rate, value_name = "RATE", conflicts_with_all = ["from", "to"], help_heading = "Load")]
     rate: Option<f64>,
     /// Requests a second to begin with.
     #[arg(long, default_value = "10", value_parser = rate, value_name = "RATE", help_heading = "Load")]
     from: f64,
-    /// Requests a second that are never exceeded.
+    /// Never send more requests a second than this.
     #[arg(long, default_value = "1000000", value_parser = rate, value_name = "RATE", help_heading = "Load")]
     to: f64,
     /// How long each rate is tried; longer where answers take longer.

@@ -1,11 +1,25 @@
 """Penstock is killed, or the engine goes away."""
 
+import contextlib
 import signal
 import time
 
 from cases import CHAT, ENGINE, Case, service, shell
 from engine import IMAGE, OTHER_IMAGE, wait_for
 from penstock import Penstock, seconds_of
+
+
+@contextlib.contextmanager
+def containers_outlive_the_engine():
+    """An engine that leaves its containers alone when it ends, for as long as this lasts."""
+    ENGINE.stop()
+    ENGINE.start("--live-restore")
+    try:
+        yield
+    finally:
+        if ENGINE.process.poll() is None:
+            ENGINE.stop()
+        ENGINE.start()
 
 
 class Crash(Case):
@@ -16,7 +30,13 @@ class Crash(Case):
             before = ENGINE.ids("penstock.service=chat")
             penstock.kill()
             self.assertEqual(ENGINE.ids("penstock.service=chat"), before)
-            time.sleep(1)
+            a_container = next(iter(before))
+
+            def lines():
+                return len(ENGINE.docker("logs", a_container).splitlines())
+
+            written = lines()
+            wait_for(lambda: lines() > written + 40)
             penstock.start()
             penstock.wait_ready(2)
             self.assertEqual(penstock.ask()[0], 200)
@@ -140,9 +160,7 @@ probes.ready = { http = "/health" }
         self.assert_nothing_is_left()
 
     def test_workers_serve_on_while_the_engine_is_away(self):
-        ENGINE.stop()
-        ENGINE.start("--live-restore")
-        try:
+        with containers_outlive_the_engine():
             with Penstock(ENGINE, service('network = "host"', min=1)) as penstock:
                 penstock.wait_ready(1)
                 before = ENGINE.ids("penstock.service=chat")
@@ -157,15 +175,9 @@ probes.ready = { http = "/health" }
                 self.assertEqual(penstock.ask()[0], 200)
                 self.assertEqual(penstock.stop(), 0)
             self.assert_nothing_is_left()
-        finally:
-            if ENGINE.process.poll() is None:
-                ENGINE.stop()
-            ENGINE.start()
 
     def test_both_may_be_away_and_the_container_is_taken_over(self):
-        ENGINE.stop()
-        ENGINE.start("--live-restore")
-        try:
+        with containers_outlive_the_engine():
             with Penstock(ENGINE, service('network = "host"', min=1)) as penstock:
                 penstock.wait_ready(1)
                 before = ENGINE.ids("penstock.service=chat")
@@ -178,10 +190,6 @@ probes.ready = { http = "/health" }
                 self.assertEqual(ENGINE.ids("penstock.service=chat"), before)
                 self.assertEqual(penstock.stop(), 0)
             self.assert_nothing_is_left()
-        finally:
-            if ENGINE.process.poll() is None:
-                ENGINE.stop()
-            ENGINE.start()
 
     def test_an_engine_that_ends_its_containers_gets_new_ones_when_it_is_back(self):
         with Penstock(ENGINE, service(min=1)) as penstock:

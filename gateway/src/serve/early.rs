@@ -18,12 +18,12 @@ use crate::{
         admission::Presence,
         failure::{Failure, by_client},
     },
-    settle::exchange::Exchange,
-    stream::request_body::{ClientBody, UploadFailure},
+    settle::{exchange::Exchange, upload::UploadFailure},
+    stream::request_body::ClientBody,
 };
 
-/// A body of unknown length may be one side of a conversation, of which nothing comes until the other side
-/// has said something. One that stands still for so long begins.
+/// A body of unknown length may be half of a conversation, in which the client sends nothing before the worker
+/// has answered. After a pause of this length the request goes to a worker with what it has.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// The same for a service, where less may be all the silence that is allowed.

@@ -2,7 +2,7 @@
 
 use crate::{
     base::{reason::Reason, refusal::Refusal},
-    stream::request_body::UploadFailure,
+    settle::upload::UploadFailure,
 };
 
 /// Why a request gets no worker's answer.
@@ -29,22 +29,15 @@ pub(crate) fn too_large() -> Refusal {
 
 /// What is made of a request whose body does not come to its end.
 pub(crate) fn by_client(failure: UploadFailure) -> Failure {
-    let (reason, detail) = match failure {
+    let detail = match failure {
         UploadFailure::TooLarge => return too_large().into(),
         UploadFailure::Aborted => return Failure::ClientGone,
-        UploadFailure::Stalled => (Reason::RequestTimeout, "the request body stopped coming"),
-        UploadFailure::TooSlow => (
-            Reason::ClientTooSlow,
-            "the request body came slower than `timeouts.min_rate` allows",
-        ),
-        UploadFailure::Malformed => (
-            Reason::BadRequest,
-            "the request body is not framed as HTTP says",
-        ),
-        UploadFailure::TrailersTooLong => (
-            Reason::HeaderTooLarge,
-            "the chunk extensions or trailers of the request body are too long",
-        ),
+        UploadFailure::Stalled => "the request body stopped coming",
+        UploadFailure::TooSlow => "the request body came slower than `timeouts.min_rate` allows",
+        UploadFailure::Malformed => "the request body is not framed as HTTP says",
+        UploadFailure::TrailersTooLong => {
+            "the chunk extensions or trailers of the request body are too long"
+        }
     };
-    Refusal::new(reason, detail).into()
+    Refusal::new(failure.reason(), detail).into()
 }

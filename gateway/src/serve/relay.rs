@@ -8,6 +8,7 @@ mod client;
 mod down;
 mod early;
 mod forward;
+mod kept;
 mod lent;
 mod long;
 mod own;

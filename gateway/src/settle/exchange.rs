@@ -26,9 +26,8 @@ use crate::{
     fleet::{deployment::DeploymentState, lease::Lease, pick_by::PickBy},
     request::{request_head::LoggedHead, request_key::NamedKey},
     route::table::ServiceState,
-    settle::{original::Mirrored, thread::Thread},
+    settle::{original::Mirrored, thread::Thread, upload::Upload},
     socket::{client_gone::acknowledged, connection::Connection},
-    stream::request_body::Upload,
     upstream::answer_health::AnswerHealth,
 };
 

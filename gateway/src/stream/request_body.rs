@@ -5,26 +5,22 @@ mod replay;
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use parking_lot::Mutex;
 use penstock_config::{MinRate, Timeouts};
 
 use crate::{
     base::{clock::Clock, headers::clean_trailers, pace::Pace, timer::Timer},
     count::metrics::Dropped,
     http2::{Incoming, Passing},
+    settle::upload::{Upload, UploadFailure},
     socket::connection::Connection,
     stream::copied_body::{CopiedBody, Tee},
-    upstream::StreamPlace,
 };
 
 pub(crate) use self::replay::Replay;
@@ -65,155 +61,17 @@ pub(crate) struct ClientBody {
     tee: Option<Tee>,
 }
 
-/// What is known of a body that is being sent.
-pub(crate) struct Upload {
-    connection: Arc<Connection>,
-    bytes: AtomicU64,
-    moved_ms: AtomicU64,
-    ended: AtomicBool,
-    /// Whether the head of an answer has passed on.
-    answered: AtomicBool,
-    failure: AtomicU8,
-    /// The place on its connection that it still takes.
-    place: Mutex<Option<StreamPlace>>,
-}
-
-/// Why a body could not be sent to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum UploadFailure {
-    /// It is longer than the service allows.
-    TooLarge = 1,
-    /// The client stopped sending.
-    Stalled = 2,
-    /// The client left, or broke the rules of HTTP/2.
-    Aborted = 3,
-    /// Its framing is not what HTTP/1.1 says.
-    Malformed = 4,
-    /// Its chunk extensions or trailers are longer than anybody needs.
-    TrailersTooLong = 5,
-    /// The client sends less than it must.
-    TooSlow = 6,
-}
-
 /// What whoever sends it is told when a body ends early.
 #[derive(Debug, thiserror::Error)]
 #[error("the request body ended early")]
 pub(crate) struct EndedEarly;
 
-fn millis(time: Duration) -> u64 {
-    time.as_secs()
-        .saturating_mul(1000)
-        .saturating_add(u64::from(time.subsec_millis()))
-}
-
-impl Upload {
-    /// One of which nothing has been sent.
-    pub(crate) fn begin(connection: &Arc<Connection>) -> Self {
-        Self {
-            connection: Arc::clone(connection),
-            bytes: AtomicU64::new(0),
-            moved_ms: AtomicU64::new(millis(connection.now())),
-            ended: AtomicBool::new(false),
-            answered: AtomicBool::new(false),
-            failure: AtomicU8::new(0),
-            place: Mutex::default(),
-        }
-    }
-
-    /// The account of another body of the same connection, in the memory of one that is over and that
-    /// nobody else holds any more.
-    pub(crate) fn after(mut last: Arc<Self>) -> Option<Arc<Self>> {
-        let upload = Arc::get_mut(&mut last)?;
-        *upload.bytes.get_mut() = 0;
-        *upload.moved_ms.get_mut() = millis(upload.connection.now());
-        *upload.ended.get_mut() = false;
-        *upload.answered.get_mut() = false;
-        *upload.failure.get_mut() = 0;
-        *upload.place.get_mut() = None;
-        Some(last)
-    }
-
-    /// So many more bytes of it were read at `now`: how many in all.
-    pub(crate) fn read(&self, bytes: u64, now: Duration) -> u64 {
-        self.moves(now);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
-    }
-
-    /// Bytes read from the client so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether the body was read to its end.
-    pub(crate) fn ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    /// When something last moved: a piece of this body or, since there is an answer, of that.
-    pub(crate) fn moved(&self) -> Duration {
-        Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
-    }
-
-    /// A piece of either body moves.
-    pub(crate) fn moves(&self, now: Duration) {
-        self.moved_ms.store(millis(now), Ordering::Relaxed);
-    }
-
-    /// The answer has ended before this body: its stream is open, and keeps its place, for as long as
-    /// somebody sends the body.
-    pub(crate) fn outlives_answer(&self, place: StreamPlace) {
-        *self.place.lock() = Some(place);
-    }
-
-    /// Why it ended early, if it did.
-    pub(crate) fn failure(&self) -> Option<UploadFailure> {
-        match self.failure.load(Ordering::Relaxed) {
-            1 => Some(UploadFailure::TooLarge),
-            2 => Some(UploadFailure::Stalled),
-            3 => Some(UploadFailure::Aborted),
-            4 => Some(UploadFailure::Malformed),
-            5 => Some(UploadFailure::TrailersTooLong),
-            6 => Some(UploadFailure::TooSlow),
-            _ => None,
-        }
-    }
-
-    /// It will not come to its end.
-    pub(crate) fn fails(&self, failure: UploadFailure) {
-        self.failure.store(failure as u8, Ordering::Relaxed);
-    }
-
+impl ClientBody {
     fn fail(&self, failure: UploadFailure) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
-        self.fails(failure);
+        self.upload.fails(failure);
         Poll::Ready(Some(Err(EndedEarly)))
     }
 
-    /// The head of an answer passes on to the client.
-    pub(crate) fn is_answered(&self) {
-        self.answered.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it has.
-    pub(crate) fn has_answer(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    /// It was read to its end and passed on.
-    pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
-        self.came();
-    }
-
-    /// It was read to its end.
-    fn came(&self) {
-        // What the client sends from now on is the next request.
-        self.connection.expects_head.store(true, Ordering::Relaxed);
-        self.connection.sends_body.store(false, Ordering::Relaxed);
-    }
-}
-
-impl ClientBody {
     /// What comes of a request's body.
     pub(crate) fn new(incoming: Incoming, connection: &Arc<Connection>) -> Box<Self> {
         Box::new(Self {
@@ -263,7 +121,7 @@ impl ClientBody {
     }
 
     fn clock(&self) -> Clock {
-        self.upload.connection.thread.clock()
+        self.upload.connection().thread.clock()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
@@ -306,13 +164,13 @@ impl ClientBody {
                 }
                 frame
             }
-            Some(Err(_)) => return self.upload.fail(UploadFailure::Aborted),
+            Some(Err(_)) => return self.fail(UploadFailure::Aborted),
             None => return Poll::Ready(None),
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        let sent = self.upload.bytes.fetch_add(length, Ordering::Relaxed) + length;
+        let sent = self.upload.comes(length);
         if sent > self.max_bytes {
-            return self.upload.fail(UploadFailure::TooLarge);
+            return self.fail(UploadFailure::TooLarge);
         }
         let now = self.clock().now();
         if let Some(since) = waited_since
@@ -321,7 +179,7 @@ impl ClientBody {
                 .pace
                 .moved(self.rate, now.saturating_sub(since), length)
         {
-            return self.upload.fail(UploadFailure::TooSlow);
+            return self.fail(UploadFailure::TooSlow);
         }
         self.upload.moves(now);
         Poll::Ready(Some(Ok(frame)))
@@ -331,7 +189,7 @@ impl ClientBody {
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.incoming
             .poll_ahead(cx)
-            .map(|()| drop(self.upload.fail(UploadFailure::Aborted)))
+            .map(|()| drop(self.fail(UploadFailure::Aborted)))
     }
 
     fn end(&self) {
@@ -376,7 +234,7 @@ impl ClientBody {
             };
             ready!(self.timer.poll_until(cx, clock.instant(at)));
             if failure == UploadFailure::Stalled || !self.incoming.is_held_up() {
-                return self.upload.fail(failure);
+                return self.fail(failure);
             }
             // It may be waiting for us.
             self.waiting_since = None;
@@ -451,7 +309,7 @@ impl Drop for ClientBody {
         }
         // hyper drains or closes the connection; either way the next bytes it reads may be a head.
         self.upload
-            .connection
+            .connection()
             .expects_head
             .store(true, Ordering::Relaxed);
     }

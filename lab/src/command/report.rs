@@ -7,7 +7,7 @@ use penstock_config::units;
 
 use super::{Run, table};
 use crate::html::{
-    page::{Page, escape},
+    page::{self, Page, escape},
     plot::{Kind, Plot, Series},
 };
 
@@ -85,20 +85,11 @@ fn case(number: usize, group: &[Run], open: bool, slo: Duration) -> String {
 }
 
 fn summary(group: &[Run], slo: Duration) -> String {
-    let mut text = String::from("<table><thead><tr>");
-    for heading in table::heading(slo) {
-        let _ = write!(text, "<th>{}</th>", escape(&heading));
-    }
-    text.push_str("</tr></thead><tbody>");
-    for run in group {
-        text.push_str("<tr>");
-        for cell in table::row(run, slo) {
-            let _ = write!(text, "<td>{}</td>", escape(&cell));
-        }
-        text.push_str("</tr>");
-    }
-    text.push_str("</tbody></table>");
-    text
+    let lines: Vec<Vec<String>> = group
+        .iter()
+        .map(|run| table::row(run, slo).into_iter().collect())
+        .collect();
+    page::table(&table::heading(slo), &lines)
 }
 
 /// What each scaler cost, against whom it let wait: down and to the left is better.

@@ -1,4 +1,6 @@
-//! The frame of the report.
+//! The frame of a report, and its tables.
+
+use std::fmt::Write;
 
 /// A page that is being written.
 pub(crate) struct Page {
@@ -25,6 +27,24 @@ impl Page {
              <body><h1>{title}</h1>\n{body}\n</body></html>\n"
         )
     }
+}
+
+/// A table, with the cells as text.
+pub(crate) fn table<C: AsRef<str>>(heading: &[C], lines: &[Vec<String>]) -> String {
+    let mut text = String::from("<table><thead><tr>");
+    for cell in heading {
+        let _ = write!(text, "<th>{}</th>", escape(cell.as_ref()));
+    }
+    text.push_str("</tr></thead><tbody>");
+    for line in lines {
+        text.push_str("<tr>");
+        for cell in line {
+            let _ = write!(text, "<td>{}</td>", escape(cell));
+        }
+        text.push_str("</tr>");
+    }
+    text.push_str("</tbody></table>");
+    text
 }
 
 /// Text as HTML.

@@ -36,7 +36,7 @@ pub(super) async fn load(args: &LoadArgs, requests: &Arc<Requests>) -> anyhow::R
         None => Trust::System,
     };
     let endpoint = Arc::new(Endpoint::of(&args.url, args.protocol(), &trust).await?);
-    // Nobody wants a report of a typing error.
+    // A wrong address gets an error, not a report.
     let connected = endpoint.connect().await;
     connected.with_context(|| format!("cannot connect to {}", args.url))?;
     let mut generator = Generator::start(&endpoint, requests, &args.settings())?;

@@ -13,7 +13,10 @@ use std::{
 use anyhow::Context;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
-    sync::mpsc::{self, error::TrySendError},
+    sync::{
+        Notify,
+        mpsc::{self, error::TrySendError},
+    },
     task::{JoinSet, LocalSet},
     time::{MissedTickBehavior, interval_at},
 };
@@ -67,6 +70,8 @@ enum Order {
 #[derive(Default)]
 struct Shared {
     in_flight: AtomicUsize,
+    /// Told when nothing is under way any more.
+    is_idle: Notify,
     /// Requests that were due so far.
     due: AtomicU64,
     /// Those of them that no thread could take.
@@ -78,7 +83,9 @@ struct InFlight(Arc<Shared>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Release);
+        if self.0.in_flight.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.is_idle.notify_one();
+        }
     }
 }
 
@@ -234,8 +241,8 @@ impl Generator {
             // A thread that has ended has nothing under way.
             let _ = thread.orders.send(Order::GiveUp).await;
         }
-        while self.shared.in_flight.load(Ordering::Relaxed) > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        while self.shared.in_flight.load(Ordering::Acquire) > 0 {
+            self.shared.is_idle.notified().await;
         }
         let tally = self.take();
         ran.total.add(&tally);

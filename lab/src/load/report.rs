@@ -1,11 +1,9 @@
 //! What a load test says in the end: as text, as JSON, and as a page with plots.
 
+mod json;
 mod page;
 
-use std::{fmt::Write, time::Duration};
-
-use penstock_config::units::format_duration;
-use serde::Serialize;
+use std::fmt::Write;
 
 use super::{
     LoadArgs,
@@ -13,6 +11,7 @@ use super::{
     run::{Ran, Second},
     tally::{Summary, Times},
 };
+use penstock_config::units::format_duration;
 
 /// Everything that was measured.
 pub(super) struct Report {
@@ -158,17 +157,7 @@ impl Report {
     ///
     /// None that are known: it is plain data.
     pub(super) fn json(&self) -> anyhow::Result<String> {
-        let runs: Vec<_> = self.runs.iter().map(RunJson::of).collect();
-        let all = ReportJson {
-            url: &self.url,
-            requests: &self.requests,
-            rule: RuleJson::of(&self.rule),
-            limit: self.limit(),
-            headline: self.headline(),
-            threads: self.threads,
-            runs,
-        };
-        Ok(serde_json::to_string_pretty(&all)? + "\n")
+        json::text(self)
     }
 
     /// A page with plots.
@@ -307,87 +296,6 @@ fn bytes(value: f64) -> String {
         value /= 1024.0;
     }
     format!("{} GiB", number(value))
-}
-
-#[derive(Serialize)]
-struct ReportJson<'r> {
-    url: &'r str,
-    requests: &'r str,
-    rule: RuleJson,
-    /// Requests a second; `null` where no rate was good.
-    limit: Option<f64>,
-    headline: String,
-    threads: usize,
-    runs: Vec<RunJson<'r>>,
-}
-
-#[derive(Serialize)]
-struct RuleJson {
-    max_errors: f64,
-    p99_ms: Option<f64>,
-    first_token_ms: Option<f64>,
-}
-
-impl RuleJson {
-    fn of(rule: &Rule) -> Self {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        Self {
-            max_errors: rule.max_errors,
-            p99_ms: rule.p99.map(ms),
-            first_token_ms: rule.first_token.map(ms),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct RunJson<'r> {
-    rate: f64,
-    seconds: f64,
-    steady: bool,
-    good: bool,
-    verdict: String,
-    due: u64,
-    succeeded: u64,
-    failed: u64,
-    failures: Vec<(String, u64)>,
-    mean_in_flight: f64,
-    tokens_per_second: f64,
-    generator_cpu: f64,
-    whole: Option<Summary>,
-    first_byte: Option<Summary>,
-    first_token: Option<Summary>,
-    between_tokens: Option<Summary>,
-    behind: Option<Summary>,
-    each_second: &'r [Second],
-}
-
-impl<'r> RunJson<'r> {
-    fn of(run: &'r Judged) -> Self {
-        let ran = &run.ran;
-        let failures = ran.total.failures.iter();
-        Self {
-            rate: ran.rate,
-            seconds: ran.length.as_secs_f64(),
-            steady: run.is_steady,
-            good: run.is_good(),
-            verdict: run.verdict(),
-            due: ran.due,
-            succeeded: ran.total.good,
-            failed: ran.total.failed(),
-            failures: failures
-                .map(|(failure, &count)| (failure.to_string(), count))
-                .collect(),
-            mean_in_flight: ran.mean_in_flight(),
-            tokens_per_second: ran.tokens_per_second(),
-            generator_cpu: ran.cpu,
-            whole: ran.total.whole.summary(),
-            first_byte: ran.total.first_byte.summary(),
-            first_token: ran.total.first_token.summary(),
-            between_tokens: ran.total.between_tokens.summary(),
-            behind: ran.total.behind.summary(),
-            each_second: &ran.seconds,
-        }
-    }
 }
 
 #[cfg(test)]

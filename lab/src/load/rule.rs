@@ -3,13 +3,11 @@
 use std::{fmt, time::Duration};
 
 use penstock_config::units::format_duration;
-use serde::Serialize;
-
 /// Share of the requests by which those under way may grow in a run: more, and a queue is growing somewhere.
 const GROWTH: f64 = 0.02;
 
 /// What a rate of requests must not exceed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rule {
     /// Share of requests that may fail, 0 to 1.
     pub(super) max_errors: f64,
@@ -44,8 +42,7 @@ pub(super) struct Observed {
 }
 
 /// Why a rate is too much.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Excess {
     /// The generator could not send them in time, so that nothing is known of the target.
     Generator {
@@ -99,9 +96,8 @@ impl Rule {
         if self.first_token.is_some_and(|limit| first > limit) {
             return Some(Excess::FirstToken(first));
         }
-        // How many are under way varies by chance even where it does not grow: by about the square root of
-        // their number (that of a queue with as many servers as it needs), at each of the two moments. Three
-        // times that happens once in some hundred runs.
+        // The number under way varies by chance even when no queue grows: by about its square root at each of
+        // the two moments, as in an M/M/∞ queue. Three times that happens once in some hundred runs.
         let (due_late, ended_late) = (observed.due_late as f64, observed.ended_late as f64);
         let chance = 3.0 * (2.0 * observed.in_flight.max(1) as f64).sqrt();
         let grown = due_late - ended_late;

@@ -96,7 +96,6 @@ const MICROS_MAX: u64 = 86_400_000_000;
 
 /// Percentiles, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say it")]
 pub(super) struct Summary {
     pub(super) count: u64,
     pub(super) mean_ms: f64,

@@ -18,12 +18,12 @@ use crate::{
         request::{Bounds, Fault, Parsed, Request},
     },
     serve::admission::Presence,
+    settle::upload::Upload,
     socket::{
         client_gone::{client_gone, client_reset},
         connection::Connection,
         io::ClientStream,
     },
-    stream::request_body::Upload,
 };
 
 /// Bytes that are read ahead of a request's turn. They are read to see whether a client leaves behind them.

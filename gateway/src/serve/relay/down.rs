@@ -1,5 +1,7 @@
 //! A worker's answer on its way to the client of a relayed request.
 
+mod stalled;
+
 use std::{
     task::{Context, Poll, ready},
     time::Duration,
@@ -358,60 +360,10 @@ impl Down {
         }
     }
 
-    /// Nothing is waited for any more but the worker.
+    /// Only the worker is waited for now.
     fn client_took_all(&mut self) {
         self.waiting_since = None;
         self.taking.rests();
-    }
-
-    /// Nothing moves right now: fails once that has lasted for `idle` in the direction that is waited for, or
-    /// when the client is too slow, or the whole exchange has lasted too long.
-    fn poll_stalled(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &Client,
-        exchange: &mut Exchange,
-        timer: &mut Timer,
-        moment: &Moment,
-    ) -> Poll<Ended> {
-        let clock = exchange.clock();
-        let mut since = *self.waiting_since.get_or_insert_with(|| moment.now());
-        let waits_for_client = !client.out.is_empty();
-        if !waits_for_client {
-            since = since.max(exchange.upload_moved());
-        }
-        let stalled = since + self.idle;
-        loop {
-            let look = match waits_for_client && !exchange.is_conversation {
-                true => match self.looks(exchange, clock.now()) {
-                    Ok(next) => next.filter(|&at| at < stalled),
-                    Err(TooSlow) => return Poll::Ready(self.cut(exchange, Reason::ClientTooSlow)),
-                },
-                false => None,
-            };
-            let (at, reason) = exchange.sooner(look.unwrap_or(stalled), Reason::IdleTimeout);
-            ready!(timer.poll_until(cx, clock.instant(at)));
-            let reason = match reason {
-                Reason::IdleTimeout if look.is_some() => continue,
-                // A client that takes nothing is not the worker's fault.
-                Reason::IdleTimeout if waits_for_client => Reason::RequestTimeout,
-                reason => reason,
-            };
-            return Poll::Ready(self.cut(exchange, reason));
-        }
-    }
-
-    /// Looks, if it is time, whether the client takes what it must: when to look next.
-    fn looks(&mut self, exchange: &Exchange, now: Duration) -> Result<Option<Duration>, TooSlow> {
-        let rate = self.rate;
-        let is_due = |at: Duration| at <= now;
-        if self.taking.next_look(rate).is_none_or(is_due)
-            // How much of it lies in our system's buffer is not known.
-            && self.taking.looks(rate, now, 0, || exchange.acknowledged())
-        {
-            return Err(TooSlow);
-        }
-        Ok(self.taking.next_look(rate))
     }
 
     fn cut(&mut self, exchange: &mut Exchange, reason: Reason) -> Ended {
@@ -430,9 +382,6 @@ impl Down {
         self.cut(exchange, reason)
     }
 }
-
-/// The client takes less than it must.
-struct TooSlow;
 
 /// What is said of an answer whose framing is wrong.
 const BAD_CHUNKS: &str = "the body of the answer is not framed as HTTP says";

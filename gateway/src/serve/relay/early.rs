@@ -22,7 +22,7 @@ use crate::{
         failure::{Failure, by_client},
     },
     settle::exchange::Exchange,
-    stream::request_body::UploadFailure,
+    settle::upload::UploadFailure,
 };
 
 /// A body of which not all has come.

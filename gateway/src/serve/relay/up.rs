@@ -1,6 +1,8 @@
 //! The body of a relayed request on its way to the worker: passed on as it comes, checked, counted, kept for
 //! another try, and shown to a copy.
 
+mod stalled;
+
 use std::{
     ops::Range,
     sync::Arc,
@@ -10,7 +12,10 @@ use std::{
 
 use penstock_config::{MinRate, Timeouts};
 
-use super::client::{Client, TOGETHER_MAX};
+use super::{
+    client::{Client, TOGETHER_MAX},
+    kept::Kept,
+};
 use crate::{
     base::{pace::Pace, timer::Timer},
     count::metrics::Dropped,
@@ -21,11 +26,9 @@ use crate::{
         request::Request,
         trailers,
     },
+    settle::upload::{Upload, UploadFailure},
     socket::connection::Connection,
-    stream::{
-        copied_body::Tee,
-        request_body::{Upload, UploadFailure},
-    },
+    stream::copied_body::Tee,
     upstream::raw::RawConnection,
 };
 
@@ -52,15 +55,6 @@ pub(super) struct Up {
     is_refused: bool,
     /// Whether anything was written to this worker.
     pub(super) has_begun: bool,
-}
-
-/// A copy of what was passed on.
-#[derive(Default)]
-struct Kept {
-    bytes: Vec<u8>,
-    max: usize,
-    /// Whether something came for which there was no room.
-    is_lost: bool,
 }
 
 /// How sending goes.
@@ -124,16 +118,13 @@ impl Up {
     /// Keeps the body for another try, unless it is known to be longer than `max` bytes.
     pub(super) fn keep(&mut self, max: u64) {
         if self.body.left().is_none_or(|left| left <= max) {
-            self.kept = Some(Kept {
-                max: usize::try_from(max).unwrap_or(usize::MAX),
-                ..Kept::default()
-            });
+            self.kept = Some(Kept::up_to(max));
         }
     }
 
     /// Whether the body can be sent again from its beginning.
     pub(super) fn is_kept(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| !kept.is_lost)
+        self.kept.as_ref().is_some_and(Kept::is_whole)
     }
 
     /// There is an answer now: the rest of the body needs no copy.
@@ -152,7 +143,7 @@ impl Up {
         self.out.clear();
         write(self.out.end());
         if let Some(kept) = &self.kept {
-            self.out.push(&kept.bytes);
+            self.out.push(kept.bytes());
         }
     }
 
@@ -306,7 +297,9 @@ impl Up {
                 Passed::Some(step) => {
                     let passes = rest.get(..step.forward).unwrap_or_default();
                     self.out.push(passes);
-                    self.keep_copy(passes);
+                    if let Some(kept) = &mut self.kept {
+                        kept.push(passes);
+                    }
                     used += step.forward + step.skip;
                 }
                 Passed::Trailers(taken, lines) => {
@@ -319,9 +312,11 @@ impl Up {
                     }
                     trailers::write(self.out.end(), &trailers);
                     // Trailers of a request are too rare to be worth a copy.
-                    match trailers.is_empty() {
-                        true => self.keep_copy(b"\r\n"),
-                        false => self.lose_copy(),
+                    if let Some(kept) = &mut self.kept {
+                        match trailers.is_empty() {
+                            true => kept.push(b"\r\n"),
+                            false => kept.lose(),
+                        }
                     }
                     used += taken;
                     self.ended();
@@ -371,47 +366,6 @@ impl Up {
         if let Some(upload) = &self.upload {
             upload.moves(connection.now());
         }
-    }
-
-    fn keep_copy(&mut self, bytes: &[u8]) {
-        let Some(kept) = &mut self.kept else { return };
-        if kept.is_lost {
-            return;
-        }
-        if bytes.len() > kept.max - kept.bytes.len() {
-            self.lose_copy();
-            return;
-        }
-        kept.bytes.extend_from_slice(bytes);
-    }
-
-    fn lose_copy(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.is_lost = true;
-            kept.bytes = Vec::new();
-        }
-    }
-
-    /// Whether the client is to send as fast as it must: not where it may be silent because it listens.
-    fn is_paced(&self) -> bool {
-        let listens = |upload: &Arc<Upload>| upload.has_answer();
-        self.body.left().is_some() || !self.upload.as_ref().is_some_and(listens)
-    }
-
-    /// The client sends nothing right now: fails once that has lasted for `idle` and the worker has sent
-    /// nothing either, for a client may well listen for long before it goes on; or when it is too slow.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<Sent> {
-        let since = *self.waiting_since.get_or_insert_with(|| connection.now());
-        let moved = self.upload.as_ref().map_or(since, |upload| upload.moved());
-        let stalled = since.max(moved).saturating_add(self.idle);
-        let too_slow = self.pace.ends(self.rate, since);
-        let (at, failure) = match too_slow.filter(|&at| at < stalled && self.is_paced()) {
-            Some(at) => (at, UploadFailure::TooSlow),
-            None => (stalled, UploadFailure::Stalled),
-        };
-        let clock = connection.thread.clock();
-        ready!(self.timer.poll_until(cx, clock.instant(at)));
-        Poll::Ready(self.fail(failure))
     }
 
     fn fail(&mut self, failure: UploadFailure) -> Sent {

@@ -7,7 +7,6 @@ use crate::{
     base::{headers::Fields, reason::Reason},
     count::{clients::ClientId, recent::Ended},
     fleet::{deployment::DeploymentState, lease::Lease},
-    stream::request_body::UploadFailure,
     upstream::{Handback, answer_health::AnswerHealth},
 };
 
@@ -58,13 +57,8 @@ impl Exchange {
     /// What to call it when the request's body was not sent to its end, through no fault of the
     /// worker's.
     pub(crate) fn upload_failure(&self) -> Option<Reason> {
-        Some(match self.upload.as_ref()?.failure()? {
-            UploadFailure::TooLarge => Reason::BodyTooLarge,
-            UploadFailure::Stalled => Reason::RequestTimeout,
-            UploadFailure::Aborted | UploadFailure::Malformed => Reason::BadRequest,
-            UploadFailure::TrailersTooLong => Reason::HeaderTooLarge,
-            UploadFailure::TooSlow => Reason::ClientTooSlow,
-        })
+        let failure = self.upload.as_ref()?.failure()?;
+        Some(failure.reason())
     }
 
     /// Whether the worker may have broken the connection only because it did not want the rest of a

@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 
-use super::{ClientBody, UploadFailure};
+use super::ClientBody;
+use crate::settle::upload::UploadFailure;
 
 /// What has come, still to be passed on.
 #[derive(Default)]

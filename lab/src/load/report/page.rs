@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Judged, Report, columns, ms, number, rows};
 use crate::html::{
-    page::{Page, escape},
+    page::{Page, escape, table},
     plot::{Kind, Plot, Series},
 };
 use crate::load::run::Second;
@@ -32,23 +32,6 @@ pub(super) fn html(report: &Report) -> String {
     }
     let _ = write!(page.body, "<h2>All rates</h2>{}", rates(report));
     page.finish()
-}
-
-fn table(heading: &[&str], lines: &[Vec<String>]) -> String {
-    let mut text = String::from("<table><thead><tr>");
-    for cell in heading {
-        let _ = write!(text, "<th>{}</th>", escape(cell));
-    }
-    text.push_str("</tr></thead><tbody>");
-    for line in lines {
-        text.push_str("<tr>");
-        for cell in line {
-            let _ = write!(text, "<td>{}</td>", escape(cell));
-        }
-        text.push_str("</tr>");
-    }
-    text.push_str("</tbody></table>");
-    text
 }
 
 fn percentiles(run: &Judged) -> String {
