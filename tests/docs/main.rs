@@ -1,13 +1,13 @@
-//! What the README says is so.
+//! What the README and the other pages say is so.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the right answer")]
 
-mod readme;
+mod pages;
 mod running;
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use readme::README;
+use pages::PAGES;
 use running::Running;
 
 fn penstock(args: &[&str]) -> std::process::Output {
@@ -30,12 +30,12 @@ fn exactly_the_commands_that_exist_are_listed_with_options_they_have() {
     let (page, _) = page.split_once("\n\n").unwrap();
     let exist = page.lines().map(|line| line.split_whitespace().next());
     let exist: BTreeSet<&str> = exist.flatten().filter(|name| *name != "help").collect();
-    let rows = readme::table("The commands");
+    let rows = pages::table("The commands");
     let listed = rows.iter().map(|row| row[0].split(' ').nth(1).unwrap());
     assert_eq!(listed.collect::<BTreeSet<_>>(), exist);
     for row in &rows {
         let help = help(row[0].split(' ').nth(1).unwrap());
-        for option in readme::code(row[1]).filter(|code| code.starts_with('-')) {
+        for option in pages::code(row[1]).filter(|code| code.starts_with('-')) {
             assert!(help.contains(option), "{} has no {option}:\n{help}", row[0]);
         }
     }
@@ -43,8 +43,11 @@ fn exactly_the_commands_that_exist_are_listed_with_options_they_have() {
 
 #[test]
 fn every_command_that_is_mentioned_anywhere_exists() {
-    let mentioned: BTreeSet<&str> = readme::code(README)
-        .chain(readme::blocks("sh"))
+    let code =
+        |page: &'static pages::Page| pages::code(&page.text).chain(pages::blocks(page, "sh"));
+    let mentioned: BTreeSet<&str> = PAGES
+        .iter()
+        .flat_map(code)
         .flat_map(str::lines)
         .filter_map(|code| code.split_once("penstock ").map(|(_, rest)| rest))
         .filter_map(|rest| rest.split([' ', '`']).next())
@@ -58,7 +61,7 @@ fn every_command_that_is_mentioned_anywhere_exists() {
 #[test]
 fn every_example_can_be_added_to_the_first_one_as_it_stands() {
     let dir = tempfile::tempdir().unwrap();
-    // The certificate that the README has its reader make.
+    // The certificate that docs/https.md has its reader make.
     for (option, name) in [("cert", "tls.crt"), ("key", "tls.key")] {
         assert!(
             help("cert").contains(&format!("[default: {name}]")),
@@ -78,23 +81,31 @@ fn every_example_can_be_added_to_the_first_one_as_it_stands() {
     ]);
     assert!(made.status.success());
     let file = dir.path().join("penstock.toml");
-    let mut examples = readme::blocks("toml");
-    let first = examples.next().unwrap();
-    let mut count = 0;
-    for example in std::iter::once("").chain(examples) {
-        fs::write(&file, readme::added(first, example)).unwrap();
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
         let output = penstock(&["check", file.to_str().unwrap()]);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{example}\n{errors}");
+        assert!(output.status.success(), "{text}\n{errors}");
+    };
+    // Those of the README are files as they stand.
+    pages::blocks(pages::page("README.md"), "toml").for_each(check);
+    let first = pages::blocks(pages::page("docs/configuration.md"), "toml").next();
+    let first = first.unwrap();
+    let others = PAGES.iter().filter(|page| page.path.starts_with("docs"));
+    let others = others.flat_map(|page| pages::blocks(page, "toml"));
+    let mut count = 0;
+    for example in others.filter(|example| *example != first) {
+        check(&pages::added(first, example));
         count += 1;
     }
     assert!(count > 10, "{count} examples");
+    check(first);
 }
 
 #[test]
 fn the_commands_do_with_the_example_what_the_page_says() {
     let penstock = Running::start_example("canary.toml");
-    let weights = readme::commands("Weights while it runs");
+    let weights = pages::commands("Weights while it runs");
     // Of twenty requests, those that the canary gets after the first command, and once that is back.
     let first = match weights[0].contains("canary=10%") {
         true => 2,
@@ -108,7 +119,7 @@ fn the_commands_do_with_the_example_what_the_page_says() {
         });
     }
     assert_eq!(weights.len(), 4);
-    for command in readme::commands("Pause and resume") {
+    for command in pages::commands("Pause and resume") {
         penstock.run_command(command);
     }
     penstock.run_command("penstock rollout speech");
@@ -117,20 +128,36 @@ fn the_commands_do_with_the_example_what_the_page_says() {
 
 #[test]
 fn everything_that_is_linked_exists() {
-    for target in README.split("](").skip(1) {
-        let (target, _) = target.split_once(')').unwrap();
-        if target.starts_with("http") {
-            continue;
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in PAGES.iter() {
+        let own = page.path.file_name().unwrap().to_str().unwrap();
+        for target in page.text.split("](").skip(1) {
+            let (target, _) = target.split_once(')').unwrap();
+            if target.starts_with("http") {
+                continue;
+            }
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { own } else { file };
+            let file = top.join(&page.path).with_file_name(file);
+            let from = page.path.display();
+            assert!(file.exists(), "{target} of {from}");
+            if !place.is_empty() {
+                let text = fs::read_to_string(file).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                let found = headings.any(|line| anchor(line) == place);
+                assert!(found, "{target} of {from}");
+            }
         }
-        let (file, place) = target.split_once('#').unwrap_or((target, ""));
-        let file = if file.is_empty() { "README.md" } else { file };
-        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        assert!(file.exists(), "{target}");
-        if !place.is_empty() {
-            let text = fs::read_to_string(file).unwrap();
-            let mut headings = text.lines().filter(|line| line.starts_with('#'));
-            assert!(headings.any(|line| anchor(line) == place), "{target}");
-        }
+    }
+}
+
+#[test]
+fn every_page_can_be_found_from_the_index() {
+    let index = &pages::page("docs/README.md").text;
+    for page in PAGES.iter().filter(|page| page.path.starts_with("docs")) {
+        let name = page.path.file_name().unwrap().to_str().unwrap();
+        let linked = name == "README.md" || index.contains(&format!("]({name})"));
+        assert!(linked, "docs/README.md does not link {name}");
     }
 }
 
@@ -147,7 +174,7 @@ fn every_reason_of_the_gateway_is_listed() {
     let (_, slugs) = source.split_once("fn slug(").unwrap();
     let (slugs, _) = slugs.split_once("fn status(").unwrap();
     let slugs: Vec<&str> = slugs.split('"').skip(1).step_by(2).collect();
-    let rows = readme::table("Answers made by the gateway");
+    let rows = pages::table("Answers made by the gateway");
     let listed: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     assert_eq!(listed, slugs);
 }
@@ -157,22 +184,22 @@ fn metrics_and_pages_of_a_running_program_are_those_that_are_listed() {
     let penstock = Running::start();
     penstock.reload_something_else();
     let metrics = penstock.metrics_once_a_worker_is_ready();
-    let rows = readme::table("Metrics");
+    let rows = pages::table("Metrics");
     let listed: BTreeSet<&str> = rows.iter().map(|row| row[0]).collect();
     let exist: BTreeSet<&str> = metrics.keys().map(String::as_str).collect();
     assert_eq!(listed, exist);
     for row in &rows {
-        let labels: BTreeSet<&str> = readme::code(row[1]).collect();
+        let labels: BTreeSet<&str> = pages::code(row[1]).collect();
         let name = row[0];
         if let Some(exist) = &metrics[name] {
             let exist: BTreeSet<&str> = exist.iter().map(String::as_str).collect();
             assert_eq!(labels, exist, "labels of {name}");
         }
     }
-    for row in readme::table("The admin address") {
+    for row in pages::table("The admin address") {
         let (method, path) = row[0].split_once(' ').unwrap();
         // What stands there as JSON is an example of a body.
-        let example = readme::code(row[1]).find(|code| code.starts_with('{'));
+        let example = pages::code(row[1]).find(|code| code.starts_with('{'));
         let path = path.replace("{service}", "chat");
         let path = path.replace("{deployment}", "stable");
         let (head, body) = penstock.ask_with(method, &path, example.unwrap_or_default());

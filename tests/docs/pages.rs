@@ -1,17 +1,59 @@
-//! The README, taken apart.
+//! The pages of the documentation, taken apart.
 
-pub(crate) const README: &str = include_str!("../../README.md");
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+/// A page of the documentation.
+pub(crate) struct Page {
+    /// Its path from the top of the repository.
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// Every page: those at the top, the README first, and those in `docs/`.
+pub(crate) static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = pages_in(top, "docs");
+    paths.extend(pages_in(top, ""));
+    // The order decides which table of two under the same heading is taken: let it not depend on the disk.
+    paths.sort_by_key(|path| (path != Path::new("README.md"), path.clone()));
+    let pages = paths.into_iter().map(|path| {
+        let text = fs::read_to_string(top.join(&path)).unwrap();
+        Page { path, text }
+    });
+    pages.collect()
+});
+
+fn pages_in(top: &Path, folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(top.join(folder)).unwrap();
+    let names = entries.map(|entry| PathBuf::from(entry.unwrap().file_name()));
+    names
+        .filter(|name| name.extension().is_some_and(|extension| extension == "md"))
+        .map(|name| Path::new(folder).join(name))
+        .collect()
+}
+
+/// The text of a page.
+pub(crate) fn page(path: &str) -> &'static Page {
+    PAGES
+        .iter()
+        .find(|page| page.path == Path::new(path))
+        .unwrap_or_else(|| panic!("there is no page {path}"))
+}
 
 /// The text under a heading, to the next one.
 fn section(heading: &str) -> &'static str {
-    let mut sections = README.split("\n#");
+    let mut sections = PAGES.iter().flat_map(|page| page.text.split("\n#"));
     let titled = |text: &&str| {
         let title = text.lines().next().unwrap_or_default();
         title.trim_start_matches('#').trim() == heading
     };
     sections
         .find(titled)
-        .unwrap_or_else(|| panic!("the README has no section {heading}"))
+        .unwrap_or_else(|| panic!("no page has a section {heading}"))
 }
 
 /// The rows of the table under a heading, each with its cells; the first one is code, given bare.
@@ -36,9 +78,9 @@ pub(crate) fn code(text: &'static str) -> impl Iterator<Item = &'static str> {
     outside_blocks.flat_map(|text| text.split('`').skip(1).step_by(2))
 }
 
-/// The blocks in a language.
-pub(crate) fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
-    let blocks = README.split("```").skip(1).step_by(2);
+/// The blocks of a page in a language.
+pub(crate) fn blocks(page: &'static Page, language: &str) -> impl Iterator<Item = &'static str> {
+    let blocks = page.text.split("```").skip(1).step_by(2);
     blocks.filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
 }
 
