@@ -139,6 +139,10 @@ pub(crate) fn start_metrics() -> anyhow::Result<Arc<MetricsRegistry>> {
         "penstock_config_reloads_total",
         "Readings of the configuration, by result."
     );
+    for result in ["applied", "refused"] {
+        // From 0 on: an alert sees the first one only as the growth of a counter that is there.
+        metrics::counter!("penstock_config_reloads_total", "result" => result).increment(0);
+    }
     metrics::describe_counter!(
         "penstock_access_log_dropped_total",
         "Lines of the access log that were lost because they could not be written fast enough."
@@ -147,6 +151,8 @@ pub(crate) fn start_metrics() -> anyhow::Result<Arc<MetricsRegistry>> {
         "penstock_log_dropped_total",
         "Lines of the log that were lost because nobody reads standard error."
     );
+    metrics::describe_gauge!("penstock_build_info", "1, with the version of the program.");
+    metrics::gauge!("penstock_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     Ok(registry)
 }
 

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use metrics_process::Collector;
 use penstock_control::{Control, MetricsRegistry, api::Hooks};
 use penstock_gateway::Gateway;
 use tokio::sync::{mpsc, oneshot};
@@ -25,8 +26,11 @@ pub(super) fn of(
     let insight = gateway.insight();
     let control = Arc::clone(control);
     let ending = Arc::clone(ending);
+    let process = Collector::default();
+    process.describe();
     Hooks {
         metrics: Arc::new(move |take: &mut dyn FnMut(String) -> bool| {
+            process.collect();
             gateway_page(take) && metrics.write(take) && take(control_up(&control))
         }),
         insight: Arc::new(move |service, max| {

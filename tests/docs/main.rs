@@ -152,6 +152,45 @@ fn everything_that_is_linked_exists() {
 }
 
 #[test]
+fn alerts_and_dashboard_ask_for_metrics_that_exist_and_name_sections_that_exist() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/prometheus");
+    let rows = pages::table("Metrics");
+    let listed: BTreeSet<&str> = rows.iter().map(|row| row[0]).collect();
+    for file in ["alerts.yml", "dashboard.json"] {
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let names = words.filter(|word| {
+            ["penstock_", "process_"]
+                .iter()
+                .any(|start| word.starts_with(start))
+        });
+        let mut count = 0;
+        for name in names {
+            assert!(
+                listed.contains(name.trim_end_matches("_bucket")),
+                "{name} in {file}"
+            );
+            count += 1;
+        }
+        assert!(count > 15, "{count} metrics in {file}");
+    }
+    let alerts = fs::read_to_string(folder.join("alerts.yml")).unwrap();
+    let headings: BTreeSet<String> = pages::page("docs/operations.md")
+        .text
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(anchor)
+        .collect();
+    let runbooks = alerts
+        .lines()
+        .filter_map(|line| line.split_once("runbook: "));
+    for (_, runbook) in runbooks {
+        let place = runbook.strip_prefix("docs/operations.md#").unwrap();
+        assert!(headings.contains(place), "{runbook}");
+    }
+}
+
+#[test]
 fn every_page_can_be_found_from_the_index() {
     let index = &pages::page("docs/README.md").text;
     for page in PAGES.iter().filter(|page| page.path.starts_with("docs")) {
