@@ -4,6 +4,7 @@ mod admin_client;
 mod cert;
 mod certificates;
 mod check;
+mod completions;
 mod explain;
 mod key;
 mod logs;
@@ -25,7 +26,7 @@ mod who;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use penstock_control::driver::process::{SUPERVISE, supervise};
 use penstock_lab::{command as simulate, load, worker};
 
@@ -62,6 +63,8 @@ enum Command {
     Load(Box<load::LoadArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Worker(worker::WorkerArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -88,6 +91,8 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(&args).and_then(output::told),
         Command::Simulate(args) => simulate::run(&args),
         Command::Worker(args) => worker::run(args),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
+        Command::Man(args) => completions::man(&args, Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ mod banner;
 mod hooks;
 mod log_pages;
 mod ready_file;
+mod service_manager;
 mod start_error;
 
 use std::{
@@ -184,6 +185,7 @@ impl Program {
         })?;
         let listeners = gateway.addresses();
         ready_file::write(&listeners, api.address()).await?;
+        service_manager::ready(listeners.len());
         Ok(Self {
             file,
             json_logs,
@@ -223,6 +225,13 @@ impl Program {
     /// Reads the configuration again. A bad one changes nothing and says why. Whoever `asked` for it is
     /// told too that nothing has changed; other files in the same folder change all the time.
     async fn reload(&mut self, asked: bool) -> Result<(), String> {
+        service_manager::reloading();
+        let result = self.reload_and_tell(asked).await;
+        service_manager::reloaded(&result);
+        result
+    }
+
+    async fn reload_and_tell(&mut self, asked: bool) -> Result<(), String> {
         match self.try_reload().await {
             Ok(false) => {
                 if asked {
@@ -315,6 +324,7 @@ impl Program {
             ..
         } = self;
         ending.store(true, Ordering::Relaxed);
+        service_manager::stopping();
         tracing::info!(
             "ending: finishing what is in flight; a second signal ends at once and kills the workers"
         );

@@ -3,6 +3,7 @@
 mod syntax;
 
 use std::{
+    collections::HashSet,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -72,6 +73,10 @@ pub(crate) struct Document<'a> {
     /// Which file it is, in the order of errors.
     pub(crate) number: usize,
     pub(crate) root: DeTable<'a>,
+    /// Where the strings begin that were filled in from elsewhere.
+    pub(crate) filled_in: HashSet<usize>,
+    /// Where those begin for which that was not possible. They have their error, and need no other.
+    pub(crate) not_filled_in: HashSet<usize>,
 }
 
 impl<'a> Document<'a> {
@@ -105,7 +110,20 @@ impl<'a> Document<'a> {
             source,
             number,
             root: root.into_inner(),
+            filled_in: HashSet::new(),
+            not_filled_in: HashSet::new(),
         })
+    }
+
+    /// Whether the value is a string that was filled in from elsewhere, and so may stand for another type.
+    pub(crate) fn is_filled_in(&self, path: &KeyPath) -> bool {
+        self.is_among(&self.filled_in, path)
+    }
+
+    fn is_among(&self, places: &HashSet<usize>, path: &KeyPath) -> bool {
+        // Most files have none, and need not be searched for each of their values.
+        let value = || self.find(path).0.value;
+        !places.is_empty() && value().is_some_and(|value| places.contains(&value.span().start))
     }
 
     /// Whether the file has this key.
@@ -151,6 +169,9 @@ impl<'a> Document<'a> {
     }
 
     fn add(&self, problems: &mut Problems, path: &KeyPath, show_value: bool, rule: String) {
+        if self.is_among(&self.not_filled_in, path) {
+            return;
+        }
         let mut error = self.fault(path, rule);
         if !show_value {
             error.value = None;

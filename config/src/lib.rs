@@ -9,7 +9,7 @@
 //! [`load`](load()) reports everything that is wrong at once, so it takes four steps:
 //!
 //! 1. `document` reads TOML and keeps the place of every value; `load::include` does so for further
-//!    files.
+//!    files. `load::fill_in` fills in what strings take from the environment and from files.
 //! 2. `structure` walks a file along its `shape` and reports unknown keys (with what was meant, from
 //!    `suggest`), wrong types, ranges and formats. The shape comes from the JSON [`schema()`], and
 //!    that from the types of `raw`: they are the one list of keys, defaults and ranges.

@@ -1,5 +1,6 @@
 //! From files to a checked configuration.
 
+mod fill_in;
 mod include;
 mod tls_files;
 
@@ -44,7 +45,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
 }
 
 fn assemble(main: &Source, mut problems: Problems) -> Result<Config, ConfigErrors> {
-    let Some(document) = Document::parse(main, 0, &mut problems) else {
+    let Some(document) = read_as_toml(main, 0, &mut problems) else {
         return problems.finish(None);
     };
     let mut merged = structure::check(&document, Shape::file(), &mut problems);
@@ -52,7 +53,7 @@ fn assemble(main: &Source, mut problems: Problems) -> Result<Config, ConfigError
 
     let mut documents = vec![document];
     for (index, source) in sources.iter().enumerate() {
-        let Some(document) = Document::parse(source, index + 1, &mut problems) else {
+        let Some(document) = read_as_toml(source, index + 1, &mut problems) else {
             continue;
         };
         let part = structure::check(&document, Shape::included(), &mut problems);
@@ -70,6 +71,17 @@ fn assemble(main: &Source, mut problems: Problems) -> Result<Config, ConfigError
         }
     };
     problems.finish(config)
+}
+
+/// A file as TOML, with everything filled in that its strings take from elsewhere.
+fn read_as_toml<'a>(
+    source: &'a Source,
+    number: usize,
+    problems: &mut Problems,
+) -> Option<Document<'a>> {
+    let mut document = Document::parse(source, number, problems)?;
+    fill_in::fill_in(&mut document, &|name| std::env::var_os(name), problems);
+    Some(document)
 }
 
 /// Reads a file, or says why that is not possible.

@@ -105,6 +105,15 @@ impl Shape {
         matches!(self, Self::Text(text) if text.format.is_none() && text.choices.is_empty())
     }
 
+    /// Whether a string may stand here.
+    pub(crate) fn takes_text(&self) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::OneOf(shapes) => shapes.iter().any(Self::takes_text),
+            _ => false,
+        }
+    }
+
     /// What a value must be, for errors: "must be …".
     pub(crate) fn noun(&self) -> String {
         match self {

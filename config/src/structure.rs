@@ -36,6 +36,11 @@ impl Walk<'_> {
     /// The value when it is right.
     fn value(&mut self, value: &DeValue<'_>, shape: &Shape, path: &KeyPath) -> Option<Value> {
         match (value, shape) {
+            (DeValue::String(text), _)
+                if !shape.takes_text() && self.document.is_filled_in(path) =>
+            {
+                self.filled_in(text, shape, path)
+            }
             (value, Shape::OneOf(shapes)) => self.one_of(value, shapes, shape, path),
             (DeValue::Table(table), Shape::Table(form)) => self.table(table, form, path),
             (DeValue::Table(table), Shape::Map { keys, values }) => {
@@ -70,6 +75,21 @@ impl Walk<'_> {
                 self.document
                     .report_without_value(self.problems, path, rule);
                 None
+            }
+            _ => self.wrong(path, format!("must be {}", shape.noun())),
+        }
+    }
+
+    /// A number or truth value that came from elsewhere as text.
+    fn filled_in(&mut self, text: &str, shape: &Shape, path: &KeyPath) -> Option<Value> {
+        match DeValue::parse(text.trim()) {
+            Ok(value)
+                if matches!(
+                    value.get_ref(),
+                    DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)
+                ) =>
+            {
+                self.value(value.get_ref(), shape, path)
             }
             _ => self.wrong(path, format!("must be {}", shape.noun())),
         }

@@ -327,3 +327,19 @@ fn the_folders_of_the_file_and_of_its_includes_are_watched_even_while_it_has_err
     assert_eq!(watched_folders(&main), names(&["", "services", "x/y"]));
     assert_eq!(watched_folders(Path::new("a.toml")), [".".into()].into());
 }
+
+#[test]
+fn strings_are_filled_in_from_the_environment_and_numbers_may_be_too() {
+    let service = chat(
+        r#"services.chat.display_name = "${CARGO_PKG_NAME}: ${PENSTOCK_TEST_MISSING:-a b}"
+        services.chat.deployments.stable.max_concurrency = "${PENSTOCK_TEST_MISSING:-7}"
+        services.chat.deployments.stable.takes_traffic = "${PENSTOCK_TEST_MISSING:-true}"
+        services.chat.deployments.stable.drain_timeout = "${PENSTOCK_TEST_MISSING:-9s}"
+        services.chat.deployments.stable.process.shell = "exec serve --port $PORT ${MODEL}""#,
+    );
+    assert_eq!(service.display_name, "penstock-config: a b");
+    let stable = &service.deployments["stable"];
+    assert_eq!(stable.max_concurrency, Some(7));
+    assert!(stable.takes_traffic);
+    assert_eq!(stable.drain_timeout, Duration::from_secs(9));
+}

@@ -59,7 +59,7 @@ pub fn warnings(path: &Path) -> Vec<ConfigError> {
     let Ok(source) = read(path) else {
         return Vec::new();
     };
-    let Some(document) = Document::parse(&source, 0, &mut problems) else {
+    let Some(document) = super::read_as_toml(&source, 0, &mut problems) else {
         return Vec::new();
     };
     let patterns = document.root.get("include");
