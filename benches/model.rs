@@ -9,13 +9,18 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use penstock_gateway::model_of;
 use serde_json::{Value, json};
 
+/// A turn with an escape about every hundred bytes, as prose has them.
+const PROSE: &str = "Explain how a turbine works, and why it does, for somebody who has never seen one. \
+    Name \"head\" and flow.\nWrite three paragraphs, none of them longer than a hundred words, please.\n";
+
+/// One every twenty.
+const CODE: &str = "fn turn(&self) {\n    println!(\"{}\", self.speed);\n}\n\n    // The gate.\n";
+
 /// A conversation of about so many bytes, the model at its end.
-fn chat(bytes: usize) -> Vec<u8> {
-    let turn = "Explain how a turbine works, and \"why\" it does.\nPlease. ".repeat(6);
-    let message = json!({ "role": "user", "content": turn });
+fn chat(turn: &str, bytes: usize) -> Vec<u8> {
+    let message = json!({ "role": "user", "content": turn.repeat(3) });
     let each = message.to_string().len() + 1;
-    let messages = vec![message; bytes.div_ceil(each)];
-    let messages = Value::from(messages);
+    let messages = Value::from(vec![message; bytes.div_ceil(each)]);
     format!(r#"{{"messages":{messages},"temperature":0.7,"stream":true,"model":"llama-3.1-8b"}}"#)
         .into()
 }
@@ -31,9 +36,10 @@ fn tokens(bytes: usize) -> Vec<u8> {
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("model");
     for (name, body) in [
-        ("chat, 2 KB", chat(2_000)),
-        ("chat, 100 KB", chat(100_000)),
-        ("chat, 220 KB", chat(220_000)),
+        ("prose, 2 KB", chat(PROSE, 2_000)),
+        ("prose, 100 KB", chat(PROSE, 100_000)),
+        ("prose, 220 KB", chat(PROSE, 220_000)),
+        ("code, 100 KB", chat(CODE, 100_000)),
         ("tokens, 100 KB", tokens(100_000)),
     ] {
         group.throughput(Throughput::Bytes(body.len() as u64));
