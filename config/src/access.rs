@@ -50,6 +50,8 @@ pub struct ApiKey {
     pub sha256: Vec<[u8; 32]>,
     /// Class of its requests in the queue, which no header can change.
     pub class: Option<String>,
+    /// The models that it is for, at the front door alone. `None`: whatever the service has.
+    pub models: Option<Vec<String>>,
     /// Limits for this key alone, besides those of the service.
     pub limits: Vec<Limit>,
 }
@@ -59,6 +61,7 @@ impl std::fmt::Debug for ApiKey {
         f.debug_struct("ApiKey")
             .field("hashes", &self.sha256.len())
             .field("class", &self.class)
+            .field("models", &self.models)
             .field("limits", &self.limits)
             .finish()
     }

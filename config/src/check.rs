@@ -8,6 +8,7 @@ mod deployment;
 mod health;
 mod metrics_page;
 mod mirror;
+mod models;
 mod probes;
 pub(crate) mod process;
 mod queue;
@@ -56,21 +57,29 @@ pub(crate) fn check(
         );
     }
     let gpus = settings::gpus(&mut check, &root.key("gpus"), file.gpus);
+    let front_door_path = root.key("front_door");
+    let front_door = models::front_door(&mut check, &front_door_path, file.front_door, &domain);
+    let around = service::Around {
+        domain: &domain,
+        gpus: &gpus,
+        front_door: &front_door,
+    };
     let services: BTreeMap<_, _> = file
         .services
         .into_iter()
         .map(|(name, service)| {
             let path = services_path.key(name.as_str());
-            let service = service::service(&mut check, &path, &name, service, &domain, &gpus);
+            let service = service::service(&mut check, &path, &name, service, &around);
             (name, Arc::new(service))
         })
         .collect();
     routes::check(&mut check, &services_path, &services);
+    models::check_together(&mut check, &root, &services, &front_door);
 
     let listeners = settings::listeners(&mut check, &root.key("listeners"), &file.listeners);
     let worker_logs = settings::worker_logs(&mut check, &root.key("worker_logs"), file.worker_logs);
     let containers = container::engine(&mut check, &root.key("containers"), file.containers);
-    tls::check_hosts(&mut check, &services_path, &services, &listeners);
+    tls::check_hosts(&mut check, &root, &services, &front_door, &listeners);
     Config {
         admin: settings::admin(&mut check, &root.key("admin"), file.admin, &listeners),
         gateway: settings::gateway(&mut check, &root.key("gateway"), file.gateway, &worker_logs),

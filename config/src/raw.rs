@@ -12,6 +12,7 @@ mod deployment;
 mod health;
 mod metrics_page;
 mod mirror;
+mod models;
 mod queue;
 mod request_key;
 mod rollout;
@@ -34,6 +35,7 @@ pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAd
 pub(crate) use health::{Ejection, Retries};
 pub(crate) use metrics_page::MetricsPage;
 pub(crate) use mirror::Mirror;
+pub(crate) use models::{FrontDoor, Model};
 pub(crate) use queue::Queue;
 pub(crate) use request_key::{ClientKey, RequestKey};
 pub(crate) use rollout::Rollout;
@@ -75,6 +77,8 @@ pub(crate) struct File {
     pub(crate) containers: Containers,
     /// Where the output of workers goes.
     pub(crate) worker_logs: WorkerLogs,
+    /// Where clients name a model, and the gateway finds the service that has it.
+    pub(crate) front_door: FrontDoor,
     /// The services by name. The name is the first part of the host name.
     #[schemars(with = "BTreeMap<String, Service>", extend("propertyNames" = text::name_schema()))]
     pub(crate) services: BTreeMap<ServiceName, Service>,
@@ -92,6 +96,7 @@ impl Default for File {
             gpus: Gpus::default(),
             containers: Containers::default(),
             worker_logs: WorkerLogs::default(),
+            front_door: FrontDoor::default(),
             services: BTreeMap::new(),
         }
     }

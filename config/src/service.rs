@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, Balance, Deployment, DeploymentName, Ejection, Hash, KeySource, Limit, MatchRule,
-    Mirror, Retries, ServiceName, Split, Sticky,
+    Access, Balance, Deployment, DeploymentName, Ejection, FrontDoor, Hash, KeySource, Limit,
+    MatchRule, Mirror, Model, Retries, ServiceName, Split, Sticky,
     raw::text::{HumanDuration, PositiveDuration, above_zero, above_zero_if_any, human},
 };
 
@@ -26,6 +26,10 @@ pub struct Service {
     /// Path prefixes this service answers to, each beginning with `/` and without `.` and `..`
     /// segments. `["/"]` when unrestricted. They match whole segments: `/v1` and `/v1/` mean the same.
     pub paths: Vec<String>,
+    /// Its models, by which the front door finds it.
+    pub models: Vec<Model>,
+    /// The front door that its models are at.
+    pub front_door: Arc<FrontDoor>,
     /// How a worker is picked.
     pub balance: Balance,
     /// How a deployment is chosen.

@@ -41,6 +41,8 @@ pub(crate) enum Shape {
     },
     /// `true` or `false`.
     Boolean,
+    /// Whatever JSON has.
+    Any,
     /// One of several forms, which differ in type or, when they are tables, in the value of `type`.
     OneOf(Vec<Self>),
 }
@@ -127,6 +129,7 @@ impl Shape {
             Self::Integer { .. } => "a whole number".to_owned(),
             Self::Number { .. } => "a number".to_owned(),
             Self::Boolean => "true or false".to_owned(),
+            Self::Any => "a value".to_owned(),
             Self::OneOf(shapes) => {
                 let mut nouns: Vec<_> = shapes.iter().map(Self::noun).collect();
                 nouns.dedup();
@@ -157,6 +160,7 @@ fn read(schema: &Value, root: &Value) -> Shape {
     }
     match schema["type"].as_str() {
         Some(name) => typed(name, schema, root),
+        None if *schema == Value::Bool(true) => Shape::Any,
         None => unreachable!("a schema of raw::File has a type: {schema}"),
     }
 }

@@ -56,6 +56,7 @@ impl Walk<'_> {
             (DeValue::Integer(_) | DeValue::Float(_), Shape::Number { above, min, max }) => {
                 self.number(value, (*above, *min, *max), path)
             }
+            (value, Shape::Any) => self.any(value, path),
             (DeValue::Boolean(boolean), Shape::Boolean) => Some(Value::Boolean(*boolean)),
             (
                 _,
@@ -243,6 +244,39 @@ impl Walk<'_> {
         self.document
             .report_without_value(self.problems, path, rule);
         None
+    }
+
+    /// What is a value of JSON too.
+    fn any(&mut self, value: &DeValue<'_>, path: &KeyPath) -> Option<Value> {
+        Some(match value {
+            DeValue::String(string) => Value::String(string.to_string()),
+            DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+            DeValue::Integer(integer) => match to_i64(integer) {
+                Some(integer) => Value::Integer(integer),
+                None => return self.wrong(path, "must have at most 63 bits"),
+            },
+            DeValue::Float(float) => match float.as_str().parse::<f64>() {
+                Ok(float) if float.is_finite() => Value::Float(float),
+                _ => return self.wrong(path, "must be a number that JSON has"),
+            },
+            DeValue::Datetime(_) => return self.wrong(path, "must be a string: JSON has no dates"),
+            DeValue::Array(array) => {
+                let elements = array.iter().enumerate();
+                let elements: Option<Vec<_>> = elements
+                    .map(|(i, element)| self.any(element.get_ref(), &path.index(i)))
+                    .collect();
+                Value::Array(elements?)
+            }
+            DeValue::Table(table) => {
+                let mut right = TomlTable::new();
+                for (key, value) in table {
+                    let key = key.get_ref();
+                    let value = self.any(value.get_ref(), &path.key(key))?;
+                    right.insert(key.to_string(), value);
+                }
+                Value::Table(right)
+            }
+        })
     }
 
     fn text(&mut self, string: &str, form: &Text, path: &KeyPath) -> Option<Value> {

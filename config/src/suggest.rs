@@ -66,6 +66,20 @@ pub(crate) fn similar<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> O
     (similarity >= SIMILAR).then_some(best)
 }
 
+/// Most names that are offered for one.
+const NEAREST_MAX: usize = 3;
+
+/// The names that may have been meant, the most similar first.
+pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+    let scored = names.map(|known| (strsim::jaro_winkler(name, known), known));
+    let mut near: Vec<_> = scored.filter(|(score, _)| *score >= SIMILAR).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter()
+        .take(NEAREST_MAX)
+        .map(|(_, name)| name)
+        .collect()
+}
+
 /// The key of the table that is most similar, and how similar it is.
 fn most_similar<'t>(key: &str, table: &'t Table) -> (f64, &'t str) {
     let keys = table

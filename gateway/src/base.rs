@@ -4,6 +4,7 @@
 pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod date;
+pub(crate) mod dialect;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod lines;

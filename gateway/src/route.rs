@@ -2,5 +2,6 @@
 
 pub(crate) mod hosts_and_paths;
 pub(crate) mod mirroring;
+pub(crate) mod models;
 pub(crate) mod split;
 pub(crate) mod table;

@@ -9,6 +9,7 @@ mod early;
 pub(crate) mod entry;
 pub(crate) mod failure;
 mod find;
+mod front_door;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod retry;

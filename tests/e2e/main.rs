@@ -28,6 +28,7 @@ mod explain;
 mod follow;
 mod forecast;
 mod forwarding;
+mod front_door;
 mod grpc;
 mod half_closed;
 mod http2;

@@ -140,6 +140,7 @@ fn api_key(
     ApiKey {
         sha256: hashes.into_iter().map(|(_, hash)| hash).collect(),
         class: raw.class,
+        models: raw.models,
         limits,
     }
 }

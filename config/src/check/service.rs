@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{Check, access, balance, deployment, health, mirror, queue, rollout, split};
-use crate::{Gpus, Service, ServiceName, key_path::KeyPath, raw};
+use super::{Check, access, balance, deployment, health, mirror, models, queue, rollout, split};
+use crate::{FrontDoor, Gpus, Service, ServiceName, key_path::KeyPath, raw};
 
 /// The end of every service's own host name.
 pub(super) struct Domain<'d> {
@@ -21,14 +21,21 @@ impl Domain<'_> {
     }
 }
 
+/// What a service is checked with that is not its own.
+pub(super) struct Around<'a> {
+    pub(super) domain: &'a Domain<'a>,
+    pub(super) gpus: &'a Gpus,
+    pub(super) front_door: &'a Arc<FrontDoor>,
+}
+
 pub(super) fn service(
     check: &mut Check<'_>,
     path: &KeyPath,
     name: &ServiceName,
     raw: raw::Service,
-    domain: &Domain<'_>,
-    gpus: &Gpus,
+    around: &Around<'_>,
 ) -> Service {
+    let Around { domain, gpus, .. } = around;
     let protocol = raw.protocol;
     let deployments_path = path.key("deployments");
     let deployments: BTreeMap<_, _> = raw
@@ -68,6 +75,8 @@ pub(super) fn service(
         display_name: display_name(check, path, name, raw.display_name),
         is_default: raw.default,
         hosts: hosts(check, path, domain.host(name.as_str()), raw.hosts),
+        models: models::models(check, path, raw.models),
+        front_door: Arc::clone(around.front_door),
         balance,
         split,
         hash: balance::hash(check, path, raw.hash, balance, split),
@@ -107,6 +116,7 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
         );
     }
     queue::check_classes(check, path, service);
+    models::check_keys(check, path, service);
     queue::check_waking(check, path, service);
 }
 

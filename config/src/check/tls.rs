@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 
 use super::Check;
 use crate::{
-    Certificate, Listener, ListenerTls, Service, ServiceName, WorkerTls,
+    Certificate, FrontDoor, Listener, ListenerTls, Service, ServiceName, WorkerTls,
     key_path::KeyPath,
     raw,
     tls::{Faulty, Trust},
@@ -151,8 +151,9 @@ pub(super) fn redirect(
 /// Reports hosts that clients can ask for by HTTPS only, and for which there is no certificate.
 pub(super) fn check_hosts(
     check: &mut Check<'_>,
-    path: &KeyPath,
+    root: &KeyPath,
     services: &BTreeMap<ServiceName, Arc<Service>>,
+    front_door: &FrontDoor,
     listeners: &[Listener],
 ) {
     let by_tls: Vec<_> = listeners
@@ -167,10 +168,19 @@ pub(super) fn check_hosts(
     if by_tls.is_empty() || unread || listeners.iter().any(serves_http) {
         return;
     }
-    for service in services.values() {
-        let hosts = path.key(service.name.as_str()).key("hosts");
-        // The first is the one that Penstock makes itself, and that nobody need use.
-        for (index, host) in service.hosts[1..].iter().enumerate() {
+    // The first is the one that Penstock makes itself, and that nobody need use.
+    let of_services = services.values().map(|service| {
+        let path = root.key("services").key(service.name.as_str());
+        (path, &service.hosts[1..])
+    });
+    let of_front_door = match front_door.takes_others {
+        true => &[][..],
+        false => &front_door.hosts,
+    };
+    let of_front_door = (root.key("front_door"), of_front_door);
+    for (path, hosts) in of_services.chain([of_front_door]) {
+        let path = path.key("hosts");
+        for (index, host) in hosts.iter().enumerate() {
             if !by_tls.iter().any(|tls| tls.covers(host)) {
                 let names = by_tls.iter().flat_map(|tls| &tls.certificates);
                 let names: Vec<_> = names.flat_map(Certificate::names).cloned().collect();
@@ -178,7 +188,7 @@ pub(super) fn check_hosts(
                     "is served by HTTPS only, and no certificate of a listener is for it; they are for {}",
                     names.join(", ")
                 );
-                check.error(&hosts.index(index), rule);
+                check.error(&path.index(index), rule);
             }
         }
     }

@@ -20,6 +20,11 @@ pub(crate) struct ApiKey {
     /// Class of its requests in the queue, one of `queue.classes`; no header can change it.
     #[serde(default)]
     pub(crate) class: Option<String>,
+    /// Models of the service that it is for; it is of use at the front door alone then. Default: all, and
+    /// the service's own hosts too.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) models: Option<Vec<String>>,
     /// Limits for this key alone, besides those of the service.
     #[serde(default)]
     pub(crate) limits: Vec<Limit>,

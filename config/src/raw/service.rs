@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ApiKey, Balance, Clients, Deployment, DeploymentHosts, Ejection, Hash, Limit, MatchRule,
-    Mirror, Queue, Retries, Split, Sticky,
+    Mirror, Model, Queue, Retries, Split, Sticky,
     text::{self, ByteSize, HostName, UrlPath},
 };
 use crate::{DeploymentName, Protocol, Timeouts};
@@ -29,6 +29,9 @@ pub(crate) struct Service {
     /// segments: "/v1" fits /v1 and /v1/models, but not /v10. Default: all paths.
     #[schemars(length(min = 1))]
     pub(crate) paths: Option<Vec<UrlPath>>,
+    /// Models by the names under which clients ask for them at the front door. No other service has one
+    /// of the same name.
+    pub(crate) models: Vec<Model>,
     /// How a worker is picked.
     pub(crate) balance: Balance,
     /// How the deployment of a request is chosen.

@@ -15,14 +15,19 @@ thread_local! {
     static LAST: Cell<(u64, Date)> = const { Cell::new((u64::MAX, [b' '; 29])) };
 }
 
-/// The date now (RFC 9110 §5.6.7).
+/// Seconds since 1970.
 #[allow(
     clippy::disallowed_methods,
     reason = "clients are told the time of day"
 )]
-pub(crate) fn now() -> Date {
+pub(crate) fn unix_seconds() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let second = now.unwrap_or_default().as_secs();
+    now.unwrap_or_default().as_secs()
+}
+
+/// The date now (RFC 9110 §5.6.7).
+pub(crate) fn now() -> Date {
+    let second = unix_seconds();
     let (written, date) = LAST.get();
     if written == second {
         return date;

@@ -13,6 +13,7 @@ use http::{
 use serde::Serialize;
 
 use crate::base::{
+    dialect::Dialect,
     grpc,
     headers::{RequestId, X_REQUEST_ID},
     reason::Reason,
@@ -34,11 +35,50 @@ pub(crate) fn problem(
     is_grpc: bool,
     id: Option<&RequestId>,
 ) -> Response<Bytes> {
-    let mut response = if is_grpc {
-        trailers_only(reason, detail)
-    } else {
-        details(reason, detail, id)
+    let told = Told {
+        reason,
+        detail,
+        param: None,
+        retry_after,
+        dialect: Dialect::Problem,
+        id,
     };
+    match is_grpc {
+        true => complete(trailers_only(reason, detail), &told, true),
+        false => problem_of(&told),
+    }
+}
+
+/// What is told of a request that is not passed on, in the dialect of its API.
+pub(crate) struct Told<'a> {
+    pub(crate) reason: Reason,
+    /// For people.
+    pub(crate) detail: &'a str,
+    /// The parameter of the request that it is about.
+    pub(crate) param: Option<&'static str>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) dialect: Dialect,
+    pub(crate) id: Option<&'a RequestId>,
+}
+
+/// Builds the answer to a request that the gateway does not pass on, as [`problem`] does it.
+pub(crate) fn problem_of(told: &Told<'_>) -> Response<Bytes> {
+    let mut response = complete(details(told), told, false);
+    let Told {
+        reason, detail, id, ..
+    } = *told;
+    told.dialect.suit(&mut response, reason, detail, id);
+    response
+}
+
+/// Adds what is in the head of every such answer.
+fn complete(mut response: Response<Bytes>, told: &Told<'_>, is_grpc: bool) -> Response<Bytes> {
+    let Told {
+        reason,
+        retry_after,
+        id,
+        ..
+    } = *told;
     let headers = response.headers_mut();
     if let Some(id) = id {
         headers.insert(X_REQUEST_ID, id.to_value());
@@ -80,12 +120,15 @@ struct OpenAiError<'a> {
     code: &'static str,
 }
 
-fn details(reason: Reason, detail: &str, id: Option<&RequestId>) -> Response<Bytes> {
+fn details(told: &Told<'_>) -> Response<Bytes> {
+    let Told {
+        reason, detail, id, ..
+    } = *told;
     let body = serde_json::to_vec(&Details {
         error: OpenAiError {
             message: detail,
             r#type: reason.openai_type(),
-            param: None,
+            param: told.param,
             code: reason.slug(),
         },
         message: detail,

@@ -8,6 +8,8 @@ use http::StatusCode;
 pub(crate) enum Reason {
     /// No service answers to this host and path.
     NoRoute,
+    /// No service has the model that was asked for, or not for this client.
+    ModelNotFound,
     /// The listener sends everybody to HTTPS.
     HttpsRequired,
     /// The client's network may not use the service.
@@ -77,8 +79,9 @@ mod grpc {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::NoRoute,
+        Self::ModelNotFound,
         Self::HttpsRequired,
         Self::Forbidden,
         Self::Unauthenticated,
@@ -117,6 +120,7 @@ impl Reason {
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::NoRoute => "no_route",
+            Self::ModelNotFound => "model_not_found",
             Self::HttpsRequired => "https_required",
             Self::Forbidden => "forbidden",
             Self::Unauthenticated => "unauthenticated",
@@ -150,7 +154,7 @@ impl Reason {
     /// The status of the answer.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::ModelNotFound => StatusCode::NOT_FOUND,
             Self::HttpsRequired => StatusCode::PERMANENT_REDIRECT,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -184,6 +188,7 @@ impl Reason {
     pub(crate) fn grpc_code(self) -> u8 {
         match self {
             Self::NoRoute
+            | Self::ModelNotFound
             | Self::HttpsRequired
             | Self::MethodNotAllowed
             | Self::VersionNotSupported => grpc::UNIMPLEMENTED,
@@ -211,6 +216,25 @@ impl Reason {
         }
     }
 
+    /// Whether it may be better when the client tries again, and costs nobody much. A request that took too
+    /// long at a worker would take as long again.
+    pub(crate) fn may_be_tried_again(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::QueueFull
+                | Self::QueueTimeout
+                | Self::TooLate
+                | Self::NoWorkers
+                | Self::ConnectFailed
+                | Self::UpstreamReset
+                | Self::BadUpstreamResponse
+                | Self::ShuttingDown
+                | Self::Internal
+                | Self::RequestTimeout
+        )
+    }
+
     /// The kind of error that clients of the OpenAI API know it by.
     pub(crate) fn openai_type(self) -> &'static str {
         match self.status() {
@@ -226,6 +250,7 @@ impl Reason {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::NoRoute => "No service at this address",
+            Self::ModelNotFound => "There is no such model",
             Self::HttpsRequired => "HTTPS is needed",
             Self::Forbidden => "This client may not use the service",
             Self::Unauthenticated => "A valid API key is needed",

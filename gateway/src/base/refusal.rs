@@ -38,12 +38,23 @@ pub(crate) struct Refusal {
     pub(crate) cause: Option<Arc<str>>,
     /// When trying again makes sense.
     pub(crate) retry_after: Option<Duration>,
-    /// Where to go instead.
-    pub(crate) location: Option<Box<HeaderValue>>,
+    /// What few refusals have.
+    rare: Option<Box<Rare>>,
     /// Whether that is a prediction, which many may have been told.
     is_predicted: bool,
     /// What the request would have had to expect of the queue.
     pub(crate) wait_notice: Option<WaitNotice>,
+}
+
+/// What few refusals have, so that the others do not carry it along.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rare {
+    /// Where to go instead.
+    pub(crate) location: Option<HeaderValue>,
+    /// The parameter of the request that it is about.
+    pub(crate) param: Option<&'static str>,
+    /// Methods that there are instead.
+    pub(crate) allow: Option<&'static str>,
 }
 
 impl Refusal {
@@ -54,7 +65,7 @@ impl Refusal {
             detail: detail.into(),
             cause: None,
             retry_after: None,
-            location: None,
+            rare: None,
             is_predicted: false,
             wait_notice: None,
         }
@@ -74,9 +85,26 @@ impl Refusal {
         }
     }
 
+    /// What few refusals have, if it has any of that.
+    pub(crate) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    /// Names the parameter of the request that it is about.
+    pub(crate) fn about(mut self, param: &'static str) -> Self {
+        self.rare.get_or_insert_default().param = Some(param);
+        self
+    }
+
+    /// Names the methods that there are instead.
+    pub(crate) fn allows(mut self, methods: &'static str) -> Self {
+        self.rare.get_or_insert_default().allow = Some(methods);
+        self
+    }
+
     /// Tells the client where to go instead.
     pub(crate) fn elsewhere(mut self, location: HeaderValue) -> Self {
-        self.location = Some(Box::new(location));
+        self.rare.get_or_insert_default().location = Some(location);
         self
     }
 

@@ -4,6 +4,7 @@ mod admit;
 mod copies;
 mod eta;
 mod pace;
+mod standing;
 mod view;
 
 use std::{
@@ -42,6 +43,7 @@ use self::pace::Pace;
 pub(crate) use self::{
     admit::{Admission, Wanted},
     copies::{Copies, CopyLease, Load, Waking},
+    standing::Standing,
     view::{NoRoom, View},
 };
 

@@ -56,7 +56,7 @@ mod tests {
         ] {
             let refusal = refusal(port, host, target);
             assert_eq!(refusal.reason, Reason::HttpsRequired);
-            assert_eq!(*refusal.location.unwrap(), expected);
+            assert_eq!(refusal.rare().unwrap().location.clone().unwrap(), expected);
         }
     }
 }

@@ -262,6 +262,16 @@ impl Key<'_> {
 pub(crate) struct NamedKey {
     /// What it is called in the file, and in logs.
     pub(crate) name: Box<str>,
+    /// The models that it is for, at the front door alone; `None`: whatever the service has.
+    pub(crate) models: Option<Box<[Box<str>]>>,
+}
+
+impl NamedKey {
+    /// Whether it is for a model that was asked for at the front door.
+    pub(crate) fn is_for(&self, model: &str) -> bool {
+        let models = self.models.as_ref();
+        models.is_none_or(|models| models.iter().any(|name| **name == *model))
+    }
 }
 
 /// The bytes of a form-encoded name; an escape that is none stands for itself.

@@ -19,6 +19,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use penstock_config::{DeploymentHosts, Service};
 
+use crate::{request::door, route::models::Models};
+
 /// Longest host name that is looked up: the limit of DNS (RFC 1035) with its dots.
 const HOST_LEN_MAX: usize = 255;
 
@@ -43,6 +45,8 @@ pub(crate) struct RouteTable {
     wildcard_len_max: usize,
     /// That of the default service.
     others: Option<PathRules>,
+    /// What the front door leads to.
+    pub(crate) models: Models,
 }
 
 impl RouteTable {
@@ -72,12 +76,33 @@ impl RouteTable {
                 let rules = table.others.get_or_insert_default();
                 service.paths.iter().for_each(|path| rules.add(path, split));
             }
+            table.add_models(index, service);
         }
         table
     }
 
+    /// Adds the models of a service, and the front door that they are at.
+    fn add_models(&mut self, index: usize, service: &Service) {
+        if service.models.is_empty() {
+            return;
+        }
+        self.models.add(index, service);
+        for host in &service.front_door.hosts {
+            self.rules_for(host).is_front_door = true;
+        }
+        if service.is_default && service.front_door.takes_others {
+            self.others.get_or_insert_default().is_front_door = true;
+        }
+    }
+
     /// The target for a `Host` or `:authority` value and the path of a request.
+    #[cfg(test)]
     pub(crate) fn find(&self, host: impl AsRef<[u8]>, path: impl AsRef<[u8]>) -> Option<Target> {
+        self.rules(host)?.find(path.as_ref())
+    }
+
+    /// What there is at a host.
+    pub(crate) fn rules(&self, host: impl AsRef<[u8]>) -> Option<&PathRules> {
         let name = without_port(host.as_ref());
         let name = name.strip_suffix(b".").unwrap_or(name);
         let mut buffer = [0; HOST_LEN_MAX];
@@ -86,7 +111,7 @@ impl RouteTable {
         lower.make_ascii_lowercase();
         let rules = self.hosts.get(&*lower);
         let rules = rules.or_else(|| self.wildcard(lower));
-        rules.or(self.others.as_ref())?.find(path.as_ref())
+        rules.or(self.others.as_ref())
     }
 
     /// The rules of the longest wildcard that a host falls under.
@@ -101,16 +126,20 @@ impl RouteTable {
     }
 
     fn add(&mut self, host: &str, paths: &[String], target: Target) {
+        let rules = self.rules_for(host);
+        for path in paths {
+            rules.add(path, target);
+        }
+    }
+
+    fn rules_for(&mut self, host: &str) -> &mut PathRules {
         let host = host.to_ascii_lowercase();
-        let rules = match host.strip_prefix('*') {
+        match host.strip_prefix('*') {
             Some(end) => {
                 self.wildcard_len_max = self.wildcard_len_max.max(end.len());
                 self.wildcards.entry(end.as_bytes().into()).or_default()
             }
             None => self.hosts.entry(host.into_bytes().into()).or_default(),
-        };
-        for path in paths {
-            rules.add(path, target);
         }
     }
 }
@@ -134,9 +163,17 @@ fn without_port(host: &[u8]) -> &[u8] {
     end.map_or(host, |end| &host[..end])
 }
 
+/// Whether a path is one that the front door answers to.
+fn is_at_door(path: &[u8]) -> bool {
+    let path = str::from_utf8(path).unwrap_or_default();
+    door::asks(path).0 != door::Asks::Nothing
+}
+
 /// The path prefixes of one host.
 #[derive(Debug, Default)]
-struct PathRules {
+pub(crate) struct PathRules {
+    /// Whether the models of requests name their services here.
+    is_front_door: bool,
     /// That of the prefix `/`, which is all that most hosts have.
     whole: Option<Target>,
     /// The others, each without a slash at its end.
@@ -160,7 +197,17 @@ impl PathRules {
             .or_insert(target);
     }
 
-    fn find(&self, path: &[u8]) -> Option<Target> {
+    /// Whether it is the front door that a path leads to: any where nothing else is, else those of its APIs.
+    pub(crate) fn is_front_door(&self, path: &[u8]) -> bool {
+        self.is_front_door && (self.is_empty() || is_at_door(path))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.whole.is_none() && self.prefixes.is_empty()
+    }
+
+    /// The target for a path.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<Target> {
         if self.depth_max > 0 && !prefix::climbs(path) {
             let mut candidate = prefix::first_segments(path, self.depth_max);
             while !candidate.is_empty() {

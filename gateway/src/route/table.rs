@@ -10,12 +10,14 @@ use penstock_config::{
 
 use crate::{
     admit::{access::Access, classes::Classes, limits::Limits},
+    base::date,
     count::metrics::{DeploymentMetrics, Page},
     fleet::deployment::DeploymentState,
     request::request_key::RequestHead,
     route::{
         hosts_and_paths::{RouteTable, Target},
         mirroring::MirrorState,
+        models::{Known, Models},
         split::{Choice, ServiceSplit},
     },
 };
@@ -31,6 +33,14 @@ const SAVED_SECONDS: u32 = 10;
 pub(crate) struct Table {
     routes: Arc<RouteTable>,
     services: Vec<Arc<ServiceState>>,
+}
+
+/// Where a request goes.
+pub(crate) enum Leads<'t> {
+    /// To this service, and its deployment if the host names one.
+    Service(&'t Arc<ServiceState>, Option<usize>),
+    /// To the service that has the model which the request names.
+    FrontDoor,
 }
 
 /// One service as requests see it. Requests keep the one they began with.
@@ -53,6 +63,8 @@ pub(crate) struct ServiceState {
     pub(crate) mirror: Option<MirrorState>,
     /// Whether some of its workers speak HTTP/2.
     pub(crate) speaks_h2: bool,
+    /// Since when it is there, in seconds of Unix time.
+    pub(crate) since: u64,
     split: ServiceSplit,
 }
 
@@ -78,17 +90,27 @@ impl Table {
         Self { routes, services }
     }
 
-    /// The service a request is for, and the deployment if its host names one.
-    pub(crate) fn find(
-        &self,
-        host: &[u8],
-        path: &[u8],
-    ) -> Option<(&Arc<ServiceState>, Option<usize>)> {
+    /// Where a request goes.
+    pub(crate) fn find(&self, host: &[u8], path: &[u8]) -> Option<Leads<'_>> {
+        let rules = self.routes.rules(host)?;
+        if rules.is_front_door(path) {
+            return Some(Leads::FrontDoor);
+        }
         let Target {
             service,
             deployment,
-        } = self.routes.find(host, path)?;
-        Some((&self.services[service], deployment))
+        } = rules.find(path)?;
+        Some(Leads::Service(&self.services[service], deployment))
+    }
+
+    /// The models at the front door.
+    pub(crate) fn models(&self) -> &Models {
+        &self.routes.models
+    }
+
+    /// The service that has a model.
+    pub(crate) fn service_of(&self, model: &Known) -> Option<&Arc<ServiceState>> {
+        self.services.get(model.service)
     }
 
     /// The hosts and paths at which there are services, in words.
@@ -149,6 +171,7 @@ impl ServiceState {
                 .iter()
                 .any(|deployment| deployment.view().spec.protocol == Protocol::H2),
             deployments,
+            since: previous.map_or_else(date::unix_seconds, |previous| previous.since),
             split: ServiceSplit::new(fleet, previous.map(|previous| &previous.split)),
         }
     }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::{
     base::{reason::Reason, refusal::Refusal},
     fleet::deployment::DeploymentState,
-    request::request_key::RequestHead,
-    route::{split::Choice, table::ServiceState},
+    request::{model::Rules, request_key::RequestHead},
+    route::{
+        split::Choice,
+        table::{Leads, ServiceState},
+    },
     settle::exchange::Exchange,
     socket::connection::Connection,
 };
@@ -17,26 +20,53 @@ pub(crate) struct Destination {
     pub(crate) service: Arc<ServiceState>,
     /// The deployment that the host names, which nothing else of the request can change.
     direct: Option<usize>,
+    /// What is changed in requests for the model that named the service.
+    model: Option<Arc<Rules>>,
+}
+
+/// Where a request goes.
+pub(crate) enum Way {
+    /// To this service, or nowhere.
+    To(Result<Destination, Refusal>),
+    /// To the service that has its model, which is still to be found out.
+    FrontDoor,
 }
 
 impl Destination {
     /// Finds the service by host and path.
-    pub(crate) fn find(connection: &Connection, host: &[u8], path: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn find(connection: &Connection, host: &[u8], path: &[u8]) -> Way {
         let table = connection.thread.shared.table.load();
-        let Some((service, direct)) = table.find(host, path) else {
+        let Some(leads) = table.find(host, path) else {
             let (host, path) = (String::from_utf8_lossy(host), String::from_utf8_lossy(path));
             let detail = format!("no service at {host}{path}");
             let refusal = Refusal::new(Reason::NoRoute, detail);
             // Nobody but the client needs to know, so there is nothing to log where it is not told.
-            return Err(match connection.thread.settings().error_details {
+            return Way::To(Err(match connection.thread.settings().error_details {
                 true => refusal.because(table.addresses()),
                 false => refusal,
-            });
+            }));
         };
-        Ok(Self {
-            service: Arc::clone(service),
-            direct,
-        })
+        match leads {
+            Leads::FrontDoor => Way::FrontDoor,
+            Leads::Service(service, direct) => Way::To(Ok(Self {
+                service: Arc::clone(service),
+                direct,
+                model: None,
+            })),
+        }
+    }
+
+    /// A service that has this model.
+    pub(crate) fn with_model(service: Arc<ServiceState>, model: Arc<Rules>) -> Self {
+        Self {
+            model: Some(model),
+            ..Self::split(service)
+        }
+    }
+
+    /// The model that named the service.
+    pub(crate) fn model(&self) -> Option<&Arc<Rules>> {
+        self.model.as_ref()
     }
 
     /// A service, the split of which has chosen the deployment.
@@ -44,6 +74,7 @@ impl Destination {
         Self {
             service,
             direct: None,
+            model: None,
         }
     }
 

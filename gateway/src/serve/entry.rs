@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use super::{destination::Destination, failure::too_large};
 use crate::{
-    base::{grpc, refusal::Refusal},
+    base::{grpc, reason::Reason, refusal::Refusal},
     count::clients::ClientId,
     fleet::{deployment::DeploymentState, pick_by::PickBy},
-    request::{redirect, request_key::RequestHead},
+    request::{
+        redirect,
+        request_key::{NamedKey, RequestHead},
+    },
     settle::exchange::Exchange,
     socket::connection::Connection,
 };
@@ -28,7 +31,7 @@ pub(super) fn check_scheme(
 }
 
 /// What a request is for, and the names of the fields that held the key which let it in.
-type Entered = (
+pub(super) type Entered = (
     (Destination, Arc<DeploymentState>),
     [Option<&'static str>; 2],
 );
@@ -68,6 +71,7 @@ fn let_in(
     if let Some(access) = &service.access {
         access.check_network(head)?;
         if let Some(let_in) = access.check_key(head, destination.is_direct())? {
+            check_model(&let_in.key, destination)?;
             exchange.api_key = Some(let_in.key);
             carriers = let_in.carriers;
         }
@@ -85,6 +89,23 @@ fn let_in(
     destination
         .choose(&head, exchange)
         .map(|deployment| (deployment, carriers))
+}
+
+/// Whether a key is for the model that was asked for. One that is for certain models is of no use where models
+/// are not looked at.
+fn check_model(key: &NamedKey, destination: &Destination) -> Result<(), Refusal> {
+    match destination.model() {
+        None if key.models.is_some() => Err(Refusal::new(
+            Reason::Forbidden,
+            "this API key is for certain models: it lets in at the front door alone",
+        )),
+        Some(model) if !key.is_for(&model.name) => Err(Refusal::new(
+            Reason::ModelNotFound,
+            format!("this API key is not for the model {:?}", model.name),
+        )
+        .about("model")),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a body that is known to be too long before anything is done for it.

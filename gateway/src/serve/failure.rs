@@ -1,7 +1,11 @@
 //! Why a request gets no worker's answer.
 
+use bytes::Bytes;
+use http::Response;
+
 use crate::{
     base::{reason::Reason, refusal::Refusal},
+    request::model::Fault,
     settle::upload::UploadFailure,
 };
 
@@ -9,6 +13,8 @@ use crate::{
 pub(crate) enum Failure {
     /// The gateway answers itself.
     Refused(Refusal),
+    /// So does it, and nothing is wrong.
+    Answered(Box<Response<Bytes>>),
     /// Nobody is there to be answered.
     ClientGone,
 }
@@ -38,6 +44,13 @@ pub(crate) fn by_client(failure: UploadFailure) -> Failure {
         UploadFailure::TrailersTooLong => {
             "the chunk extensions or trailers of the request body are too long"
         }
+        UploadFailure::TwoModels => return not_one_model(Fault::Twice).into(),
+        UploadFailure::NoModel => "the request body is not what it must be to tell its model",
     };
     Refusal::new(failure.reason(), detail).into()
+}
+
+/// A request does not name one model.
+pub(crate) fn not_one_model(fault: Fault) -> Refusal {
+    Refusal::new(Reason::BadRequest, fault.detail()).about("model")
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
@@ -27,10 +28,11 @@ use crate::{
         admission::ByDescriptor,
         attempt::{Destined, attempt},
         by_hyper::ByHyper,
-        destination::Destination,
+        destination::{Destination, Way},
         entry::{check_scheme, enter},
         failure::Failure,
         find::{find_worker, with_body},
+        front_door::AtDoor,
         retry::Retry,
     },
     settle::exchange::Exchange,
@@ -67,7 +69,19 @@ pub(crate) async fn handle(
     let mut exchange = Box::new(begun);
     let mut response = match forward(&mut exchange, &connection, request).await {
         Ok(forwarded) => pass_on(exchange, &connection, forwarded),
-        Err(Failure::Refused(refusal)) => refuse(exchange, &connection, &refusal),
+        Err(Failure::Refused(refusal)) => {
+            let answer = exchange.refused(&refusal);
+            own(
+                exchange,
+                &connection,
+                answer,
+                refusal.reason == Reason::BadRequest,
+            )
+        }
+        Err(Failure::Answered(answer)) => {
+            let answer = exchange.answers(*answer);
+            own(exchange, &connection, answer, false)
+        }
         Err(Failure::ClientGone) => return Err(ClientGone),
     };
     if let Some(hsts) = &connection.hsts {
@@ -77,20 +91,21 @@ pub(crate) async fn handle(
     Ok(response)
 }
 
-/// Answers without a worker.
-fn refuse(
-    mut exchange: Box<Exchange>,
+/// Answers without a worker, maybe what was not to be understood (`is_bad`).
+fn own(
+    exchange: Box<Exchange>,
     connection: &Connection,
-    refusal: &Refusal,
+    answer: Response<Bytes>,
+    is_bad: bool,
 ) -> Response<DownstreamBody> {
-    let (mut parts, mut body) = exchange.refused(refusal).into_parts();
+    let (mut parts, mut body) = answer.into_parts();
     if exchange.is_head() {
         // hyper leaves the body out of an HTTP/1 answer only.
         let length = std::mem::take(&mut body).len();
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
     let unread = connection.sends_body.load(Ordering::Relaxed);
-    if !connection.h2 && (unread || refusal.reason == Reason::BadRequest) {
+    if !connection.h2 && (unread || is_bad) {
         // Where the next request would begin is no longer certain; or there is a body before it
         // that nobody reads. hyper then closes the connection, and a client that was not told
         // would lose the next request.
@@ -134,19 +149,24 @@ async fn forward(
         host.as_bytes(),
         &RequestHead::new(connection, &parts),
     )?;
-    let (to, carriers) = {
-        let head = RequestHead::new(connection, &parts);
-        let size = body.size_hint().lower();
-        {
-            let destination = Destination::find(connection, host.as_bytes(), head.path_bytes())?;
-            enter(exchange, destination, &head, size)?
+    let path = parts.uri.path().as_bytes();
+    let way = Destination::find(connection, host.as_bytes(), path);
+    let size = body.size_hint().lower();
+    let mut body = has_body.then(|| ClientBody::new(body, connection));
+    let (to, carriers) = match way {
+        Way::To(destination) => {
+            let head = RequestHead::new(connection, &parts);
+            enter(exchange, destination?, &head, size)?
+        }
+        Way::FrontDoor => {
+            let at_door = AtDoor::new(exchange, connection, &mut parts, &mut body);
+            Box::pin(at_door.enter()).await?
         }
     };
     carriers
         .iter()
         .flatten()
         .for_each(|name| drop(parts.headers.remove(*name)));
-    let mut body = has_body.then(|| ClientBody::new(body, connection));
     exchange.upload = body.as_ref().map(|body| Arc::clone(body.upload()));
     let (destination, deployment) = {
         let head = RequestHead::new(connection, &parts);

@@ -41,7 +41,10 @@ use crate::{
         write::{self, Back, Onto},
     },
     request::request_head::LoggedHead,
-    serve::{destination::Destination, failure::Failure},
+    serve::{
+        destination::{Destination, Way},
+        failure::Failure,
+    },
     settle::exchange::Exchange,
     socket::{
         connection::{Connection, told_to_end},
@@ -246,7 +249,11 @@ async fn begin(
     closes: bool,
     (account, up): (&mut Option<Exchange>, &mut Option<Up>),
 ) -> Result<(Down, bool), After> {
-    let destination = Destination::find(connection, request.host_bytes(), request.path_bytes());
+    let destination =
+        match Destination::find(connection, request.host_bytes(), request.path_bytes()) {
+            Way::To(destination) => destination,
+            Way::FrontDoor => return Err(After::HandOn(None)),
+        };
     if destination.as_ref().is_ok_and(|to| to.service.speaks_h2) {
         return Err(After::HandOn(None));
     }
@@ -277,7 +284,9 @@ async fn begin(
             return Err(Box::pin(refused).await);
         }
         // What was sent has a body, if only one that is over.
-        (Err(Failure::ClientGone), _) | (Ok(_), None) => return Err(After::Gone),
+        (Err(Failure::ClientGone | Failure::Answered(_)), _) | (Ok(_), None) => {
+            return Err(After::Gone);
+        }
     };
     let Forwarded {
         got,

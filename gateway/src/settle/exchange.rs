@@ -17,6 +17,7 @@ use crate::{
     admit::{classes::Class, limits::Held},
     base::{
         clock::{Clock, Moment},
+        dialect::Dialect,
         grpc,
         headers::{Forwarding, RequestId},
         reason::Reason,
@@ -50,6 +51,8 @@ pub(crate) struct Exchange {
     started: Duration,
     /// Whether the client speaks gRPC.
     pub(crate) is_grpc: bool,
+    /// The API that it speaks, as far as that is known: how errors are told.
+    pub(crate) dialect: Dialect,
     /// Whether client and worker may be silent for as long as they like.
     pub(crate) is_conversation: bool,
     /// When it could take a place at a worker.
@@ -119,6 +122,7 @@ impl Exchange {
             connection: Arc::clone(connection),
             started,
             ready_at: started,
+            dialect: Dialect::default(),
             is_grpc: content_type.is_some_and(grpc::is_grpc),
             is_conversation: content_type.is_some_and(grpc::is_conversation),
             is_head: *method == Method::HEAD,

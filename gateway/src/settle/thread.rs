@@ -27,6 +27,10 @@ use crate::{
 /// early, by default. When they are used up, requests begin with what has come of theirs.
 const EARLY_MAX: u64 = 64 << 20;
 
+/// Bytes of bodies that a thread holds until they have named their models. When they are used up, further long
+/// ones are refused.
+const NAMED_MAX: u64 = 128 << 20;
+
 /// What all threads share.
 pub(crate) struct Shared {
     /// The gateway's clock.
@@ -108,6 +112,8 @@ pub(crate) struct Thread {
     pub(crate) unread: Unread,
     /// Memory for bodies that are read before their requests take places at workers.
     pub(crate) early: Arc<Reserve>,
+    /// Memory for bodies that are read until they have named their models.
+    pub(crate) named: Arc<Reserve>,
     open: AtomicUsize,
     closed: Notify,
 }
@@ -121,6 +127,7 @@ impl Thread {
             shared,
             unread: Unread::default(),
             early: Reserve::of(EARLY_MAX),
+            named: Reserve::of(NAMED_MAX),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
         }

@@ -42,6 +42,10 @@ pub(crate) enum UploadFailure {
     TrailersTooLong = 5,
     /// The client sends less than it must.
     TooSlow = 6,
+    /// It names two models.
+    TwoModels = 7,
+    /// It is not what tells a model.
+    NoModel = 8,
 }
 
 impl UploadFailure {
@@ -50,7 +54,7 @@ impl UploadFailure {
         match self {
             Self::TooLarge => Reason::BodyTooLarge,
             Self::Stalled => Reason::RequestTimeout,
-            Self::Aborted | Self::Malformed => Reason::BadRequest,
+            Self::Aborted | Self::Malformed | Self::TwoModels | Self::NoModel => Reason::BadRequest,
             Self::TrailersTooLong => Reason::HeaderTooLarge,
             Self::TooSlow => Reason::ClientTooSlow,
         }
@@ -141,6 +145,8 @@ impl Upload {
             4 => Some(UploadFailure::Malformed),
             5 => Some(UploadFailure::TrailersTooLong),
             6 => Some(UploadFailure::TooSlow),
+            7 => Some(UploadFailure::TwoModels),
+            8 => Some(UploadFailure::NoModel),
             _ => None,
         }
     }

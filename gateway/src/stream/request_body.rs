@@ -1,6 +1,7 @@
 //! The body of a request on its way to the worker.
 
 mod early;
+mod named;
 mod replay;
 
 use std::{
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) use self::replay::Replay;
 use self::{
     early::{Early, EarlyBody},
+    named::NamedBody,
     replay::Replayed,
 };
 
@@ -53,6 +55,8 @@ pub(crate) struct ClientBody {
     pace: Pace,
     /// What came before anybody was to get it.
     early: Option<Box<EarlyBody>>,
+    /// Where it names a model.
+    named: Option<Box<NamedBody>>,
     /// Since when the client is being waited for. A body that nobody reads, because the worker is
     /// slow, is not the client's fault.
     waiting_since: Option<Duration>,
@@ -85,6 +89,7 @@ impl ClientBody {
             },
             pace: Pace::default(),
             early: None,
+            named: None,
             waiting_since: None,
             timer: Timer::default(),
             tee: None,
@@ -126,12 +131,12 @@ impl ClientBody {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
         let polled = match self.early.as_mut().map(|early| early.next()) {
-            None => self.poll_incoming(cx),
+            None => self.poll_named(cx),
             Some(Early::Piece(frame)) => Poll::Ready(Some(Ok(frame))),
             Some(Early::Over) => Poll::Ready(None),
             Some(Early::Goes) => {
                 self.early = None;
-                self.poll_incoming(cx)
+                self.poll_named(cx)
             }
         };
         match &polled {
@@ -149,7 +154,7 @@ impl ClientBody {
         polled
     }
 
-    fn poll_incoming(
+    fn poll_client(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, EndedEarly>>> {
@@ -209,6 +214,10 @@ impl ClientBody {
     /// What is known of the length of what is to be passed on.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let early = self.early.as_ref().map_or(0, |early| early.length());
+        let changes = self.named.as_ref().is_some_and(|named| named.changes());
+        if changes && !self.is_whole() {
+            return SizeHint::default();
+        }
         longer(&self.incoming.size_hint(), early)
     }
 

@@ -55,9 +55,13 @@ impl ApiKeys {
         if settings.is_empty() {
             return None;
         }
-        let keys = settings.keys().map(|name| {
-            let name = name.as_str().into();
-            Arc::new(NamedKey { name })
+        let keys = settings.iter().map(|(name, key)| {
+            let models = key.models.iter().flatten();
+            let models = models.map(|model| model.as_str().into()).collect();
+            Arc::new(NamedKey {
+                name: name.as_str().into(),
+                models: key.models.is_some().then_some(models),
+            })
         });
         let hashes = settings.values().zip(0..).flat_map(|(key, position)| {
             let hashes = key.sha256.iter();
@@ -73,7 +77,7 @@ impl ApiKeys {
     pub(super) fn of_hosts(hashes: &[[u8; 32]]) -> Self {
         let name = "deployment_hosts".into();
         Self {
-            keys: vec![Arc::new(NamedKey { name })],
+            keys: vec![Arc::new(NamedKey { name, models: None })],
             hashes: hashes.iter().map(|hash| (words(hash), 0)).collect(),
         }
     }

@@ -19,6 +19,7 @@ fn networks(list: &[&str]) -> Vec<(std::net::IpAddr, u8)> {
 fn api_keys(keys: &[(&str, &[&str])]) -> BTreeMap<String, ApiKey> {
     let key = |valid: &[&str]| ApiKey {
         sha256: valid.iter().map(|key| Sha256::digest(key).into()).collect(),
+        models: None,
         class: None,
         limits: Vec::new(),
     };

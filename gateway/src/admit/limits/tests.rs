@@ -38,6 +38,7 @@ fn service(limits: &[Limit], of_app: &[Limit]) -> Service {
     service.limits = limits.to_vec();
     let key = ApiKey {
         sha256: vec![[0; 32]],
+        models: None,
         class: None,
         limits: of_app.to_vec(),
     };

@@ -186,7 +186,7 @@ impl View {
 
     /// How long it most likely takes until the next worker is ready. A start that takes longer than
     /// nine of ten did is expected to take a tenth of that again.
-    fn likely_start(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn likely_start(&self, now: Duration) -> Option<Duration> {
         let (p50, p90) = (self.coming.start_p50?, self.coming.start_p90?);
         if self.coming.starting == 0 {
             return Some(p50);

@@ -30,7 +30,7 @@ pub(crate) enum NoRoom {
 pub(crate) struct View {
     /// What the user set.
     pub(crate) spec: Arc<Deployment>,
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) coming: Coming,
     /// When it came into force.
     pub(super) at: Duration,

@@ -3,11 +3,16 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response,
-    header::{LOCATION, SET_COOKIE},
+    header::{ALLOW, LOCATION, SET_COOKIE},
 };
 
 use super::Exchange;
-use crate::base::{problem::problem, reason::Reason, refusal::Refusal};
+use crate::base::{
+    headers::X_REQUEST_ID,
+    problem::{Told, problem, problem_of},
+    reason::Reason,
+    refusal::Refusal,
+};
 
 impl Exchange {
     /// Answers the request without a worker: the answer, with its whole body.
@@ -23,10 +28,25 @@ impl Exchange {
             false => &*refusal.detail,
         };
         let id = self.request_id.as_ref();
-        let mut answer = problem(refusal.reason, told, after, self.is_grpc, id);
-        if let Some(location) = &refusal.location {
-            let location = HeaderValue::clone(location);
-            answer.headers_mut().insert(LOCATION, location);
+        let mut answer = match self.is_grpc {
+            true => problem(refusal.reason, told, after, true, id),
+            false => problem_of(&Told {
+                reason: refusal.reason,
+                detail: told,
+                param: refusal.rare().and_then(|rare| rare.param),
+                retry_after: after,
+                dialect: self.dialect,
+                id,
+            }),
+        };
+        if let Some(rare) = refusal.rare() {
+            let headers = answer.headers_mut();
+            if let Some(methods) = rare.allow {
+                headers.insert(ALLOW, HeaderValue::from_static(methods));
+            }
+            if let Some(location) = &rare.location {
+                headers.insert(LOCATION, location.clone());
+            }
         }
         self.write_own(answer.headers_mut());
         self.status = answer.status().as_u16();
@@ -40,6 +60,23 @@ impl Exchange {
         if self.logged.is_some() {
             self.detail = Some(full.into());
         }
+        answer
+    }
+
+    /// Answers the request without a worker, as it was asked to: adds what every answer has.
+    pub(crate) fn answers(&mut self, mut answer: Response<Bytes>) -> Response<Bytes> {
+        self.complete = true;
+        self.status = answer.status().as_u16();
+        self.bytes_out = match self.is_head {
+            true => 0,
+            false => answer.body().len() as u64,
+        };
+        let id = self.request_id.as_ref();
+        let headers = answer.headers_mut();
+        if let Some(id) = id {
+            headers.insert(X_REQUEST_ID, id.to_value());
+        }
+        self.dialect.name(headers, id);
         answer
     }
 

@@ -58,6 +58,27 @@ impl EarlyBody {
         (self.first.len() + self.pieces.len()) as u64
     }
 
+    /// The same in one piece.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self.first.is_empty() {
+            true => &self.pieces,
+            false => &self.first,
+        }
+    }
+
+    /// Takes them out.
+    pub(super) fn take(&mut self) -> Bytes {
+        match self.first.is_empty() {
+            true => take(&mut self.pieces).freeze(),
+            false => take(&mut self.first),
+        }
+    }
+
+    /// Puts others in their place.
+    pub(super) fn put(&mut self, bytes: Bytes) {
+        self.first = bytes;
+    }
+
     fn push(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) if self.length() == 0 => self.first = data,
@@ -79,7 +100,7 @@ impl ClientBody {
         wanted: u64,
     ) -> Poll<Result<(), UploadFailure>> {
         while !self.has_early(wanted) {
-            let frame = ready!(self.poll_incoming(cx));
+            let frame = ready!(self.poll_named(cx));
             let early = self.early.get_or_insert_default();
             match frame {
                 Some(Ok(frame)) => early.push(frame),

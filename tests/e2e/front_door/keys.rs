@@ -1,0 +1,128 @@
+//! API keys at the front door: those of the services, and what each is for.
+
+use http::Method;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{CHAT, ask, error, post};
+use crate::support::{
+    client::{Client, empty},
+    fake::FakeWorker,
+    penstock::Penstock,
+};
+
+fn hash(key: &str) -> String {
+    let hash = Sha256::digest(key);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn names(client: &Client, key: Option<&str>) -> Result<Vec<String>, u16> {
+    let bearer = key.map(|key| format!("Bearer {key}"));
+    let headers: Vec<_> = bearer.iter().map(|key| ("authorization", &**key)).collect();
+    let listed = client.send_with(Method::GET, "/v1/models", &headers, empty());
+    let listed = listed.await.whole().await;
+    if listed.status != 200 {
+        return Err(listed.status.as_u16());
+    }
+    let Value::Array(models) = listed.json()["data"].take() else {
+        panic!("{}", listed.text())
+    };
+    let names = models
+        .iter()
+        .map(|model| model["id"].as_str().unwrap().to_owned());
+    Ok(names.collect())
+}
+
+#[tokio::test]
+async fn a_key_sees_and_uses_its_models_and_no_others() {
+    let worker = FakeWorker::start().await;
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.chat]
+        models = ["llama-8b", "llama-70b"]
+        api_keys.all.sha256 = "{}"
+        api_keys.some = {{ sha256 = "{}", models = ["llama-8b"] }}
+        deployments.main.static = {{ addresses = ["{}"] }}
+        [services.code]
+        models = ["qwen"]
+        api_keys.coder.sha256 = "{}"
+        deployments.main.static = {{ addresses = ["{}"] }}
+        "#,
+        hash("all"),
+        hash("some"),
+        worker.address,
+        hash("coder"),
+        worker.address,
+    ))
+    .await;
+    penstock.until_known("chat", 1).await;
+    penstock.until_known("code", 1).await;
+    let api = penstock.client("api");
+    for client in [api.clone(), api.h2()] {
+        assert_eq!(names(&client, None).await, Err(401));
+        assert_eq!(names(&client, Some("wrong")).await, Err(401));
+        let all = ["llama-8b", "llama-70b"].map(str::to_owned).to_vec();
+        assert_eq!(names(&client, Some("all")).await, Ok(all));
+        assert_eq!(
+            names(&client, Some("some")).await,
+            Ok(vec!["llama-8b".to_owned()])
+        );
+        assert_eq!(
+            names(&client, Some("coder")).await,
+            Ok(vec!["qwen".to_owned()])
+        );
+
+        let told = async |key: &str, model: &str| {
+            let headers = [("x-api-key", key)];
+            let reply = post(&client, CHAT, &headers, &ask(model)).await;
+            (reply.status.as_u16(), reply.reason().to_owned())
+        };
+        assert_eq!(told("all", "llama-70b").await, (200, String::new()));
+        assert_eq!(told("some", "llama-8b").await, (200, String::new()));
+        for (key, model) in [
+            ("some", "llama-70b"),
+            ("coder", "llama-8b"),
+            ("all", "qwen"),
+            ("all", "x"),
+        ] {
+            assert_eq!(
+                told(key, model).await,
+                (404, "model_not_found".to_owned()),
+                "{key} {model}"
+            );
+        }
+        assert_eq!(told("wrong", "qwen").await.0, 401);
+        assert_eq!(
+            told("wrong", "x").await.0,
+            401,
+            "nobody is told which names there are"
+        );
+        // Names that a key may not use are not offered to it.
+        let headers = [("x-api-key", "some")];
+        let reply = post(&client, CHAT, &headers, &ask("llama-70")).await;
+        let message = error(&reply)["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.contains("llama-8b") && !message.contains("70b"),
+            "{message}"
+        );
+        let reply = post(
+            &client,
+            "/v1/messages",
+            &[("x-api-key", "no")],
+            &ask("qwen"),
+        )
+        .await;
+        assert_eq!(reply.json()["error"]["type"], "authentication_error");
+    }
+    assert!(
+        worker
+            .heads()
+            .iter()
+            .all(|head| !head.headers.contains_key("x-api-key"))
+    );
+    let own = penstock.client("chat");
+    let reply = post(&own, CHAT, &[("x-api-key", "some")], &ask("llama-8b")).await;
+    assert_eq!((reply.status.as_u16(), reply.reason()), (403, "forbidden"));
+    let reply = post(&own, CHAT, &[("x-api-key", "all")], &ask("llama-8b")).await;
+    assert_eq!(reply.status, 200);
+}
