@@ -13,13 +13,15 @@ use penstock_config::Certificate;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    base::{clock::Clock, reason::Reason, refusal::RefusalLog, reserve::Reserve, tally::Tally},
+    base::{
+        clock::Clock, reason::Reason, refusal::RefusalLog, reserve::Reserve, swept::Sweeper,
+        tally::Tally,
+    },
     count::metrics::{DeploymentMetrics, Page, Settled},
     fleet::{deployment::DeploymentState, poke::Poke, reminders::Reminders},
     route::table::Table,
     settle::access_log::CurrentLog,
     socket::{crowd::Crowd, terms::Settings, tls::Handshakes},
-    stream::unread::Unread,
     upstream::{Places, Upstreams},
 };
 
@@ -105,7 +107,7 @@ pub(crate) struct Thread {
     /// This thread's connections to workers.
     pub(crate) upstreams: Upstreams,
     /// This thread's answers that go on for a while.
-    pub(crate) unread: Unread,
+    pub(crate) unread: Sweeper,
     /// Memory for bodies that are read before their requests take places at workers.
     pub(crate) early: Arc<Reserve>,
     open: AtomicUsize,
@@ -119,7 +121,7 @@ impl Thread {
             index,
             upstreams: Upstreams::new(Arc::clone(&shared.upstream_places)),
             shared,
-            unread: Unread::default(),
+            unread: Sweeper::default(),
             early: Reserve::of(EARLY_MAX),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
