@@ -1,6 +1,12 @@
 //! Everything requests are routed by: one immutable value, replaced when services change.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use penstock_balancer::{BudgetRules, RetryBudget};
 use penstock_config::{
@@ -15,6 +21,7 @@ use crate::{
     request::request_key::RequestHead,
     route::{
         hosts_and_paths::{RouteTable, Target},
+        known,
         mirroring::MirrorState,
         split::{Choice, ServiceSplit},
     },
@@ -29,6 +36,8 @@ const SAVED_SECONDS: u32 = 10;
 
 /// The services and the way to them.
 pub(crate) struct Table {
+    /// No other has it.
+    number: u64,
     routes: Arc<RouteTable>,
     services: Vec<Arc<ServiceState>>,
 }
@@ -75,7 +84,12 @@ impl Table {
                 Arc::new(RouteTable::build(specs))
             }
         };
-        Self { routes, services }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            routes,
+            services,
+        }
     }
 
     /// The service a request is for, and the deployment if its host names one.
@@ -87,7 +101,7 @@ impl Table {
         let Target {
             service,
             deployment,
-        } = self.routes.find(host, path)?;
+        } = known::find(self.number, (host, path), || self.routes.find(host, path))?;
         Some((&self.services[service], deployment))
     }
 
