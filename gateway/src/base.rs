@@ -16,6 +16,7 @@ pub(crate) mod reason;
 pub(crate) mod refusal;
 pub(crate) mod reserve;
 pub(crate) mod shards;
+pub(crate) mod swept;
 pub(crate) mod tally;
 pub(crate) mod timer;
 pub(crate) mod wait_notice;

@@ -10,6 +10,7 @@ pub(crate) mod field;
 #[cfg_attr(not(fuzzing), allow(unreachable_pub))]
 pub mod fuzzing;
 pub(crate) mod lines;
+mod plain;
 pub(crate) mod request;
 pub(crate) mod trailers;
 pub(crate) mod values;

@@ -10,9 +10,18 @@ thread_local! {
 
 /// Random bits, the next of this thread's.
 pub(crate) fn number() -> u64 {
+    let [number] = numbers();
+    number
+}
+
+/// Several such.
+pub(crate) fn numbers<const N: usize>() -> [u64; N] {
     // A thread that ends draws from what is dearer.
-    OWN.try_with(|own| own.borrow_mut().next_u64())
-        .unwrap_or_else(|_| rand::random())
+    OWN.try_with(|own| {
+        let mut own = own.borrow_mut();
+        [(); N].map(|()| own.next_u64())
+    })
+    .unwrap_or_else(|_| [(); N].map(|()| rand::random()))
 }
 
 #[cfg(test)]

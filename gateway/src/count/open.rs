@@ -122,7 +122,9 @@ impl Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        with(|open| open.remove(self.0));
+        if self.0.0.is_some() {
+            with(|open| open.remove(self.0));
+        }
     }
 }
 

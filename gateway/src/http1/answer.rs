@@ -9,6 +9,7 @@ use super::{
     body::Framing,
     field::Field,
     lines::Lines,
+    plain,
     values::{Options, content_length},
 };
 
@@ -55,6 +56,26 @@ pub(crate) enum Parsed {
 impl Answer {
     /// Reads the head that `bytes` begin with. `is_head`: the request's method was HEAD.
     pub(crate) fn parse(bytes: &[u8], is_head: bool) -> Parsed {
+        match Self::parse_plain(bytes, is_head) {
+            Some(parsed) => parsed,
+            None => Self::parse_any(bytes, is_head),
+        }
+    }
+
+    /// One as nearly every worker sends them.
+    fn parse_plain(bytes: &[u8], is_head: bool) -> Option<Parsed> {
+        let (status, phrase, end) = plain::status_line(bytes)?;
+        let (lines, length) = plain::lines(bytes, end)?;
+        let place = |at: usize| u32::try_from(at).unwrap_or_default();
+        let phrase = place(phrase.start)..place(phrase.end);
+        Some(match Self::of(lines, status, phrase, (is_head, false)) {
+            Ok(answer) => Parsed::Whole(answer, length),
+            Err(why) => Parsed::Bad(why),
+        })
+    }
+
+    /// Any head.
+    pub(super) fn parse_any(bytes: &[u8], is_head: bool) -> Parsed {
         let mut usual = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
         let mut many = Vec::new();
         let parsed = match Self::parse_with(bytes, &mut usual, is_head) {
@@ -108,6 +129,16 @@ impl Answer {
             return Err("the answer has no status from 100 on");
         }
         let phrase = phrase(head, parsed.reason.unwrap_or_default());
+        Self::of(lines, status, phrase, (is_head, is_old))
+    }
+
+    /// That of these lines, if it may pass on. `is_old`: it is HTTP/1.0.
+    fn of(
+        lines: Lines,
+        status: u16,
+        phrase: Range<u32>,
+        (is_head, is_old): (bool, bool),
+    ) -> Result<Self, &'static str> {
         let framing = framing(&lines, status, is_head, is_old)?;
         let options = Options::of(&lines);
         let keeps_alive = match is_old {

@@ -65,10 +65,10 @@ impl Buffer {
     }
 
     /// Where more can be added.
+    #[inline]
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
-            self.bytes = spare.ok().flatten().unwrap_or_default();
+            self.bytes = spare();
         } else if self.begin > 0 && self.bytes.len() == self.bytes.capacity() {
             // Rather than grow, move what is left to the front.
             self.bytes.drain(..self.begin);
@@ -86,24 +86,38 @@ impl Buffer {
     }
 
     /// Forgets everything.
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        let mut bytes = take(&mut self.bytes);
         self.begin = 0;
-        if bytes.capacity() == 0 || bytes.capacity() > SPARE_BYTES_MAX {
-            return;
+        if self.bytes.capacity() > 0 {
+            keep(take(&mut self.bytes));
         }
-        bytes.clear();
-        // While a thread ends there is nobody to keep it for.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_MAX {
-                spare.push(bytes);
-            }
-        });
     }
 }
 
+/// Memory of the thread, if it has any to spare.
+fn spare() -> Vec<u8> {
+    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+    spare.ok().flatten().unwrap_or_default()
+}
+
+/// Keeps memory for others, unless there is plenty.
+fn keep(mut bytes: Vec<u8>) {
+    if bytes.capacity() > SPARE_BYTES_MAX {
+        return;
+    }
+    bytes.clear();
+    // While a thread ends there is nobody to keep it for.
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(bytes);
+        }
+    });
+}
+
 impl Drop for Buffer {
+    #[inline]
     fn drop(&mut self) {
         self.clear();
     }

@@ -47,34 +47,37 @@ pub(crate) enum Field {
 impl Field {
     /// That of a name, in any case.
     pub(crate) fn of(name: &[u8]) -> Self {
-        // The length alone rules nearly all of them out.
-        match name.len() {
-            2 if is(name, b"te") => Self::Te,
-            4 if is(name, b"host") => Self::Host,
-            4 if is(name, b"date") => Self::Date,
-            6 if is(name, b"cookie") => Self::Cookie,
-            6 if is(name, b"expect") => Self::Expect,
-            7 if is(name, b"upgrade") => Self::Upgrade,
-            9 if is(name, b"forwarded") => Self::Forwarded,
-            10 if is(name, b"connection") => Self::Connection,
-            10 if is(name, b"keep-alive") => Self::KeepAlive,
-            10 if is(name, b"tracestate") => Self::Tracestate,
-            11 if is(name, b"traceparent") => Self::Traceparent,
-            11 if is(name, b"grpc-status") => Self::GrpcStatus,
-            11 if is(name, b"retry-after") => Self::RetryAfter,
-            12 if is(name, b"content-type") => Self::ContentType,
-            12 if is(name, b"grpc-timeout") => Self::GrpcTimeout,
-            12 if is(name, b"x-request-id") => Self::RequestId,
-            14 if is(name, b"content-length") => Self::ContentLength,
-            14 if name.eq_ignore_ascii_case(b"content_length") => Self::LooksLikeFraming,
-            14 if is(name, b"http2-settings") => Self::Hop,
-            16 if is(name, b"proxy-connection") => Self::Hop,
-            17 if is(name, b"transfer-encoding") => Self::TransferEncoding,
-            17 if name.eq_ignore_ascii_case(b"transfer_encoding") => Self::LooksLikeFraming,
-            18 if is(name, b"proxy-authenticate") => Self::ProxyAuthenticate,
-            25 if is(name, b"strict-transport-security") => Self::Hsts,
-            19 if is(name, b"proxy-authorization") => Self::ProxyAuthorization,
-            9.. if matches!(name.first(), Some(b'x' | b'X')) => Self::of_x(name),
+        let Some(first) = name.first() else {
+            return Self::Other;
+        };
+        // The length and the first letter alone rule nearly all of them out.
+        match (name.len(), first | 0x20) {
+            (2, b't') if is(name, b"te") => Self::Te,
+            (4, b'h') if is(name, b"host") => Self::Host,
+            (4, b'd') if is(name, b"date") => Self::Date,
+            (6, b'c') if is(name, b"cookie") => Self::Cookie,
+            (6, b'e') if is(name, b"expect") => Self::Expect,
+            (7, b'u') if is(name, b"upgrade") => Self::Upgrade,
+            (9, b'f') if is(name, b"forwarded") => Self::Forwarded,
+            (10, b'c') if is(name, b"connection") => Self::Connection,
+            (10, b'k') if is(name, b"keep-alive") => Self::KeepAlive,
+            (10, b't') if is(name, b"tracestate") => Self::Tracestate,
+            (11, b't') if is(name, b"traceparent") => Self::Traceparent,
+            (11, b'g') if is(name, b"grpc-status") => Self::GrpcStatus,
+            (11, b'r') if is(name, b"retry-after") => Self::RetryAfter,
+            (12, b'c') if is(name, b"content-type") => Self::ContentType,
+            (12, b'g') if is(name, b"grpc-timeout") => Self::GrpcTimeout,
+            (12, b'x') if is(name, b"x-request-id") => Self::RequestId,
+            (14, b'c') if is(name, b"content-length") => Self::ContentLength,
+            (14, b'c') if name.eq_ignore_ascii_case(b"content_length") => Self::LooksLikeFraming,
+            (14, b'h') if is(name, b"http2-settings") => Self::Hop,
+            (16, b'p') if is(name, b"proxy-connection") => Self::Hop,
+            (17, b't') if is(name, b"transfer-encoding") => Self::TransferEncoding,
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer_encoding") => Self::LooksLikeFraming,
+            (18, b'p') if is(name, b"proxy-authenticate") => Self::ProxyAuthenticate,
+            (19, b'p') if is(name, b"proxy-authorization") => Self::ProxyAuthorization,
+            (25, b's') if is(name, b"strict-transport-security") => Self::Hsts,
+            (9.., b'x') => Self::of_x(name),
             _ => Self::Other,
         }
     }
@@ -104,11 +107,26 @@ impl Field {
 /// ones in `text` by the bit of the case alone.
 #[inline]
 fn is<const N: usize>(name: &[u8], text: &[u8; N]) -> bool {
-    // All of them are looked at, which is one step of many bytes.
-    <&[u8; N]>::try_from(name).is_ok_and(|name| {
+    let Ok(name) = <&[u8; N]>::try_from(name) else {
+        return false;
+    };
+    // Eight at once, and the last eight, which may overlap; or one by one, where there are fewer.
+    let differ = |at: usize| {
+        let eight = |of: &[u8; N]| of.get(at..).and_then(<[u8]>::first_chunk).copied();
+        let eight = |of| u64::from_ne_bytes(eight(of).unwrap_or_default());
+        (eight(name) ^ eight(text)) & !u64::from_ne_bytes([0x20; 8])
+    };
+    if N < 8 {
         let pairs = name.iter().zip(text);
-        pairs.fold(0, |differ, (byte, wanted)| differ | (byte ^ wanted) & !0x20) == 0
-    })
+        return pairs.fold(0, |differ, (byte, wanted)| differ | (byte ^ wanted) & !0x20) == 0;
+    }
+    let mut differs = differ(N - 8);
+    let mut at = 0;
+    while at + 8 < N {
+        differs |= differ(at);
+        at += 8;
+    }
+    differs == 0
 }
 
 /// Whether a name begins with `pattern`, which is in lower case, or with the same in underscores: programs
@@ -127,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_name_is_known_by_all_of_its_characters_and_no_other_ones() {
-        let is_token =
-            |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        for text in [b"http2-settings", b"content-length"] {
-            for at in 0..text.len() {
+        fn look<const N: usize>(text: &[u8; N]) {
+            let is_token =
+                |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+            for at in 0..N {
                 for byte in (0..=u8::MAX).filter(is_token) {
                     let mut name = *text;
                     name[at] = byte;
@@ -138,6 +156,13 @@ mod tests {
                 }
             }
         }
+        look(b"te");
+        look(b"upgrade");
+        look(b"http2-settings");
+        look(b"content-length");
+        look(b"proxy-connection");
+        look(b"transfer-encoding");
+        look(b"strict-transport-security");
     }
 
     #[test]

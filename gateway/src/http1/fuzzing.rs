@@ -1,4 +1,4 @@
-//! What must hold of heads and bodies whatever bytes come: for the targets of `fuzz/`, and for a test that
+//! What must hold of heads and bodies whatever bytes come, one thing being that plain heads are read as all others are: for the targets of `fuzz/`, and for a test that
 //! plays their seeds. Each panics where it does not hold.
 
 use std::net::Ipv4Addr;
@@ -23,6 +23,8 @@ fn request_of(bytes: &[u8]) -> request::Parsed {
 
 /// Heads of requests: none is whole before its last byte, and none that is whole could be read in two ways.
 pub fn request_head(bytes: &[u8]) {
+    let any = Request::parse_any(&mut bytes.to_vec(), BOUNDS);
+    assert_eq!(format!("{:?}", request_of(bytes)), format!("{any:?}"));
     let request::Parsed::Whole(request, length) = request_of(bytes) else {
         return;
     };
@@ -39,6 +41,13 @@ pub fn request_head(bytes: &[u8]) {
 
 /// Heads of answers, in the same way.
 pub fn answer_head(bytes: &[u8]) {
+    for is_head in [false, true] {
+        let (read, any) = (
+            Answer::parse(bytes, is_head),
+            Answer::parse_any(bytes, is_head),
+        );
+        assert_eq!(format!("{read:?}"), format!("{any:?}"));
+    }
     let answer::Parsed::Whole(answer, length) = Answer::parse(bytes, false) else {
         return;
     };

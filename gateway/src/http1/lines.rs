@@ -51,19 +51,40 @@ impl Lines {
     ///
     /// The parser takes lines that end in LF alone, and so would hand them on. Here they must end in CR LF.
     pub(crate) fn of(head: &[u8], fields: &[Header<'_>]) -> Result<Self, BadLine> {
-        let (bytes, lines) = SPARE
-            .try_with(|spare| spare.borrow_mut().pop())
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let mut this = Self {
+        let mut this = Self::lent();
+        this.hold(head);
+        this.find(head, fields)?;
+        Ok(this)
+    }
+
+    /// None, in memory of the thread.
+    pub(super) fn lent() -> Self {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+        let (bytes, lines) = spare.ok().flatten().unwrap_or_default();
+        Self {
             bytes,
             lines,
             fields: 0,
-        };
-        this.bytes.extend_from_slice(head);
-        this.find(head, fields)?;
-        Ok(this)
+        }
+    }
+
+    /// Copies the head that the lines are of.
+    pub(super) fn hold(&mut self, head: &[u8]) {
+        self.bytes.extend_from_slice(head);
+    }
+
+    /// Adds a line with this name, which begins where that does and ends at `end`.
+    pub(super) fn add(&mut self, (begin, name): (usize, &[u8]), value: Range<usize>, end: usize) {
+        let field = Field::of(name);
+        self.fields |= field.bit();
+        self.lines.push(Line {
+            begin: begin as u32,
+            name_end: (begin + name.len()) as u32,
+            value: value.start as u32,
+            value_end: value.end as u32,
+            end: end as u32,
+            field,
+        });
     }
 
     fn find(&mut self, head: &[u8], fields: &[Header<'_>]) -> Result<(), BadLine> {
@@ -89,16 +110,8 @@ impl Lines {
                 true => name_end + 1,
                 false => place(field.value),
             };
-            let kind = Field::of(field.name.as_bytes());
-            self.fields |= kind.bit();
-            self.lines.push(Line {
-                begin: begin as u32,
-                name_end: name_end as u32,
-                value: value as u32,
-                value_end: (value + field.value.len()) as u32,
-                end: fields_end as u32,
-                field: kind,
-            });
+            let value = value..value + field.value.len();
+            self.add((begin, field.name.as_bytes()), value, fields_end);
         }
         ends_in_crlf(head, fields_end)?;
         ends_in_crlf(head, head.len())

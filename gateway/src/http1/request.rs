@@ -15,6 +15,7 @@ use super::{
     body::Framing,
     field::Field,
     lines::Lines,
+    plain,
     values::{Options, has_member, one_length},
 };
 
@@ -94,6 +95,34 @@ pub(crate) struct Bounds {
 impl Request {
     /// Reads the head that `bytes` begin with. `bytes` begin where a request should.
     pub(crate) fn parse(bytes: &mut [u8], bounds: Bounds) -> Parsed {
+        match Self::parse_plain(bytes, bounds) {
+            Some(parsed) => parsed,
+            None => Self::parse_any(bytes, bounds),
+        }
+    }
+
+    /// One as nearly everybody sends them.
+    fn parse_plain(bytes: &[u8], bounds: Bounds) -> Option<Parsed> {
+        let line = plain::request_line(bytes)?;
+        let (lines, length) = plain::lines(bytes, line.end)?;
+        if length > bounds.bytes {
+            return None;
+        }
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let target = Target {
+            path_and_query: place(line.target.start)..place(line.target.end),
+            path: place(line.path),
+            host: None,
+        };
+        Some(match Self::of(lines, line.method, target, false) {
+            Ok(request) if request.has_too_many(bounds.fields) => Parsed::Bad(Fault::TooLarge),
+            Ok(request) => Parsed::Whole(request, length),
+            Err(fault) => Parsed::Bad(fault),
+        })
+    }
+
+    /// Any head.
+    pub(super) fn parse_any(bytes: &mut [u8], bounds: Bounds) -> Parsed {
         if let Err(fault) = version::suit(bytes) {
             return Parsed::Bad(fault);
         }
@@ -151,7 +180,11 @@ impl Request {
         let text = parsed.path.unwrap_or_default();
         let begin = (text.as_ptr() as usize).saturating_sub(head.as_ptr() as usize);
         let target = Target::of(text, begin, &method)?;
-        let is_old = parsed.version == Some(0);
+        Self::of(lines, method, target, parsed.version == Some(0))
+    }
+
+    /// That of these lines, if it may pass on.
+    fn of(lines: Lines, method: Method, target: Target, is_old: bool) -> Result<Self, Fault> {
         // It is ignored beside a target that names the host, but must be there (RFC 9112 §3.2).
         let named = field_host(&lines, is_old)?;
         let (host, is_absolute) = match target.host {

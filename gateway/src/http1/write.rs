@@ -95,9 +95,9 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, onward: &Onward<'_>)
         let cookies = lines.values(Field::Cookie).collect::<Vec<_>>();
         field(out, "cookie", &cookies.join(&b"; "[..]));
     }
-    field(out, "x-request-id", onward.id.as_bytes());
+    onward.id.write_line(out);
     if !traced {
-        field(out, "traceparent", &onward.trace.0);
+        onward.trace.write_line(out);
     }
     onward.forwarding.write_lines(out, lines, host);
     if let Some(left) = onward.deadline {
@@ -186,7 +186,7 @@ pub(crate) fn answer(out: &mut Vec<u8>, answer: &Answer, back: &Back<'_>) {
         passes && !(nominates && is_nominated(lines, line, answer.nominated()))
     });
     if let Some(id) = back.id {
-        field(out, "x-request-id", id.as_bytes());
+        id.write_line(out);
     }
     if let Some(hsts) = back.hsts {
         field(out, "strict-transport-security", hsts);

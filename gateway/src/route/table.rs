@@ -1,6 +1,12 @@
 //! Everything requests are routed by: one immutable value, replaced when services change.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use penstock_balancer::{BudgetRules, RetryBudget};
 use penstock_config::{
@@ -16,6 +22,7 @@ use crate::{
     request::request_key::RequestHead,
     route::{
         hosts_and_paths::{RouteTable, Target},
+        known::{self, Place},
         mirroring::MirrorState,
         models::{Known, Models},
         split::{Choice, ServiceSplit},
@@ -31,6 +38,8 @@ const SAVED_SECONDS: u32 = 10;
 
 /// The services and the way to them.
 pub(crate) struct Table {
+    /// No other has it.
+    number: u64,
     routes: Arc<RouteTable>,
     services: Vec<Arc<ServiceState>>,
 }
@@ -87,20 +96,30 @@ impl Table {
                 Arc::new(RouteTable::build(specs))
             }
         };
-        Self { routes, services }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            routes,
+            services,
+        }
     }
 
     /// Where a request goes.
     pub(crate) fn find(&self, host: &[u8], path: &[u8]) -> Option<Leads<'_>> {
-        let rules = self.routes.rules(host)?;
-        if rules.is_front_door(path) {
-            return Some(Leads::FrontDoor);
-        }
-        let Target {
-            service,
-            deployment,
-        } = rules.find(path)?;
-        Some(Leads::Service(&self.services[service], deployment))
+        let place = known::find(self.number, (host, path), || {
+            let rules = self.routes.rules(host)?;
+            if rules.is_front_door(path) {
+                return Some(Place::FrontDoor);
+            }
+            rules.find(path).map(Place::Service)
+        });
+        Some(match place? {
+            Place::FrontDoor => Leads::FrontDoor,
+            Place::Service(Target {
+                service,
+                deployment,
+            }) => Leads::Service(&self.services[service], deployment),
+        })
     }
 
     /// The models at the front door.

@@ -69,6 +69,24 @@ impl Presence for ByDescriptor {
     }
 }
 
+/// Gets a lease for the first try of `exchange`, if there is a place at a worker now.
+pub(crate) fn lease_at_once(
+    exchange: &mut Exchange,
+    service: &ServiceState,
+    deployment: &Arc<DeploymentState>,
+) -> bool {
+    let now = exchange.ready_at();
+    let lease = deployment.lease_at_once(Wanted {
+        pick_by: &exchange.pick_by,
+        tried: &[],
+        now,
+        max_queued: service.spec.queue.max_requests,
+    });
+    let Some(lease) = lease else { return false };
+    exchange.leased(lease, now);
+    true
+}
+
 /// Gets a lease for `exchange`, unless its client goes meanwhile.
 pub(crate) async fn lease(
     exchange: &mut Exchange,

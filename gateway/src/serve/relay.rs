@@ -291,7 +291,7 @@ async fn begin(
     let Forwarded {
         got,
         upgrade,
-        timeouts,
+        service,
     } = forwarded;
     exchange.passes_on();
     let onto = onto(request, &got.answer);
@@ -307,7 +307,7 @@ async fn begin(
             After::Gone
         });
     }
-    Ok((Down::new(got, onto, &timeouts), closes))
+    Ok((Down::new(got, onto, &service.spec.timeouts), closes))
 }
 
 /// How the connection ends after an answer.

@@ -13,13 +13,15 @@ use penstock_config::Certificate;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    base::{clock::Clock, reason::Reason, refusal::RefusalLog, reserve::Reserve, tally::Tally},
+    base::{
+        clock::Clock, reason::Reason, refusal::RefusalLog, reserve::Reserve, swept::Sweeper,
+        tally::Tally,
+    },
     count::metrics::{DeploymentMetrics, Page, Settled},
     fleet::{deployment::DeploymentState, poke::Poke, reminders::Reminders},
     route::table::Table,
     settle::access_log::CurrentLog,
     socket::{crowd::Crowd, terms::Settings, tls::Handshakes},
-    stream::unread::Unread,
     upstream::{Places, Upstreams},
 };
 
@@ -109,7 +111,7 @@ pub(crate) struct Thread {
     /// This thread's connections to workers.
     pub(crate) upstreams: Upstreams,
     /// This thread's answers that go on for a while.
-    pub(crate) unread: Unread,
+    pub(crate) unread: Sweeper,
     /// Memory for bodies that are read before their requests take places at workers.
     pub(crate) early: Arc<Reserve>,
     /// Memory for bodies that are read until they have named their models.
@@ -125,7 +127,7 @@ impl Thread {
             index,
             upstreams: Upstreams::new(Arc::clone(&shared.upstream_places)),
             shared,
-            unread: Unread::default(),
+            unread: Sweeper::default(),
             early: Reserve::of(EARLY_MAX),
             named: Reserve::of(NAMED_MAX),
             open: AtomicUsize::new(0),

@@ -143,6 +143,7 @@ fn poll_slot(slot: &Arc<Mutex<Slot>>, cx: &mut Context<'_>) -> Poll<FrameResult>
     *given_since = Some(moment.now());
     if !*watched {
         *watched = true;
+        let slot = Arc::downgrade(slot);
         body.exchange.thread().unread.watch(slot);
     }
     polled

@@ -6,16 +6,12 @@
 //! regular sweep: one whose client took nothing for the service's `idle`, or less than its `min_rate`, is
 //! taken away from it. What counts is what the client takes, as far as that is known.
 
-use std::{
-    sync::{Arc, Weak},
-    task::Waker,
-    time::Duration,
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use parking_lot::Mutex;
 
 use crate::{
-    base::{clock::Clock, pace::Taking, reason::Reason},
+    base::{clock::Clock, pace::Taking, reason::Reason, swept::Swept},
     http2::Taken,
     stream::response_body::WorkerBody,
 };
@@ -39,30 +35,11 @@ pub(crate) struct Slot {
     pub(crate) reader: Option<Waker>,
 }
 
-/// The bodies of one thread that are watched.
-#[derive(Default)]
-pub(crate) struct Unread {
-    slots: Mutex<Vec<Weak<Mutex<Slot>>>>,
-}
-
-impl Unread {
-    /// Watches a body until it is dropped.
-    pub(crate) fn watch(&self, slot: &Arc<Mutex<Slot>>) {
-        self.slots.lock().push(Arc::downgrade(slot));
-    }
-
-    /// Takes away the bodies that nobody has read for too long.
-    pub(crate) fn sweep(&self, clock: Clock) {
-        let now = clock.now();
-        let mut given_up = Vec::new();
-        self.slots.lock().retain(|slot| {
-            let Some(slot) = slot.upgrade() else {
-                return false;
-            };
-            given_up.extend(slot.lock().take_if_unread(clock, now));
-            true
-        });
-        // Dropped outside the locks: this gives leases back, and so wakes others.
+impl Swept for Mutex<Slot> {
+    /// Takes the body away if nobody has read it for too long.
+    fn look(&self, clock: Clock) {
+        let given_up = self.lock().take_if_unread(clock, clock.now());
+        // Dropped outside the lock: this gives leases back, and so wakes others.
         drop(given_up);
     }
 }

@@ -155,33 +155,34 @@ pub(crate) fn check_response(
     Ok(())
 }
 
+/// The characters of names of hosts.
+#[allow(clippy::indexing_slicing, reason = "it is made when this is compiled")]
+static OF_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 /// A name or address and perhaps a port, of a stricter alphabet than RFC 3986 allows: what DNS, IP
 /// addresses and container names use.
 pub(crate) fn check_host(host: &[u8]) -> Result<(), &'static str> {
-    let (name, port) = match host {
+    let (name_is_good, port) = match host {
         [b'[', rest @ ..] => {
-            let end = rest
-                .iter()
-                .position(|byte| *byte == b']')
-                .ok_or("Host lacks a bracket")?;
-            // The bracket before and the one after.
-            host.split_at_checked(end + 2).unwrap_or((host, &[]))
-        }
-        _ => host.split_at(
-            host.iter()
-                .position(|byte| *byte == b':')
-                .unwrap_or(host.len()),
-        ),
-    };
-    let name_is_good = match name {
-        [b'[', address @ .., b']'] => {
-            str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+            let end = rest.iter().position(|byte| *byte == b']');
+            let (address, port) = rest.split_at(end.ok_or("Host lacks a bracket")?);
+            let address = str::from_utf8(address).unwrap_or_default();
+            let is_address = address.parse::<std::net::Ipv6Addr>().is_ok();
+            (is_address, port.get(1..).unwrap_or_default())
         }
         _ => {
-            !name.is_empty()
-                && name
-                    .iter()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~'))
+            let is_of_name = |byte: &u8| OF_NAMES.get(usize::from(*byte)) == Some(&true);
+            let end = host.iter().position(|byte| !is_of_name(byte));
+            let (name, port) = host.split_at(end.unwrap_or(host.len()));
+            (!name.is_empty(), port)
         }
     };
     let port_is_good = match port {

@@ -17,6 +17,9 @@ const PARENT_LEN: usize = 55;
 const TRACE_ID: std::ops::Range<usize> = 3..35;
 const PARENT_ID_LEN: usize = 16;
 
+/// Where the digits are in a line with the id.
+const ID_AT: usize = "x-request-id: ".len();
+
 /// Writes both fields and returns the request's id.
 ///
 /// A valid trace is passed on as it came, because the gateway records no span of its own. A new one
@@ -69,6 +72,25 @@ impl RequestId {
         }
     }
 
+    /// Adds the field to a head, as a line.
+    #[inline]
+    pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Fresh(digits) => {
+                let mut line = *b"x-request-id: ................................\r\n";
+                if let Some(room) = line.get_mut(ID_AT..).and_then(<[u8]>::first_chunk_mut) {
+                    *room = *digits;
+                }
+                out.extend_from_slice(&line);
+            }
+            Self::Given(id) => {
+                out.extend_from_slice(b"x-request-id: ");
+                out.extend_from_slice(id);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
     /// The same as text.
     pub(crate) fn as_str(&self) -> &str {
         str::from_utf8(self.as_bytes()).unwrap_or_default()
@@ -92,11 +114,20 @@ impl Trace {
                 *room = hex(number);
             }
         };
-        write(TRACE_ID.start, luck::number());
+        let [first, second, span] = luck::numbers();
+        write(TRACE_ID.start, first);
         // All zeroes are not an id. 2^-64 is never, but it is also free.
-        write(TRACE_ID.start + 16, luck::number() | 1);
-        write(TRACE_ID.end + 1, luck::number() | 1);
+        write(TRACE_ID.start + 16, second | 1);
+        write(TRACE_ID.end + 1, span | 1);
         Self(parent)
+    }
+
+    /// Adds the field to a head, as a line.
+    #[inline]
+    pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"traceparent: ");
+        out.extend_from_slice(&self.0);
+        out.extend_from_slice(b"\r\n");
     }
 
     /// Begins this trace, unless a valid one goes on.

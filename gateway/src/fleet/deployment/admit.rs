@@ -53,13 +53,7 @@ impl DeploymentState {
         wanted: Wanted<'_>,
         waits: impl FnOnce() -> (Turn, Patience),
     ) -> Admission {
-        // Whoever waits was here first.
-        let lease = if self.queue.len() == 0 {
-            self.lease_for(&wanted)
-        } else {
-            self.lease_beside_queue(&wanted)
-        };
-        if let Some(lease) = lease {
+        if let Some(lease) = self.lease_at_once(wanted) {
             return Admission::Leased(lease);
         }
         self.no_capacity.fetch_add(1, Ordering::Relaxed);
@@ -86,6 +80,15 @@ impl DeploymentState {
             Home::Anywhere | Home::NotAt(_) => self.serve_seekers(),
         }
         Admission::Queued(waiter)
+    }
+
+    /// A lease, if the request need not wait for one.
+    pub(crate) fn lease_at_once(self: &Arc<Self>, wanted: Wanted<'_>) -> Option<Lease> {
+        // Whoever waits was here first.
+        match self.queue.len() {
+            0 => self.lease_for(&wanted),
+            _ => self.lease_beside_queue(&wanted),
+        }
     }
 
     /// Whether a request that comes now may take a place at a worker, so that it should have all it needs by

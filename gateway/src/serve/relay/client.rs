@@ -114,7 +114,9 @@ impl Client {
         connection: &Connection,
         bounds: Bounds,
     ) -> Poll<Result<Request, NoHead>> {
-        if let Some(parsed) = take_head(&mut self.ahead, connection, bounds) {
+        if !self.ahead.is_empty()
+            && let Some(parsed) = take_head(&mut self.ahead, connection, bounds)
+        {
             return Poll::Ready(parsed);
         }
         loop {
@@ -205,7 +207,15 @@ impl Client {
     }
 
     /// Writes what is in `out`.
+    #[inline]
     pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.out.is_empty() && !self.stream.holds_back() {
+            true => Poll::Ready(Ok(())),
+            false => self.poll_all_out(cx),
+        }
+    }
+
+    fn poll_all_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let written = ready!(self.stream.poll_write_now(cx, self.out.bytes()))?;
             if written == 0 {

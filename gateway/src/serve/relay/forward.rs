@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http_body::SizeHint;
-use penstock_config::Timeouts;
 
 use super::{
     client::Client,
@@ -25,8 +24,9 @@ use crate::{
         write::{self, Onward},
     },
     request::request_key::RequestHead,
-    route::mirroring::MirrorState,
+    route::{mirroring::MirrorState, table::ServiceState},
     serve::{
+        admission,
         attempt::{Destined, attempt},
         destination::Destination,
         entry,
@@ -45,8 +45,8 @@ pub(super) struct Forwarded {
     pub(super) got: Got,
     /// Whether an upgrade was asked for.
     pub(super) upgrade: bool,
-    /// Those of its service.
-    pub(super) timeouts: Timeouts,
+    /// The service.
+    pub(super) service: Arc<ServiceState>,
 }
 
 /// A request, and where it goes.
@@ -85,7 +85,9 @@ pub(super) async fn forward(
     }
     let mut early = Early::of(request, client);
     let (destination, deployment) = match &mut early {
-        None => find_worker(exchange, to, head, client).await?,
+        None if admission::lease_at_once(exchange, &to.0.service, &to.1) => to,
+        // Boxed, so that requests which find a worker at once do not carry this along.
+        None => Box::pin(find_worker(exchange, to, head, client)).await?,
         Some(early) => {
             let mut body = Reading { client, early };
             Box::pin(with_body(exchange, to, head, &mut body)).await?
@@ -137,7 +139,7 @@ pub(super) async fn forward(
     Ok(Forwarded {
         got,
         upgrade,
-        timeouts: service.spec.timeouts,
+        service: destination.service,
     })
 }
 

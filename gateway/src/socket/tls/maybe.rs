@@ -41,6 +41,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> MaybeTls<TcpStream, T> {
         polled.map(|read| read.map(|()| buffer.filled().len()))
     }
 
+    /// Whether what was written may lie here until it is flushed.
+    pub(crate) fn holds_back(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether anything may have come since the last read that found nothing.
     pub(crate) fn has_news(&self) -> bool {
         let Self::Plain(stream) = self else {
