@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # What a failed test says shall not be buried under how it came there: `make unit BACKTRACE=1` tells
 # that too. It counts more than a RUST_BACKTRACE of the environment, which is often there for all.
 BACKTRACE ?= 0
-unit clients workers containers: export RUST_BACKTRACE := $(BACKTRACE)
+unit clients workers containers packaged: export RUST_BACKTRACE := $(BACKTRACE)
 
 NEXTEST := $(shell cargo nextest --version 2>/dev/null)
 
@@ -58,6 +58,14 @@ workers: tools ## Try real inference servers: NVIDIA Triton and Ray Serve under 
 .PHONY: containers
 containers: build ## Try workers as containers of a real Docker engine, with a registry (needs root)
 	tests/containers/run
+
+.PHONY: package
+package: build ## Make a Debian package in target/package
+	config/package/build
+
+.PHONY: packaged
+packaged: package ## Install the package in a fresh Debian, and do there what a new user does (needs root)
+	tests/package/run
 
 .PHONY: bench
 bench: tools ## Measure
