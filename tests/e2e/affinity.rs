@@ -106,8 +106,9 @@ async fn a_hot_key_overflows_as_told() {
             });
             had.sort_unstable();
             assert_eq!(had[0] + had[1], 8 - queued);
-            // Two threads that look at the same moment may both find the other worker better.
-            let is_bound = overflow == "above-mean" && had[0] > fewest;
+            // Two threads that look at the same moment may both find the other worker better, or both find that
+            // their own may have one more.
+            let is_bound = overflow == "above-mean" && had[0].abs_diff(fewest) == 1;
             assert!(had[0] == fewest || is_bound, "{overflow}: {had:?}");
             workers.iter().for_each(FakeWorker::release_all);
         };
