@@ -82,6 +82,8 @@ pub struct Queue {
     pub shed_early: bool,
     /// Whether clients that had to wait are told about it.
     pub headers: bool,
+    /// After how long of waiting the answer to a streaming request at the front door begins.
+    pub begin_stream_after: Option<Duration>,
     /// Classes of requests: one of a class counts as if it had come so much later. Requests of no
     /// class are not delayed.
     pub classes: BTreeMap<String, Duration>,

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `run` | `gateway` starts and stops it, `follower` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
 //! | `listen` | `listener` takes connections, `begin` finds out who is there and what they speak, `serving` serves them to their end; `server` has the threads that do so |
-//! | `serve` | `relay` drives a request of HTTP/1.1 to a worker of HTTP/1.1, both as bytes; `proxy` drives every other one, by hyper (`by_hyper`); `destination`, `front_door`, `entry`, `find`, `early`, `admission`, `attempt`, `retry` and `sibling` are the steps of both, `failure` what comes of them otherwise |
+//! | `serve` | `relay` drives a request of HTTP/1.1 to a worker of HTTP/1.1, both as bytes; `proxy` and `onward` drive every other one, by hyper (`by_hyper`); `destination`, `front_door`, `entry`, `find`, `early`, `admission`, `attempt`, `retry` and `sibling` are the steps of both, `failure` what comes of them otherwise |
 //! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` with its `copied_body` |
 //! | `settle` | `exchange`, the account of a request, and `upload`, that of its body, what a copy is told of its `original`, and the `access_log`; `thread`, what is the thread's and what all share |
 //! | `route` | `table` leads to the service by its index of `hosts_and_paths`, `models` names the service that has one, `split` leads to the deployment, `mirroring` to that of a copy |

@@ -10,6 +10,7 @@ pub(crate) mod entry;
 pub(crate) mod failure;
 mod find;
 mod front_door;
+mod onward;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod retry;

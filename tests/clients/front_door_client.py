@@ -18,6 +18,7 @@ gpus = {{ devices = [] }}
 
 [services.chat]
 models = ["demo", {{ name = "gpt-4o-mini", upstream = "demo" }}]
+queue = {{ begin_stream_after = "100ms" }}
 
 [services.chat.deployments.stable]
 max_concurrency = 20
@@ -27,9 +28,19 @@ scaling = {{ min = 0, max = 2 }}
 
 [services.messages]
 models = [{{ name = "claude-local", upstream = "small", set = {{ max_tokens = 64 }} }}]
+queue = {{ begin_stream_after = "100ms" }}
 
 [services.messages.deployments.stable]
 process = {{ command = ["{sys.executable}", "{WORKER}"] }}
+probes.ready = {{ http = "/health" }}
+scaling = {{ min = 0, max = 1 }}
+
+[services.slow]
+models = ["slow"]
+queue = {{ begin_stream_after = "100ms", max_wait = "1s" }}
+
+[services.slow.deployments.stable]
+process = {{ command = ["PENSTOCK", "worker", "--load-time", "60s"] }}
 probes.ready = {{ http = "/health" }}
 scaling = {{ min = 0, max = 1 }}
 
@@ -75,9 +86,17 @@ class FrontDoor(unittest.TestCase):
         ) as stream:
             self.assertIn("turbines", "".join(stream.text_stream))
 
+    def test_a_stream_that_has_begun_tells_what_fails(self):
+        with self.assertRaises(openai.APIError) as raised:
+            list(self.chat("slow", stream=True))
+        self.assertEqual(raised.exception.code, "queue_timeout")
+        with self.assertRaises(anthropic.APIStatusError) as raised:
+            list(self.message("slow", stream=True))
+        self.assertEqual(raised.exception.body["error"]["type"], "timeout_error")
+
     def test_models_are_listed_without_waking_anybody(self):
         models = self.openai.models.list()
-        names = ["demo", "gpt-4o-mini", "limited", "claude-local"]
+        names = ["demo", "gpt-4o-mini", "limited", "claude-local", "slow"]
         self.assertEqual([model.id for model in models], names)
         self.assertEqual({model.penstock["state"] for model in models}, {"cold"})
         self.assertEqual(self.openai.models.retrieve("demo").id, "demo")

@@ -4,6 +4,8 @@ mod bodies;
 mod keys;
 mod listing;
 mod refusals;
+mod together;
+mod waiting;
 
 use http::Method;
 use serde_json::{Value, json};

@@ -101,6 +101,18 @@ fn check_name(check: &mut Check<'_>, path: &KeyPath, name: &str) {
     }
 }
 
+/// Reports what is for the front door of a service that has no models there.
+pub(super) fn check_stream(check: &mut Check<'_>, service: &KeyPath, checked: &Service) {
+    let is_set = checked.queue.begin_stream_after.is_some();
+    if is_set && checked.models.is_empty() && !check.touches(&service.key("models")) {
+        let rule = format!(
+            "is for requests at the front door, and the service has no models: `{}`",
+            service.key("models")
+        );
+        check.error(&service.key("queue").key("begin_stream_after"), rule);
+    }
+}
+
 /// Reports keys for models that the service does not have.
 pub(super) fn check_keys(check: &mut Check<'_>, service: &KeyPath, checked: &Service) {
     let names: Vec<_> = checked.models.iter().map(|model| &*model.name).collect();

@@ -35,6 +35,7 @@ pub(super) fn queue(
         max_wait: raw.max_wait.0,
         shed_early: raw.shed_early,
         headers: raw.headers,
+        begin_stream_after: raw.begin_stream_after.map(|after| after.0),
         classes: raw
             .classes
             .into_iter()

@@ -117,6 +117,7 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
     }
     queue::check_classes(check, path, service);
     models::check_keys(check, path, service);
+    models::check_stream(check, path, service);
     queue::check_waking(check, path, service);
 }
 

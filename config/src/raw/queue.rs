@@ -23,6 +23,9 @@ pub(crate) struct Queue {
     pub(crate) shed_early: bool,
     /// Tells clients that had to wait about it: position, predicted wait, and the wait itself.
     pub(crate) headers: bool,
+    /// At the front door a streaming request that has waited so long gets its 200 and keep-alives until its
+    /// worker answers. Default: it waits for its answer's head.
+    pub(crate) begin_stream_after: Option<PositiveDuration>,
     /// Classes of requests by name: one of a class counts as if it had come so much later. Requests
     /// of no class are not delayed.
     #[schemars(extend("propertyNames" = text::name_schema()))]
@@ -42,6 +45,7 @@ impl Default for Queue {
             max_wait: PositiveDuration(Duration::from_secs(300)),
             shed_early: true,
             headers: true,
+            begin_stream_after: None,
             classes: BTreeMap::new(),
             class_header: None,
             fair_by: None,

@@ -7,7 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use serde::Serialize;
 
-use crate::base::{headers::RequestId, reason::Reason};
+use crate::base::{
+    headers::RequestId,
+    problem::{Told, problem_of},
+    reason::Reason,
+};
 
 /// The API that a request speaks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +88,36 @@ impl Dialect {
         }
     }
 
+    /// What keeps a stream of events alive: clients pass over it.
+    pub(crate) fn keep_alive(self) -> &'static [u8] {
+        match self {
+            Self::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            Self::Problem | Self::OpenAi | Self::Gemini => b": waiting for a worker\n\n",
+        }
+    }
+
+    /// The event that tells an error, of which `body` is the JSON, in one line.
+    pub(crate) fn event(self, body: &str) -> Bytes {
+        let event = match self {
+            Self::Anthropic => format!("event: error\ndata: {body}\n\n"),
+            Self::Problem | Self::OpenAi | Self::Gemini => format!("data: {body}\n\n"),
+        };
+        Bytes::from(event)
+    }
+
+    /// The same for a reason of the gateway.
+    pub(crate) fn event_of(self, reason: Reason, detail: &str) -> Bytes {
+        let answer = problem_of(&Told {
+            reason,
+            detail,
+            param: None,
+            retry_after: None,
+            dialect: self,
+            id: None,
+        });
+        self.event(&String::from_utf8_lossy(answer.body()))
+    }
+
     /// The body of an error, where it is not the one of problem details.
     fn body(self, reason: Reason, message: &str, id: Option<&str>) -> Option<Bytes> {
         let body = match self {
@@ -154,8 +188,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::base::problem::{Told, problem_of};
-
     fn told(dialect: Dialect, reason: Reason) -> (Response<Bytes>, Value) {
         let id = RequestId::given(b"id-1").unwrap();
         let answer = problem_of(&Told {

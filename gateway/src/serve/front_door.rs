@@ -4,32 +4,28 @@
 //! is held is bounded, for each request and for all of a thread. From then on the request is like any other
 //! one of that service, but that its body is watched, or changed, as it passes (`request::model`).
 
+mod held;
 mod listing;
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Response, StatusCode, Uri,
     header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
-use penstock_config::Timeouts;
 
+use self::held::Held;
 use super::{
     destination::Destination,
     entry::{Entered, enter},
-    failure::{Failure, by_client, not_one_model},
+    failure::{Failure, not_one_model},
 };
 use crate::{
-    base::{
-        dialect::Dialect,
-        reason::Reason,
-        refusal::Refusal,
-        reserve::{Reserve, Reserved},
-    },
+    base::{dialect::Dialect, reason::Reason, refusal::Refusal, reserve::Reserved},
     request::{
         door::{self, Asks},
-        model::{Fault, Found, NAME_MAX, Passing, Rules},
+        model::{Fault, NAME_MAX, Passing, Rules},
         request_key::RequestHead,
     },
     route::table::Table,
@@ -38,17 +34,8 @@ use crate::{
     stream::request_body::ClientBody,
 };
 
-/// Bytes of a body within which its model must come. A client may well send its files first.
-const HELD_MAX: usize = 32 << 20;
-
-/// What every connection may hold anyway.
-const HELD_FREE: u64 = 64 << 10;
-
-/// How long nothing may come of a body whose model has not come.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-
-/// When a client that found no memory for its body had better come again.
-const MEMORY_AGAIN: Duration = Duration::from_secs(1);
+/// What Google calls an answer in pieces.
+const GEMINI_STREAM: &str = ":streamGenerateContent";
 
 /// A request at the front door.
 pub(super) struct AtDoor<'r> {
@@ -60,6 +47,9 @@ pub(super) struct AtDoor<'r> {
 
 /// A service that has a model, and what is changed in requests for it.
 type Named = (Destination, Arc<Rules>);
+
+/// A request that was let in, and after how long its answer begins without a worker.
+type Let = (Entered, Option<Duration>);
 
 impl<'r> AtDoor<'r> {
     pub(super) fn new(
@@ -76,8 +66,9 @@ impl<'r> AtDoor<'r> {
         }
     }
 
-    /// Lets the request in to the service that has its model; or answers what the gateway knows itself.
-    pub(super) async fn enter(mut self) -> Result<Entered, Failure> {
+    /// Lets the request in to the service that has its model; or answers what the gateway knows itself. And when
+    /// the answer begins, should there be no worker by then.
+    pub(super) async fn enter(mut self) -> Result<Let, Failure> {
         let path = self.parts.uri.path().to_owned();
         let (asks, dialect) = door::asks(&path);
         self.exchange.dialect = match asks {
@@ -92,8 +83,8 @@ impl<'r> AtDoor<'r> {
             Asks::Deployment { name, rest } => {
                 let named = self.find(door::decode(name, false))?;
                 self.retarget(door::deployment_path(rest))?;
-                self.body_is_for(&named.1)?;
-                self.go(named)
+                let streams = self.body_is_for(&named).await?;
+                self.go(named, streams)
             }
             Asks::InPath {
                 before,
@@ -106,7 +97,8 @@ impl<'r> AtDoor<'r> {
                     let query = self.parts.uri.query().map(|query| format!("?{query}"));
                     self.retarget([before, &name, after, &query.unwrap_or_default()].concat())?;
                 }
-                self.go(named)
+                let streams = after == GEMINI_STREAM;
+                self.go(named, streams)
             }
             Asks::InQuery => self.by_query(&path),
             Asks::Denied => Err(Refusal::new(
@@ -123,31 +115,38 @@ impl<'r> AtDoor<'r> {
     }
 
     /// Lets the request in that names its model in its body.
-    async fn by_body(&mut self, may_be_form: bool) -> Result<Entered, Failure> {
+    async fn by_body(&mut self, may_be_form: bool) -> Result<Let, Failure> {
         self.check_method(&[Method::POST], "POST, OPTIONS")?;
         self.check_encoding()?;
-        let content_type = self.parts.headers.get(CONTENT_TYPE);
-        let content_type = content_type.map(HeaderValue::as_bytes);
-        let mut found = Found::of(content_type, may_be_form).map_err(not_one_model)?;
+        let mut held = Held::of(self.content_type(), may_be_form, self.connection)?;
         let Some(body) = self.body.as_mut() else {
             return Err(no_model().into());
         };
-        let held = hold(
-            self.exchange,
-            &self.connection.thread.named,
-            body,
-            &mut found,
-        )
-        .await?;
-        let named = self.find(found.model().map(str::to_owned))?;
-        let came = body_came(self.body);
-        let passing = found.passing(&named.1);
-        self.pass_by(passing, held)?;
-        self.go_with(named, came)
+        held.until_model(self.exchange, body).await?;
+        let named = self.find(held.found.model().map(str::to_owned))?;
+        let streams = self.streams(&mut held, &named).await?;
+        let passing = held.found.passing(&named.1);
+        self.pass_by(passing, held.memory)?;
+        self.go(named, streams)
+    }
+
+    fn content_type(&self) -> Option<&[u8]> {
+        let content_type = self.parts.headers.get(CONTENT_TYPE);
+        content_type.map(HeaderValue::as_bytes)
+    }
+
+    /// Whether the request asks for a stream, where that counts: what tells it may come behind the model.
+    async fn streams(&mut self, held: &mut Held, named: &Named) -> Result<bool, Failure> {
+        let begins = named.0.service.spec.queue.begin_stream_after;
+        let Some(body) = self.body.as_mut().filter(|_| begins.is_some()) else {
+            return Ok(false);
+        };
+        held.until_whole(self.exchange, body).await?;
+        Ok(held.found.streams() && !named.1.drops("stream"))
     }
 
     /// Lets the request in that names its model in its query.
-    fn by_query(&mut self, path: &str) -> Result<Entered, Failure> {
+    fn by_query(&mut self, path: &str) -> Result<Let, Failure> {
         let query = self.parts.uri.query().unwrap_or_default().to_owned();
         let mut models = door::models_in(&query);
         let model = models.next().map(|model| door::decode(model, true));
@@ -165,7 +164,7 @@ impl<'r> AtDoor<'r> {
             let query = door::rename_in(&query, &named.1.upstream);
             self.retarget(format!("{path}?{query}"))?;
         }
-        self.go(named)
+        self.go(named, false)
     }
 
     /// The service that has this model.
@@ -208,33 +207,29 @@ impl<'r> AtDoor<'r> {
         RequestHead::new(self.connection, self.parts)
     }
 
-    fn go(&mut self, named: Named) -> Result<Entered, Failure> {
-        let size = self
-            .body
-            .as_ref()
-            .map_or(0, |body| body.size_hint().lower());
-        self.go_with(named, size)
-    }
-
-    /// Lets the request in. Its body is at least `size` bytes long.
-    fn go_with(&mut self, (to, rules): Named, size: u64) -> Result<Entered, Failure> {
+    /// Lets the request in.
+    fn go(&mut self, (to, rules): Named, streams: bool) -> Result<Let, Failure> {
+        let size = body_came(self.body);
+        let begins = to.service.spec.queue.begin_stream_after;
+        let begins = begins.filter(|_| streams && !self.exchange.is_head());
         let head = RequestHead::new(self.connection, self.parts);
         let entered = enter(self.exchange, to, &head, size);
-        entered.map_err(|refusal| {
+        let entered = entered.map_err(|refusal| {
             let is_elsewhere = refusal.reason == Reason::Unauthenticated && {
                 let table = self.connection.thread.shared.table.load();
-                !listing::usable(&table, &self.head()).is_empty()
+                listing::has_key(&table, &self.head())
             };
             let unknown = refusal.reason == Reason::ModelNotFound || is_elsewhere;
             match unknown {
                 // A key that is good for others: this model is none of its.
                 true => {
                     let table = self.connection.thread.shared.table.load();
-                    self.not_found(&table, &rules.name).into()
+                    Failure::from(self.not_found(&table, &rules.name))
                 }
-                false => refusal.into(),
+                false => Failure::from(refusal),
             }
-        })
+        });
+        Ok((entered?, begins))
     }
 
     fn check_method(&self, methods: &[Method], allow: &'static str) -> Result<(), Failure> {
@@ -266,13 +261,15 @@ impl<'r> AtDoor<'r> {
         }
     }
 
-    /// The body names this model, whatever the client wrote: the path has named it.
-    fn body_is_for(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
+    /// The body names this model, whatever the client wrote: the path has named it. Whether it asks for a stream.
+    async fn body_is_for(&mut self, named: &Named) -> Result<bool, Failure> {
         self.check_encoding()?;
-        let content_type = self.parts.headers.get(CONTENT_TYPE);
-        let passing = Passing::named_by_path(content_type.map(HeaderValue::as_bytes), rules);
+        let passing = Passing::named_by_path(self.content_type(), &named.1);
         let passing = passing.map_err(not_one_model)?;
-        self.pass_by(Some(passing), Vec::new())
+        let mut held = Held::of(self.content_type(), true, self.connection)?;
+        let streams = self.streams(&mut held, named).await?;
+        self.pass_by(Some(passing), held.memory)?;
+        Ok(streams)
     }
 
     /// From now on the body passes in this way.
@@ -342,52 +339,4 @@ fn body_came(body: &Option<Box<ClientBody>>) -> u64 {
     body.map_or(0, |body| {
         body.size_hint().lower().max(body.upload().bytes())
     })
-}
-
-/// Holds a body until its model has come. What is held lies in memory that is lent.
-async fn hold(
-    exchange: &mut Exchange,
-    reserve: &Arc<Reserve>,
-    body: &mut ClientBody,
-    found: &mut Found,
-) -> Result<Vec<Reserved>, Failure> {
-    let timeouts = Timeouts {
-        idle: SILENCE_MAX,
-        ..Timeouts::default()
-    };
-    body.limit(None, &timeouts, false);
-    let mut held = Vec::new();
-    let (mut seen, mut room) = (0, HELD_FREE);
-    loop {
-        let wanted = seen as u64 + 1;
-        if !body.is_whole() {
-            let came = poll_fn(|cx| body.poll_early(cx, wanted)).await;
-            came.map_err(by_client)?;
-        }
-        let came = body.held();
-        let piece = came.get(seen..).unwrap_or_default();
-        found.feed(piece).map_err(not_one_model)?;
-        seen = came.len();
-        if found.model().is_some() || body.is_whole() {
-            exchange.is_ready(exchange.now());
-            return Ok(held);
-        }
-        if seen > HELD_MAX {
-            let detail =
-                format!("the model does not come within the first {HELD_MAX} bytes of the request");
-            return Err(Refusal::new(Reason::BodyTooLarge, detail)
-                .about("model")
-                .into());
-        }
-        if seen as u64 > room / 2 {
-            held.push(reserve.lend(room).ok_or_else(no_memory)?);
-            room *= 2;
-        }
-        body.watch();
-    }
-}
-
-fn no_memory() -> Refusal {
-    let detail = "the gateway holds as many long requests as it has memory for; naming `model` first avoids that";
-    Refusal::new(Reason::QueueFull, detail).retry_after(MEMORY_AGAIN)
 }

@@ -1,15 +1,17 @@
 //! The life of one request, step by step: check, route, admit, send, pass the answer on.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
+    HeaderValue, Method, Request, Response, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
 use http_body::Body;
-use penstock_config::Timeouts;
 
 use crate::{
     base::{
@@ -18,33 +20,27 @@ use crate::{
         reason::Reason,
         refusal::Refusal,
     },
-    fleet::deployment::DeploymentState,
     http2::{self, Incoming},
     request::{
         request_head::{self, Framing, LoggedHead},
         request_key::RequestHead,
     },
     serve::{
-        admission::ByDescriptor,
-        attempt::{Destined, attempt},
-        by_hyper::ByHyper,
         destination::{Destination, Way},
         entry::{check_scheme, enter},
         failure::Failure,
-        find::{find_worker, with_body},
         front_door::AtDoor,
-        retry::Retry,
+        onward::{Forwarded, Onward},
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
     stream::{
-        mirror::MirrorSource,
-        outgoing::{Outgoing, Wanted},
-        request_body::{ClientBody, UpstreamBody},
-        response_body::DownstreamBody,
+        outgoing::Wanted,
+        request_body::ClientBody,
+        response_body::{Begun, Coming, DownstreamBody, begin},
         tunnel::{self, Switch},
     },
-    upstream::{Answer, Wire},
+    upstream::Answer,
 };
 
 /// Tells hyper to close the connection without an answer.
@@ -67,20 +63,32 @@ pub(crate) async fn handle(
         .map(HeaderValue::as_bytes);
     let begun = Exchange::begin(&connection, request.method(), content_type, logged);
     let mut exchange = Box::new(begun);
-    let mut response = match forward(&mut exchange, &connection, request).await {
-        Ok(forwarded) => pass_on(exchange, &connection, forwarded),
+    let came = match forward(&mut exchange, &connection, request).await {
+        Ok(Next::Came(forwarded)) => Ok(forwarded),
+        Ok(Next::Begins(onward, after)) => {
+            return answer_or_begin(exchange, connection, onward, after).await;
+        }
+        Err(failure) => Err(failure),
+    };
+    answer(exchange, &connection, came)
+}
+
+/// The client's answer.
+fn answer(
+    mut exchange: Box<Exchange>,
+    connection: &Arc<Connection>,
+    came: Result<Forwarded, Failure>,
+) -> Result<Response<DownstreamBody>, ClientGone> {
+    let mut response = match came {
+        Ok(forwarded) => pass_on(exchange, connection, forwarded),
         Err(Failure::Refused(refusal)) => {
             let answer = exchange.refused(&refusal);
-            own(
-                exchange,
-                &connection,
-                answer,
-                refusal.reason == Reason::BadRequest,
-            )
+            let is_bad = refusal.reason == Reason::BadRequest;
+            own(exchange, connection, answer, is_bad)
         }
         Err(Failure::Answered(answer)) => {
             let answer = exchange.answers(*answer);
-            own(exchange, &connection, answer, false)
+            own(exchange, connection, answer, false)
         }
         Err(Failure::ClientGone) => return Err(ClientGone),
     };
@@ -89,6 +97,28 @@ pub(crate) async fn handle(
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     Ok(response)
+}
+
+/// The client's answer; where that takes longer than `after`, the head of a stream and keep-alives before it.
+async fn answer_or_begin(
+    mut exchange: Box<Exchange>,
+    connection: Arc<Connection>,
+    onward: Box<Onward>,
+    after: Duration,
+) -> Result<Response<DownstreamBody>, ClientGone> {
+    let (dialect, clock) = (exchange.dialect, exchange.clock());
+    let mut headers = exchange.head_of_stream();
+    if let Some(hsts) = &connection.hsts {
+        headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    let mut coming: Coming = Box::pin(async move {
+        let came = onward.send(&mut exchange, &connection).await;
+        answer(exchange, &connection, came).ok()
+    });
+    match tokio::time::timeout(after, &mut coming).await {
+        Ok(answer) => answer.ok_or(ClientGone),
+        Err(_) => Ok(begin(headers, Begun::new(dialect, clock, coming))),
+    }
 }
 
 /// Answers without a worker, maybe what was not to be understood (`is_bad`).
@@ -116,19 +146,19 @@ fn own(
     Response::from_parts(parts, DownstreamBody::own(body, exchange))
 }
 
-/// A worker's response head, and how to go on.
-struct Forwarded {
-    answer: Answer,
-    wanted: Option<Wanted>,
-    timeouts: Timeouts,
-    close: bool,
+/// What comes of a request.
+enum Next {
+    /// A worker's answer.
+    Came(Forwarded),
+    /// It is let in, and its answer begins after this time in any case.
+    Begins(Box<Onward>, Duration),
 }
 
 async fn forward(
     exchange: &mut Exchange,
     connection: &Arc<Connection>,
     mut request: Request<Incoming>,
-) -> Result<Forwarded, Failure> {
+) -> Result<Next, Failure> {
     let too_large = too_large_head(connection, &mut request);
     let named = Named::of(request.headers());
     let downstream_upgrade = Wanted::of(&mut request, named);
@@ -153,10 +183,10 @@ async fn forward(
     let way = Destination::find(connection, host.as_bytes(), path);
     let size = body.size_hint().lower();
     let mut body = has_body.then(|| ClientBody::new(body, connection));
-    let (to, carriers) = match way {
+    let ((to, carriers), begins) = match way {
         Way::To(destination) => {
             let head = RequestHead::new(connection, &parts);
-            enter(exchange, destination?, &head, size)?
+            (enter(exchange, destination?, &head, size)?, None)
         }
         Way::FrontDoor => {
             let at_door = AtDoor::new(exchange, connection, &mut parts, &mut body);
@@ -168,59 +198,20 @@ async fn forward(
         .flatten()
         .for_each(|name| drop(parts.headers.remove(*name)));
     exchange.upload = body.as_ref().map(|body| Arc::clone(body.upload()));
-    let (destination, deployment) = {
-        let head = RequestHead::new(connection, &parts);
-        let mut presence = ByDescriptor::of(connection, has_body);
-        match &mut body {
-            Some(body) if !body.is_whole() => {
-                let body = &mut (&mut presence, &mut **body);
-                Box::pin(with_body(exchange, to, head, body)).await?
-            }
-            _ => find_worker(exchange, to, head, &mut presence).await?,
-        }
-    };
-    let service = &destination.service;
-    let upstream_body = upload(
-        exchange,
-        connection,
-        (&destination, &deployment),
-        (&host, &parts),
-        body,
-        downstream_upgrade.is_some(),
-    );
-    let wire = Wire::of(&deployment.view().spec);
-    let Outgoing { request, wanted } = Outgoing::prepare(
+    let onward = Onward {
+        to,
         parts,
         named,
-        upstream_body,
-        &host,
-        &wire,
-        downstream_upgrade,
-        exchange,
-    )?;
-    let to = Destined {
-        service,
-        deployment: &deployment,
-        wire: &wire,
-        is_upgrade: wanted.is_some(),
-    };
-    let retry = Retry::prepare(service, wire.protocol, to.is_upgrade, request.method());
-    let mut engine = ByHyper::new(connection, request, &retry, has_body);
-    let mut timer = connection.timer.lend();
-    let answered = attempt(exchange, connection, to, &retry, &mut engine, &mut timer);
-    let mut answer = answered.await?;
-    drop(timer);
-    if let Err(refusal) = check_answer(&mut answer, wanted.as_ref()) {
-        exchange.worker_failed();
-        return Err(refusal.into());
-    }
-    exchange.connect_time = answer.connect_time;
-    Ok(Forwarded {
-        answer,
-        wanted,
-        timeouts: service.spec.timeouts,
+        host,
+        body,
+        has_body,
+        upgrade: downstream_upgrade,
         close: framing == Framing::Unseen,
-    })
+    };
+    match begins {
+        None => onward.send(exchange, connection).await.map(Next::Came),
+        Some(after) => Ok(Next::Begins(Box::new(onward), after)),
+    }
 }
 
 /// What is too much in the head of an HTTP/2 request, in words. Its fields are gone then: a map that is full
@@ -241,50 +232,6 @@ fn too_large_head(connection: &Connection, request: &mut Request<Incoming>) -> O
     Some(detail)
 }
 
-/// The body as it goes to the worker, and to the mirror's target if this request is copied.
-fn upload(
-    exchange: &mut Exchange,
-    connection: &Arc<Connection>,
-    to: (&Destination, &Arc<DeploymentState>),
-    head: (&HeaderValue, &Parts),
-    body: Option<Box<ClientBody>>,
-    is_upgrade: bool,
-) -> UpstreamBody {
-    let (destination, deployment) = to;
-    let (host, parts) = head;
-    let spec = &destination.service.spec;
-    let tee = match &destination.service.mirror {
-        Some(mirror)
-            if !is_upgrade
-                && !destination.is_direct()
-                && mirror.takes(
-                    deployment,
-                    headers::is_copy(&parts.headers, &connection.forwarding),
-                ) =>
-        {
-            let source = MirrorSource {
-                connection,
-                service: spec,
-                parts,
-                host,
-                body: body.as_ref().map(|body| body.size_hint()),
-            };
-            mirror.copy(exchange, &source)
-        }
-        _ => None,
-    };
-    let Some(mut body) = body else {
-        return UpstreamBody::Empty;
-    };
-    body.limit(
-        spec.max_body_bytes,
-        &spec.timeouts,
-        exchange.is_conversation,
-    );
-    body.show_to(tee);
-    UpstreamBody::Streamed(body)
-}
-
 /// The host of a request that may be passed on.
 fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderValue, Refusal> {
     let host = match framing {
@@ -300,28 +247,6 @@ fn check_head(framing: Framing, parts: &Parts, named: Named) -> Result<HeaderVal
         ));
     }
     host.map_err(|error| Refusal::new(Reason::BadRequest, error))
-}
-
-/// A worker that switches protocols unasked cannot be followed. One that answers an extended
-/// CONNECT by an ordinary success cannot either: the client would take it for an open tunnel. Nor is one
-/// passed on that does not tell where it ends.
-fn check_answer(answer: &mut Answer, wanted: Option<&Wanted>) -> Result<(), Refusal> {
-    let status = answer.response.status();
-    let detail = match wanted {
-        None if status == StatusCode::SWITCHING_PROTOCOLS => {
-            "the worker switched protocols unasked"
-        }
-        Some(Wanted::H2(..))
-            if status.is_success() && !Wanted::is_accepted_by(&answer.response) =>
-        {
-            "the worker did not switch protocols"
-        }
-        _ => match headers::settle_length(answer.response.headers_mut()) {
-            Ok(()) => return Ok(()),
-            Err(detail) => detail,
-        },
-    };
-    Err(Refusal::new(Reason::BadUpstreamResponse, detail))
 }
 
 /// Turns the worker's answer into the client's.

@@ -1,5 +1,7 @@
 //! The body of an answer on its way to the client.
 
+mod begun;
+
 use std::{
     pin::Pin,
     sync::Arc,
@@ -29,6 +31,8 @@ use crate::{
     upstream::Handback,
 };
 
+pub(crate) use self::begun::{Begun, Coming, begin};
+
 /// The body of any answer.
 pub(crate) enum DownstreamBody {
     /// The gateway's own answer, with the exchange that settles when it has been written.
@@ -40,6 +44,8 @@ pub(crate) enum DownstreamBody {
     },
     /// A worker's answer, as it comes.
     Streamed(Arc<Mutex<Slot>>),
+    /// An answer that has begun before there was a worker.
+    Begun(Box<Begun>),
 }
 
 /// What a worker sends, counted and timed.
@@ -282,8 +288,10 @@ impl WorkerBody {
 
 impl Passing for DownstreamBody {
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self::Streamed(slot) = self else {
-            return Poll::Pending;
+        let slot = match self {
+            Self::Streamed(slot) => slot,
+            Self::Begun(begun) => return begun.poll_ahead(cx),
+            Self::Own { .. } => return Poll::Pending,
         };
         let mut held = slot.lock();
         match &mut held.body {
@@ -300,6 +308,7 @@ impl Passing for DownstreamBody {
         match self {
             Self::Own { .. } => None,
             Self::Streamed(slot) => Some(Arc::clone(&slot.lock().taken)),
+            Self::Begun(begun) => Some(begun.taken()),
         }
     }
 }
@@ -313,6 +322,7 @@ impl Body for DownstreamBody {
             Self::Own { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
             Self::Own { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Streamed(slot) => poll_slot(slot, cx),
+            Self::Begun(begun) => begun.poll(cx),
         }
     }
 
@@ -320,6 +330,7 @@ impl Body for DownstreamBody {
         match self {
             Self::Own { bytes, .. } => bytes.is_empty(),
             Self::Streamed(slot) => slot.lock().body.as_ref().is_some_and(WorkerBody::is_over),
+            Self::Begun(begun) => begun.is_over(),
         }
     }
 
@@ -330,6 +341,7 @@ impl Body for DownstreamBody {
                 Some(body) => body.incoming.size_hint(),
                 None => SizeHint::default(),
             },
+            Self::Begun(_) => SizeHint::default(),
         }
     }
 }

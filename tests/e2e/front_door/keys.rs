@@ -126,3 +126,34 @@ async fn a_key_sees_and_uses_its_models_and_no_others() {
     let reply = post(&own, CHAT, &[("x-api-key", "all")], &ask("llama-8b")).await;
     assert_eq!(reply.status, 200);
 }
+
+#[tokio::test]
+async fn a_client_that_forgot_its_key_is_told_so_where_other_models_need_none() {
+    let worker = FakeWorker::start().await;
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.open]
+        models = ["open"]
+        deployments.main.static = {{ addresses = ["{0}"] }}
+        [services.closed]
+        models = ["closed"]
+        api_keys.app.sha256 = "{1}"
+        deployments.main.static = {{ addresses = ["{0}"] }}
+        "#,
+        worker.address,
+        hash("app"),
+    ))
+    .await;
+    penstock.until_known("open", 1).await;
+    penstock.until_known("closed", 1).await;
+    let client = penstock.client("api");
+    assert_eq!(names(&client, None).await, Ok(vec!["open".to_owned()]));
+    let both = ["closed", "open"].map(str::to_owned).to_vec();
+    assert_eq!(names(&client, Some("app")).await, Ok(both));
+    for (key, status) in [("", 401), ("wrong", 401), ("app", 200)] {
+        let headers = [("x-api-key", key)];
+        let reply = post(&client, CHAT, &headers, &ask("closed")).await;
+        assert_eq!(reply.status, status, "{key}");
+    }
+    assert_eq!(client.post(CHAT, ask("open")).await.status, 200);
+}

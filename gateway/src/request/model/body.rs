@@ -55,6 +55,22 @@ impl Found {
         }
     }
 
+    /// Whether it asks for a stream of events, as far as it has come.
+    pub(crate) fn streams(&self) -> bool {
+        match self {
+            Self::Json(scan) => scan.streams(),
+            Self::Form(..) => false,
+        }
+    }
+
+    /// Whether all that counts of it has come.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Json(scan) => scan.is_done(),
+            Self::Form(_, form) => form.is_done(),
+        }
+    }
+
     /// How the body passes, from its beginning where it is changed, else from where it is; `None`: nothing
     /// more is to be seen to.
     pub(crate) fn passing(self, rules: &Arc<Rules>) -> Option<Passing> {

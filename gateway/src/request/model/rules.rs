@@ -44,7 +44,7 @@ impl Rules {
 
     /// Whether a parameter of a client does not reach workers. Case makes no difference: there are workers
     /// for which it makes none.
-    pub(super) fn drops(&self, key: &str) -> bool {
+    pub(crate) fn drops(&self, key: &str) -> bool {
         let mut drops = self.drops.iter();
         drops.any(|dropped| dropped.eq_ignore_ascii_case(key))
     }

@@ -57,6 +57,9 @@ pub(crate) struct Scan {
     walk: Walk,
     is_model: bool,
     model: Option<Box<str>>,
+    is_stream: bool,
+    /// Whether it asks for a stream of events.
+    streams: bool,
 }
 
 impl Scan {
@@ -68,6 +71,7 @@ impl Scan {
             match step {
                 Step::Key => {
                     let key = self.walk.text().read();
+                    self.is_stream = key == Ok("stream");
                     self.is_model = key.map_or(Ok(false), is_model)?;
                     if self.is_model && self.model.is_some() {
                         return Err(Fault::Twice);
@@ -84,10 +88,18 @@ impl Scan {
                     });
                     self.model = Some(text?.into());
                 }
+                Step::Member if std::mem::take(&mut self.is_stream) => {
+                    self.streams = self.walk.is_true();
+                }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether it asks for a stream of events, as far as it has come.
+    pub(crate) fn streams(&self) -> bool {
+        self.streams
     }
 
     /// The model, once it has come.

@@ -64,6 +64,8 @@ pub(crate) struct Walk {
     in_string: bool,
     /// Whether the last byte of a string was a backslash that counts for the next one.
     is_escaped: bool,
+    /// The first byte of the last value.
+    value: u8,
     /// Longest value that is wanted, if it is.
     wants: Option<usize>,
     text: Text,
@@ -76,6 +78,7 @@ impl Default for Walk {
             depth: 0,
             in_string: false,
             is_escaped: false,
+            value: 0,
             wants: None,
             text: Text::default(),
         }
@@ -104,6 +107,11 @@ impl Walk {
     /// The text of the last key, or of the last value if that was wanted.
     pub(crate) fn text(&self) -> &Text {
         &self.text
+    }
+
+    /// Whether the last value is `true`.
+    pub(crate) fn is_true(&self) -> bool {
+        self.value == b't'
     }
 
     /// Wants the value of the key before: in the text, up to so many bytes.
@@ -149,6 +157,9 @@ impl Walk {
             (At::Done, _) => return Err("there is something behind the JSON of the request body"),
             _ => return Err("the request body is not valid JSON"),
         };
+        if self.at == At::Value {
+            self.value = byte;
+        }
         self.at = at;
         Ok((taken, step))
     }

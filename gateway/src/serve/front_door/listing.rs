@@ -89,6 +89,16 @@ fn key_of(
     Ok(access.check_key(head, false)?.map(|let_in| let_in.key))
 }
 
+/// Whether whoever sent this has a key that is good for some model.
+pub(super) fn has_key(table: &Table, head: &RequestHead<'_>) -> bool {
+    let mut services = table.models().all().iter();
+    services.any(|known| {
+        let service = table.service_of(known);
+        let key = service.map(|service| key_of(service, head));
+        matches!(key, Some(Ok(Some(_))))
+    })
+}
+
 /// Why whoever sent this may use no model at all.
 pub(super) fn needs_key(table: &Table, head: &RequestHead<'_>) -> Option<Refusal> {
     let services = table.models().all().iter();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response,
-    header::{ALLOW, LOCATION, SET_COOKIE},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE},
 };
 
 use super::Exchange;
@@ -78,6 +78,20 @@ impl Exchange {
         }
         self.dialect.name(headers, id);
         answer
+    }
+
+    /// The head of a stream of events that begins before there is a worker for it.
+    pub(crate) fn head_of_stream(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let id = self.request_id.as_ref();
+        if let Some(id) = id {
+            headers.insert(X_REQUEST_ID, id.to_value());
+        }
+        self.dialect.name(&mut headers, id);
+        self.write_own(&mut headers);
+        headers
     }
 
     /// The worker's connection broke in the middle of its answer.

@@ -1,0 +1,175 @@
+//! An answer that begins before there is a worker for it, so that its client does not give up: the head of a
+//! stream of events, and keep-alives until the worker's own stream follows. What fails then can be told by an
+//! event alone.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header::CONTENT_TYPE};
+use http_body::{Body as _, Frame};
+use serde_json::Value;
+
+use super::{CutOff, DownstreamBody, FrameResult};
+use crate::{
+    base::{clock::Clock, dialect::Dialect, reason::Reason, timer::Timer},
+    http2::{Passing as _, Taken},
+};
+
+/// How often a client hears that it is not forgotten.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer that is told as an error event.
+const ERROR_MAX: usize = 64 * 1024;
+
+/// The answer that is to come; `None`: nobody is there to get it.
+pub(crate) type Coming = Pin<Box<dyn Future<Output = Option<Response<DownstreamBody>>> + Send>>;
+
+/// The body of an answer that has begun.
+pub(crate) struct Begun {
+    dialect: Dialect,
+    clock: Clock,
+    state: State,
+    /// When the next keep-alive is due.
+    next: Duration,
+    timer: Timer,
+    /// What the client has taken, of keep-alives too.
+    taken: Arc<Taken>,
+}
+
+enum State {
+    Waits(Coming),
+    /// The worker's stream.
+    Follows(DownstreamBody),
+    /// What is no stream, read to its end.
+    Fails(DownstreamBody, Vec<u8>),
+    Over,
+}
+
+/// The head of a stream of events that goes on for a while.
+pub(crate) fn begin(headers: HeaderMap, begun: Begun) -> Response<DownstreamBody> {
+    let mut response = Response::new(DownstreamBody::Begun(Box::new(begun)));
+    *response.headers_mut() = headers;
+    response
+}
+
+impl Begun {
+    /// One that waits for this answer, and says so at once.
+    pub(crate) fn new(dialect: Dialect, clock: Clock, coming: Coming) -> Self {
+        Self {
+            dialect,
+            clock,
+            state: State::Waits(coming),
+            next: Duration::ZERO,
+            timer: Timer::default(),
+            taken: Arc::default(),
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
+        loop {
+            match &mut self.state {
+                State::Over => return Poll::Ready(None),
+                State::Waits(coming) => match coming.as_mut().poll(cx) {
+                    Poll::Pending => return self.poll_keep_alive(cx),
+                    Poll::Ready(None) => self.state = State::Over,
+                    Poll::Ready(Some(answer)) => self.comes(answer),
+                },
+                State::Follows(body) => {
+                    let frame = ready!(Pin::new(body).poll_frame(cx));
+                    return Poll::Ready(match frame {
+                        Some(Err(CutOff(reason))) => Some(Ok(self.breaks_off(reason))),
+                        None => {
+                            self.state = State::Over;
+                            None
+                        }
+                        piece => piece,
+                    });
+                }
+                State::Fails(body, text) => {
+                    let frame = ready!(Pin::new(body).poll_frame(cx));
+                    let data = frame.and_then(Result::ok).and_then(|f| f.into_data().ok());
+                    match data {
+                        Some(data) if text.len() + data.len() <= ERROR_MAX => {
+                            text.extend_from_slice(&data);
+                        }
+                        _ => {
+                            let event = self.dialect.error_event(text);
+                            self.state = State::Over;
+                            return Poll::Ready(Some(Ok(Frame::data(event))));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// There is an answer: what follows of it, or what it is told as.
+    fn comes(&mut self, answer: Response<DownstreamBody>) {
+        let (parts, body) = answer.into_parts();
+        if let DownstreamBody::Streamed(slot) = &body {
+            slot.lock().taken = Arc::clone(&self.taken);
+        }
+        let content_type = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .map(|value| value.as_bytes());
+        let streams = content_type.is_some_and(|value| value.starts_with(b"text/event-stream"));
+        self.state = match parts.status.is_success() && streams {
+            true => State::Follows(body),
+            false => State::Fails(body, Vec::new()),
+        };
+    }
+
+    /// The worker's stream has broken: the event that says so is the last one.
+    fn breaks_off(&mut self, reason: Reason) -> Frame<Bytes> {
+        self.state = State::Over;
+        Frame::data(self.dialect.event_of(reason, reason.title()))
+    }
+
+    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
+        if self.next > Duration::ZERO {
+            ready!(self.timer.poll_until(cx, self.clock.instant(self.next)));
+        }
+        self.next = self.clock.now() + KEEP_ALIVE;
+        let event = Bytes::from_static(self.dialect.keep_alive());
+        Poll::Ready(Some(Ok(Frame::data(event))))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.state {
+            State::Follows(body) => body.poll_ahead(cx),
+            _ => Poll::Pending,
+        }
+    }
+
+    pub(super) fn taken(&self) -> Arc<Taken> {
+        Arc::clone(&self.taken)
+    }
+}
+
+impl Dialect {
+    /// The event that tells an answer which is no stream: an error in the API's own form, as it came, or one
+    /// that says what came.
+    fn error_event(self, answer: &[u8]) -> Bytes {
+        match serde_json::from_slice::<Value>(answer) {
+            // An event's data has one line.
+            Ok(body) if body.get("error").is_some() => match str::from_utf8(answer) {
+                Ok(text) if !text.contains(['\r', '\n']) => self.event(text),
+                _ => self.event(&body.to_string()),
+            },
+            _ => {
+                let detail = "the worker did not answer by a stream of events";
+                self.event_of(Reason::BadUpstreamResponse, detail)
+            }
+        }
+    }
+}
