@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Destined<'a> {
     /// The service.
-    pub(crate) service: &'a ServiceState,
+    pub(crate) service: &'a Arc<ServiceState>,
     /// The deployment of it.
     pub(crate) deployment: &'a Arc<DeploymentState>,
     /// How it is sent, for which it is written.

@@ -70,7 +70,7 @@ pub(crate) async fn handle(
         Err(Failure::Refused(refusal)) => refuse(exchange, &connection, &refusal),
         Err(Failure::ClientGone) => return Err(ClientGone),
     };
-    if let Some(hsts) = &connection.hsts {
+    if let Some(hsts) = connection.hsts() {
         let headers = response.headers_mut();
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
@@ -186,7 +186,7 @@ async fn forward(
     };
     let retry = Retry::prepare(service, wire.protocol, to.is_upgrade, request.method());
     let mut engine = ByHyper::new(connection, request, &retry, has_body);
-    let mut timer = connection.timer.lend();
+    let mut timer = connection.timer().lend();
     let answered = attempt(exchange, connection, to, &retry, &mut engine, &mut timer);
     let mut answer = answered.await?;
     drop(timer);

@@ -298,7 +298,7 @@ async fn begin(
             After::Gone
         });
     }
-    Ok((Down::new(got, onto, &service.spec.timeouts), closes))
+    Ok((Down::new(got, onto, service), closes))
 }
 
 /// How the connection ends after an answer.
@@ -325,7 +325,7 @@ fn write_head(
 ) {
     let back = Back {
         id: exchange.request_id.as_ref(),
-        hsts: connection.hsts.as_ref().map(|hsts| hsts.as_bytes()),
+        hsts: connection.hsts().map(|hsts| hsts.as_bytes()),
         // It comes with a date nearly always.
         date: &match answer.lines.has(Field::Date) {
             true => date::NONE,

@@ -163,7 +163,6 @@ fn upload(
     is_direct: bool,
     (trace, carriers): (&Trace, [Option<&'static str>; 2]),
 ) -> Up {
-    let spec = &to.service.spec;
     let tee = match &to.service.mirror {
         Some(mirror) if !to.is_upgrade && !is_direct => {
             copy(exchange, connection, request, to, mirror, trace, carriers)
@@ -171,11 +170,8 @@ fn upload(
         _ => None,
     };
     let upload = exchange.upload.clone();
-    let mut timeouts = spec.timeouts;
-    if exchange.is_conversation {
-        timeouts.min_rate = 0;
-    }
-    Up::new(request, upload, spec.max_body_bytes, timeouts, tee)
+    let service = Arc::clone(to.service);
+    Up::new(request, upload, service, exchange.is_conversation, tee)
 }
 
 /// Starts a copy of the request for the mirror's target, if it is to have one.

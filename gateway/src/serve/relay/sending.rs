@@ -239,9 +239,7 @@ impl Sending<'_> {
                     Parsed::Bad(why) => return Poll::Ready(Err(malformed(why))),
                 }
             }
-            if !worker.may_read() {
-                return Poll::Pending;
-            }
+            ready!(worker.poll_news(cx));
             let up = &*self.up;
             let read = with_scratch(|scratch| {
                 let came = match ready!(worker.poll_read(cx, scratch)) {
