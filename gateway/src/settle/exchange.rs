@@ -91,6 +91,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// A request whose head just came in.
+    #[inline]
     pub(crate) fn begin(
         connection: &Arc<Connection>,
         method: &Method,

@@ -40,9 +40,8 @@ use crate::{
     upstream::Wire,
 };
 
-/// A worker's answer.
+/// What is known of a request that a worker answered.
 pub(super) struct Forwarded {
-    pub(super) got: Got,
     /// Whether an upgrade was asked for.
     pub(super) upgrade: bool,
     /// The service.
@@ -57,12 +56,12 @@ pub(super) struct To<'r> {
     pub(super) destination: Result<Destination, Refusal>,
 }
 
-/// Gets the request to a worker and the head of an answer back. What is left of the request lies in `up`
-/// then, where there was a worker for it.
+/// Gets the request to a worker and the head of an answer back. The answer lies in `got` then, and what is left
+/// of the request in `up`, where there was a worker for it.
 pub(super) async fn forward(
     to: To<'_>,
     exchange: &mut Exchange,
-    up: &mut Option<Up>,
+    (up, got): (&mut Option<Up>, &mut Option<Got>),
     timer: &mut Timer,
 ) -> Result<Forwarded, Failure> {
     let To {
@@ -127,17 +126,21 @@ pub(super) async fn forward(
             upgrade,
         },
         up,
+        got,
     };
-    let got = attempt(exchange, connection, to, &retry, &mut sending, timer).await?;
+    attempt(exchange, connection, to, &retry, &mut sending, timer).await?;
     sending.up.forget();
+    let Some(got) = sending.got else {
+        return Err(Refusal::new(Reason::Internal, "an answer without a head").into());
+    };
     if got.answer.status == 101 && !upgrade {
         exchange.worker_failed();
+        *sending.got = None;
         let detail = "the worker switched protocols unasked";
         return Err(Refusal::new(Reason::BadUpstreamResponse, detail).into());
     }
     exchange.connect_time = got.connect_time;
     Ok(Forwarded {
-        got,
         upgrade,
         service: destination.service,
     })
