@@ -39,6 +39,8 @@ impl Default for BudgetRules {
 #[derive(Debug)]
 pub struct RetryBudget {
     rules: BudgetRules,
+    /// What a request pays in, in the unit of the balance.
+    pay: u32,
     /// The balance in thousandths of a retry, with the time up to which the trickle was paid in.
     word: AtomicU64,
 }
@@ -56,6 +58,7 @@ impl RetryBudget {
         };
         Self {
             rules,
+            pay: (rules.share * f64::from(RETRY)).round() as u32,
             word: AtomicU64::new(pack(rules.burst * RETRY, Stamp::at(now))),
         }
     }
@@ -75,10 +78,9 @@ impl RetryBudget {
 
     /// Pays in for one request. Call it once per request, not per try.
     pub fn request(&self) {
-        let pay = (self.rules.share * f64::from(RETRY)).round() as u32;
         // While nothing fails the budget is full, and this is one load of a word nobody writes.
         self.change(|balance, paid_until| {
-            let paid = self.capped(balance.saturating_add(pay));
+            let paid = self.capped(balance.saturating_add(self.pay));
             (paid != balance).then_some((paid, paid_until))
         });
     }

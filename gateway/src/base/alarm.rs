@@ -19,8 +19,6 @@ use tokio::time::{Instant, Sleep};
 pub(crate) struct Alarm<F> {
     future: Pin<Box<F>>,
     bell: Arc<Bell>,
-    /// Rings the bell.
-    waker: Waker,
     /// Whom the bell wakes.
     task: Option<Waker>,
 }
@@ -41,7 +39,6 @@ impl<F: Future> Alarm<F> {
         });
         Self {
             future: Box::pin(future),
-            waker: Waker::from(Arc::clone(&bell)),
             bell,
             task: None,
         }
@@ -82,9 +79,8 @@ impl<F: Future> Future for Alarm<F> {
             return Poll::Pending;
         }
         this.bell.rung.swap(false, Ordering::AcqRel);
-        this.future
-            .as_mut()
-            .poll(&mut Context::from_waker(&this.waker))
+        let rings = Waker::from(Arc::clone(&this.bell));
+        this.future.as_mut().poll(&mut Context::from_waker(&rings))
     }
 }
 

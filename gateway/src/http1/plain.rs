@@ -84,23 +84,8 @@ pub(super) fn request_line(head: &[u8]) -> Option<RequestLine> {
 
 /// The first line of an answer in HTTP/1.1: its status, where its phrase is, and where the line ends.
 pub(super) fn status_line(head: &[u8]) -> Option<(u16, Range<usize>, usize)> {
-    let (line, rest) = head.split_first_chunk()?;
-    let [
-        b'H',
-        b'T',
-        b'T',
-        b'P',
-        b'/',
-        b'1',
-        b'.',
-        b'1',
-        b' ',
-        a,
-        b,
-        c,
-        b' ',
-    ] = line
-    else {
+    let (line, rest) = head.split_first_chunk::<13>()?;
+    let [a, b, c, b' '] = line.strip_prefix(b"HTTP/1.1 ")? else {
         return None;
     };
     let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
@@ -169,8 +154,13 @@ fn field(line: &[u8]) -> Option<(usize, Range<usize>, usize)> {
 
 /// How many characters of this kind `text` begins with; `None` where it ends before another one.
 fn length_of(text: &[u8], kind: &[bool; 256]) -> Option<usize> {
-    text.iter()
-        .position(|byte| kind.get(usize::from(*byte)) != Some(&true))
+    let is_one = |byte: u8| kind.get(usize::from(byte)) == Some(&true);
+    // Four at a time while all of them are.
+    let (fours, _) = text.as_chunks::<4>();
+    let are_all = |four: &&[u8; 4]| four.iter().fold(true, |all, byte| all & is_one(*byte));
+    let begin = fours.iter().take_while(are_all).count() * 4;
+    let more = text.get(begin..)?.iter().position(|byte| !is_one(*byte))?;
+    Some(begin + more)
 }
 
 /// How many bytes `text` begins with that are no control characters; `None` where it ends before one.

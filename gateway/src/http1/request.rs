@@ -4,6 +4,7 @@
 //! length beside chunks, a line that ends in LF alone, a host that is none (RFC 9112 §3.2, §6.3, §11.2).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
+mod target;
 mod version;
 
 use std::{mem::MaybeUninit, ops::Range};
@@ -11,6 +12,7 @@ use std::{mem::MaybeUninit, ops::Range};
 use http::{HeaderName, HeaderValue, Method, request::Parts};
 use httparse::{Error, Status};
 
+use self::target::Target;
 use super::{
     body::Framing,
     field::Field,
@@ -108,12 +110,7 @@ impl Request {
         if length > bounds.bytes {
             return None;
         }
-        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let target = Target {
-            path_and_query: place(line.target.start)..place(line.target.end),
-            path: place(line.path),
-            host: None,
-        };
+        let target = Target::plain(line.target, line.path);
         Some(match Self::of(lines, line.method, target, false) {
             Ok(request) if request.has_too_many(bounds.fields) => Parsed::Bad(Fault::TooLarge),
             Ok(request) => Parsed::Whole(request, length),
@@ -343,58 +340,6 @@ fn check_method(method: &Method) -> Result<(), Fault> {
         Method::TRACE => Err(Fault::Method("TRACE is not passed on")),
         _ => Ok(()),
     }
-}
-
-/// The parts of a request target, as places in the head.
-struct Target {
-    path_and_query: Range<u32>,
-    path: u32,
-    host: Option<Range<u32>>,
-}
-
-impl Target {
-    /// A path, an absolute `http` or `https` URI, or `*` with OPTIONS (RFC 9112 §3.2). `text` begins at
-    /// `begin` of the head.
-    fn of(text: &str, begin: usize, method: &Method) -> Result<Self, Fault> {
-        if text.as_bytes().contains(&b'#') {
-            return Err(Fault::Bad("the request target has a fragment (`#`)"));
-        }
-        let rest = match text.strip_prefix('/') {
-            Some(_) => return Ok(Self::at(begin, text, None)),
-            None if text == "*" && *method == Method::OPTIONS => {
-                return Ok(Self::at(begin, text, None));
-            }
-            None => after_scheme(text),
-        };
-        let rest = rest.ok_or(Fault::Bad(
-            "the request target is neither a path nor an http URI",
-        ))?;
-        let host_begin = begin + (text.len() - rest.len());
-        let host_length = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (_, path) = rest.split_at(host_length);
-        let host_end = host_begin + host_length;
-        Ok(Self::at(host_end, path, Some(host_begin..host_end)))
-    }
-
-    fn at(begin: usize, text: &str, host: Option<Range<usize>>) -> Self {
-        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self {
-            path_and_query: place(begin)..place(begin + text.len()),
-            path: place(
-                text.bytes()
-                    .position(|byte| byte == b'?')
-                    .unwrap_or(text.len()),
-            ),
-            host: host.map(|host| place(host.start)..place(host.end)),
-        }
-    }
-}
-
-fn after_scheme(text: &str) -> Option<&str> {
-    ["http://", "https://"].iter().find_map(|scheme| {
-        let (begin, rest) = text.split_at_checked(scheme.len())?;
-        begin.eq_ignore_ascii_case(scheme).then_some(rest)
-    })
 }
 
 /// Where the only `Host` is.

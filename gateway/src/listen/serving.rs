@@ -71,7 +71,7 @@ pub(super) fn serve(
         let Some((mut io, peer, h2)) = begun.await else {
             return;
         };
-        let connection = Connection::new(Arc::clone(thread), peer, h2, fd, seat, &terms);
+        let connection = Connection::new(Arc::clone(thread), peer, h2, fd, seat, terms);
         let connection = Arc::new(connection);
         if h2 {
             io.attach(Arc::clone(&connection));

@@ -9,18 +9,18 @@ use crate::{base::headers::Named, http1, socket::connection::Connection};
 
 /// What the access log needs when the request is over. Made only when there is a log.
 pub(crate) struct LoggedHead {
-    pub(crate) method: Method,
     pub(crate) protocol: &'static str,
-    /// The host and after it the path with its query: one piece of memory for both.
-    target: String,
-    host_length: usize,
+    /// Method, host, and path with its query, one behind the other: one piece of memory for all.
+    text: Box<str>,
+    method_length: u32,
+    host_length: u32,
 }
 
 impl LoggedHead {
     /// Copies what the log needs.
     pub(crate) fn of_bytes(request: &http1::request::Request) -> Self {
         Self::new(
-            request.method.clone(),
+            request.method.as_str(),
             if request.is_old {
                 "HTTP/1.0"
             } else {
@@ -50,26 +50,27 @@ impl LoggedHead {
             Version::HTTP_2 => "HTTP/2",
             _ => "HTTP/1.1",
         };
-        Self::new(request.method().clone(), protocol, &host, path)
+        Self::new(request.method().as_str(), protocol, &host, path)
     }
 
-    fn new(method: Method, protocol: &'static str, host: &str, path: &str) -> Self {
-        let mut target = String::with_capacity(host.len() + path.len());
-        target.push_str(host);
-        target.push_str(path);
+    fn new(method: &str, protocol: &'static str, host: &str, path: &str) -> Self {
+        // Heads are much shorter than what these can count.
+        let length = |text: &str| u32::try_from(text.len()).unwrap_or_default();
         Self {
-            method,
-            host_length: host.len(),
-            target,
+            method_length: length(method),
+            host_length: length(host),
+            text: [method, host, path].concat().into(),
             protocol,
         }
     }
 
-    /// The host, and the path with its query.
-    pub(crate) fn target(&self) -> (&str, &str) {
-        self.target
-            .split_at_checked(self.host_length)
-            .unwrap_or_default()
+    /// The method, the host, and the path with its query.
+    pub(crate) fn parts(&self) -> (&str, &str, &str) {
+        let length = self.method_length as usize;
+        let (method, target) = self.text.split_at_checked(length).unwrap_or_default();
+        let length = self.host_length as usize;
+        let (host, path) = target.split_at_checked(length).unwrap_or_default();
+        (method, host, path)
     }
 }
 
@@ -98,7 +99,7 @@ pub(crate) fn framing(
     if connection.h2 {
         return Framing::Clear;
     }
-    let mut head = connection.head.lock();
+    let mut head = connection.head().lock();
     let framing = match malformed(&head, &request.method) {
         Some(why) => Framing::Malformed(why),
         None if named.has(Named::TRANSFER_ENCODING) => judge(&head, &request.method),

@@ -123,7 +123,7 @@ pub(crate) async fn lease(
             exchange.listed.entry().now_in(Stage::Queue, now);
             // What it was told first is what it will compare with.
             let wait_notice = waiter.wait_notice.filter(|_| tells);
-            exchange.wait_notice = exchange.wait_notice.or(wait_notice);
+            exchange.expects(wait_notice);
             // Boxed, so that requests which find a worker at once do not carry this along.
             let lease = Box::pin(wait(exchange, presence, service, deployment, waiter)).await?;
             (lease, clock.now())
@@ -138,7 +138,7 @@ fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
     let fair_by = service.spec.queue.fair_by.as_ref();
     Turn {
         arrived: exchange.ready_at(),
-        delay: exchange.class.as_ref().map_or(Duration::ZERO, |c| c.delay),
+        delay: exchange.class().map_or(Duration::ZERO, |class| class.delay),
         key: match number {
             Try::First(head) => fair_by.and_then(|source| head.hash(source)),
             // It had its turn already.
@@ -155,7 +155,7 @@ fn time_is_over(
     begun: Duration,
 ) -> (Duration, Reason) {
     // What it waited before a worker failed it counts as well.
-    let waited = exchange.queue_wait.unwrap_or_default();
+    let waited = exchange.queue_wait().unwrap_or_default();
     let left = service.spec.queue.max_wait.saturating_sub(waited);
     exchange.sooner(begun + left, Reason::QueueTimeout)
 }
@@ -169,7 +169,7 @@ async fn wait(
 ) -> Result<Lease, Failure> {
     let clock = exchange.clock();
     let begun = clock.now();
-    let in_class = exchange.class.as_ref().map(|class| class.waits());
+    let in_class = exchange.class().map(|class| class.waits());
     let max_wait = service.spec.queue.max_wait;
     let (until, reason) = time_is_over(exchange, service, begun);
     let gone = poll_fn(|cx| presence.poll_gone(cx));
@@ -186,7 +186,7 @@ async fn wait(
             }),
     };
     let waited = clock.now().saturating_sub(begun);
-    exchange.queue_wait = Some(exchange.queue_wait.unwrap_or_default() + waited);
+    exchange.has_waited(waited);
     if grant.is_ok() {
         deployment.wait.record(waited);
     }

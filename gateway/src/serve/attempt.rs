@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Destined<'a> {
     /// The service.
-    pub(crate) service: &'a ServiceState,
+    pub(crate) service: &'a Arc<ServiceState>,
     /// The deployment of it.
     pub(crate) deployment: &'a Arc<DeploymentState>,
     /// How it is sent, for which it is written.
@@ -43,13 +43,11 @@ pub(crate) struct Destined<'a> {
 
 /// A request in the hands of what speaks HTTP, which can be sent to one worker after another.
 pub(crate) trait Engine {
-    /// The head of an answer, with what follows it.
-    type Answer;
-    /// The fields of such a head.
+    /// The fields of an answer's head.
     type Fields: Fields;
 
     /// Sends the request at `now` to the worker that the exchange has a lease on, and waits for the head of
-    /// the answer. Times out only the opening of a connection: how long a worker may think is the
+    /// the answer, which it keeps: a large thing is not handed up through everything. Times out only the opening of a connection: how long a worker may think is the
     /// caller's business.
     async fn send(
         &mut self,
@@ -57,10 +55,10 @@ pub(crate) trait Engine {
         worker: &WorkerState,
         to: Destined<'_>,
         now: Duration,
-    ) -> Result<Self::Answer, SendError>;
+    ) -> Result<(), SendError>;
 
-    /// Status and fields of an answer.
-    fn head_of(answer: &Self::Answer) -> (u16, &Self::Fields);
+    /// Status and fields of the answer it has.
+    fn answer(&self) -> Option<(u16, &Self::Fields)>;
 
     /// Whether the client is still there.
     fn presence(&mut self) -> &mut impl Presence;
@@ -71,15 +69,15 @@ pub(crate) trait Engine {
     /// Whether all of the request is kept, so that it can be sent again.
     fn is_kept(&self) -> bool;
 
-    /// Gets the request ready to be sent from its beginning again.
+    /// Gets the request ready to be sent from its beginning again. An answer that it has is dropped.
     fn rewind(&mut self) -> Result<(), Refusal>;
 
     /// Rewrites a request that was prepared for other workers.
     fn suit(&mut self, wire: &Wire) -> Result<(), Refusal>;
 }
 
-/// What came of one try.
-type Tried<A> = Result<A, Missed>;
+/// What came of one try: where it is good, the engine has an answer.
+type Tried = Result<(), Missed>;
 
 /// A try that brought no answer.
 enum Missed {
@@ -93,8 +91,8 @@ enum Missed {
     Late { reason: Reason, held_back: bool },
 }
 
-/// Sends the request until a worker answers it, within the rules of [`Retry`]. What is left of the
-/// request is of no use.
+/// Sends the request until a worker answers it, within the rules of [`Retry`]. The engine has the answer then,
+/// and what is left of the request is of no use.
 pub(crate) async fn attempt<E: Engine>(
     exchange: &mut Exchange,
     connection: &Arc<Connection>,
@@ -102,13 +100,12 @@ pub(crate) async fn attempt<E: Engine>(
     retry: &Retry<'_>,
     engine: &mut E,
     timer: &mut Timer,
-) -> Result<E::Answer, Failure> {
+) -> Result<(), Failure> {
     let came = send(exchange, connection, to, engine, timer).await?;
-    match (judge::<E>(exchange, retry, &came), came) {
-        (None, Ok(answer)) => Ok(answer),
-        (None, came) => conclude(exchange, to.service, came),
+    match judge(exchange, retry, engine, &came) {
+        None => conclude(exchange, to.service, came),
         // Boxed, because it is rare.
-        (Some(cause), came) => {
+        Some(cause) => {
             let again = again(
                 exchange,
                 connection,
@@ -127,11 +124,12 @@ pub(crate) async fn attempt<E: Engine>(
 fn judge<E: Engine>(
     exchange: &mut Exchange,
     retry: &Retry<'_>,
-    came: &Tried<E::Answer>,
+    engine: &E,
+    came: &Tried,
 ) -> Option<Cause> {
     match came {
-        Ok(answer) => {
-            let (status, fields) = E::head_of(answer);
+        Ok(()) => {
+            let (status, fields) = engine.answer()?;
             exchange.answered(status, fields);
             retry.objection(exchange.is_grpc, status, fields)
         }
@@ -154,13 +152,9 @@ fn cause(missed: &Missed, retry: &Retry<'_>) -> Option<Cause> {
 }
 
 /// What the client gets when there is no further try.
-fn conclude<A>(
-    exchange: &mut Exchange,
-    service: &ServiceState,
-    came: Tried<A>,
-) -> Result<A, Failure> {
+fn conclude(exchange: &mut Exchange, service: &ServiceState, came: Tried) -> Result<(), Failure> {
     let refusal = match came {
-        Ok(answer) => return Ok(answer),
+        Ok(()) => return Ok(()),
         Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
         Err(Missed::Late { reason, held_back }) => {
             if reason == Reason::FirstByteTimeout {
@@ -208,7 +202,7 @@ async fn send<E: Engine>(
     to: Destined<'_>,
     engine: &mut E,
     timer: &mut Timer,
-) -> Result<Tried<E::Answer>, Failure> {
+) -> Result<Tried, Failure> {
     let Some(lease) = exchange.lease() else {
         return Err(Refusal::new(Reason::Internal, "a request without a lease").into());
     };
@@ -223,7 +217,7 @@ async fn send<E: Engine>(
         Poll::Pending => poll_late(cx, exchange, first_byte, timer).map(Err),
     });
     Ok(match answered.await {
-        Ok(Ok(answer)) => Ok(answer),
+        Ok(Ok(())) => Ok(()),
         Ok(Err(SendError::Connect(error))) => Err(Missed::Unsent(error)),
         Ok(Err(SendError::NotProcessed { going_away, error })) => {
             Err(Missed::NotProcessed { going_away, error })

@@ -27,6 +27,7 @@ pub(super) struct ByHyper<'c> {
     request: Request<UpstreamBody>,
     kept: Option<Kept>,
     presence: ByDescriptor,
+    pub(super) answer: Option<Answer>,
 }
 
 impl<'c> ByHyper<'c> {
@@ -43,12 +44,12 @@ impl<'c> ByHyper<'c> {
             request,
             kept,
             presence: ByDescriptor::of(connection, has_body),
+            answer: None,
         }
     }
 }
 
 impl Engine for ByHyper<'_> {
-    type Answer = Answer;
     type Fields = HeaderMap;
 
     async fn send(
@@ -57,7 +58,7 @@ impl Engine for ByHyper<'_> {
         worker: &WorkerState,
         to: Destined<'_>,
         now: Duration,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<(), SendError> {
         let upstreams = &self.connection.thread.upstreams;
         let timeouts = &to.service.spec.timeouts;
         let entry = exchange.listed.entry();
@@ -65,7 +66,10 @@ impl Engine for ByHyper<'_> {
         let mut answer = sent.await?;
         let status = answer.response.status();
         match headers::check_response(status, answer.response.headers_mut()) {
-            Ok(()) => Ok(answer),
+            Ok(()) => {
+                self.answer = Some(answer);
+                Ok(())
+            }
             // Its connection is closed with it.
             Err(why) => Err(SendError::Broken(Broken::Relayed {
                 is_malformed: true,
@@ -74,9 +78,9 @@ impl Engine for ByHyper<'_> {
         }
     }
 
-    fn head_of(answer: &Answer) -> (u16, &HeaderMap) {
-        let head = &answer.response;
-        (head.status().as_u16(), head.headers())
+    fn answer(&self) -> Option<(u16, &HeaderMap)> {
+        let head = &self.answer.as_ref()?.response;
+        Some((head.status().as_u16(), head.headers()))
     }
 
     fn presence(&mut self) -> &mut impl Presence {
@@ -94,6 +98,7 @@ impl Engine for ByHyper<'_> {
     }
 
     fn rewind(&mut self) -> Result<(), Refusal> {
+        self.answer = None;
         let again = self.kept.as_ref().map(Kept::again);
         let lost = || Refusal::new(Reason::Internal, "a request that was not kept");
         self.request = again.ok_or_else(lost)?;

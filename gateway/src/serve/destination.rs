@@ -105,7 +105,7 @@ impl Destination {
         exchange: &mut Exchange,
     ) -> Option<Arc<DeploymentState>> {
         let choice = choice?;
-        exchange.cookie = choice.cookie;
+        exchange.sets_cookie(choice.cookie);
         self.service.deployments.get(choice.deployment).cloned()
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn check_scheme(
     host: &[u8],
     head: &RequestHead<'_>,
 ) -> Result<(), Refusal> {
-    match connection.redirect {
+    match connection.terms.redirect {
         Some(port) if !head.is_https() => {
             let host = str::from_utf8(host).unwrap_or_default();
             Err(redirect::refusal(port, host, head.target()))
@@ -46,7 +46,7 @@ pub(super) fn enter(
     let (deployment, carriers) = match let_in(exchange, &destination, head, size) {
         Ok(let_in) => let_in,
         Err(refusal) => {
-            exchange.turned_away = Some(destination.service);
+            exchange.is_turned_away(destination.service);
             return Err(refusal);
         }
     };
@@ -80,12 +80,13 @@ fn let_in(
     let key = exchange.api_key.clone();
     let head = head.of_key(key.as_deref());
     if let Some(limits) = &service.limits {
-        exchange.held = limits.take(&head, exchange.started())?;
+        let held = limits.take(&head, exchange.started())?;
+        exchange.holds(held);
     }
     exchange.client = ClientId::of(&head);
     exchange.is_direct = destination.is_direct();
     exchange.pick_by = PickBy::of(&head, &service.spec);
-    exchange.class = service.classes.of(&head, &service.spec);
+    exchange.is_of_class(service.classes.of(&head, &service.spec));
     destination
         .choose(&head, exchange)
         .map(|deployment| (deployment, carriers))

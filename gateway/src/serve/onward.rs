@@ -100,10 +100,12 @@ impl Onward {
         };
         let retry = Retry::prepare(service, wire.protocol, to.is_upgrade, request.method());
         let mut engine = ByHyper::new(connection, request, &retry, has_body);
-        let mut timer = connection.timer.lend();
+        let mut timer = connection.timer().lend();
         let answered = attempt(exchange, connection, to, &retry, &mut engine, &mut timer);
-        let mut answer = answered.await?;
+        answered.await?;
         drop(timer);
+        let no_answer = || Refusal::new(Reason::Internal, "an answer without a head");
+        let mut answer = engine.answer.take().ok_or_else(no_answer)?;
         if let Err(refusal) = check_answer(&mut answer, wanted.as_ref()) {
             exchange.worker_failed();
             return Err(refusal.into());

@@ -92,7 +92,7 @@ fn answer(
         }
         Err(Failure::ClientGone) => return Err(ClientGone),
     };
-    if let Some(hsts) = &connection.hsts {
+    if let Some(hsts) = connection.hsts() {
         let headers = response.headers_mut();
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
@@ -108,7 +108,7 @@ async fn answer_or_begin(
 ) -> Result<Response<DownstreamBody>, ClientGone> {
     let (dialect, clock) = (exchange.dialect, exchange.clock());
     let mut headers = exchange.head_of_stream();
-    if let Some(hsts) = &connection.hsts {
+    if let Some(hsts) = connection.hsts() {
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     let mut coming: Coming = Box::pin(async move {

@@ -25,7 +25,7 @@ use tokio::io::AsyncWriteExt;
 
 use self::{
     client::{Asking, Client, NoHead},
-    down::{Down, Ended, onto},
+    down::{Down, onto},
     forward::{Forwarded, To, forward},
     lent::{Desk, Job, Served, Serving},
     long::Long,
@@ -195,15 +195,9 @@ async fn serve_jobs(desk: Arc<Desk>) {
                 request,
                 closes,
             } = job;
-            let (mut account, mut up) = (None, None);
-            let begun = begin(
-                &mut side,
-                &connection,
-                &request,
-                closes,
-                (&mut account, &mut up),
-            );
-            let (mut down, closes) = match begun.await {
+            let mut parts = Parts::default();
+            let begun = begin(&mut side, &connection, &request, closes, &mut parts);
+            let closes = match begun.await {
                 Ok(begun) => begun,
                 Err(After::HandOn(_)) => {
                     let after = After::HandOn(Some(Box::new(request)));
@@ -212,43 +206,53 @@ async fn serve_jobs(desk: Arc<Desk>) {
                 Err(after) => break 'served Served::Whole(side, after),
             };
             let Side { client, timer } = &mut *side;
-            let first = match (&mut account, &mut up) {
-                (Some(exchange), Some(up)) => {
-                    poll_fn(|cx| Poll::Ready(down.poll(cx, client, up, exchange, timer))).await
-                }
-                _ => Poll::Ready(Ended::ClientGone),
+            let Parts {
+                exchange: Some(exchange),
+                up: Some(up),
+                down: Some(down),
+            } = &mut parts
+            else {
+                break 'served Served::Whole(side, After::Gone);
             };
-            match (first, &mut up) {
-                (Poll::Ready(ended), Some(up)) => {
-                    let after = long::after(ended, closes, up, client);
-                    Served::Whole(side, after)
-                }
-                (_, up) => match (account, up.take()) {
-                    (Some(exchange), Some(up)) => Served::Part(Box::new(Long {
-                        side,
-                        exchange,
-                        up,
-                        down,
-                        closes,
-                    })),
-                    _ => Served::Whole(side, After::Gone),
-                },
+            let first = poll_fn(|cx| Poll::Ready(down.poll(cx, client, up, exchange, timer)));
+            if let Poll::Ready(ended) = first.await {
+                let after = long::after(ended, closes, up, client);
+                break 'served Served::Whole(side, after);
+            }
+            match (parts.exchange, parts.up, parts.down) {
+                (Some(exchange), Some(up), Some(down)) => Served::Part(Box::new(Long {
+                    side,
+                    exchange,
+                    up,
+                    down,
+                    closes,
+                })),
+                _ => Served::Whole(side, After::Gone),
             }
         };
         desk.put(served);
     }
 }
 
-/// Gets the request to a worker and the head of an answer for the client written: what passes the rest on,
-/// and whether the connection ends then; or what becomes of the connection. What is rare is boxed, because
+/// What a request is made of while it is served. Each is put where it stays: they are large.
+#[derive(Default)]
+struct Parts {
+    // In this order they are dropped: the account comes last.
+    down: Option<Down>,
+    up: Option<Up>,
+    exchange: Option<Exchange>,
+}
+
+/// Gets the request to a worker and the head of an answer for the client written: whether the connection ends
+/// when the rest has passed; or what becomes of the connection. What is rare is boxed, because
 /// all that serves a request is in one piece of memory.
 async fn begin(
     Side { client, timer }: &mut Side,
     connection: &Arc<Connection>,
     request: &Request,
     closes: bool,
-    (account, up): (&mut Option<Exchange>, &mut Option<Up>),
-) -> Result<(Down, bool), After> {
+    parts: &mut Parts,
+) -> Result<bool, After> {
     let destination =
         match Destination::find(connection, request.host_bytes(), request.path_bytes()) {
             Way::To(destination) => destination,
@@ -260,8 +264,9 @@ async fn begin(
     let logs = connection.thread.logs_access();
     let logged = logs.then(|| LoggedHead::of_bytes(request));
     let content_type = request.lines.values(Field::ContentType).next();
+    let Parts { exchange, up, down } = parts;
     let begun = Exchange::begin(connection, &request.method, content_type, logged);
-    let exchange = account.insert(begun);
+    let exchange = exchange.insert(begun);
     client.asking = match request.is_old {
         true => Asking::Not,
         false => Asking::ByInterim,
@@ -276,23 +281,23 @@ async fn begin(
         request,
         destination,
     };
-    let forwarded = forward(to, exchange, up, timer).await;
-    let (forwarded, up) = match (forwarded, &mut *up) {
-        (Ok(forwarded), Some(up)) => (forwarded, up),
-        (Err(Failure::Refused(refusal)), up) => {
+    let mut got = None;
+    let forwarded = match forward(to, exchange, (up, &mut got), timer).await {
+        Ok(forwarded) => forwarded,
+        Err(Failure::Refused(refusal)) => {
             let refused = own::refuse(client, exchange, connection, &ends, up.take(), &refusal);
             return Err(Box::pin(refused).await);
         }
-        // What was sent has a body, if only one that is over.
-        (Err(Failure::ClientGone | Failure::Answered(_)), _) | (Ok(_), None) => {
-            return Err(After::Gone);
-        }
+        Err(Failure::ClientGone | Failure::Answered(_)) => return Err(After::Gone),
     };
-    let Forwarded {
-        got,
-        upgrade,
-        service,
-    } = forwarded;
+    let Some(got) = got else {
+        return Err(After::Gone);
+    };
+    // What was sent has a body, if only one that is over.
+    let Some(up) = up else {
+        return Err(After::Gone);
+    };
+    let Forwarded { upgrade, service } = forwarded;
     exchange.passes_on();
     let onto = onto(request, &got.answer);
     let closes = closes_after(&ends, &got.answer, onto, up);
@@ -307,7 +312,8 @@ async fn begin(
             After::Gone
         });
     }
-    Ok((Down::new(got, onto, &service.spec.timeouts), closes))
+    *down = Some(Down::new(got, onto, service));
+    Ok(closes)
 }
 
 /// How the connection ends after an answer.
@@ -334,7 +340,7 @@ fn write_head(
 ) {
     let back = Back {
         id: exchange.request_id.as_ref(),
-        hsts: connection.hsts.as_ref().map(|hsts| hsts.as_bytes()),
+        hsts: connection.hsts().map(|hsts| hsts.as_bytes()),
         // It comes with a date nearly always.
         date: &match answer.lines.has(Field::Date) {
             true => date::NONE,

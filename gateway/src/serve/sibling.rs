@@ -74,7 +74,7 @@ impl Sibling {
         if std::ptr::eq(&*deployment, left) {
             return None;
         }
-        exchange.cookie = choice.cookie;
+        exchange.sets_cookie(choice.cookie);
         Some(Self {
             service,
             deployment,

@@ -7,27 +7,26 @@
 mod at_worker;
 mod own;
 mod record;
+mod seldom;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method};
+use http::Method;
 use penstock_config::fleet::Stage;
 
+use self::seldom::Seldom;
 use crate::{
-    admit::{classes::Class, limits::Held},
     base::{
         clock::{Clock, Moment},
         dialect::Dialect,
         grpc,
         headers::{Forwarding, RequestId},
         reason::Reason,
-        wait_notice::WaitNotice,
     },
     count::{clients::ClientId, metrics::Settled, open::Listed},
     fleet::{deployment::DeploymentState, lease::Lease, pick_by::PickBy},
     request::{request_head::LoggedHead, request_key::NamedKey},
-    route::table::ServiceState,
-    settle::{original::Mirrored, thread::Thread, upload::Upload},
+    settle::{thread::Thread, upload::Upload},
     socket::{client_gone::acknowledged, connection::Connection},
     upstream::answer_health::AnswerHealth,
 };
@@ -65,30 +64,16 @@ pub(crate) struct Exchange {
     pub(crate) request_id: Option<RequestId>,
     /// The API key that let it in, where the service has keys.
     pub(crate) api_key: Option<Arc<NamedKey>>,
-    /// Its places in limits on requests at once.
-    pub(crate) held: Option<Held>,
-    /// The service that did not let it in.
-    pub(crate) turned_away: Option<Arc<ServiceState>>,
     /// What it brings to the choice of its worker.
     pub(crate) pick_by: PickBy,
-    /// A `Set-Cookie` for the client, whatever the answer is.
-    pub(crate) cookie: Option<HeaderValue>,
     /// Whose request it is, as far as the service tells clients apart.
     pub(crate) client: ClientId,
     /// Whether the client named the deployment by its host.
     pub(crate) is_direct: bool,
-    /// Its class in the queue.
-    pub(crate) class: Option<Arc<Class>>,
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
-    /// What it had to expect of the queue, where the client is to know.
-    pub(crate) wait_notice: Option<WaitNotice>,
-    /// Time spent in the queue, if it was.
-    pub(crate) queue_wait: Option<Duration>,
     /// Time spent on opening a connection to the worker, if one was opened.
     pub(crate) connect_time: Option<Duration>,
-    /// The link to its copy, if it has one.
-    pub(crate) mirrored: Option<Mirrored>,
     /// Attempts after the first.
     pub(crate) retries: u32,
     /// Its place among the open requests of its thread.
@@ -101,15 +86,15 @@ pub(crate) struct Exchange {
     first_byte: Option<Duration>,
     status: u16,
     reason: Option<Reason>,
-    /// What happened to it, in full, when that is to be logged.
-    detail: Option<Box<str>>,
     bytes_out: u64,
     complete: bool,
     logged: Option<LoggedHead>,
+    seldom: Option<Box<Seldom>>,
 }
 
 impl Exchange {
     /// A request whose head just came in.
+    #[inline]
     pub(crate) fn begin(
         connection: &Arc<Connection>,
         method: &Method,
@@ -129,18 +114,11 @@ impl Exchange {
             deadline: None,
             request_id: None,
             api_key: None,
-            held: None,
-            turned_away: None,
             pick_by: PickBy::default(),
-            cookie: None,
             client: ClientId::UNTOLD,
             is_direct: false,
-            class: None,
             upload: None,
-            wait_notice: None,
-            queue_wait: None,
             connect_time: None,
-            mirrored: None,
             retries: 0,
             listed: Listed::default(),
             deployment: None,
@@ -151,10 +129,10 @@ impl Exchange {
             first_byte: None,
             status: CLIENT_GONE,
             reason: None,
-            detail: None,
             bytes_out: 0,
             complete: false,
             logged,
+            seldom: None,
         }
     }
 
@@ -320,7 +298,9 @@ impl Exchange {
         let now = self.connection.now();
         self.connection.request_ended(now);
         // Before the lease: where nothing is in flight, nothing is held.
-        self.held = None;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.held = None;
+        }
         if !self.complete {
             self.connection.gives_up();
             self.status = CLIENT_GONE;
@@ -333,7 +313,7 @@ impl Exchange {
             reason: self.reason,
             duration,
             first_byte,
-            queue_wait: self.queue_wait,
+            queue_wait: self.queue_wait(),
         };
         if let Some(deployment) = &self.deployment {
             deployment.load.end(self.connection.thread.index, now);
@@ -341,14 +321,16 @@ impl Exchange {
             let thread = self.connection.thread.index;
             deployment.recent.ended(thread, now, self.ended(duration));
         } else {
-            let service = self.turned_away.as_deref();
+            let seldom = self.seldom.as_ref();
+            let service = seldom.and_then(|seldom| seldom.turned_away.as_deref());
             service
                 .map_or(&self.connection.thread.shared.unrouted, |service| {
                     &service.turned_away
                 })
                 .request(&settled);
         }
-        if let Some(copy) = self.mirrored.take() {
+        let seldom = self.seldom.as_mut();
+        if let Some(copy) = seldom.and_then(|seldom| seldom.mirrored.take()) {
             self.tell(copy);
         }
         self.log(duration, first_byte);

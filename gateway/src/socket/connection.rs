@@ -6,7 +6,7 @@ use std::{
     os::fd::RawFd,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     task::{Poll, ready},
@@ -43,18 +43,14 @@ pub(crate) struct Connection {
     pub(crate) max_headers: usize,
     /// Most bytes of it.
     pub(crate) max_head_bytes: usize,
-    /// Limits how long workers may take to answer its requests.
-    pub(crate) timer: SharedTimer,
     /// What it adds to its requests about who asked.
     pub(crate) forwarding: Forwarding,
-    /// The port of HTTPS that its requests are sent to.
-    pub(crate) redirect: Option<u16>,
-    /// What is said about HTTPS in every answer.
-    pub(crate) hsts: Option<HeaderValue>,
+    /// On which terms it was taken.
+    pub(crate) terms: Arc<Terms>,
     /// The socket, for looking at it only.
     pub(crate) fd: RawFd,
-    /// What is read while a request head is expected (HTTP/1 only), see `io`.
-    pub(crate) head: Mutex<Vec<u8>>,
+    /// What only those connections need that a library reads: most are relayed as bytes.
+    library: OnceLock<Box<ForLibrary>>,
     /// Whether a request head is expected.
     pub(crate) expects_head: AtomicBool,
     /// Whether the client may still be sending a body that nobody has read (HTTP/1 only).
@@ -72,6 +68,13 @@ pub(crate) struct Connection {
     turn: AtomicU64,
 }
 
+/// What a connection needs that a library reads.
+#[derive(Default)]
+struct ForLibrary {
+    timer: SharedTimer,
+    head: Mutex<Vec<u8>>,
+}
+
 impl Connection {
     /// One that was just accepted.
     pub(crate) fn new(
@@ -80,7 +83,7 @@ impl Connection {
         h2: bool,
         fd: RawFd,
         seat: Arc<Seat>,
-        terms: &Terms,
+        terms: Arc<Terms>,
     ) -> Self {
         seat.since.store(millis(thread.now()), Ordering::Relaxed);
         let (trusted, max_headers, max_head_bytes) = {
@@ -91,16 +94,14 @@ impl Connection {
         };
         Self {
             forwarding: Forwarding::new(peer.ip(), terms.tls.is_some(), trusted),
-            redirect: terms.redirect,
-            hsts: terms.hsts.clone(),
+            terms,
             max_headers,
             max_head_bytes,
             thread,
             peer,
             h2,
             fd,
-            timer: SharedTimer::default(),
-            head: Mutex::new(Vec::new()),
+            library: OnceLock::new(),
             expects_head: AtomicBool::new(true),
             sends_body: AtomicBool::new(false),
             seat,
@@ -109,6 +110,21 @@ impl Connection {
             frame_began: AtomicU64::new(COMPLETE),
             turn: AtomicU64::new(NO_TURN),
         }
+    }
+
+    /// Limits how long workers may take to answer its requests, where a library reads them.
+    pub(crate) fn timer(&self) -> &SharedTimer {
+        &self.library.get_or_init(Box::default).timer
+    }
+
+    /// What is read while a request head is expected (HTTP/1 only), see `io`.
+    pub(crate) fn head(&self) -> &Mutex<Vec<u8>> {
+        &self.library.get_or_init(Box::default).head
+    }
+
+    /// What is said about HTTPS in every answer.
+    pub(crate) fn hsts(&self) -> Option<&HeaderValue> {
+        self.terms.hsts.as_ref()
     }
 
     /// Time since the gateway's start. Within a turn it stands still: what a task does between being woken

@@ -219,7 +219,7 @@ impl DownstreamIo {
         }
         connection.bytes_read();
         if !connection.h2 && connection.expects_head.load(Ordering::Relaxed) {
-            let mut head = connection.head.lock();
+            let mut head = connection.head().lock();
             let room = KEPT_MAX.saturating_sub(head.len());
             head.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }

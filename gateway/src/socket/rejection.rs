@@ -37,7 +37,7 @@ pub(crate) fn replacement(connection: &Connection, answer: &[u8]) -> Option<Vec<
     if is_ours {
         return None;
     }
-    connection.head.lock().clear();
+    connection.head().lock().clear();
     connection.expects_head.store(false, Ordering::Relaxed);
     // What follows what cannot be read may be anything.
     connection.sends_body.store(true, Ordering::Relaxed);

@@ -105,7 +105,7 @@ impl MirrorState {
             .headers_mut()
             .insert(X_PENSTOCK_MIRROR, HeaderValue::from_static("1"));
         let (mirrored, original) = Mirrored::link();
-        exchange.mirrored = Some(mirrored);
+        exchange.has_copy(mirrored);
         let copy = Copy {
             request: copied,
             body: watch,

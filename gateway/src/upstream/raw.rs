@@ -49,12 +49,12 @@ impl IdleRaw {
     /// kernel is asked only where it lay idle for a while, because a worker closes those that are idle,
     /// and the runtime may not have been told yet.
     fn is_clean(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        let mut byte = [0];
         // Another task had it.
         self.connection.waits = false;
-        let said = self.connection.poll_read(cx, &mut byte);
+        let said = self.connection.poll_news(cx).is_ready()
+            && self.connection.poll_read(cx, &mut [0]).is_ready();
         let was_in_use = now.saturating_sub(self.since) < ASK_FROM;
-        said.is_pending() && now < self.expires && (was_in_use || self.is_usable(now))
+        !said && now < self.expires && (was_in_use || self.is_usable(now))
     }
 }
 
@@ -139,9 +139,9 @@ impl RawConnection {
         self.stream.poll_next(&mut self.waits, cx, room)
     }
 
-    /// Whether a read could find anything.
-    pub(crate) fn may_read(&self) -> bool {
-        !self.waits || self.stream.has_news()
+    /// Ready when a read may find something.
+    pub(crate) fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_news(&mut self.waits, cx)
     }
 
     pub(crate) fn poll_write(

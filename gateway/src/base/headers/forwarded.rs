@@ -1,6 +1,6 @@
 //! Who asked: `X-Forwarded-For`, `-Host`, `-Proto` and `Forwarded` (RFC 7239).
 
-use std::{net::IpAddr, sync::OnceLock};
+use std::{io::Write, net::IpAddr, sync::OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
@@ -10,25 +10,30 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// Length of the longest address: IPv6 with an IPv4 address at its end.
+const ADDRESS_MAX: usize = 45;
+
 /// What one downstream connection adds to each of its requests, written once.
 #[derive(Debug)]
 pub(crate) struct Forwarding {
     trusted: bool,
     proto: &'static str,
-    /// The peer's address, as `X-Forwarded-For` has it.
-    address: HeaderValue,
+    /// The peer.
+    peer: IpAddr,
     /// The `Forwarded` element for the host that the connection asked for first. Nearly every
     /// connection asks for one host only.
-    first: OnceLock<Box<(HeaderValue, HeaderValue)>>,
-    /// The same for requests that are written as bytes: all four lines.
-    lines: OnceLock<Written>,
+    first: OnceLock<Box<Written>>,
+    /// The same for requests that are written as bytes: the length of the host, and
+    /// in one piece the host and all four lines.
+    lines: OnceLock<(usize, Box<[u8]>)>,
 }
 
-/// The lines for one host.
+/// The values for one host.
 #[derive(Debug)]
 struct Written {
-    host: Box<[u8]>,
-    lines: Box<[u8]>,
+    host: HeaderValue,
+    element: HeaderValue,
+    address: HeaderValue,
 }
 
 impl Forwarding {
@@ -36,12 +41,11 @@ impl Forwarding {
     pub(crate) fn new(peer: IpAddr, tls: bool, trusted: bool) -> Self {
         // A dual-stack socket shows IPv4 peers as `::ffff:192.0.2.1`.
         let peer = peer.to_canonical();
-        let address = HeaderValue::try_from(peer.to_string()).expect("an address is ASCII");
         let proto = if tls { "https" } else { "http" };
         Self {
             trusted,
             proto,
-            address,
+            peer,
             first: OnceLock::new(),
             lines: OnceLock::new(),
         }
@@ -65,7 +69,7 @@ impl Forwarding {
             if named.has(Named::CLAIMS) {
                 remove_claims(headers);
             }
-            headers.insert(X_FORWARDED_FOR, self.address.clone());
+            headers.insert(X_FORWARDED_FOR, self.first(host).address.clone());
             headers.insert(X_FORWARDED_HOST, host.clone());
             headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.proto));
             headers.insert(FORWARDED, self.element(host));
@@ -78,9 +82,9 @@ impl Forwarding {
         let had_for = headers.contains_key(X_FORWARDED_FOR);
         let had_forwarded = headers.contains_key(FORWARDED);
         if had_for {
-            append(headers, X_FORWARDED_FOR, &self.address);
+            append(headers, X_FORWARDED_FOR, &self.first(host).address);
         } else if !had_forwarded {
-            headers.insert(X_FORWARDED_FOR, self.address.clone());
+            headers.insert(X_FORWARDED_FOR, self.first(host).address.clone());
         }
         if had_forwarded {
             append(headers, FORWARDED, &self.element(host));
@@ -101,29 +105,38 @@ impl Forwarding {
             self.append_lines(out, fields, host);
             return;
         }
-        let first = self.lines.get_or_init(|| Written {
-            host: host.into(),
-            lines: self.lines_for(host),
+        let (length, first) = self.lines.get_or_init(|| {
+            let mut first = host.to_vec();
+            self.add_lines(&mut first, host);
+            (host.len(), first.into())
         });
-        if *first.host == *host {
-            out.extend_from_slice(&first.lines);
-        } else {
-            out.extend_from_slice(&self.lines_for(host));
+        match first.split_at_checked(*length) {
+            Some((known, lines)) if known == host => out.extend_from_slice(lines),
+            _ => self.add_lines(out, host),
         }
     }
 
-    fn lines_for(&self, host: &[u8]) -> Box<[u8]> {
-        let mut lines = Vec::with_capacity(256);
-        line(&mut lines, "x-forwarded-for", &[self.address.as_bytes()]);
-        line(&mut lines, "x-forwarded-host", &[host]);
-        line(&mut lines, "x-forwarded-proto", &[self.proto.as_bytes()]);
-        line(&mut lines, "forwarded", &[&self.element_bytes(host)]);
-        lines.into()
+    fn add_lines(&self, lines: &mut Vec<u8>, host: &[u8]) {
+        let mut room = [0; ADDRESS_MAX];
+        line(lines, "x-forwarded-for", &[self.address(&mut room)]);
+        line(lines, "x-forwarded-host", &[host]);
+        line(lines, "x-forwarded-proto", &[self.proto.as_bytes()]);
+        line(lines, "forwarded", &[&self.element_bytes(host)]);
+    }
+
+    /// The peer's address, as `X-Forwarded-For` has it.
+    fn address<'r>(&self, room: &'r mut [u8; ADDRESS_MAX]) -> &'r [u8] {
+        let mut rest = &mut room[..];
+        // There is room for every address.
+        let _ = write!(rest, "{}", self.peer);
+        let left = rest.len();
+        room.get(..ADDRESS_MAX - left).unwrap_or_default()
     }
 
     /// As [`Self::append`].
     fn append_lines(&self, out: &mut Vec<u8>, fields: &impl Fields, host: &[u8]) {
-        let address = self.address.as_bytes();
+        let mut room = [0; ADDRESS_MAX];
+        let address = self.address(&mut room);
         let had_for = fields.has("x-forwarded-for");
         let had_forwarded = fields.has("forwarded");
         let with = |name: &'static str, last| {
@@ -146,13 +159,24 @@ impl Forwarding {
     }
 
     fn element(&self, host: &HeaderValue) -> HeaderValue {
-        let written = || Box::new((host.clone(), self.write_element(host)));
-        let (first_host, element) = &**self.first.get_or_init(written);
-        if first_host == host {
-            element.clone()
-        } else {
-            self.write_element(host)
+        let first = self.first(host);
+        match first.host == *host {
+            true => first.element.clone(),
+            false => self.write_element(host),
         }
+    }
+
+    /// The values for the host that was asked for first, which is this one where none was.
+    fn first(&self, host: &HeaderValue) -> &Written {
+        self.first.get_or_init(|| {
+            let mut room = [0; ADDRESS_MAX];
+            let address = HeaderValue::from_bytes(self.address(&mut room));
+            Box::new(Written {
+                host: host.clone(),
+                element: self.write_element(host),
+                address: address.expect("an address is ASCII"),
+            })
+        })
     }
 
     /// `for=192.0.2.1;host="example.org:80";proto=http`
@@ -161,7 +185,8 @@ impl Forwarding {
     }
 
     fn element_bytes(&self, host: &[u8]) -> Vec<u8> {
-        let address = self.address.as_bytes();
+        let mut room = [0; ADDRESS_MAX];
+        let address = self.address(&mut room);
         let mut element = Vec::with_capacity(96);
         element.extend_from_slice(b"for=");
         if address.contains(&b':') {

@@ -147,21 +147,27 @@ impl Trace {
     }
 }
 
-/// The digits of a number, all at once: each half byte is moved into a byte of its own.
-fn hex(number: u64) -> [u8; 16] {
-    let all = |byte: u8| u128::from_ne_bytes([byte; 16]);
-    let mut digits = u128::from(number);
-    for (width, halves) in [
-        (32, 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff),
-        (16, 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff),
-        (8, 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff),
-        (4, all(0x0f)),
-    ] {
-        digits = (digits | digits << width) & halves;
+/// The digits of a byte.
+#[allow(clippy::indexing_slicing, reason = "it is made when this is compiled")]
+static DIGITS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut all = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
     }
-    // Those from ten on are letters, which do not follow the digits.
-    let letters = (digits + all(6)) >> 4 & all(1);
-    (digits + all(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes()
+    all
+};
+
+/// The digits of a number.
+fn hex(number: u64) -> [u8; 16] {
+    let mut digits = [b'0'; 16];
+    let (pairs, _) = digits.as_chunks_mut();
+    for (pair, byte) in pairs.iter_mut().zip(number.to_be_bytes()) {
+        *pair = DIGITS.get(usize::from(byte)).copied().unwrap_or_default();
+    }
+    digits
 }
 
 fn value_of(text: &[u8]) -> HeaderValue {

@@ -31,8 +31,8 @@ pub(super) async fn again<E: Engine>(
     retry: &Retry<'_>,
     engine: &mut E,
     timer: &mut Timer,
-    (mut cause, mut came): (Cause, Tried<E::Answer>),
-) -> Result<E::Answer, Failure> {
+    (mut cause, mut came): (Cause, Tried),
+) -> Result<(), Failure> {
     let mut tried = Vec::new();
     let mut moved: Option<Moved> = None;
     loop {
@@ -78,7 +78,7 @@ pub(super) async fn again<E: Engine>(
         }
         let at = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
         came = send(exchange, connection, at, engine, timer).await?;
-        let Some(further) = judge::<E>(exchange, retry, &came) else {
+        let Some(further) = judge(exchange, retry, engine, &came) else {
             return conclude(exchange, at.service, came);
         };
         cause = further;
@@ -157,10 +157,10 @@ async fn lease_again<E: Engine>(
 fn once_more<E: Engine>(
     exchange: &mut Exchange,
     engine: &mut E,
-    came: Tried<E::Answer>,
+    came: Tried,
 ) -> Result<(), Refusal> {
     match came {
-        Ok(_) => exchange.give_up_worker(),
+        Ok(()) => exchange.give_up_worker(),
         Err(Missed::Unsent(error)) => {
             unreached(exchange, &error);
             return Ok(());

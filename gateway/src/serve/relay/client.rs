@@ -123,9 +123,7 @@ impl Client {
             if self.has_ended {
                 return Poll::Ready(Err(NoHead::Ended));
             }
-            if !self.may_read() {
-                return Poll::Pending;
-            }
+            ready!(self.stream.poll_news(&mut self.waits, cx));
             let (stream, waits, ahead) = (&mut self.stream, &mut self.waits, &mut self.ahead);
             let read = with_scratch(|scratch| {
                 let read = ready!(stream.poll_next(waits, cx, scratch));
@@ -163,9 +161,10 @@ impl Client {
         if self.has_ended {
             return Poll::Ready(Ok(0));
         }
-        if self.ahead.len() >= AHEAD_MAX || !self.may_read() {
+        if self.ahead.len() >= AHEAD_MAX {
             return Poll::Pending;
         }
+        ready!(self.stream.poll_news(&mut self.waits, cx));
         self.poll_ahead(cx)
     }
 
@@ -190,11 +189,6 @@ impl Client {
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         self.stream.poll_next(&mut self.waits, cx, room)
-    }
-
-    /// Whether a read could find anything.
-    fn may_read(&self) -> bool {
-        !self.waits || self.stream.has_news()
     }
 
     /// Writes some bytes, for which nothing may lie in `out`.

@@ -3,11 +3,10 @@
 mod stalled;
 
 use std::{
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
-
-use penstock_config::{MinRate, Timeouts};
 
 use super::{
     client::{Asking, Client, TOGETHER_MAX},
@@ -25,6 +24,7 @@ use crate::{
         trailers,
         write::{self, Onto},
     },
+    route::table::ServiceState,
     serve::admission::Presence,
     settle::exchange::Exchange,
     upstream::raw::{RawConnection, kept_for},
@@ -38,11 +38,10 @@ pub(super) struct Down {
     rest: Buffer,
     /// `None` once it was given back or closed.
     worker: Option<RawConnection>,
-    /// The longest silence, in either direction.
-    idle: Duration,
-    /// How fast the client must take it.
-    rate: MinRate,
-    taking: Taking,
+    /// Whose clocks count.
+    service: Arc<ServiceState>,
+    /// What a client takes that is waited for; boxed, because few are.
+    taking: Option<Box<Taking>>,
     /// How long the worker's connection may be kept; `None`: it ends with the answer.
     keepalive: Option<Duration>,
     /// Since when the worker, or the client, is being waited for.
@@ -72,8 +71,9 @@ pub(super) fn onto(request: &Request, answer: &Answer) -> Onto {
 }
 
 impl Down {
-    pub(super) fn new(got: Got, onto: Onto, timeouts: &Timeouts) -> Self {
+    pub(super) fn new(got: Got, onto: Onto, service: Arc<ServiceState>) -> Self {
         let Answer { lines, .. } = &got.answer;
+        let timeouts = &service.spec.timeouts;
         let keepalive = match lines.has(Field::KeepAlive) {
             true => kept_for(lines, timeouts.keepalive),
             false => timeouts.keepalive,
@@ -85,9 +85,8 @@ impl Down {
             onto,
             rest: got.rest,
             worker: Some(got.worker),
-            idle: timeouts.idle,
-            rate: timeouts.min_rate(),
-            taking: Taking::default(),
+            service,
+            taking: None,
             waiting_since: None,
             is_over: false,
         }
@@ -204,9 +203,7 @@ impl Down {
         let Some(worker) = &mut self.worker else {
             return Poll::Ready(Err(None));
         };
-        if !worker.may_read() {
-            return Poll::Pending;
-        }
+        ready!(worker.poll_news(cx));
         with_scratch(|scratch| {
             let Some(worker) = &mut self.worker else {
                 return Poll::Ready(Err(None));
@@ -363,7 +360,9 @@ impl Down {
     /// Only the worker is waited for now.
     fn client_took_all(&mut self) {
         self.waiting_since = None;
-        self.taking.rests();
+        if let Some(taking) = &mut self.taking {
+            taking.rests();
+        }
     }
 
     fn cut(&mut self, exchange: &mut Exchange, reason: Reason) -> Ended {

@@ -40,9 +40,8 @@ use crate::{
     upstream::Wire,
 };
 
-/// A worker's answer.
+/// What is known of a request that a worker answered.
 pub(super) struct Forwarded {
-    pub(super) got: Got,
     /// Whether an upgrade was asked for.
     pub(super) upgrade: bool,
     /// The service.
@@ -57,12 +56,12 @@ pub(super) struct To<'r> {
     pub(super) destination: Result<Destination, Refusal>,
 }
 
-/// Gets the request to a worker and the head of an answer back. What is left of the request lies in `up`
-/// then, where there was a worker for it.
+/// Gets the request to a worker and the head of an answer back. The answer lies in `got` then, and what is left
+/// of the request in `up`, where there was a worker for it.
 pub(super) async fn forward(
     to: To<'_>,
     exchange: &mut Exchange,
-    up: &mut Option<Up>,
+    (up, got): (&mut Option<Up>, &mut Option<Got>),
     timer: &mut Timer,
 ) -> Result<Forwarded, Failure> {
     let To {
@@ -127,17 +126,21 @@ pub(super) async fn forward(
             upgrade,
         },
         up,
+        got,
     };
-    let got = attempt(exchange, connection, to, &retry, &mut sending, timer).await?;
+    attempt(exchange, connection, to, &retry, &mut sending, timer).await?;
     sending.up.forget();
+    let Some(got) = sending.got else {
+        return Err(Refusal::new(Reason::Internal, "an answer without a head").into());
+    };
     if got.answer.status == 101 && !upgrade {
         exchange.worker_failed();
+        *sending.got = None;
         let detail = "the worker switched protocols unasked";
         return Err(Refusal::new(Reason::BadUpstreamResponse, detail).into());
     }
     exchange.connect_time = got.connect_time;
     Ok(Forwarded {
-        got,
         upgrade,
         service: destination.service,
     })
@@ -163,7 +166,6 @@ fn upload(
     is_direct: bool,
     (trace, carriers): (&Trace, [Option<&'static str>; 2]),
 ) -> Up {
-    let spec = &to.service.spec;
     let tee = match &to.service.mirror {
         Some(mirror) if !to.is_upgrade && !is_direct => {
             copy(exchange, connection, request, to, mirror, trace, carriers)
@@ -171,11 +173,8 @@ fn upload(
         _ => None,
     };
     let upload = exchange.upload.clone();
-    let mut timeouts = spec.timeouts;
-    if exchange.is_conversation {
-        timeouts.min_rate = 0;
-    }
-    Up::new(request, upload, spec.max_body_bytes, timeouts, tee)
+    let service = Arc::clone(to.service);
+    Up::new(request, upload, service, exchange.is_conversation, tee)
 }
 
 /// Starts a copy of the request for the mirror's target, if it is to have one.

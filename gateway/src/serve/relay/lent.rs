@@ -54,12 +54,13 @@ impl Desk {
     /// Takes the next request.
     pub(super) fn poll_job(&self) -> Poll<Job> {
         let mut desk = self.0.lock();
-        match replace(&mut *desk, OnDesk::Nothing) {
-            OnDesk::Job(job) => Poll::Ready(job),
-            other => {
-                *desk = other;
-                Poll::Pending
-            }
+        // Moved only where it is there: it is large.
+        match matches!(*desk, OnDesk::Job(_)) {
+            true => match replace(&mut *desk, OnDesk::Nothing) {
+                OnDesk::Job(job) => Poll::Ready(job),
+                _ => Poll::Pending,
+            },
+            false => Poll::Pending,
         }
     }
 
@@ -96,12 +97,12 @@ impl Serving {
         // It never ends.
         let _ = self.work.as_mut().poll(cx);
         let mut desk = self.desk.0.lock();
-        match replace(&mut *desk, OnDesk::Nothing) {
-            OnDesk::Served(served) => Poll::Ready(served),
-            other => {
-                *desk = other;
-                Poll::Pending
-            }
+        match matches!(*desk, OnDesk::Served(_)) {
+            true => match replace(&mut *desk, OnDesk::Nothing) {
+                OnDesk::Served(served) => Poll::Ready(served),
+                _ => Poll::Pending,
+            },
+            false => Poll::Pending,
         }
     }
 

@@ -95,7 +95,7 @@ fn write_answer(
 ) {
     let back = Back {
         id: None,
-        hsts: connection.hsts.as_ref().map(|hsts| hsts.as_bytes()),
+        hsts: connection.hsts().map(|hsts| hsts.as_bytes()),
         date: &date::now(),
         onto: Onto::AsItIs,
         closes,

@@ -48,6 +48,8 @@ pub(super) struct Sending<'r> {
     pub(super) request: &'r Request,
     pub(super) ours: Ours<'r>,
     pub(super) up: &'r mut Up,
+    /// Where its answer is put.
+    pub(super) got: &'r mut Option<Got>,
 }
 
 /// The head of an answer, and the connection it came on.
@@ -77,7 +79,6 @@ struct Coming {
 }
 
 impl Engine for Sending<'_> {
-    type Answer = Got;
     type Fields = Lines;
 
     async fn send(
@@ -86,7 +87,7 @@ impl Engine for Sending<'_> {
         worker: &WorkerState,
         to: Destined<'_>,
         now: Duration,
-    ) -> Result<Got, SendError> {
+    ) -> Result<(), SendError> {
         let upstreams = &self.connection.thread.upstreams;
         loop {
             let found = poll_fn(|cx| Poll::Ready(upstreams.take_raw(cx, worker, to.wire, now)));
@@ -104,12 +105,13 @@ impl Engine for Sending<'_> {
             let answered = poll_fn(|cx| self.poll_answer(cx, &mut worker_side, &mut coming));
             match answered.await {
                 Ok(answer) => {
-                    return Ok(Got {
+                    *self.got = Some(Got {
                         answer,
                         rest: coming.bytes,
                         worker: worker_side,
                         connect_time,
                     });
+                    return Ok(());
                 }
                 Err(Missed::Unsent) if connect_time.is_none() => {}
                 Err(Missed::Unsent) => {
@@ -122,8 +124,9 @@ impl Engine for Sending<'_> {
         }
     }
 
-    fn head_of(got: &Got) -> (u16, &Lines) {
-        (got.answer.status, &got.answer.lines)
+    fn answer(&self) -> Option<(u16, &Lines)> {
+        let answer = &self.got.as_ref()?.answer;
+        Some((answer.status, &answer.lines))
     }
 
     fn presence(&mut self) -> &mut impl Presence {
@@ -139,6 +142,7 @@ impl Engine for Sending<'_> {
     }
 
     fn rewind(&mut self) -> Result<(), Refusal> {
+        *self.got = None;
         match self.up.is_kept() {
             true => Ok(()),
             false => Err(Refusal::new(
@@ -239,9 +243,7 @@ impl Sending<'_> {
                     Parsed::Bad(why) => return Poll::Ready(Err(malformed(why))),
                 }
             }
-            if !worker.may_read() {
-                return Poll::Pending;
-            }
+            ready!(worker.poll_news(cx));
             let up = &*self.up;
             let read = with_scratch(|scratch| {
                 let came = match ready!(worker.poll_read(cx, scratch)) {

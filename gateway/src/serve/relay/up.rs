@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use penstock_config::{MinRate, Timeouts};
-
 use super::{
     client::{Client, TOGETHER_MAX},
     kept::Kept,
@@ -26,6 +24,7 @@ use crate::{
         request::Request,
         trailers,
     },
+    route::table::ServiceState,
     settle::upload::{Upload, UploadFailure},
     socket::connection::Connection,
     stream::copied_body::Tee,
@@ -39,9 +38,10 @@ pub(super) struct Up {
     pub(super) out: Buffer,
     /// The account of it; `None`: there is no body.
     pub(super) upload: Option<Arc<Upload>>,
-    max_bytes: u64,
-    idle: Duration,
-    rate: MinRate,
+    /// Whose bounds and clocks count; `None`: no worker gets it.
+    service: Option<Arc<ServiceState>>,
+    /// Whether the client may be silent for as long as it likes.
+    is_conversation: bool,
     pace: Pace,
     /// What was passed on of it, from its beginning, if it is kept.
     kept: Option<Kept>,
@@ -69,36 +69,33 @@ pub(super) enum Sent {
 }
 
 impl Up {
-    /// The body of `request`, which may be `max_bytes` long.
+    /// The body of `request` to `service`.
+    #[inline]
     pub(super) fn new(
         request: &Request,
         upload: Option<Arc<Upload>>,
-        max_bytes: Option<u64>,
-        timeouts: Timeouts,
+        service: Arc<ServiceState>,
+        is_conversation: bool,
         tee: Option<Tee>,
     ) -> Self {
         Self {
             upload,
-            max_bytes: max_bytes.unwrap_or(u64::MAX),
-            idle: timeouts.idle,
-            rate: timeouts.min_rate(),
+            service: Some(service),
+            is_conversation,
             tee,
             ..Self::unsent(request)
         }
     }
 
     /// One that no worker gets.
+    #[inline]
     pub(super) fn unsent(request: &Request) -> Self {
         Self {
             body: Body::new(request.framing),
             out: Buffer::default(),
             upload: None,
-            max_bytes: u64::MAX,
-            idle: Duration::MAX,
-            rate: MinRate {
-                bytes_per_second: 0,
-                window: Duration::MAX,
-            },
+            service: None,
+            is_conversation: false,
             pace: Pace::default(),
             kept: None,
             tee: None,
@@ -251,7 +248,8 @@ impl Up {
                 && self.is_paced()
             {
                 let waited = connection.now().saturating_sub(since);
-                if self.pace.moved(self.rate, waited, came as u64) {
+                let rate = self.rate();
+                if self.pace.moved(rate, waited, came as u64) {
                     return Poll::Ready(Some(self.fail(UploadFailure::TooSlow)));
                 }
             }
@@ -343,7 +341,7 @@ impl Up {
             })
         })?;
         if let Some(upload) = &self.upload
-            && upload.read(read, now) > self.max_bytes
+            && upload.read(read, now) > self.max_bytes()
         {
             return Err(self.fails(UploadFailure::TooLarge));
         }

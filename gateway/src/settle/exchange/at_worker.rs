@@ -83,7 +83,7 @@ impl Exchange {
     /// The head of the worker's answer came in.
     pub(crate) fn answered(&mut self, status: u16, fields: &impl Fields) {
         self.status = status;
-        if let Some(copy) = &mut self.mirrored {
+        if let Some(copy) = self.mirrored() {
             copy.saw(fields);
         }
         let Some(lease) = &self.lease else { return };
@@ -113,7 +113,7 @@ impl Exchange {
 
     /// The trailers of the worker's answer came in.
     pub(crate) fn trailers(&mut self, trailers: &impl Fields) {
-        if let Some(copy) = &mut self.mirrored {
+        if let Some(copy) = self.mirrored() {
             copy.saw(trailers);
         }
         if let Some(answer_health) = &mut self.judged.by_trailers {

@@ -20,7 +20,7 @@ impl Exchange {
         self.lease = None;
         self.reason = Some(refusal.reason);
         self.complete = true;
-        self.wait_notice = self.wait_notice.or(refusal.wait_notice);
+        self.expects(refusal.wait_notice);
         let after = refusal.told_retry_after(rand::random());
         let full = refusal.in_full();
         let told = match self.connection.thread.settings().error_details {
@@ -58,7 +58,7 @@ impl Exchange {
             self.log_cause(refusal.reason, &full);
         }
         if self.logged.is_some() {
-            self.detail = Some(full.into());
+            self.seldom_mut().detail = Some(full.into());
         }
         answer
     }
@@ -99,7 +99,7 @@ impl Exchange {
         let error = error.to_string();
         self.log_cause(reason, &error);
         if self.logged.is_some() {
-            self.detail = Some(error.into());
+            self.seldom_mut().detail = Some(error.into());
         }
     }
 
@@ -126,15 +126,17 @@ impl Exchange {
 
     /// Whether [`Self::write_own`] has something to say.
     pub(crate) fn has_own(&self) -> bool {
-        self.wait_notice.is_some() || self.cookie.is_some()
+        let seldom = self.seldom.as_ref();
+        seldom.is_some_and(|own| own.wait_notice.is_some() || own.cookie.is_some())
     }
 
     /// Adds Set-Cookie and the queue headers.
     pub(crate) fn write_own(&self, headers: &mut HeaderMap) {
-        if let Some(wait_notice) = &self.wait_notice {
-            wait_notice.write(headers, self.queue_wait);
+        let Some(seldom) = &self.seldom else { return };
+        if let Some(wait_notice) = &seldom.wait_notice {
+            wait_notice.write(headers, seldom.queue_wait);
         }
-        if let Some(cookie) = &self.cookie {
+        if let Some(cookie) = &seldom.cookie {
             headers.append(SET_COOKIE, cookie.clone());
         }
     }

@@ -42,28 +42,29 @@ impl Exchange {
             return;
         };
         let deployment = self.deployment.as_deref();
-        let (host, path) = head.target();
+        let seldom = self.seldom.as_deref();
+        let (method, host, path) = head.parts();
         log.record(&AccessRecord {
             request_id: self.id(),
             client: self.connection.peer,
-            method: head.method.as_str(),
+            method,
             host,
             path,
             protocol: head.protocol,
             service: deployment
                 .map(|deployment| &deployment.service)
-                .or_else(|| Some(&self.turned_away.as_deref()?.spec.name))
+                .or_else(|| Some(&seldom?.turned_away.as_deref()?.spec.name))
                 .map(ServiceName::as_str),
             deployment: deployment.map(|deployment| deployment.name.as_str()),
             api_key: self.api_key.as_deref().map(|key| &*key.name),
-            class: self.class.as_deref().map(|class| &*class.name),
+            class: self.class().map(|class| &*class.name),
             worker: self.worker_slot,
             status: self.status,
             reason: self.reason.map(Reason::slug),
-            detail: self.detail.as_deref(),
+            detail: seldom.and_then(|seldom| seldom.detail.as_deref()),
             bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()),
             bytes_out: self.bytes_out,
-            queue_wait: self.queue_wait,
+            queue_wait: self.queue_wait(),
             connect: self.connect_time,
             first_byte,
             duration,

@@ -41,6 +41,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> MaybeTls<TcpStream, T> {
         polled.map(|read| read.map(|()| buffer.filled().len()))
     }
 
+    /// Ready when a read may find something; else the task will be woken once one may. `waits` is as for
+    /// [`Self::poll_next`].
+    pub(crate) fn poll_news(&mut self, waits: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+        if *waits {
+            if !self.has_news() {
+                return Poll::Pending;
+            }
+            *waits = false;
+            return Poll::Ready(());
+        }
+        let Self::Plain(stream) = self else {
+            return Poll::Ready(());
+        };
+        // What is wrong with it a read will tell.
+        let polled = stream.poll_read_ready(cx).map(drop);
+        *waits = polled.is_pending() && has_budget_remaining();
+        polled
+    }
+
     /// Whether what was written may lie here until it is flushed.
     pub(crate) fn holds_back(&self) -> bool {
         matches!(self, Self::Tls(_))
@@ -158,14 +177,22 @@ mod tests {
         let (mut ours, mut theirs) = pair().await;
         let (mut waits, mut room) = (false, [0; 16]);
         for round in 0..100 {
-            for _ in 0..2 {
+            for look in 0..3 {
                 let looked = poll_fn(|cx| {
-                    Poll::Ready(ours.poll_next(&mut waits, cx, &mut room).is_pending())
+                    // Whichever is asked first.
+                    Poll::Ready(match (round + look) % 2 {
+                        0 => ours.poll_next(&mut waits, cx, &mut room).is_pending(),
+                        _ => ours.poll_news(&mut waits, cx).is_pending(),
+                    })
                 });
                 assert!(looked.await);
                 assert!(waits);
             }
             theirs.write_all(&[round]).await.unwrap();
+            if round % 3 == 0 {
+                poll_fn(|cx| ours.poll_news(&mut waits, cx)).await;
+                assert!(!waits);
+            }
             let read = poll_fn(|cx| ours.poll_next(&mut waits, cx, &mut room)).await;
             assert_eq!((read.unwrap(), room[0], waits), (1, round, false));
         }
@@ -182,6 +209,8 @@ mod tests {
             while let (true, Poll::Ready(step)) = (has_budget_remaining(), poll_proceed(cx)) {
                 step.made_progress();
             }
+            let news = ours.poll_news(&mut waits, cx);
+            assert!(news.is_pending() && !waits);
             Poll::Ready(ours.poll_next(&mut waits, cx, &mut room).is_pending())
         });
         assert!(late.await);

@@ -32,7 +32,7 @@ impl Down {
         if !waits_for_client {
             since = since.max(exchange.upload_moved());
         }
-        let stalled = since + self.idle;
+        let stalled = since + self.service.spec.timeouts.idle;
         loop {
             let look = match waits_for_client && !exchange.is_conversation {
                 true => match self.looks(exchange, clock.now()) {
@@ -55,14 +55,15 @@ impl Down {
 
     /// Looks, if it is time, whether the client takes what it must: when to look next.
     fn looks(&mut self, exchange: &Exchange, now: Duration) -> Result<Option<Duration>, TooSlow> {
-        let rate = self.rate;
+        let rate = self.service.spec.timeouts.min_rate();
+        let taking = self.taking.get_or_insert_default();
         let is_due = |at: Duration| at <= now;
-        if self.taking.next_look(rate).is_none_or(is_due)
+        if taking.next_look(rate).is_none_or(is_due)
             // How much of it lies in our system's buffer is not known.
-            && self.taking.looks(rate, now, 0, || exchange.acknowledged())
+            && taking.looks(rate, now, 0, || exchange.acknowledged())
         {
             return Err(TooSlow);
         }
-        Ok(self.taking.next_look(rate))
+        Ok(taking.next_look(rate))
     }
 }

@@ -3,7 +3,10 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
+
+use penstock_config::MinRate;
 
 use super::{Sent, Up};
 use crate::{
@@ -12,6 +15,24 @@ use crate::{
 };
 
 impl Up {
+    /// How fast it must come.
+    pub(super) fn rate(&self) -> MinRate {
+        match &self.service {
+            Some(service) if !self.is_conversation => service.spec.timeouts.min_rate(),
+            _ => MinRate {
+                bytes_per_second: 0,
+                window: Duration::MAX,
+            },
+        }
+    }
+
+    /// How long it may be.
+    pub(super) fn max_bytes(&self) -> u64 {
+        let service = self.service.as_ref();
+        let most = service.and_then(|service| service.spec.max_body_bytes);
+        most.unwrap_or(u64::MAX)
+    }
+
     /// Whether the client is to send as fast as it must: not where it may be silent because it listens.
     pub(super) fn is_paced(&self) -> bool {
         let listens = |upload: &Arc<Upload>| upload.has_answer();
@@ -27,8 +48,10 @@ impl Up {
     ) -> Poll<Sent> {
         let since = *self.waiting_since.get_or_insert_with(|| connection.now());
         let moved = self.upload.as_ref().map_or(since, |upload| upload.moved());
-        let stalled = since.max(moved).saturating_add(self.idle);
-        let too_slow = self.pace.ends(self.rate, since);
+        let service = self.service.as_ref();
+        let idle = service.map_or(Duration::MAX, |service| service.spec.timeouts.idle);
+        let stalled = since.max(moved).saturating_add(idle);
+        let too_slow = self.pace.ends(self.rate(), since);
         let (at, failure) = match too_slow.filter(|&at| at < stalled && self.is_paced()) {
             Some(at) => (at, UploadFailure::TooSlow),
             None => (stalled, UploadFailure::Stalled),
