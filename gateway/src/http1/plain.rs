@@ -154,13 +154,8 @@ fn field(line: &[u8]) -> Option<(usize, Range<usize>, usize)> {
 
 /// How many characters of this kind `text` begins with; `None` where it ends before another one.
 fn length_of(text: &[u8], kind: &[bool; 256]) -> Option<usize> {
-    let is_one = |byte: u8| kind.get(usize::from(byte)) == Some(&true);
-    // Four at a time while all of them are.
-    let (fours, _) = text.as_chunks::<4>();
-    let are_all = |four: &&[u8; 4]| four.iter().fold(true, |all, byte| all & is_one(*byte));
-    let begin = fours.iter().take_while(are_all).count() * 4;
-    let more = text.get(begin..)?.iter().position(|byte| !is_one(*byte))?;
-    Some(begin + more)
+    text.iter()
+        .position(|byte| kind.get(usize::from(*byte)) != Some(&true))
 }
 
 /// How many bytes `text` begins with that are no control characters; `None` where it ends before one.

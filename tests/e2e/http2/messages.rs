@@ -42,7 +42,11 @@ async fn a_long_head_of_an_answer_passes_and_a_too_long_one_fails_alone() {
     }
     assert_eq!(worker.seen().connections, 1);
     let told = "are allowed by `limits.max_header_bytes`";
-    assert!(penstock.log().contains(told), "{}", penstock.log());
+    // What is written is not seen at once on a busy machine.
+    eventually("the log says why", async || {
+        penstock.log().contains(told).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
