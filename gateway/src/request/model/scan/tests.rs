@@ -93,6 +93,27 @@ fn a_second_model_is_seen_in_what_comes_after_the_first() {
     assert_eq!(scan.feed(br#"el":"b"}"#), Err(Fault::Twice));
 }
 
+#[test]
+fn whether_a_stream_is_asked_for_is_told_by_the_last_word_at_the_top() {
+    for (text, wanted) in [
+        (r#"{"model":"a","stream":true}"#, true),
+        (r#"{"stream" : true ,"model":"a"}"#, true),
+        (r#"{"model":"a","stream":false}"#, false),
+        (r#"{"model":"a","stream":"true"}"#, false),
+        (r#"{"model":"a","x":{"stream":true}}"#, false),
+        (r#"{"stream":true,"model":"a","stream":null}"#, false),
+        (r#"{"model":"a"}"#, false),
+    ] {
+        for piece in 1..text.len() {
+            let mut scan = Scan::default();
+            for piece in text.as_bytes().chunks(piece) {
+                scan.feed(piece).unwrap();
+            }
+            assert_eq!(scan.streams(), wanted, "{text}");
+        }
+    }
+}
+
 /// Any JSON.
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
