@@ -147,6 +147,10 @@ fn own(
 }
 
 /// What comes of a request.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every request is of the large one, and is not to pay for a box"
+)]
 enum Next {
     /// A worker's answer.
     Came(Forwarded),
