@@ -3,3 +3,4 @@
 mod chaos;
 mod play;
 mod timelines;
+mod updates;
