@@ -48,6 +48,7 @@ fn workers() -> Vec<WorkerFacts> {
             in_flight: slot % 8,
             adopted: false,
             outdated: false,
+            is_proven: false,
             broken: None,
         })
         .collect()
@@ -96,6 +97,7 @@ fn bench(c: &mut Criterion) {
                     starts: &starts,
                     start_timeout: Some(Duration::from_secs(600)),
                     starts_wait: false,
+                    update: Default::default(),
                 };
                 black_box(plan(&decision, &situation, now))
             });

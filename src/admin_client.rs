@@ -110,10 +110,24 @@ impl AdminClient {
         path: &str,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
+        let text = self.change_text(method, path, body).await?;
+        self.parse(&text)
+    }
+
+    /// Asks for a change with `body` as JSON; the answer as text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_text`].
+    pub(crate) async fn change_text(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<String> {
         let body = serde_json::to_vec(body)?;
         let answer = self.ask(method, path, body.into()).await?;
-        let text = self.text_of(answer).await?;
-        self.parse(&text)
+        self.text_of(answer).await
     }
 
     /// The body of the answer to `GET path`, as it comes.

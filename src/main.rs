@@ -5,6 +5,7 @@ mod cert;
 mod certificates;
 mod check;
 mod completions;
+mod drain;
 mod explain;
 mod key;
 mod logs;
@@ -13,12 +14,17 @@ mod output;
 mod pause;
 mod promote;
 mod reload;
+mod reread;
+mod restart;
 mod resume;
+mod revisions;
 mod rollback;
 mod rollout;
 mod run;
+mod scale;
 mod signals;
 mod status;
+mod switch;
 mod target;
 mod telemetry;
 mod weights;
@@ -59,6 +65,12 @@ enum Command {
     Rollout(rollout::RolloutArgs),
     Pause(pause::PauseArgs),
     Resume(resume::ResumeArgs),
+    Revisions(revisions::RevisionsArgs),
+    Switch(switch::SwitchArgs),
+    Restart(restart::RestartArgs),
+    Scale(scale::ScaleArgs),
+    Drain(drain::DrainArgs),
+    Reload(reread::ReloadArgs),
     // Boxed: they have many options.
     Load(Box<load::LoadArgs>),
     Simulate(Box<simulate::SimulateArgs>),
@@ -88,6 +100,12 @@ fn main() -> ExitCode {
         Command::Rollout(args) => rollout::run(&args),
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => resume::run(&args),
+        Command::Revisions(args) => revisions::run(&args),
+        Command::Switch(args) => switch::run(&args),
+        Command::Restart(args) => restart::run(&args),
+        Command::Scale(args) => scale::run(&args),
+        Command::Drain(args) => drain::run(&args),
+        Command::Reload(args) => reread::run(&args),
         Command::Load(args) => load::run(&args).and_then(output::told),
         Command::Simulate(args) => simulate::run(&args),
         Command::Worker(args) => worker::run(args),

@@ -67,17 +67,8 @@ pub(crate) fn run(args: &PauseArgs) -> anyhow::Result<()> {
         who: args.change.who(),
     };
     let client = args.change.client();
-    let status = block_on(client.change(Method::POST, &page(&args.target), &body))?;
+    let status = block_on(client.change(Method::POST, &args.target.page("pause"), &body))?;
     print(&status, &args.target, args.json)
-}
-
-/// The page about the pause of a service or deployment.
-pub(crate) fn page(target: &Target) -> String {
-    let service = &target.service;
-    match &target.deployment {
-        None => format!("/api/v1/services/{service}/pause"),
-        Some(deployment) => format!("/api/v1/services/{service}/deployments/{deployment}/pause"),
-    }
 }
 
 /// Says what came of a request to pause or resume.

@@ -23,7 +23,7 @@ pub(crate) struct ResumeArgs {
 /// Asks for it, and says what came of it.
 pub(crate) fn run(args: &ResumeArgs) -> anyhow::Result<()> {
     let client = args.change.client();
-    let (page, who) = (pause::page(&args.target), args.change.who());
+    let (page, who) = (args.target.page("pause"), args.change.who());
     let status = block_on(client.change(Method::DELETE, &page, &who))?;
     pause::print(&status, &args.target, args.json)
 }

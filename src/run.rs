@@ -23,6 +23,7 @@ use penstock_control::{
     Control, MetricsRegistry,
     api::{self, Api, Bounds},
     driver::process,
+    revisions::{Origin, Via},
 };
 use penstock_gateway::Gateway;
 use tokio::{
@@ -30,7 +31,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use self::hooks::ReloadReply;
+use self::hooks::ReloadAsk;
 use crate::{
     certificates, output,
     reload::FileWatch,
@@ -129,7 +130,7 @@ struct Program {
     signals: Signals,
     files: FileWatch,
     warnings: Warnings,
-    reloads: mpsc::Receiver<ReloadReply>,
+    reloads: mpsc::Receiver<ReloadAsk>,
     ending: Arc<AtomicBool>,
 }
 
@@ -207,16 +208,16 @@ impl Program {
                 asked = self.signals.next() => match asked {
                     Asked::Reload => {
                         self.gateway.reopen_access_log();
-                        let _ = self.reload(true).await;
+                        let _ = self.reload(true, Origin::of(Via::Signal)).await;
                     }
                     Asked::End => return self.end().await,
                 },
                 () = self.files.changed() => {
-                    let _ = self.reload(false).await;
+                    let _ = self.reload(false, Origin::of(Via::File)).await;
                 }
-                Some(reply) = self.reloads.recv() => {
+                Some((origin, reply)) = self.reloads.recv() => {
                     // Whoever asked may have gone; the reload happened all the same.
-                    let _ = reply.send(self.reload(true).await);
+                    let _ = reply.send(self.reload(true, origin).await);
                 }
             }
         }
@@ -224,15 +225,15 @@ impl Program {
 
     /// Reads the configuration again. A bad one changes nothing and says why. Whoever `asked` for it is
     /// told too that nothing has changed; other files in the same folder change all the time.
-    async fn reload(&mut self, asked: bool) -> Result<(), String> {
+    async fn reload(&mut self, asked: bool, origin: Origin) -> Result<(), String> {
         service_manager::reloading();
-        let result = self.reload_and_tell(asked).await;
+        let result = self.reload_and_tell(asked, origin).await;
         service_manager::reloaded(&result);
         result
     }
 
-    async fn reload_and_tell(&mut self, asked: bool) -> Result<(), String> {
-        match self.try_reload().await {
+    async fn reload_and_tell(&mut self, asked: bool, origin: Origin) -> Result<(), String> {
+        match self.try_reload(origin).await {
             Ok(false) => {
                 if asked {
                     tracing::info!(file = %self.file.display(), "configuration unchanged");
@@ -257,7 +258,7 @@ impl Program {
     }
 
     /// Whether anything changed.
-    async fn try_reload(&mut self) -> anyhow::Result<bool> {
+    async fn try_reload(&mut self, origin: Origin) -> anyhow::Result<bool> {
         if let Some(failure) = self.control.failure() {
             anyhow::bail!("{failure}");
         }
@@ -288,7 +289,7 @@ impl Program {
         }
         self.warnings.tell(warnings, changed);
         // Even if nothing changed: an earlier refusal is over.
-        let generation = self.control.apply(Arc::clone(&config)).await;
+        let generation = self.control.apply(Arc::clone(&config), origin).await;
         // Whoever is told that it is applied may rely on it with the next request.
         self.gateway.obeys(generation).await;
         self.config = config;

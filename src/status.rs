@@ -10,7 +10,7 @@ use penstock_config::ServiceName;
 use penstock_control::status::{ServiceDetail, Status};
 use serde::Serialize;
 
-pub(crate) use self::table::{about_by_hand, about_rollout, at, printable};
+pub(crate) use self::table::{about_by_hand, about_rollout, at, printable, since};
 use crate::admin_client::{AdminArgs, AdminClient, block_on};
 
 /// Show services, deployments and workers, and why there are as many as there are.

@@ -20,6 +20,7 @@ mod service;
 mod settings;
 mod split;
 mod tls;
+mod update;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// How to run a worker as a container.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// The image, as `docker run` takes it; never empty.
     pub image: String,
@@ -45,7 +47,7 @@ pub struct ContainerSpec {
 }
 
 /// A folder or volume that a container sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Where it comes from.
     pub source: VolumeSource,
@@ -56,7 +58,7 @@ pub struct Volume {
 }
 
 /// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeSource {
     /// A file or folder of this machine, absolute.
     Path(PathBuf),
@@ -65,7 +67,7 @@ pub enum VolumeSource {
 }
 
 /// The network of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerNetwork {
     /// The engine's own; the port is published on loopback.
     Bridge,
@@ -76,7 +78,7 @@ pub enum ContainerNetwork {
 }
 
 /// When an image is pulled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pull {
     /// When the engine does not have it.
     Missing,

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{ContainerSpec, DeploymentName, Protocol, Rollout, Scaling, WhenCold, WorkerTls};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ContainerSpec, DeploymentName, Protocol, Rollout, Scaling, Update, WhenCold, WorkerTls,
+};
 
 /// One checked deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +45,8 @@ pub struct Deployment {
     pub drain_timeout: Duration,
     /// The same where nothing does; at least `drain_timeout`.
     pub voluntary_drain_timeout: Duration,
+    /// How workers are replaced when what they run changes.
+    pub update: Update,
     /// How many workers there should be. A static deployment does not scale: `min` and `max` are
     /// the number of its addresses, and the rest has its defaults.
     pub scaling: Scaling,
@@ -81,7 +87,7 @@ impl StaticAddress {
 }
 
 /// How to run a worker as a child process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSpec {
     /// What to run. `{port}` in it stands for the worker's port.
     pub command: ProcessCommand,
@@ -101,7 +107,7 @@ pub struct ProcessSpec {
 }
 
 /// The command of a worker process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProcessCommand {
     /// Program and arguments; never empty.
     Exec(Vec<String>),

@@ -48,6 +48,7 @@ mod structure;
 mod suggest;
 mod tls;
 pub mod units;
+mod update;
 
 pub use access::{Access, ApiKey, DeploymentHosts, Limit, LimitKind};
 pub use balance::{Balance, Hash, Overflow};
@@ -79,3 +80,4 @@ pub use shortage::is_shortage;
 pub use split::{MatchRule, Split, Sticky, WhenCold};
 pub use suggest::nearest;
 pub use tls::{Certificate, ListenerTls, Trust, WorkerTls, provider};
+pub use update::{Part, Update};

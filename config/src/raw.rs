@@ -22,6 +22,7 @@ mod settings;
 mod split;
 pub(crate) mod text;
 mod tls;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +51,7 @@ pub(crate) use settings::{
 };
 pub(crate) use split::{MatchRule, Split, Sticky, WhenCold};
 pub(crate) use tls::{ListenerTls, RedirectHttps};
+pub(crate) use update::{Update, UpdateWord, WorkerPart};
 
 use crate::ServiceName;
 use text::{DnsLabel, DnsName};

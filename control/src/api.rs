@@ -11,6 +11,7 @@ mod problem;
 mod serve;
 mod text;
 mod traffic;
+mod workers;
 
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 
@@ -25,9 +26,11 @@ use penstock_config::{Admin, fleet::ServiceInsight};
 use serde::Deserialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+use self::body::{OptionalBody, Who};
 pub use self::{problem::Problem, serve::Bounds, text::Write};
 use crate::{
     Control, ControlError,
+    revisions::{Origin, Via},
     status::{RequestsStatus, ServiceDetail},
     store::{JournalQuery, StoreError},
 };
@@ -66,8 +69,8 @@ pub struct Hooks {
     pub insight: Arc<dyn Fn(String, usize) -> Asked + Send + Sync>,
     /// Why requests cannot be served yet or any more, if so.
     pub not_ready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    /// Reads the configuration again and applies it.
-    pub reload: Arc<dyn Fn() -> Reload + Send + Sync>,
+    /// Reads the configuration again and applies it, for whoever asks.
+    pub reload: Arc<dyn Fn(Origin) -> Reload + Send + Sync>,
 }
 
 /// The running admin server; ends when dropped.
@@ -125,6 +128,7 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .merge(traffic::routes())
         .merge(explain::routes())
         .merge(pause::routes())
+        .merge(workers::routes())
         .route("/api/v1/journal", get(journal))
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such page") })
@@ -218,8 +222,13 @@ async fn journal(
     text::json(shared.control.journal(query).await?).await
 }
 
-async fn reload(State(shared): State<Shared>) -> Result<&'static str, Problem> {
-    match (shared.hooks.reload)().await {
+async fn reload(
+    State(shared): State<Shared>,
+    OptionalBody(who): OptionalBody<Who>,
+) -> Result<&'static str, Problem> {
+    let (by, reason) = who.said()?;
+    let via = Via::Api;
+    match (shared.hooks.reload)(Origin { via, by, reason }).await {
         Ok(()) => Ok("reloaded\n"),
         Err(errors) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, errors)),
     }

@@ -15,7 +15,7 @@ use tokio::{
 
 use self::failure::Failure;
 use crate::{
-    core::{Answer, Ask, Declined, PauseRequest, TrafficRequest},
+    core::{Answer, Ask, Declined, PauseRequest, TrafficRequest, WorkersRequest},
     driver::{
         ExitSender, WorkerExit,
         container::{ContainerDriver, ContainerSettings},
@@ -23,9 +23,10 @@ use crate::{
         process::{ProcessDriver, ProcessSettings},
     },
     explain::{Explanation, Unknown},
+    revisions::Origin,
     secret::SecretKey,
     shell::{Command, Drivers, Ends, Shell},
-    status::{PauseStatus, ServiceStatus, Status, WeightsStatus},
+    status::{PauseStatus, RevisionsStatus, ServiceStatus, Status, WeightsStatus},
     store::{ChangesQuery, JournalEntry, JournalQuery, Remembered, Store, StoreError},
     weights::Refused,
 };
@@ -161,11 +162,11 @@ impl Control {
         reports.unwrap_or_else(|| mpsc::channel(1).0)
     }
 
-    /// Follows another configuration from now on. GPUs, log settings and the state file stay as
+    /// Follows another configuration from now on, which came in this way. GPUs, log settings and the state file stay as
     /// they were at the start. Returns the generation of the first snapshot that follows it; 0 when
     /// control has been shut down.
-    pub async fn apply(&self, config: Arc<Config>) -> u64 {
-        match self.ask(Ask::Apply(config)).await {
+    pub async fn apply(&self, config: Arc<Config>, origin: Origin) -> u64 {
+        match self.ask(Ask::Apply(config, origin)).await {
             Ok(Answer::Applied(generation)) => generation,
             _ => 0,
         }
@@ -217,6 +218,18 @@ impl Control {
     pub(crate) async fn pause(&self, request: PauseRequest) -> Result<PauseStatus, ControlError> {
         match self.ask(Ask::Pause(request)).await? {
             Answer::Pause(status) => Ok(status?),
+            _ => Err(self.ended()),
+        }
+    }
+
+    /// Does something with the workers of a deployment, or only tells of its revisions. When this returns
+    /// the change is in the state file.
+    pub(crate) async fn workers(
+        &self,
+        request: WorkersRequest,
+    ) -> Result<RevisionsStatus, ControlError> {
+        match self.ask(Ask::Workers(request)).await? {
+            Answer::Workers(status) => Ok(*status?),
             _ => Err(self.ended()),
         }
     }

@@ -13,7 +13,7 @@
 //! | `Probed` | whether a worker is ready, broken, or why it is neither | – |
 //! | `Scraped` | what it tells of itself (`scrapes`) | – |
 //! | `Asked(Apply)`, `Rejected` | the configuration (`apply`) | `Probe` anew, `Answer` once it is published |
-//! | `Asked(Traffic)`, `Asked(Pause)` | weights (`traffic`), rollouts (`rollouts`), pauses (`pauses`) | `Save`; `Answer` once `Saved` |
+//! | `Asked(Traffic)`, `Asked(Pause)`, `Asked(Workers)` | weights (`traffic`), rollouts (`rollouts`), pauses (`pauses`), revisions and updates (`updates`) | `Save`; `Answer` once `Saved` |
 //! | `Asked(Status)` and other questions | nothing | `Answer` |
 //! | `Saved`, `StateFile` | what the state file has (`saving`) | `Answer` |
 //! | `Shutdown`, `Hurry` | everything is to go | `Hurry`, and in the end `Ended` |
@@ -55,6 +55,7 @@ mod tally;
 mod tests;
 mod traffic;
 mod trouble;
+mod updates;
 mod worker;
 
 use std::{
@@ -81,6 +82,7 @@ pub use self::{
     scrapes::{Sample, ScrapeSpec},
     tally::{ExitReason, Metric, RolloutTold, STATES, StartFailure},
     traffic::{TrafficAsk, TrafficRequest},
+    updates::{WorkersAsk, WorkersRequest},
 };
 use self::{
     deployment::{DeploymentState, Turn},
@@ -108,6 +110,8 @@ struct ServiceState {
     stopped: Stopped,
     /// Whether the file's weights differ from those that an override was made over.
     file_changed: bool,
+    /// Whether the state file does not have what there is to remember of its revisions.
+    courses_unsaved: bool,
     /// The deployment whose share is being raised step by step.
     rolling: Option<Rolling>,
     /// What the page of metrics has of that.
@@ -186,13 +190,14 @@ impl Core {
 
     fn on_asked(&mut self, to: AskId, ask: Ask) {
         let answer = match ask {
-            Ask::Apply(config) => {
-                self.apply(&config);
+            Ask::Apply(config, origin) => {
+                self.apply(&config, Some(&origin));
                 self.applied.push(to);
                 return;
             }
             Ask::Traffic(request) => return self.on_traffic(to, request),
             Ask::Pause(request) => return self.on_pause(to, request),
+            Ask::Workers(request) => return self.on_workers(to, request),
             Ask::Status => Answer::Status(Box::new(self.status())),
             Ask::Service(name) => Answer::Service(self.service_status(&name).map(Box::new)),
             Ask::Explain(service, deployment) => {
@@ -256,6 +261,7 @@ impl Core {
         self.effects.push(Effect::SaveAgain);
         self.save_all_traffic();
         self.save_all_pauses();
+        self.save_all_courses();
         self.save_demand();
         self.forget_removed();
     }
@@ -273,8 +279,16 @@ impl Core {
             return;
         };
         let (plan, news) = deployment.turn(turn);
+        let update = deployment.take_update_news();
+        if deployment.course_changed {
+            // Before a worker is started by it.
+            self.save_courses(&key.service);
+        }
         if let Some(at) = plan.wake_at.filter(|at| *at < self.next_tick) {
             self.due.entry(at.max(now)).or_default().insert(key.clone());
+        }
+        if let Some((kind, text)) = update {
+            self.note(key, kind, &text);
         }
         for news in news {
             self.note_decision(key, news);

@@ -49,6 +49,7 @@ pub mod plan;
 
 pub mod pause;
 mod plain_text;
+pub mod revisions;
 pub mod rollout;
 pub mod weights;
 

@@ -18,7 +18,7 @@ mod words;
 
 use std::time::Duration;
 
-use penstock_config::fleet::WorkerId;
+use penstock_config::{Update, fleet::WorkerId};
 
 pub(crate) use self::starts::TIMES_MAX;
 pub use self::{
@@ -76,6 +76,8 @@ pub enum DrainCause {
     GivesWay,
     /// Its liveness probe failed.
     Broken,
+    /// An operator asked for it.
+    Asked,
 }
 
 /// Why a worker is ended.
@@ -104,7 +106,7 @@ pub fn plan(decision: &Decision, situation: &Situation<'_>, now: Duration) -> Pl
     let started = start(&mut plan, situation, desired, &count, undrained, now);
     retire_outdated(&mut plan, situation, desired, &count, undrained);
     if started == 0 {
-        give_way(&mut plan, situation, &count);
+        give_way(&mut plan, situation, desired, &count);
     }
     drain_surplus(&mut plan, situation, desired, &count);
     plan
@@ -114,7 +116,12 @@ pub fn plan(decision: &Decision, situation: &Situation<'_>, now: Duration) -> Pl
 struct Count {
     current: usize,
     current_ready: usize,
+    /// Current ones that are ready and have been for a while.
+    current_proven: usize,
+    /// Outdated ones that serve.
     outdated: usize,
+    /// Outdated ones that are there, draining and ending ones among them.
+    outdated_there: usize,
 }
 
 impl Count {
@@ -127,7 +134,9 @@ impl Count {
                 .filter(current)
                 .filter(|w| w.stage == Stage::Ready)
                 .count(),
+            current_proven: kept().filter(current).filter(|w| w.is_proven).count(),
             outdated: kept().filter(|w| w.outdated && serves(w)).count(),
+            outdated_there: situation.workers.iter().filter(|w| w.outdated).count(),
         }
     }
 }
@@ -221,15 +230,9 @@ fn start(
             }
         )
     });
-    // Replacements come one more than desired at a time, so that what runs goes on serving.
-    let room = if count.outdated > 0 {
-        desired + 1
-    } else {
-        desired
-    };
     let wanted = desired
         .saturating_sub(current)
-        .min(room.saturating_sub(current + count.outdated));
+        .min(room_beside_old(situation, desired, current, count));
     if wanted == 0 || timed_out || situation.starts_wait {
         return 0;
     }
@@ -243,8 +246,24 @@ fn start(
     wanted
 }
 
-/// Lets workers of an older revision go as soon as newer ones stand in for them. While starts fail
-/// nothing stands in for anything: the update stops, and what is left of the old revision serves on.
+/// Workers that may be started beside those of older revisions. Old ones count until nothing is left of
+/// them: as long as they drain they hold what they hold.
+fn room_beside_old(
+    situation: &Situation<'_>,
+    desired: usize,
+    current: usize,
+    count: &Count,
+) -> usize {
+    match (count.outdated_there, situation.update) {
+        (0, _) => usize::MAX,
+        (_, Update::Recreate) => 0,
+        (old, update) => update.most(desired).saturating_sub(current + old),
+    }
+}
+
+/// Lets workers of an older revision go as soon as newer ones stand in for them, or as many as may be
+/// missing. While starts fail only those stand in that have proved good; while none has, what is left of the
+/// old revision serves on.
 fn retire_outdated(
     plan: &mut Plan,
     situation: &Situation<'_>,
@@ -267,14 +286,23 @@ fn retire_outdated(
             _ => {}
         }
     }
-    let stand_in = if situation.starts.failing {
-        0
-    } else {
-        count.current_ready + undrained
+    let starts = situation.starts;
+    let stand_in = match starts.failing {
+        true => count.current_proven,
+        false => count.current_ready + undrained,
+    };
+    // Where none could be started in the place of those that go, or none of them is known to be good.
+    let none_come = situation.starts_wait
+        || starts.no_room.is_some()
+        || (starts.failing && count.current_proven == 0);
+    let fewest = match situation.update {
+        Update::Recreate if !situation.starts_wait => 0,
+        _ if none_come => desired,
+        update => update.fewest(desired),
     };
     let surplus = count
         .outdated
-        .saturating_sub(desired.saturating_sub(stand_in));
+        .saturating_sub(fewest.saturating_sub(stand_in));
     for worker in victims::to_drain(situation.workers, surplus, true) {
         plan.actions.push(Action::Drain {
             id: worker.id.clone(),
@@ -283,14 +311,19 @@ fn retire_outdated(
     }
 }
 
-/// Where there is no room for a new revision beside the old one, one old worker goes first. The next
-/// follows when the successor of the first is ready, and not while starts fail.
-fn give_way(plan: &mut Plan, situation: &Situation<'_>, count: &Count) {
+/// Where there is no room for a new revision beside the old one, one old worker goes first, or as many as
+/// may be missing. The next follows when the successor of the first is ready, and not while starts fail and none has proved good.
+fn give_way(plan: &mut Plan, situation: &Situation<'_>, desired: usize, count: &Count) {
     let starts = situation.starts;
+    let fewest = situation.update.fewest(desired);
+    if count.current_ready + count.outdated <= fewest.min(desired.saturating_sub(1)) {
+        return;
+    }
     let is_on_its_way = count.current > count.current_ready;
     let one_goes = situation.workers.iter().any(|w| w.outdated && !w.is_kept())
         || plan.actions.iter().any(Action::is_outdated_drain);
-    if starts.no_room.is_none() || starts.failing || starts.gave_way || is_on_its_way || one_goes {
+    let is_hopeless = starts.failing && count.current_proven == 0;
+    if starts.no_room.is_none() || is_hopeless || starts.gave_way || is_on_its_way || one_goes {
         return;
     }
     for worker in victims::to_drain(situation.workers, 1, true) {

@@ -17,6 +17,8 @@ pub struct Remembered {
     pub traffic: Vec<ServiceRow>,
     /// What is paused of services.
     pub pauses: Vec<ServiceRow>,
+    /// Revisions of services' workers, and what was asked of them.
+    pub revisions: Vec<ServiceRow>,
     /// How long starts took, oldest first.
     pub starts: Vec<StartRow>,
     /// Counts of deployments whose scaling only advises.
@@ -150,4 +152,6 @@ pub enum Table {
     Traffic,
     /// What is paused of it.
     Pauses,
+    /// The revisions of its workers, and what was asked of them.
+    Revisions,
 }

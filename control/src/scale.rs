@@ -141,6 +141,12 @@ impl ScaleState {
         self.history.record(desired, Duration::MAX, now);
     }
 
+    /// An operator set the count until now. The rules begin with what there is, and with patience.
+    pub fn hand_back(&mut self, desired: u32, now: Duration) {
+        self.rest(now);
+        self.begin_again(desired, now);
+    }
+
     /// The count decided last.
     pub fn desired(&self) -> u32 {
         self.desired

@@ -10,6 +10,9 @@ pub use self::class_and_mirror::{ClassStatus, MirrorStatus};
 pub(crate) use self::class_and_mirror::{classes, mirror};
 pub use self::insight::{Percentiles, RecentStatus, RequestStatus, RequestsStatus};
 pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
+pub use self::revisions::{
+    DeploymentRevisions, OverrideStatus, RevisionStatus, RevisionsStatus, UpdateStatus,
+};
 pub(crate) use self::settings::describe as describe_settings;
 pub use self::traffic::{
     ByHandStatus, DeploymentWeight, RolloutStatus, WeightsChange, WeightsStatus,
@@ -20,6 +23,7 @@ mod certificates;
 mod class_and_mirror;
 mod insight;
 mod pause;
+mod revisions;
 mod settings;
 mod traffic;
 
@@ -132,6 +136,18 @@ pub struct DeploymentStatus {
     /// Everything that is wrong, the worst first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<String>,
+    /// The number of the revision that its workers are to run; absent where they are given by address.
+    #[serde(default)]
+    pub revision: Option<u64>,
+    /// The revision that an operator switched to, where that overrides the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<OverrideStatus>,
+    /// The number of workers that an operator set, where that overrides the rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaled: Option<OverrideStatus>,
+    /// The update that is under way or has stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdateStatus>,
     /// Its own pause; that of its service stands with the service.
     #[serde(default)]
     pub paused: Option<PausedStatus>,
@@ -208,6 +224,9 @@ pub struct WorkerStatus {
     pub in_flight: u32,
     /// Seconds since its start, or since it was taken over from an earlier run.
     pub age: f64,
+    /// The number of the revision that it runs, if that is known.
+    #[serde(default)]
+    pub revision: Option<u64>,
     /// Whether it runs something else than is configured now.
     pub outdated: bool,
     /// Whether a gateway sends it no requests for a while because of how it answered.

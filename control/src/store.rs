@@ -154,7 +154,7 @@ impl Store {
         self.try_send(Job::PutDemand(row));
     }
 
-    /// Forgets the load of a deployment, soon.
+    /// Forgets the load and the desired counts of a deployment, soon.
     pub fn forget_demand(&self, service: String, deployment: String) {
         self.try_send(Job::ForgetDemand(service, deployment));
     }

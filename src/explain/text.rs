@@ -49,6 +49,8 @@ impl Page {
         let Present {
             troubles,
             reason_text,
+            by_hand,
+            update,
             advice,
             inputs,
             wishes,
@@ -60,6 +62,11 @@ impl Page {
         let troubles = troubles.iter().map(|trouble| (trouble.as_str(), WRONG));
         let mut text = self.items("wrong", troubles);
         text += &self.item("why", reason_text, BOLD);
+        let by_hand = by_hand.iter().map(|set| (set.as_str(), LIMIT));
+        text += &self.items("by hand", by_hand);
+        if let Some(update) = update {
+            text += &self.item("update", update, LIMIT);
+        }
         if let Some(advice) = advice {
             let would = format!("{} workers: {}", advice.workers, advice.reason_text);
             text += &self.item("advice", &would, LIMIT);

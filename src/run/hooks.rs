@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 use metrics_process::Collector;
-use penstock_control::{Control, MetricsRegistry, api::Hooks};
+use penstock_control::{Control, MetricsRegistry, api::Hooks, revisions::Origin};
 use penstock_gateway::Gateway;
 use tokio::sync::{mpsc, oneshot};
 
-/// Where somebody who asked for a reload waits for what came of it.
-pub(super) type ReloadReply = oneshot::Sender<Result<(), String>>;
+/// Who asked for a reload, and where they wait for what came of it.
+pub(super) type ReloadAsk = (Origin, oneshot::Sender<Result<(), String>>);
 
 /// The hooks of the admin address. Who asks for a reload does so by `ask_reload`; once the program is
 /// `ending`, it is not ready.
@@ -19,7 +19,7 @@ pub(super) fn of(
     gateway: &Gateway,
     control: &Arc<Control>,
     metrics: Arc<MetricsRegistry>,
-    ask_reload: mpsc::Sender<ReloadReply>,
+    ask_reload: mpsc::Sender<ReloadAsk>,
     ending: &Arc<AtomicBool>,
 ) -> Hooks {
     let gateway_page = gateway.metrics();
@@ -38,12 +38,15 @@ pub(super) fn of(
             Box::pin(async move { insight.of(&service, max).await })
         }),
         not_ready: Arc::new(move || ending.load(Ordering::Relaxed).then(|| "ending".to_owned())),
-        reload: Arc::new(move || {
+        reload: Arc::new(move |origin| {
             let ask_reload = ask_reload.clone();
             Box::pin(async move {
                 let (reply, result) = oneshot::channel();
                 let gone = |_| "the program is ending".to_owned();
-                ask_reload.send(reply).await.map_err(|_| gone(()))?;
+                ask_reload
+                    .send((origin, reply))
+                    .await
+                    .map_err(|_| gone(()))?;
                 result.await.map_err(|_| gone(()))?
             })
         }),

@@ -12,7 +12,7 @@ use penstock_control::{
 };
 
 use self::rows::Rows;
-pub(crate) use self::rows::{about_by_hand, about_rollout};
+pub(crate) use self::rows::{about_by_hand, about_rollout, since};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

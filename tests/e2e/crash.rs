@@ -1,8 +1,11 @@
 //! Penstock is killed and started again.
 
+use http::Method;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::support::{
+    client::{Events, full},
     eventually,
     penstock::{NOBODY, Penstock, simulated},
 };
@@ -72,4 +75,84 @@ async fn a_crash_over_and_over_leaves_nothing_behind() {
     }
     penstock.until_ready("chat", 2).await;
     penstock.stop().await;
+}
+
+/// Two workers of this round, which load for a while.
+fn update(round: u32) -> String {
+    let command = simulated("--load-time 1s --tokens-per-second 20");
+    format!(
+        r#"
+        [services.chat.deployments.main]
+        process = {{ {command}, env = {{ ROUND = "{round}" }}, stop_grace = "1s" }}
+        probes.ready = {{ http = "/health", period = "1s" }}
+        scaling = {{ min = 2, max = 4 }}
+        "#
+    )
+}
+
+/// Whether workers of the second revision, and of the first, are in these states.
+fn is_at(found: &Value, new: &[&str], old: &[&str]) -> bool {
+    let workers = found["workers"].as_array().unwrap();
+    let states = |revision: u64| {
+        let of = workers
+            .iter()
+            .filter(move |worker| worker["revision"] == revision);
+        let mut states: Vec<&str> = of.map(|worker| worker["state"].as_str().unwrap()).collect();
+        states.sort_unstable();
+        states
+    };
+    states(2) == new && states(1) == old
+}
+
+/// Kills Penstock when its update is at this step, while an answer is on its way that keeps an old worker
+/// busy; what the next run makes of it is the same, whatever the step was.
+async fn crash_at(new: &[&str], old: &[&str]) {
+    let mut penstock = Penstock::start(&update(1)).await;
+    penstock.until_all_run("chat", 1, 2).await;
+    let client = penstock.client("chat");
+    let body = r#"{"model": "demo", "stream": true, "max_tokens": 10000, "ignore_eos": true, "messages": [{"role": "user", "content": "hello"}]}"#;
+    let mut answer = Events::new(
+        client
+            .send(Method::POST, "/v1/chat/completions", full(body))
+            .await,
+    );
+    assert!(answer.next().await.is_some());
+    penstock.reload(&update(2)).await;
+    eventually(&format!("new ones {new:?}, old ones {old:?}"), async || {
+        let found = penstock.deployment("chat", "main").await;
+        is_at(&found, new, old).then_some(())
+    })
+    .await;
+    kill_and_start_again(&mut penstock).await;
+    // Whatever there was of a surge is not desired.
+    let found = penstock.deployment("chat", "main").await;
+    assert_eq!(found["desired"], 2, "{found}");
+    penstock.until_all_run("chat", 2, 2).await;
+    eventually("two processes", async || {
+        (penstock.worker_processes().len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(penstock.client("chat").get("/v1/models").await.status, 200);
+    let found = penstock.deployment("chat", "main").await;
+    assert_eq!(
+        (&found["desired"], &found["revision"]),
+        (&2.into(), &2.into())
+    );
+    penstock.stop().await;
+}
+
+#[tokio::test]
+async fn a_crash_while_the_first_new_worker_starts_leaves_the_next_run_consistent() {
+    crash_at(&["starting"], &["ready", "ready"]).await;
+}
+
+#[tokio::test]
+async fn a_crash_after_the_first_old_worker_went_leaves_the_next_run_consistent() {
+    // The old one that has nothing to do went, and the second new one is on its way.
+    crash_at(&["ready", "starting"], &["ready"]).await;
+}
+
+#[tokio::test]
+async fn a_crash_while_the_last_old_worker_drains_leaves_the_next_run_consistent() {
+    crash_at(&["ready", "ready"], &["draining"]).await;
 }

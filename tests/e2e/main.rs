@@ -59,6 +59,7 @@ mod start_failure;
 mod status;
 mod streams;
 mod strict;
+mod updates;
 mod websocket;
 mod weights;
 mod why_slow;

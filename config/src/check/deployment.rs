@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Check, container, metrics_page, probes, process, rollout, scaling, split, tls};
+use super::{
+    Check, container, metrics_page, probes, process, rollout, scaling, split, tls, update,
+};
 use crate::{
     Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, WorkerTls,
     key_path::KeyPath, raw,
@@ -47,6 +49,7 @@ pub(super) fn deployment(
             raw.metrics,
             source.is_fixed(),
         ),
+        update: update::update(check, path, raw.update, source.is_fixed()),
         source,
         tls,
         start_timeout: raw.start_timeout.0,

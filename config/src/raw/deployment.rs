@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Container, MetricsPage, Rollout, Scaling, WhenCold,
+    Container, MetricsPage, Rollout, Scaling, Update, WhenCold,
     text::{DnsName, HumanDuration, PositiveDuration, UrlPath, WorkerAddress},
 };
 use crate::Protocol;
@@ -52,6 +52,9 @@ pub(crate) struct Deployment {
     /// newer revision, or its deployment was removed. What runs longer is cut then. At least
     /// `drain_timeout` counts.
     pub(crate) voluntary_drain_timeout: HumanDuration,
+    /// How workers are replaced when what they run changes. Not for `static` deployments. Default:
+    /// { max_surge = "25%", max_unavailable = "0%" }.
+    pub(crate) update: Option<Update>,
     /// How many workers there should be. Not for `static` deployments.
     pub(crate) scaling: Option<Scaling>,
 }
@@ -74,6 +77,7 @@ impl Default for Deployment {
             start_timeout: PositiveDuration(Duration::from_secs(600)),
             drain_timeout: HumanDuration(Duration::from_secs(30)),
             voluntary_drain_timeout: HumanDuration(Duration::from_secs(3600)),
+            update: None,
             scaling: None,
         }
     }

@@ -85,6 +85,7 @@ macro_rules! text_types {
         pub(crate) fn check_format(format: &str, text: &str) -> Result<(), String> {
             match format {
                 $($format => $parse(text).map(drop),)*
+                super::WorkerPart::FORMAT => super::WorkerPart::parse(text).map(drop),
                 ByteSize::FORMAT => units::parse_size(text).map(drop),
                 NAME_FORMAT => ServiceName::try_from(text).map(drop).map_err(|e| e.to_string()),
                 // Formats of schemars itself, of numbers.

@@ -13,13 +13,14 @@ use super::{
     advice::Advice,
     carry_out::at_address,
     deployment::DeploymentState,
-    effect::Effect,
+    effect::{Effect, Memory},
     event::{Moment, NewWorker},
     worker::Worker,
 };
 use crate::{
-    remembered::{Remembered, WorkerRow},
+    remembered::{DesiredRow, Remembered, WorkerRow},
     reports::Gateways,
+    revisions::{Origin, Via, digest_of},
     scale::{Bounds, Decision, History, Reason, ScaleState},
     status::ConfigStatus,
 };
@@ -53,7 +54,7 @@ impl Core {
             shutting_down: false,
             secret_key: Arc::new(remembered.key.clone()),
         };
-        this.apply(config);
+        this.apply(config, None);
         this.take_over(remembered);
         this.tick();
         this.publish();
@@ -68,6 +69,7 @@ impl Core {
         } = self.now;
         self.restore_traffic(remembered.traffic);
         self.restore_pauses(remembered.pauses);
+        self.restore_courses(remembered.revisions);
         let mut kept = Vec::new();
         for row in remembered.workers {
             match self.adopt(&row) {
@@ -75,6 +77,8 @@ impl Core {
                 None => self.effects.push(Effect::Forget(WorkerId(row.id.into()))),
             }
         }
+        // What the file says new meanwhile is an update of the workers that were taken over.
+        self.note_revisions(&Origin::of(Via::Start));
         let mut histories: HashMap<(String, String), Vec<_>> = HashMap::new();
         for row in remembered.desired {
             let change = (self.now.of_wall_ms(row.at_ms), row.desired);
@@ -93,7 +97,17 @@ impl Core {
                 deployment.key.deployment.to_string(),
             );
             let history = History::restore(histories.remove(&key).unwrap_or_default());
+            let remembered = history.last();
             deployment.begin_with(history, wall_ms, now);
+            let desired = deployment.decision.desired;
+            if remembered != Some(desired) && deployment.is_counted() {
+                let row = DesiredRow::new(&deployment.key, desired, wall_ms);
+                self.effects.push(Effect::Remember(Memory::Desired(row)));
+            }
+        }
+        for (service, deployment) in histories.into_keys() {
+            let forget = Memory::NoDemand(service, deployment);
+            self.effects.push(Effect::Remember(forget));
         }
         for row in remembered.advice {
             let deployment = self.named_mut(&row.service, &row.deployment);
@@ -104,7 +118,7 @@ impl Core {
         for row in remembered.starts {
             if let Some(deployment) = self.named_mut(&row.service, &row.deployment) {
                 let took = Duration::from_millis(row.took_ms);
-                let current = *row.revision == *deployment.revision;
+                let current = *row.revision == *digest_of(&deployment.revision);
                 deployment.starts.remember(took, current);
             }
         }
@@ -118,6 +132,10 @@ impl Core {
     fn adopt(&mut self, row: &WorkerRow) -> Option<WorkerId> {
         let now = self.now.at;
         let deployment = self.named_mut(&row.service, &row.deployment)?;
+        if deployment.course.drained.contains_key(&row.id) {
+            // It was told to end, and what it had ended with the last run.
+            return None;
+        }
         let spec = if deployment.is_static() {
             at_address(&deployment.spec, &row.revision).filter(|_| !row.saved.is_empty())?
         } else {
@@ -149,15 +167,23 @@ impl Core {
 }
 
 impl DeploymentState {
-    /// As many workers are desired as there are, within the bounds.
+    /// As many workers are desired as were before, within the bounds. That is not how many there are: in
+    /// the middle of an update there are more. Only where nothing is remembered do they count.
     fn begin_with(&mut self, history: History, wall_ms: u64, now: Duration) {
-        let desired = match &self.paused {
-            None => self.running_within_bounds(wall_ms),
+        let remembered = history.last().filter(|_| !self.advises());
+        let desired = match (&self.paused, remembered) {
+            (None, Some(remembered)) => self.within_bounds(remembered, wall_ms),
+            (None, None) => self.running_within_bounds(wall_ms),
             // The first decision lets them go.
-            Some(_) => u32::try_from(self.workers.len()).unwrap_or(u32::MAX),
+            (Some(_), _) => u32::try_from(self.workers.len()).unwrap_or(u32::MAX),
         };
         self.scale = ScaleState::new(desired, history, now);
         self.decision = Decision::fixed(desired, desired, Reason::Asleep);
+    }
+
+    /// Whether its desired count is written down: it is neither given nor only advised.
+    pub(super) fn is_counted(&self) -> bool {
+        !self.is_static() && !self.advises() && self.paused.is_none()
     }
 
     /// As many workers are desired as were kept, and as many advised as were, by an earlier run.
@@ -180,7 +206,11 @@ impl DeploymentState {
 
     fn running_within_bounds(&self, wall_ms: u64) -> u32 {
         let running = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
+        self.within_bounds(running, wall_ms)
+    }
+
+    fn within_bounds(&self, workers: u32, wall_ms: u64) -> u32 {
         let bounds = Bounds::at(&self.spec.scaling, wall_ms);
-        running.clamp(bounds.min, bounds.max)
+        workers.clamp(bounds.min, bounds.max)
     }
 }

@@ -8,18 +8,18 @@ use super::{
     Core, ServiceState,
     carry_out::at_address,
     deployment::{DeploymentState, Key},
-    effect::Effect,
+    effect::{Effect, Memory},
     pauses::Stopped,
     saving::Saved,
     traffic::Traffic,
     worker::Life,
 };
-use crate::{scale::ScaleState, status::ConfigStatus};
+use crate::{remembered::DesiredRow, revisions::Origin, scale::ScaleState, status::ConfigStatus};
 
 impl Core {
     /// Takes over a configuration. What did not change is left alone; what is not in it any more
-    /// drains.
-    pub(super) fn apply(&mut self, config: &Arc<Config>) {
+    /// drains. Without an origin it is the first, and what an earlier run knew of revisions comes later.
+    pub(super) fn apply(&mut self, config: &Arc<Config>, origin: Option<&Origin>) {
         let now = self.now.at;
         self.config = ConfigStatus::loaded(config, &self.secret_key, self.now.wall_ms);
         let mut removed = Vec::new();
@@ -34,6 +34,7 @@ impl Core {
         for name in removed {
             self.forget_traffic(&name);
             self.forget_pauses(&name);
+            self.save_courses(&name);
         }
         for (name, spec) in &config.services {
             let unchanged = self
@@ -41,7 +42,7 @@ impl Core {
                 .get(name)
                 .is_some_and(|known| !known.removed && *known.spec == **spec);
             if !unchanged {
-                self.follow(spec);
+                self.follow(spec, origin);
                 self.follow_traffic(&spec.name);
                 self.follow_pauses(&spec.name);
                 self.stale.insert(name.clone());
@@ -50,14 +51,16 @@ impl Core {
         self.next_tick = now;
     }
 
-    fn follow(&mut self, spec: &Arc<Service>) {
-        let now = self.now.at;
+    fn follow(&mut self, spec: &Arc<Service>, origin: Option<&Origin>) {
+        let (now, this_ms) = (self.now.at, self.now.wall_ms);
         let Self {
             services,
             effects,
+            generation,
             secret_key,
             ..
         } = self;
+        let mut news = Vec::new();
         let service = services
             .entry(spec.name.clone())
             .or_insert_with(|| ServiceState {
@@ -68,6 +71,7 @@ impl Core {
                 saved: Saved::default(),
                 stopped: Stopped::default(),
                 file_changed: false,
+                courses_unsaved: false,
                 rolling: None,
                 rollout_told: None,
                 published: None,
@@ -87,7 +91,8 @@ impl Core {
                     deployment.scale = ScaleState::new(deployment.ready(), Default::default(), now);
                     deployment.advice = None;
                 }
-                deployment.follow(wanted);
+                let text = deployment.follow(wanted, origin, this_ms);
+                news.extend(text.map(|text| (deployment.key.clone(), text)));
                 if probes_changed {
                     effects.extend(deployment.probe_anew());
                 }
@@ -100,17 +105,29 @@ impl Core {
                 let is_paused = service.stopped.pauses.of(name.as_str()).is_some();
                 let desired = if is_paused { 0 } else { wanted.scaling.min };
                 let scale = ScaleState::new(desired, Default::default(), now);
-                service.deployments.insert(
-                    name.clone(),
-                    DeploymentState::new(key, Arc::clone(wanted), scale, secret_key),
-                );
+                let mut deployment =
+                    DeploymentState::new(key, Arc::clone(wanted), scale, secret_key);
+                if let Some(origin) = origin {
+                    deployment.note_revision(origin, this_ms);
+                }
+                // What an earlier run remembers of it comes after its configuration.
+                if *generation > 0 && deployment.is_counted() {
+                    let row = DesiredRow::new(&deployment.key, desired, this_ms);
+                    effects.push(Effect::Remember(Memory::Desired(row)));
+                }
+                service.deployments.insert(name.clone(), deployment);
             }
+        }
+        for (key, text) in news {
+            self.note(&key, "revision", &text);
         }
     }
 }
 
 fn remove(deployment: &mut DeploymentState) {
     deployment.removed = true;
+    // Its revisions are forgotten with it.
+    deployment.course_changed = true;
     deployment.changed = true;
 }
 

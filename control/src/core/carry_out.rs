@@ -54,7 +54,7 @@ impl Core {
         );
     }
 
-    fn drain(&mut self, id: &WorkerId, why: DrainCause, now: Duration) {
+    pub(super) fn drain(&mut self, id: &WorkerId, why: DrainCause, now: Duration) {
         let shutting_down = self.shutting_down;
         let Some((key, deployment, place)) = self.worker_mut(id) else {
             return;
@@ -103,7 +103,7 @@ impl Core {
         );
     }
 
-    fn stop(&mut self, id: &WorkerId, why: StopCause, now: Duration) {
+    pub(super) fn stop(&mut self, id: &WorkerId, why: StopCause, now: Duration) {
         let Some((key, deployment, place)) = self.worker_mut(id) else {
             return;
         };
@@ -192,10 +192,7 @@ impl Core {
 /// its own.
 fn what_to_run(deployment: &DeploymentState) -> Option<(Arc<Deployment>, Arc<str>)> {
     if !deployment.is_static() {
-        return Some((
-            Arc::clone(&deployment.spec),
-            Arc::clone(&deployment.revision),
-        ));
+        return Some(deployment.what_to_start());
     }
     let address = deployment.free_address()?;
     Some((at_address(&deployment.spec, &address)?, address))

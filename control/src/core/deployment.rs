@@ -8,7 +8,7 @@ use super::{
     advice::Advice,
     describe::News,
     pauses::Paused,
-    revision::{is_current, revision, wanted_addresses},
+    revision::{revision, wanted_addresses},
     scrapes::ScrapeSpec,
     tally::Tally,
     trouble::Exits,
@@ -18,6 +18,7 @@ use crate::{
     explain::{Episodes, Means, steps},
     plan::{Failed, Plan, Situation, StartRecord, WorkerFacts, plan},
     reports::{Gateways, Measured, OutcomeSums, Tracker},
+    revisions::{Course, Origin},
     scale::{Decision, Observation, Reason, ScaleState, decide},
     secret::SecretKey,
 };
@@ -34,12 +35,21 @@ pub struct Key {
 /// Everything about one deployment.
 pub(super) struct DeploymentState {
     pub(super) key: Key,
+    /// What holds for it: the file's settings, with what workers run by the revision in force.
     pub(super) spec: Arc<Deployment>,
+    /// What the file says.
+    pub(super) file: Arc<Deployment>,
+    /// Its revisions, and what operators asked of its workers.
+    pub(super) course: Course,
+    /// Whether the state file does not have that yet.
+    pub(super) course_changed: bool,
+    /// What the journal is to say of an update after this turn.
+    update_news: Option<(&'static str, String)>,
     /// Its share of the service's traffic in force.
     pub(super) weight: u32,
     pub(super) revision: Arc<str>,
     /// What digests of revisions are made with.
-    secret_key: Arc<SecretKey>,
+    pub(super) secret_key: Arc<SecretKey>,
     /// Not configured any more; stays until its workers are gone.
     pub(super) removed: bool,
     pub(super) scale: ScaleState,
@@ -100,6 +110,10 @@ impl DeploymentState {
             scrape: ScrapeSpec::of(&spec),
             key,
             weight: spec.weight,
+            file: Arc::clone(&spec),
+            course: Course::default(),
+            course_changed: false,
+            update_news: None,
             spec,
             removed: false,
             scale,
@@ -122,22 +136,32 @@ impl DeploymentState {
         }
     }
 
-    /// Takes over new settings.
-    pub(super) fn follow(&mut self, spec: &Arc<Deployment>) {
-        if !self.removed && *self.spec == **spec {
-            return;
+    /// Takes over new settings. Gives what there is to tell of a new revision. Without an origin what an
+    /// earlier run knew of revisions is not known yet.
+    pub(super) fn follow(
+        &mut self,
+        spec: &Arc<Deployment>,
+        origin: Option<&Origin>,
+        wall_ms: u64,
+    ) -> Option<String> {
+        if !self.removed && *self.file == **spec {
+            return None;
         }
-        self.spec = Arc::clone(spec);
-        let revision = revision(spec, &self.secret_key);
-        if revision != self.revision {
-            self.starts.revised();
-        }
-        self.revision = revision;
-        self.follow_scrape_spec();
-        self.removed = false;
+        self.file = Arc::clone(spec);
+        self.course_changed |= std::mem::take(&mut self.removed);
         self.changed = true;
         // Whatever failed may be what was mended.
         self.starts.reset();
+        self.go_on(wall_ms);
+        let news = origin.and_then(|origin| self.note_revision(origin, wall_ms));
+        self.aim(false, wall_ms);
+        self.follow_scrape_spec();
+        news
+    }
+
+    /// What the journal is to say of its update.
+    pub(super) fn take_update_news(&mut self) -> Option<(&'static str, String)> {
+        self.update_news.take()
     }
 
     pub(super) fn is_static(&self) -> bool {
@@ -158,6 +182,7 @@ impl DeploymentState {
         self.note_means(turn.now);
         self.note_proven(turn.now);
         self.decision = self.decide(turn);
+        self.update_news = self.follow_update(turn.now, turn.wall_ms);
         let is_new = self.is_new(turn.now);
         let facts = self.facts(turn);
         let situation = self.situation(&facts, turn);
@@ -173,8 +198,9 @@ impl DeploymentState {
     /// What a plan needs to know about each worker.
     pub(super) fn facts(&self, turn: Turn<'_>) -> Vec<WorkerFacts> {
         let facts = |worker: &Worker| {
-            let outdated = !is_current(&self.spec, &self.revision, &worker.revision);
-            worker.facts(outdated, &self.tracker, turn.gateways, turn.shutting_down)
+            let outdated = !self.is_current(worker);
+            let (gateways, down) = (turn.gateways, turn.shutting_down);
+            worker.facts(outdated, &self.tracker, gateways, down, turn.now)
         };
         self.workers.iter().map(facts).collect()
     }
@@ -190,6 +216,7 @@ impl DeploymentState {
             // Given addresses are probed for ever.
             start_timeout: (!self.is_static()).then_some(self.spec.start_timeout),
             starts_wait: turn.starts_wait,
+            update: self.spec.update,
         }
     }
 
@@ -212,6 +239,10 @@ impl DeploymentState {
         if let Some(wanted) = wanted_addresses(&self.spec) {
             let desired = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
             return Decision::fixed(before, desired, Reason::Given);
+        }
+        if let Some((workers, about)) = self.scaled() {
+            self.scale.correct(workers, turn.now);
+            return Decision::fixed(before, workers, Reason::Scaled(about));
         }
         self.by_rules = true;
         self.follow_mode(turn.now);
@@ -258,17 +289,14 @@ impl DeploymentState {
 
     /// A worker that has been ready for a while was a good start, if it runs what would be started now.
     fn note_proven(&mut self, now: Duration) {
-        let (spec, revision) = (&self.spec, &self.revision);
-        let current = self
-            .workers
-            .iter()
-            .filter(|worker| worker.is_ready() && is_current(spec, revision, &worker.revision));
+        let workers = self.workers.iter();
+        let current = workers.filter(|worker| worker.is_ready() && self.is_current(worker));
+        let ready_since: Vec<Duration> = current.filter_map(|worker| worker.ready_at).collect();
         // The one that became ready last comes after the most failures, and the earlier ones prove what
         // it cannot yet.
-        let mut ready = 0;
-        for ready_at in current.filter_map(|worker| worker.ready_at) {
+        let ready = u32::try_from(ready_since.len()).unwrap_or(u32::MAX);
+        for ready_at in ready_since {
             self.starts.up_since(ready_at, now);
-            ready += 1;
         }
         if ready > 0 && ready >= self.decision.desired {
             self.starts.all_there(now);

@@ -129,6 +129,11 @@ impl DeploymentState {
             troubles,
             reason: decision.reason.label().into(),
             reason_text: decision.reason.to_string(),
+            by_hand: self.about_switched().into_iter().collect(),
+            update: self
+                .describe_update()
+                .filter(|update| update.why.is_none())
+                .map(|update| update.words),
             advice: self.describe_advice(),
             inputs: self.inputs(turn.gateways, now),
             wishes: rules.wishes,

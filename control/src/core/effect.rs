@@ -18,7 +18,7 @@ use super::{
 use crate::{
     explain::Unknown,
     remembered::{AdviceRow, DemandRow, DesiredRow, JournalEntry, ServiceRow, StartRow, Table},
-    status::{PauseStatus, ServiceStatus, Status, WeightsStatus},
+    status::{PauseStatus, RevisionsStatus, ServiceStatus, Status, WeightsStatus},
     weights::Refused,
 };
 
@@ -117,7 +117,7 @@ pub enum Memory {
     Advice(AdviceRow),
     /// The load of a day.
     Demand(DemandRow),
-    /// Nothing any more of the load of this deployment of a service.
+    /// Nothing any more of the load and the desired counts of this deployment of a service.
     NoDemand(String, String),
 }
 
@@ -136,6 +136,8 @@ pub enum Answer {
     Traffic(Result<WeightsStatus, Declined>),
     /// What is paused.
     Pause(Result<PauseStatus, Declined>),
+    /// Which revisions there are, and what was done with workers.
+    Workers(Result<Box<RevisionsStatus>, Declined>),
 }
 
 /// Why something asked for was not done, or is not done for good.

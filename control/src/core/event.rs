@@ -11,8 +11,9 @@ use super::{
     pauses::PauseRequest,
     scrapes::{Sample, ScrapeSpec},
     traffic::TrafficRequest,
+    updates::WorkersRequest,
 };
-use crate::remembered::StateFailure;
+use crate::{remembered::StateFailure, revisions::Origin};
 
 /// The time at which an event is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +85,8 @@ pub struct AskId(pub u64);
 /// What may be asked from outside.
 #[derive(Debug)]
 pub enum Ask {
-    /// Follow this configuration from now on.
-    Apply(Arc<Config>),
+    /// Follow this configuration from now on, which came in this way.
+    Apply(Arc<Config>, Origin),
     /// Say how things are.
     Status,
     /// Say how one service is.
@@ -96,6 +97,8 @@ pub enum Ask {
     Traffic(TrafficRequest),
     /// Pause or resume a service or a deployment, or tell.
     Pause(PauseRequest),
+    /// Do something with the workers of a deployment, or tell of its revisions.
+    Workers(WorkersRequest),
 }
 
 /// A worker to be started or adopted.

@@ -13,7 +13,7 @@ use super::{
     tally::StartFailure,
     worker::Life,
 };
-use crate::{remembered::StartRow, reports::Base};
+use crate::{remembered::StartRow, reports::Base, revisions::digest_of};
 
 impl Core {
     pub(super) fn on_report(&mut self, report: &LoadReport) {
@@ -147,7 +147,7 @@ impl Core {
             at_ms: self.now.wall_ms,
             service: key.service.to_string(),
             deployment: key.deployment.to_string(),
-            revision: revision.to_owned(),
+            revision: digest_of(revision).to_owned(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };
         self.effects.push(Effect::Remember(Memory::Started(row)));

@@ -36,12 +36,7 @@ impl Core {
         let at_ms = self.now.wall_ms;
         let (service, name) = (key.service.to_string(), key.deployment.to_string());
         if paces {
-            let row = DesiredRow {
-                at_ms,
-                service: service.clone(),
-                deployment: name.clone(),
-                desired,
-            };
+            let row = DesiredRow::new(key, desired, at_ms);
             self.effects.push(Effect::Remember(Memory::Desired(row)));
         }
         self.effects.push(Effect::Journal(JournalEntry {
@@ -79,6 +74,18 @@ impl Core {
             record: None,
             details: Vec::new(),
         }));
+    }
+}
+
+impl DesiredRow {
+    /// That so many workers of a deployment are desired from then on.
+    pub(super) fn new(key: &Key, desired: u32, at_ms: u64) -> Self {
+        Self {
+            at_ms,
+            service: key.service.to_string(),
+            deployment: key.deployment.to_string(),
+            desired,
+        }
     }
 }
 

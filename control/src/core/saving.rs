@@ -96,6 +96,7 @@ impl Core {
             match save.table {
                 Table::Traffic => service.saved = Saved::Unknown,
                 Table::Pauses => service.stopped.saved = Saved::Unknown,
+                Table::Revisions => service.courses_unsaved = true,
             }
         }
         let Some((to, answer)) = save.answer else {
@@ -119,6 +120,7 @@ impl Answer {
         match self {
             Self::Traffic(_) => Self::Traffic(Err(why)),
             Self::Pause(_) => Self::Pause(Err(why)),
+            Self::Workers(_) => Self::Workers(Err(why)),
             other => other,
         }
     }

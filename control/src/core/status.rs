@@ -118,6 +118,10 @@ fn describe_deployment(
         phase: deployment.state_word(&troubles).into(),
         phase_reason,
         troubles,
+        revision: deployment.number_in_force(),
+        switched: deployment.describe_switched(),
+        scaled: deployment.describe_scaled(),
+        update: deployment.describe_update(),
         paused: None,
         no_room: deployment.waits_for_room(),
         restarts: deployment.exits.count,
@@ -152,6 +156,7 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
         in_flight: deployment.tracker.in_flight(worker.id()),
         ejected: deployment.tracker.is_ejected(worker.id()),
         age: now.saturating_sub(worker.started_at).as_secs_f64(),
+        revision: deployment.number_of(&worker.revision),
         outdated: !is_current(&deployment.spec, &deployment.revision, &worker.revision),
         progress: worker.progress.as_ref().map(ToString::to_string),
         probe_failure: worker

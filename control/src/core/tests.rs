@@ -1,5 +1,7 @@
 //! Events told in order, and what the core says of each.
 
+mod by_hand;
 mod chaos;
 mod play;
 mod timelines;
+mod updates;

@@ -8,7 +8,6 @@ use penstock_config::{Probe, ProbeKind, Source};
 use super::{
     deployment::DeploymentState,
     describe::phase_name,
-    revision::is_current,
     tally::{ExitReason, StartFailure},
     worker::{Life, Worker},
 };
@@ -42,7 +41,7 @@ impl DeploymentState {
             return;
         }
         self.tally.worker_exited(ExitReason::of(reason));
-        let is_current = is_current(&self.spec, &self.revision, &worker.revision);
+        let is_current = self.is_current(worker);
         if worker.is_draining() || !is_current {
             return;
         }
@@ -79,6 +78,7 @@ impl DeploymentState {
             return Vec::new();
         }
         let all = [
+            self.about_stopped(),
             self.failing_starts(now),
             self.waits_for_room(),
             self.unready(),
@@ -106,7 +106,7 @@ impl DeploymentState {
             let kept = matches!(worker.life, Life::Starting | Life::Serving);
             kept && worker.address.is_some() && worker.broken.is_none()
         };
-        let current = |worker: &&Worker| is_current(&self.spec, &self.revision, &worker.revision);
+        let current = |worker: &&Worker| self.is_current(worker);
         let there = self.workers.iter().filter(there).filter(current).count();
         let missing = (self.decision.desired as usize).saturating_sub(there);
         match missing {

@@ -13,7 +13,7 @@ use super::{
     scrapes::Known,
 };
 use crate::{
-    plan::{DrainCause, Stage, WorkerFacts},
+    plan::{DrainCause, PROVEN_AFTER, Stage, WorkerFacts},
     reports::{Gateways, Tracker},
 };
 
@@ -92,6 +92,12 @@ impl Worker {
         self.life == Life::Serving && self.passes
     }
 
+    /// Whether it has been ready for so long that its start was a good one.
+    pub(super) fn is_proven(&self, now: Duration) -> bool {
+        let since = self.ready_at.filter(|_| self.is_ready());
+        since.is_some_and(|since| now.saturating_sub(since) >= PROVEN_AFTER)
+    }
+
     /// Whether it is meant to go on.
     pub(super) fn is_kept(&self) -> bool {
         matches!(self.life, Life::Starting | Life::Serving)
@@ -108,6 +114,7 @@ impl Worker {
         tracker: &Tracker,
         gateways: &Gateways,
         shutting_down: bool,
+        now: Duration,
     ) -> WorkerFacts {
         let stage = match self.life {
             Life::Starting => Stage::Starting,
@@ -135,6 +142,7 @@ impl Worker {
             in_flight: tracker.in_flight(&self.new.id),
             adopted: self.adopted,
             outdated,
+            is_proven: self.is_proven(now),
             broken: self.broken.clone(),
         }
     }
@@ -147,6 +155,13 @@ impl Worker {
             worker: self.new.id.clone(),
             spec: Arc::clone(&self.new.spec),
             probes: probes.clone(),
+        }
+    }
+
+    /// It is to end, whatever it drains for.
+    pub(super) fn keep_draining(&mut self) {
+        if let Life::Draining { cause, .. } = &mut self.life {
+            *cause = DrainCause::Asked;
         }
     }
 

@@ -47,6 +47,12 @@ pub struct Present {
     pub reason: Cow<'static, str>,
     /// The reason in words.
     pub reason_text: String,
+    /// What operators set in place of what the file says, and what can be done about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<String>,
+    /// The update that is under way. One that has stopped is among the troubles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<String>,
     /// What the rules would do, where `scaling.mode` is `"advise"`; then wishes, clamps and what
     /// comes next are about this advice.
     #[serde(default)]

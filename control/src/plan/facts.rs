@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use penstock_config::fleet::WorkerId;
+use penstock_config::{Update, fleet::WorkerId};
 
 /// The situation of one deployment.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Situation<'a> {
     pub start_timeout: Option<Duration>,
     /// Whether workers of an earlier run may still hold what new ones need.
     pub starts_wait: bool,
+    /// How workers of one revision make place for those of the next.
+    pub update: Update,
 }
 
 /// One worker.
@@ -35,6 +37,8 @@ pub struct WorkerFacts {
     pub adopted: bool,
     /// Whether it runs something else than is configured now.
     pub outdated: bool,
+    /// Whether it has been ready for so long that its start was a good one, whatever came of others.
+    pub is_proven: bool,
     /// Why it must be replaced although it is what is configured: its liveness probe failed.
     pub broken: Option<Arc<str>>,
 }

@@ -69,6 +69,11 @@ impl StartRecord {
         self.failed.as_ref().filter(|failed| now < failed.until)
     }
 
+    /// Why starting failed for good, until a worker is ready.
+    pub fn given_up(&self) -> Option<&Arc<str>> {
+        self.failed.as_ref().map(|failed| &failed.reason)
+    }
+
     /// How long a start takes by experience; `None` before the first.
     pub fn times(&self) -> Option<StartTimes> {
         self.times.usual()

@@ -1,5 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
+use penstock_config::Part;
+
 use super::*;
 use crate::scale::Reason;
 
@@ -16,6 +18,7 @@ fn worker(slot: u32, stage: Stage, in_flight: u32) -> WorkerFacts {
         in_flight,
         adopted: false,
         outdated: false,
+        is_proven: false,
         broken: None,
     }
 }
@@ -53,6 +56,7 @@ fn plan_with(desired: u32, workers: &[WorkerFacts], starts: &StartFacts, now: Du
             starts,
             start_timeout,
             starts_wait: false,
+            update: Default::default(),
         },
         now,
     )
@@ -211,7 +215,48 @@ fn a_new_revision_comes_one_at_a_time_and_the_old_goes_when_it_is_ready() {
         outdated(worker(1, draining(false), 0)),
         worker(2, Ready, 0),
     ];
-    assert_eq!(plan_for(2, &next), [Action::Start { slot: 3 }]);
+    // It holds what it holds until nothing is left of it.
+    assert_eq!(plan_for(2, &next), []);
+    let gone = [old[0].clone(), worker(2, Ready, 0)];
+    assert_eq!(plan_for(2, &gone), [Action::Start { slot: 1 }]);
+}
+
+fn plan_by(update: Update, desired: u32, workers: &[WorkerFacts]) -> Vec<Action> {
+    let decision = Decision::fixed(desired, desired, Reason::Steady);
+    let situation = Situation {
+        workers,
+        starts: &StartFacts::default(),
+        start_timeout: None,
+        starts_wait: false,
+        update,
+    };
+    plan(&decision, &situation, NOW).actions
+}
+
+#[test]
+fn as_many_go_at_once_as_may_be_missing_and_as_many_come_as_there_may_be_above() {
+    let update = Update::Rolling {
+        max_surge: Part::Percent(10),
+        max_unavailable: Part::Percent(20),
+    };
+    let old: Vec<_> = (0..10)
+        .map(|slot| outdated(worker(slot, Ready, 0)))
+        .collect();
+    let first = plan_by(update, 10, &old);
+    assert_eq!(
+        first,
+        [
+            Action::Start { slot: 10 },
+            drain(9, DrainCause::Outdated),
+            drain(8, DrainCause::Outdated)
+        ]
+    );
+    let all_drain = plan_by(Update::Recreate, 10, &old);
+    assert_eq!(all_drain.len(), 10, "{all_drain:?}");
+    let last = [outdated(worker(0, Stopping, 0))];
+    assert_eq!(plan_by(Update::Recreate, 2, &last), []);
+    let started = [0, 1].map(|slot| Action::Start { slot });
+    assert_eq!(plan_by(Update::Recreate, 2, &[]), started);
 }
 
 #[test]
@@ -220,7 +265,7 @@ fn an_outdated_worker_that_serves_nobody_goes_at_once() {
         outdated(worker(0, Starting, 0)),
         outdated(worker(1, NotReady, 0)),
     ];
-    let actions = plan_for(1, &workers);
+    let actions = plan_for(2, &workers);
     assert!(actions.contains(&Action::Start { slot: 2 }));
     assert!(actions.contains(&stop(0, StopCause::Unwanted)));
     assert!(actions.contains(&drain(1, DrainCause::Outdated)));
@@ -322,6 +367,7 @@ fn starts_wait_until_workers_of_an_earlier_run_are_taken_over() {
         starts: &starts,
         start_timeout: None,
         starts_wait: true,
+        update: Default::default(),
     };
     assert_eq!(plan(&decision, &situation, NOW), Plan::default());
 }

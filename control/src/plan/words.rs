@@ -11,6 +11,7 @@ impl fmt::Display for DrainCause {
             Self::Outdated => "replaced by a newer revision",
             Self::GivesWay => "it makes room for a newer revision",
             Self::Broken => "it fails its liveness probe",
+            Self::Asked => "by hand",
         })
     }
 }

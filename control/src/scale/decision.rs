@@ -204,6 +204,8 @@ pub enum Reason {
     Given,
     /// An operator has stopped the deployment; until when, by whom and why, in words.
     Paused(Arc<str>),
+    /// An operator set the count; how many, by whom and why, in words.
+    Scaled(Arc<str>),
     /// The deployment is no longer configured.
     Removed,
     /// Control shuts down.
@@ -236,6 +238,7 @@ impl Reason {
             Self::Advising { .. } => "advise",
             Self::Given => "given",
             Self::Paused(_) => "paused",
+            Self::Scaled(_) => "scaled",
             Self::Removed => "removed",
             Self::Shutdown => "shutdown",
         }
@@ -325,6 +328,7 @@ impl fmt::Display for Reason {
             }
             Self::Given => f.write_str("addresses are given"),
             Self::Paused(about) => write!(f, "paused{about}"),
+            Self::Scaled(about) => f.write_str(about),
             Self::Removed => f.write_str("no longer configured"),
             Self::Shutdown => f.write_str("shutting down"),
         }

@@ -42,6 +42,12 @@ impl History {
         }
     }
 
+    /// The count that came into force last; `None` when nothing is known.
+    pub fn last(&self) -> Option<u32> {
+        // Merging never touches the newest.
+        self.entries.back().map(|entry| entry.highest)
+    }
+
     /// The lowest count in force at some time within the last `period`; `None` when nothing is known.
     pub fn lowest(&self, period: Duration, now: Duration) -> Option<u32> {
         self.within(period, now).map(|entry| entry.lowest).min()

@@ -6,7 +6,8 @@ use crate::{
 };
 
 /// Kinds of events that somebody may have to act on.
-const BAD: [&str; 6] = [
+const BAD: [&str; 7] = [
+    "update_stopped",
     "worker_ended",
     "start_failed",
     "no_room",

@@ -15,7 +15,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 9] = [
+pub(super) const STEPS: [&str; 11] = [
     TABLES,
     TRAFFIC,
     STARTS,
@@ -25,7 +25,22 @@ pub(super) const STEPS: [&str; 9] = [
     ADVICE,
     DEMAND,
     DIGESTS,
+    DESIRED_BY_DEPLOYMENT,
+    REVISIONS,
 ];
+
+/// Revisions of what workers run, sealed, and what operators asked of workers.
+const REVISIONS: &str = "
+    CREATE TABLE revisions (
+        service TEXT PRIMARY KEY,
+        state TEXT NOT NULL
+    ) WITHOUT ROWID;
+";
+
+/// The newest desired count of a deployment is kept for good, so it is looked for.
+const DESIRED_BY_DEPLOYMENT: &str = "
+    CREATE INDEX desired_by_deployment ON desired (service, deployment);
+";
 
 /// Counts of deployments whose scaling only advises.
 const ADVICE: &str = "
@@ -219,6 +234,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
         desired: rows::desired(connection)?,
         traffic: rows::services(connection, Table::Traffic)?,
         pauses: rows::services(connection, Table::Pauses)?,
+        revisions: rows::services(connection, Table::Revisions)?,
         starts: starts::read(connection)?,
         advice: advice::read(connection)?,
         demand: demand::read(connection)?,

@@ -51,12 +51,22 @@ pub(super) fn put_desired(db: &Connection, row: &DesiredRow) -> Result<()> {
     Ok(())
 }
 
-/// Forgets desired counts that are too old to matter.
+/// Forgets desired counts that are too old to matter. The newest of a deployment always does: the next
+/// run begins with it.
 pub(super) fn prune_desired(db: &Connection, newest_ms: u64) -> Result<()> {
     let kept = u64::try_from(DESIRED_KEPT.as_millis()).unwrap_or(u64::MAX);
     let before = i64::try_from(newest_ms.saturating_sub(kept)).unwrap_or(i64::MAX);
-    db.prepare_cached("DELETE FROM desired WHERE at_ms < ?")?
-        .execute([before])?;
+    let sql = "DELETE FROM desired WHERE at_ms < ? AND EXISTS (
+                   SELECT 1 FROM desired AS later WHERE later.service = desired.service
+                   AND later.deployment = desired.deployment AND later.rowid > desired.rowid)";
+    db.prepare_cached(sql)?.execute([before])?;
+    Ok(())
+}
+
+/// Forgets the desired counts of a deployment.
+pub(super) fn forget_desired(db: &Connection, service: &str, deployment: &str) -> Result<()> {
+    db.prepare_cached("DELETE FROM desired WHERE service = ? AND deployment = ?")?
+        .execute([service, deployment])?;
     Ok(())
 }
 
@@ -80,6 +90,7 @@ impl Table {
         match self {
             Self::Traffic => "traffic",
             Self::Pauses => "pauses",
+            Self::Revisions => "revisions",
         }
     }
 }

@@ -90,12 +90,24 @@ async fn workers_and_desired_counts_survive() {
     store.put_worker(worker("b", "")).await;
     store.forget_worker("b".to_owned()).await;
     store.desired(desired(1_000, 2));
+    // The newest of a deployment stays, however old it is.
+    let other = DesiredRow {
+        deployment: "other".to_owned(),
+        ..desired(2_000, 7)
+    };
+    store.desired(other.clone());
     store.desired(desired(100_000_000, 3));
     store.desired(desired(100_000_001, 4));
+    store.desired(desired(100_000_002, 5));
     store.close().await;
     let (store, remembered) = folder.open();
     assert_eq!(remembered.workers, [worker("a", "found")]);
-    let kept = [desired(100_000_000, 3), desired(100_000_001, 4)];
+    let kept = [
+        other,
+        desired(100_000_000, 3),
+        desired(100_000_001, 4),
+        desired(100_000_002, 5),
+    ];
     assert_eq!(
         remembered.desired, kept,
         "what is older than a day is forgotten"

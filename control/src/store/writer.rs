@@ -131,6 +131,7 @@ impl Writer {
                 Job::PutDemand(row) => demand::put(&transaction, row)?,
                 Job::ForgetDemand(service, deployment) => {
                     demand::forget(&transaction, service, deployment)?;
+                    rows::forget_desired(&transaction, service, deployment)?;
                 }
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,

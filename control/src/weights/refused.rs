@@ -2,7 +2,7 @@
 
 use crate::explain::Unknown;
 
-/// Why a change of weights, of a rollout or of a pause was not made. Nothing has changed then.
+/// Why a change of weights, of a rollout, of a pause or of workers was not made. Nothing has changed then.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refused {
     /// No such service.
@@ -136,6 +136,73 @@ pub enum Refused {
     /// A pause would end at no good time.
     #[error("expires: {0}")]
     Expires(String),
+    /// There is nothing of workers to change where these are given by address.
+    #[error("the workers of {target} are given by address: Penstock neither starts nor ends them")]
+    GivenWorkers {
+        /// The service or deployment.
+        target: String,
+    },
+    /// Several deployments could be meant.
+    #[error("{service} has several deployments: name one of {}", there_are.iter().map(|name| format!("{service}/{name}")).collect::<Vec<_>>().join(", "))]
+    WhichDeployment {
+        /// The service.
+        service: String,
+        /// Its deployments.
+        there_are: Vec<String>,
+    },
+    /// No such revision is kept.
+    #[error(
+        "{deployment} has no revision {number}; there are: {}",
+        listed(there_are)
+    )]
+    NoRevision {
+        /// The deployment.
+        deployment: String,
+        /// What was asked for.
+        number: u64,
+        /// Those that are kept.
+        there_are: Vec<u64>,
+    },
+    /// What a revision runs cannot be read any more.
+    #[error(
+        "what revision {number} of {deployment} runs cannot be read any more: the key beside the state file is another one now, or another version of Penstock wrote it; write it into the file again"
+    )]
+    RevisionLost {
+        /// The deployment.
+        deployment: String,
+        /// What was asked for.
+        number: u64,
+    },
+    /// No workers at all are not a count to be set.
+    #[error(
+        "0 workers are not for `scale`: penstock pause {deployment} stops it and answers its requests; with min = 0 it goes to zero by itself"
+    )]
+    ScaleToNothing {
+        /// The deployment.
+        deployment: String,
+    },
+    /// More workers than the file allows.
+    #[error(
+        "{workers} workers of {deployment}: at most {max} are allowed (scaling.max in the file)"
+    )]
+    AboveMax {
+        /// The deployment.
+        deployment: String,
+        /// What was asked for.
+        workers: u32,
+        /// The largest count.
+        max: u32,
+    },
+    /// No such worker.
+    #[error("{deployment} has no worker {slot}; {}", if there_are.is_empty() { "it has none".to_owned() } else { format!("there are: {}", listed(there_are)) })]
+    NoWorker {
+        /// The deployment.
+        deployment: String,
+        /// Its number.
+        slot: u32,
+        /// The numbers of those that are there.
+        there_are: Vec<u32>,
+    },
     /// Weights set by hand stand above the rollout.
     #[error(
         "the weights of {service} are set by hand, and the rollout rests until they are given back: penstock weights {service} --reset"
@@ -149,7 +216,13 @@ pub enum Refused {
 impl Refused {
     /// Whether something that was named does not exist.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::NoService(_) | Self::NoRollout { .. })
+        matches!(
+            self,
+            Self::NoService(_)
+                | Self::NoRollout { .. }
+                | Self::NoRevision { .. }
+                | Self::NoWorker { .. }
+        )
     }
 
     /// Whether the same could be done at another time; otherwise it must be asked differently.
@@ -160,9 +233,17 @@ impl Refused {
                 | Self::NothingBefore { .. }
                 | Self::WrongStage { .. }
                 | Self::SetByHand { .. }
+                | Self::GivenWorkers { .. }
+                | Self::RevisionLost { .. }
                 | Self::RaisesTakenBack { .. }
         )
     }
+}
+
+/// Numbers for people.
+fn listed(numbers: &[impl ToString]) -> String {
+    let each: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    each.join(", ")
 }
 
 /// What whoever wants it all the same can do.

@@ -78,7 +78,9 @@ impl Scene {
             not_ready: Arc::new(move || {
                 (!is_ready.load(Ordering::Relaxed)).then(|| "shutting down".to_owned())
             }),
-            reload: Arc::new(|| Box::pin(async { Err("penstock.toml:3: unknown key".to_owned()) })),
+            reload: Arc::new(|_| {
+                Box::pin(async { Err("penstock.toml:3: unknown key".to_owned()) })
+            }),
         };
         let router = router(Arc::clone(&harness.control), hooks);
         let admin = Admin {

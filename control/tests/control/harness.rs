@@ -11,6 +11,7 @@ use penstock_config::{
 use penstock_control::{
     Control, ControlError, Drivers,
     driver::fixed::StaticDriver,
+    revisions::{Origin, Via},
     store::{DemandRow, JournalQuery, Remembered, Store},
 };
 use tokio::sync::{mpsc, watch};
@@ -145,7 +146,7 @@ impl Harness {
 
     pub(crate) async fn apply(&self, services: &str) {
         self.control
-            .apply(config(self.folder.path(), services))
+            .apply(config(self.folder.path(), services), Origin::of(Via::File))
             .await;
     }
 

@@ -44,6 +44,7 @@ names! { reason of Reason, all in REASONS:
     Reason::Advising { .. } => "Advising",
     Reason::Given => "Given",
     Reason::Paused(_) => "Paused by an operator",
+    Reason::Scaled(_) => "Scaled by an operator",
     Reason::Removed => "Removed",
     Reason::Shutdown => "Shutdown",
 }

@@ -19,6 +19,7 @@
 //! at 9s restart gateway         or control
 //! at 9s min 3                   or max: other settings from then on
 //! at 9s pause                   an operator stops the deployment; until `resume`
+//! at 9s scale 3                 an operator sets the count of workers; until `scale auto`
 //! at 9s mode advise             decisions are only told; until `mode act`
 //! at 9s remove                  the deployment is not configured any more
 //! at 9s shutdown                control ends
@@ -93,6 +94,7 @@ pub(crate) enum Outside {
     Max(u32),
     Pause,
     Resume,
+    Scale(Option<u32>),
     Mode(ScalingMode),
     Remove,
     Shutdown,
@@ -236,6 +238,8 @@ fn outside(words: &[&str]) -> Outside {
         ["max", value] => Outside::Max(number(value)),
         ["pause"] => Outside::Pause,
         ["resume"] => Outside::Resume,
+        ["scale", "auto"] => Outside::Scale(None),
+        ["scale", count] => Outside::Scale(Some(number(count))),
         ["mode", "advise"] => Outside::Mode(ScalingMode::Advise),
         ["mode", "act"] => Outside::Mode(ScalingMode::Act),
         ["remove"] => Outside::Remove,
@@ -268,6 +272,8 @@ impl fmt::Display for Outside {
             Self::Max(max) => write!(f, "max is {max} from now on"),
             Self::Pause => f.write_str("the deployment was paused"),
             Self::Resume => f.write_str("the deployment was resumed"),
+            Self::Scale(Some(count)) => write!(f, "the deployment was scaled to {count} by hand"),
+            Self::Scale(None) => f.write_str("the rules decide again"),
             Self::Mode(ScalingMode::Advise) => f.write_str("mode is advise from now on"),
             Self::Mode(ScalingMode::Act) => f.write_str("mode is act from now on"),
             Self::Remove => f.write_str("the deployment was removed"),

@@ -193,6 +193,7 @@ impl World {
             Outside::Max(max) => scaling.max = max,
             Outside::Pause => self.control.end = Some(Reason::Paused(": new GPUs".into())),
             Outside::Resume => self.control.end = None,
+            Outside::Scale(count) => self.control.scale_by_hand(count, self.now),
             Outside::Mode(mode) => scaling.mode = mode,
             Outside::Remove => self.control.end = Some(Reason::Removed),
             Outside::Shutdown => self.control.end = Some(Reason::Shutdown),

@@ -286,6 +286,7 @@ impl Fleet {
             in_flight: worker.in_flight,
             adopted: false,
             outdated: false,
+            is_proven: false,
             broken: None,
         };
         self.workers.iter().map(facts).collect()

@@ -61,6 +61,7 @@ impl Scaler for Penstock {
             starts: &StartFacts::default(),
             start_timeout: None,
             starts_wait: false,
+            update: Default::default(),
         };
         let plan = plan(&decision, &situation, now);
         Turn {

@@ -262,6 +262,7 @@ fn ready(count: u32) -> Vec<WorkerFacts> {
         in_flight: 0,
         adopted: false,
         outdated: false,
+        is_proven: false,
         broken: None,
     };
     (0..count).map(worker).collect()

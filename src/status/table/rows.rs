@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anstyle::Style;
 use penstock_control::status::{
-    ByHandStatus, DeploymentStatus, PausedStatus, RolloutStatus, ServiceStatus, WorkerStatus,
+    ByHandStatus, DeploymentStatus, OverrideStatus, PausedStatus, RolloutStatus, ServiceStatus,
+    WorkerStatus,
 };
 
 use self::class_and_mirror::{about_classes, about_mirror};
@@ -121,11 +122,32 @@ impl Rows {
         if let Some(exits) = about_exits(deployment) {
             self.note(&exits, CHANGING);
         }
+        let target = format!("{service}/{name}");
+        if let Some(switched) = &deployment.switched {
+            let of_file = format!("(penstock switch {target} --reset)");
+            let text = format!(
+                "revision {} by hand{} {of_file}",
+                switched.value,
+                since(switched)
+            );
+            self.note(&text, CHANGING);
+        }
+        if let Some(scaled) = &deployment.scaled {
+            let workers = format!("{} workers by hand{}", scaled.value, since(scaled));
+            self.note(
+                &format!("{workers} (penstock scale {target} --auto)"),
+                CHANGING,
+            );
+        }
+        // One that has stopped is among the troubles.
+        if let Some(update) = deployment.update.as_ref().filter(|one| one.why.is_none()) {
+            self.note(&update.words, CHANGING);
+        }
         if let Some(rollout) = &deployment.rollout {
             let (text, style) = about_rollout(rollout);
             self.note(&text, style);
         }
-        if !is_paused {
+        if !is_paused && deployment.scaled.is_none() {
             self.note(&deployment.reason_text, DIM);
         }
         if let Some(advice) = &deployment.advice {
@@ -158,6 +180,9 @@ impl Rows {
     fn add_worker(&mut self, worker: &WorkerStatus) {
         let mut details = worker.address.clone().unwrap_or_default();
         details += &format!("  {}", age(worker.age));
+        if let Some(revision) = worker.revision {
+            details += &format!(", revision {revision}");
+        }
         if worker.outdated {
             details += ", outdated";
         }
@@ -259,6 +284,9 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
         .filter(|worker| worker.state == "ready")
         .count();
     let mut details = format!("{ready} ready, {desired} desired ({min}–{max})");
+    if let Some(revision) = deployment.revision {
+        details += &format!(", revision {revision}");
+    }
     if deployment.removed {
         details += ", removed";
     }
@@ -307,6 +335,18 @@ pub(crate) fn about_by_hand(service: &str, by_hand: &ByHandStatus) -> String {
         text += ", whose weights have changed since";
     }
     text + &format!(" (penstock weights {service} --reset)")
+}
+
+/// Since when, by whom and why something was set by hand.
+pub(crate) fn since(set: &OverrideStatus) -> String {
+    let mut text = format!(" since {}", at(set.since_ms));
+    if let Some(by) = &set.by {
+        text += &format!(" by {by}");
+    }
+    if let Some(reason) = &set.reason {
+        text += &format!(": {reason}");
+    }
+    text
 }
 
 /// How far a rollout has come, and why not further.

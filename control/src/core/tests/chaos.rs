@@ -18,6 +18,7 @@ use crate::{
         StartError, WorkerExit, worker::Life,
     },
     remembered::Remembered,
+    revisions::{Origin, Via},
 };
 
 /// Most workers of the deployment that any of the settings allows.
@@ -299,11 +300,11 @@ impl World {
             }
             Happening::Report { current, stale } => self.report((*current).into(), *stale),
             Happening::Reload { min, max, command } => {
-                self.ask(Ask::Apply(config(&settings(*min, *max, *command))));
+                self.apply(&settings(*min, *max, *command));
             }
             Happening::Remove => {
                 let other = settings(0, 1, 0).replace("chat", "other");
-                self.ask(Ask::Apply(config(&other)));
+                self.apply(&other);
             }
             Happening::Pause(pause) => self.pause(*pause),
             Happening::Saved(result) => {
@@ -324,6 +325,10 @@ impl World {
         self.asks += 1;
         self.asked.insert(self.asks);
         self.tell(Event::Asked(AskId(self.asks), ask));
+    }
+
+    fn apply(&mut self, settings: &str) {
+        self.ask(Ask::Apply(config(settings), Origin::of(Via::File)));
     }
 
     fn pause(&mut self, pause: bool) {
@@ -398,7 +403,7 @@ impl World {
 
     /// Everything works again, and nobody asks for anything but what these settings say.
     fn calm_down(&mut self) {
-        self.ask(Ask::Apply(config(&settings(2, 3, 1))));
+        self.apply(&settings(2, 3, 1));
         self.pause(false);
         for _ in 0..300 {
             while let Some(what) = self.take(0) {

@@ -170,7 +170,9 @@ fn published(snapshot: &FleetSnapshot) -> String {
 fn answered(answer: &Answer) -> String {
     match answer {
         Answer::Applied(_) => "applied".to_owned(),
-        Answer::Traffic(Err(why)) | Answer::Pause(Err(why)) => format!("{why:?}"),
+        Answer::Traffic(Err(why)) | Answer::Pause(Err(why)) | Answer::Workers(Err(why)) => {
+            format!("{why:?}")
+        }
         _ => "done".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         Ask, Event, NotSaved, PauseAsk, PauseRequest, ProbeEvent, ProbeFailure, StartError,
         WorkerExit,
     },
-    remembered::{Remembered, StateFailure, WorkerRow},
+    remembered::{DesiredRow, Remembered, StateFailure, WorkerRow},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ fn a_worker_is_started_probed_published_drained_stopped_and_gone() {
     let (mut play, first) = Play::new(&chat(""));
     assert_eq!(
         first,
-        ["sweep all but 0", "publish starting"],
+        ["sweep all but 0", "save Revisions 1", "publish starting"],
         "earlier runs may hold its place"
     );
     assert_eq!(
@@ -59,10 +59,10 @@ fn a_worker_is_started_probed_published_drained_stopped_and_gone() {
     play.report();
     assert_eq!(
         play.ask(1, pause(PauseAsk::Pause(None))),
-        ["save Pauses 1", "publish paused, #0 drains"],
+        ["save Pauses 2", "publish paused, #0 drains"],
         "who asked waits for the state file"
     );
-    assert_eq!(play.tell(Event::Saved(1, Ok(()))), ["answer 1: done"]);
+    assert_eq!(play.tell(Event::Saved(2, Ok(()))), ["answer 1: done"]);
     let told = play.report();
     assert_eq!(
         told,
@@ -78,7 +78,7 @@ fn a_worker_that_is_not_wanted_any_more_is_called_off_and_stopped_if_it_exists_b
         let (mut play, _) = Play::swept("");
         let id = play.id(1);
         let told = play.ask(1, pause(PauseAsk::Pause(None)));
-        assert_eq!(told, ["save Pauses 1", "call off 1", "publish paused"]);
+        assert_eq!(told, ["save Pauses 2", "call off 1", "publish paused"]);
         if exists {
             let told = play.tell(Event::Started(id.clone(), Ok(address())));
             assert_eq!(told, ["stop 1"]);
@@ -195,14 +195,14 @@ fn why_a_worker_did_not_become_ready_is_what_its_probe_said_last() {
 fn what_the_disk_does_not_take_is_given_again_and_said() {
     let mut play = ready("");
     let told = play.ask(1, pause(PauseAsk::Pause(None)));
-    assert_eq!(told[0], "save Pauses 1");
-    let told = play.tell(Event::Saved(1, Err(NotSaved::Busy)));
+    assert_eq!(told[0], "save Pauses 2");
+    let told = play.tell(Event::Saved(2, Err(NotSaved::Busy)));
     assert_eq!(
         told,
         ["answer 1: NotWritten(\"the disk does not keep up\")"]
     );
-    assert_eq!(play.wait(SECOND), ["save Pauses 2"]);
-    assert_eq!(play.tell(Event::Saved(2, Ok(()))), [""; 0]);
+    assert_eq!(play.wait(SECOND), ["save Pauses 3"]);
+    assert_eq!(play.tell(Event::Saved(3, Ok(()))), [""; 0]);
     // What is in force already but could not be written is said to whoever asks for it again.
     play.tell(Event::StateFile(Some(StateFailure {
         reason: "disk full".into(),
@@ -210,9 +210,9 @@ fn what_the_disk_does_not_take_is_given_again_and_said() {
     })));
     assert_eq!(play.ask(2, pause(PauseAsk::Show)), ["answer 2: done"]);
     let told = play.ask(3, pause(PauseAsk::Resume));
-    assert!(told.contains(&"save Pauses 3".to_owned()), "{told:?}");
+    assert!(told.contains(&"save Pauses 4".to_owned()), "{told:?}");
     let failed = Err(NotSaved::Failed("disk full".into()));
-    let told = play.tell(Event::Saved(3, failed));
+    let told = play.tell(Event::Saved(4, failed));
     assert_eq!(told, ["answer 3: NotWritten(\"disk full\")"]);
     let told = play.ask(4, pause(PauseAsk::Resume));
     assert_eq!(told, ["answer 4: NotWritten(\"disk full\")"]);
@@ -243,6 +243,7 @@ fn the_next_run_takes_over_what_is_there_and_starts_what_is_not() {
         "adopt 9",
         "forget 7",
         "sweep all but 2",
+        "save Revisions 1",
         "publish starting",
     ];
     assert_eq!(first, expected);
@@ -260,6 +261,38 @@ fn the_next_run_takes_over_what_is_there_and_starts_what_is_not() {
     // What is there runs something else: it serves until its successors are ready.
     let told = play.tell(Event::Probed(ProbeEvent::Ready(here)));
     assert_eq!(told[0], "publish warm, #0");
+}
+
+#[test]
+fn the_next_run_desires_what_was_desired_and_not_the_worker_that_an_update_added() {
+    let row = |number: u32| WorkerRow {
+        id: format!("a-{number}"),
+        service: "chat".to_owned(),
+        deployment: "stable".to_owned(),
+        slot: number,
+        revision: if number == 9 { "new" } else { "old" }.to_owned(),
+        saved: "pid 7".to_owned(),
+    };
+    let desired = |at_ms, desired| DesiredRow {
+        at_ms,
+        service: "chat".to_owned(),
+        deployment: "stable".to_owned(),
+        desired,
+    };
+    for (known, expected) in [
+        (vec![desired(1, 4), desired(2, 2)], 2),
+        (vec![desired(1, 9)], 5),
+        (Vec::new(), 3),
+    ] {
+        let remembered = Remembered {
+            workers: vec![row(7), row(8), row(9)],
+            desired: known,
+            ..Remembered::default()
+        };
+        let (play, _) = Play::after(&chat("scaling = { min = 1, max = 5 }"), remembered);
+        let status = play.core.service_status("chat").unwrap();
+        assert_eq!(status.deployments[0].desired, expected);
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn worker(slot: u32, stage: Stage, in_flight: u32) -> WorkerFacts {
         in_flight,
         adopted: false,
         outdated: false,
+        is_proven: false,
         broken: None,
     }
 }
@@ -43,6 +44,7 @@ fn situation<'a>(workers: &'a [WorkerFacts], starts: &'a StartFacts) -> Situatio
         starts,
         start_timeout: Some(seconds(15)),
         starts_wait: false,
+        update: Default::default(),
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Control {
     pub(crate) starts_made: u32,
     /// Why no worker is wanted whatever the load, if so.
     pub(crate) end: Option<Reason>,
+    /// How many workers an operator asked for.
+    scaled: Option<u32>,
     /// What the decisions said.
     pub(crate) met: Met,
 }
@@ -62,6 +64,7 @@ impl Control {
             let_go: Vec::new(),
             starts_made: 0,
             end: None,
+            scaled: None,
             met: Met::default(),
         }
     }
@@ -147,12 +150,21 @@ impl Control {
             starts: self.starts.facts(),
             start_timeout: Some(setup.start_timeout),
             starts_wait: false,
+            update: Default::default(),
         };
         let plan = plan(&self.decision, &situation, now);
         for action in plan.actions {
             self.carry_out(action, setup, notes, now);
         }
         self.publish(now);
+    }
+
+    /// An operator sets the count, or leaves it to the rules.
+    pub(crate) fn scale_by_hand(&mut self, count: Option<u32>, now: Duration) {
+        if count.is_none() {
+            self.scale.hand_back(self.decision.desired, now);
+        }
+        self.scaled = count;
     }
 
     fn decide(
@@ -168,6 +180,11 @@ impl Control {
                 self.scale.rest(now);
             }
             return Decision::fixed(before, 0, end.clone());
+        }
+        if let Some(count) = self.scaled {
+            self.scale.correct(count, now);
+            let about = format!("{count} by hand");
+            return Decision::fixed(before, count, Reason::Scaled(about.into()));
         }
         if let Some(given) = setup.given {
             return Decision::fixed(before, given, Reason::Given);

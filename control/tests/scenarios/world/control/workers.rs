@@ -103,6 +103,7 @@ impl Control {
             in_flight: self.tracker.in_flight(&worker.id),
             adopted: false,
             outdated: false,
+            is_proven: false,
             broken: None,
         }
     }
