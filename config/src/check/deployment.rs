@@ -4,13 +4,14 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Check, container, metrics_page, probes, process, rollout, scaling, split, tls};
 use crate::{
-    Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, WorkerTls,
-    key_path::KeyPath, raw,
+    Deployment, DeploymentName, Gpus, Protocol, Scaling, ServiceName, Source, StaticAddress,
+    WorkerTls, key_path::KeyPath, raw,
 };
 
 /// What a deployment inherits.
 pub(super) struct Context<'c> {
     pub(super) path: &'c KeyPath,
+    pub(super) service: &'c ServiceName,
     pub(super) name: &'c DeploymentName,
     pub(super) host: String,
     /// That of the service.
@@ -37,6 +38,7 @@ pub(super) fn deployment(
         takes_traffic: raw.takes_traffic,
         when_cold: split::when_cold(raw.when_cold),
         rollout,
+        priority: raw.priority.unwrap_or_default(),
         max_concurrency: raw.max_concurrency,
         ramp: raw.ramp,
         protocol,
@@ -74,6 +76,10 @@ fn source(
     let scaling_path = path.key("scaling");
     match (raw.process.take(), raw.container.take(), raw.fixed.take()) {
         (None, None, Some(fixed)) => {
+            if raw.priority.is_some() {
+                let rule = "must be left out: a static deployment takes no GPU from anybody";
+                check.error(&path.key("priority"), rule);
+            }
             if raw.scaling.is_some() {
                 let rule = "a static deployment has the workers it is given; `scaling` is for `process` and `container`";
                 check.error(&scaling_path, rule);

@@ -11,6 +11,8 @@ impl fmt::Display for DrainCause {
             Self::Outdated => "replaced by a newer revision",
             Self::GivesWay => "it makes room for a newer revision",
             Self::Broken => "it fails its liveness probe",
+            Self::MakesRoom => "it has nothing to do and makes room for another deployment",
+            Self::GivesTurn => "it is the turn of another deployment",
         })
     }
 }
@@ -23,6 +25,7 @@ impl fmt::Display for StopCause {
             Self::StartTimeout => "not ready within start_timeout",
             Self::Unwanted => "not needed any more",
             Self::Broken => "it fails its liveness probe",
+            Self::MakesRoom => "it makes room for another deployment",
         })
     }
 }
