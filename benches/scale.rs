@@ -1,5 +1,7 @@
 //! What a decision about one deployment costs, with its plan: once per deployment and second.
 //!
+//! And what it costs to share GPUs out, once a second for all deployments.
+//!
 //! `cargo bench --bench scale`. The promise is less than 50 µs with 1,000 workers.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
@@ -9,6 +11,7 @@ use penstock_config::{Scaling, fleet::WorkerId};
 use penstock_control::{
     plan::{Situation, Stage, StartFacts, WorkerFacts, plan},
     scale::{History, Load, Observation, ScaleState, decide},
+    share::{Facts, GroupFacts, Holder, Need, Owner, Waits, Want, share},
 };
 
 const WORKERS: u32 = 1000;
@@ -77,7 +80,57 @@ fn second(number: u64, state: &ScaleState) -> Observation {
     }
 }
 
+/// 64 GPUs that busy workers have, and 936 deployments that wait for one.
+fn crowd() -> Facts {
+    const GPUS: usize = 64;
+    let second = Duration::from_secs(1);
+    let waits = |who: usize| Waits {
+        count: 3,
+        sum: second * (who % 97) as u32,
+        oldest: second * (who % 89) as u32,
+    };
+    Facts {
+        groups: vec![GroupFacts::default()],
+        wants: (GPUS..1000)
+            .map(|who| Want {
+                who,
+                missing: 1,
+                gpus: 1,
+                groups: vec![0],
+                need: Need::Waited,
+                priority: 0,
+                waits: waits(who),
+                bound: Duration::from_secs(600),
+                start: Some(Duration::from_secs(40)),
+            })
+            .collect(),
+        holders: (0..GPUS)
+            .map(|who| Holder {
+                who,
+                group: 0,
+                gpus: 1,
+                idle: None,
+                ready: Some(Duration::from_secs(600)),
+                in_flight: 1,
+            })
+            .collect(),
+        owners: (0..1000)
+            .map(|who| Owner {
+                priority: 0,
+                spare: 1,
+                waits: waits(who),
+                start: Some(Duration::from_secs(40)),
+            })
+            .collect(),
+        promises: Vec::new(),
+    }
+}
+
 fn bench(c: &mut Criterion) {
+    let facts = crowd();
+    c.bench_function("share 64 GPUs among 1000 deployments", |b| {
+        b.iter(|| black_box(share(black_box(&facts))));
+    });
     let facts = workers();
     let starts = StartFacts::default();
     for (name, rules) in [("the default rule", ONE), ("six rules", ALL)] {

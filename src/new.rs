@@ -96,11 +96,11 @@ mod tests {
                 panic!("{title}: more than one deployment");
             };
             let gpus = match &deployment.source {
-                Source::Process(spec) if title.ends_with("process") => spec.gpus,
-                Source::Container(spec) if title.ends_with("container") => spec.gpus,
+                Source::Process(spec) if title.ends_with("process") => &spec.gpus,
+                Source::Container(spec) if title.ends_with("container") => &spec.gpus,
                 other => panic!("{title}: {other:?}"),
             };
-            assert_eq!(gpus, 1, "{title}");
+            assert_eq!(gpus.count, 1, "{title}");
             let ready = &deployment.probes.ready;
             let asks = ready.as_ref().map(|probe| &probe.kind);
             assert!(

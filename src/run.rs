@@ -303,7 +303,6 @@ impl Program {
             new.gateway.threads == old.gateway.threads,
             "gateway.threads: a change needs a restart"
         );
-        anyhow::ensure!(new.gpus == old.gpus, "gpus: a change needs a restart");
         anyhow::ensure!(
             new.worker_logs == old.worker_logs,
             "worker_logs: a change needs a restart"

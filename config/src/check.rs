@@ -5,6 +5,7 @@ mod access;
 mod balance;
 mod container;
 mod deployment;
+mod gpus;
 mod health;
 mod metrics_page;
 mod mirror;
@@ -57,7 +58,7 @@ pub(crate) fn check(
             "there must be at least one service: [services.NAME]",
         );
     }
-    let gpus = settings::gpus(&mut check, &root.key("gpus"), file.gpus);
+    let gpus = gpus::gpus(&mut check, &root.key("gpus"), file.gpus);
     let front_door_path = root.key("front_door");
     let front_door = models::front_door(&mut check, &front_door_path, file.front_door, &domain);
     let around = service::Around {
@@ -74,6 +75,7 @@ pub(crate) fn check(
             (name, Arc::new(service))
         })
         .collect();
+    gpus::check_reservations(&mut check, &root.key("gpus"), &gpus, &services);
     routes::check(&mut check, &services_path, &services);
     models::check_together(&mut check, &root, &services, &front_door);
 

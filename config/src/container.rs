@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::GpuChoice;
+
 /// How to run a worker as a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
@@ -22,8 +24,8 @@ pub struct ContainerSpec {
     pub inherit_env: Vec<String>,
     /// Working directory inside; `None`: that of the image.
     pub directory: Option<String>,
-    /// GPUs per worker, 0 to 8.
-    pub gpus: u32,
+    /// Its GPUs.
+    pub gpus: GpuChoice,
     /// Most CPU in billionths of a core.
     pub nano_cpus: Option<i64>,
     /// Most memory in bytes.

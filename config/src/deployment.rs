@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContainerSpec, DeploymentName, Protocol, Rollout, Scaling, Update, WhenCold, WorkerTls,
+    ContainerSpec, DeploymentName, GpuChoice, Protocol, Rollout, Scaling, Update, WhenCold,
+    WorkerTls,
 };
 
 /// One checked deployment.
@@ -24,6 +25,8 @@ pub struct Deployment {
     pub when_cold: WhenCold,
     /// How its share is raised step by step; `None`: it has its weight.
     pub rollout: Option<Rollout>,
+    /// Which deployments keep their GPUs when there are too few: those with more.
+    pub priority: i32,
     /// Most requests in flight on one worker; `None` for no limit.
     pub max_concurrency: Option<u32>,
     /// Whether a fresh worker is filled gently: 1, 2, 4, … at once.
@@ -64,6 +67,16 @@ pub enum Source {
 }
 
 impl Source {
+    /// The GPUs that each worker is given; `None`: none.
+    pub fn gpus(&self) -> Option<&GpuChoice> {
+        let gpus = match self {
+            Self::Process(spec) => &spec.gpus,
+            Self::Container(spec) => &spec.gpus,
+            Self::Static(_) => return None,
+        };
+        (!gpus.is_none()).then_some(gpus)
+    }
+
     /// Whether the workers are given and not started.
     pub fn is_fixed(&self) -> bool {
         matches!(self, Self::Static(_))
@@ -98,8 +111,8 @@ pub struct ProcessSpec {
     /// Which variables of Penstock's own environment it gets: names, of which one that ends with `*`
     /// stands for all that begin so.
     pub inherit_env: Vec<String>,
-    /// GPUs per worker, 0 to 8; given through `CUDA_VISIBLE_DEVICES`.
-    pub gpus: u32,
+    /// Its GPUs; given through `CUDA_VISIBLE_DEVICES`.
+    pub gpus: GpuChoice,
     /// From SIGTERM to SIGKILL.
     pub stop_grace: Duration,
     /// Whether a process that the worker did not start may listen on its port.

@@ -28,6 +28,7 @@ mod deployment;
 mod document;
 mod error;
 pub mod fleet;
+mod gpus;
 mod health;
 mod key_path;
 mod load;
@@ -58,11 +59,12 @@ pub use deployment::{
     StaticAddress,
 };
 pub use error::{ConfigError, ConfigErrors};
+pub use gpus::{GpuChoice, GpuGroup, GpuSource, Gpus};
 pub use health::{Ejection, Retries};
 pub use load::{load, parse, warnings, watched_files, watched_folders};
 pub use mirror::Mirror;
 pub use models::{FrontDoor, Model};
-pub use name::{DeploymentName, NameError, ServiceName};
+pub use name::{DeploymentName, GpuGroupName, NameError, ServiceName};
 pub use request_key::KeySource;
 pub use rollout::Rollout;
 pub use scaling::{
@@ -73,8 +75,8 @@ pub use scaling::{
 pub use schema::schema;
 pub use service::{MinRate, Protocol, Queue, Service, Timeouts};
 pub use settings::{
-    AccessLog, AccessLogTo, Admin, Config, GatewaySettings, Gpus, Listener, LogFormat,
-    RequestLimits, WorkerLogs,
+    AccessLog, AccessLogTo, Admin, Config, GatewaySettings, Listener, LogFormat, RequestLimits,
+    WorkerLogs,
 };
 pub use shortage::is_shortage;
 pub use split::{MatchRule, Split, Sticky, WhenCold};

@@ -97,6 +97,11 @@ name! {
     DeploymentName
 }
 
+name! {
+    /// Name of a group of GPUs.
+    GpuGroupName
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

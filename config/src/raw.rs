@@ -9,6 +9,7 @@ mod access;
 mod balance;
 mod container;
 mod deployment;
+mod gpus;
 mod health;
 mod metrics_page;
 mod mirror;
@@ -33,6 +34,7 @@ pub(crate) use access::{ApiKey, Clients, DeploymentHosts, KeyHashes, Limit};
 pub(crate) use balance::{Balance, Hash, Overflow};
 pub(crate) use container::{Container, Containers, Pull};
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress, WorkerTls};
+pub(crate) use gpus::{GpuChoice, GpuGroup, Gpus};
 pub(crate) use health::{Ejection, Retries};
 pub(crate) use metrics_page::MetricsPage;
 pub(crate) use mirror::Mirror;
@@ -46,8 +48,7 @@ pub(crate) use scaling::{
 };
 pub(crate) use service::Service;
 pub(crate) use settings::{
-    AccessLog, AccessLogChoice, Admin, Gateway, Gpus, Listener, LogFormat, ProxyProtocol,
-    WorkerLogs,
+    AccessLog, AccessLogChoice, Admin, Gateway, Listener, LogFormat, ProxyProtocol, WorkerLogs,
 };
 pub(crate) use split::{MatchRule, Split, Sticky, WhenCold};
 pub(crate) use tls::{ListenerTls, RedirectHttps};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Certificate, Containers, ListenerTls, Service, ServiceName};
+use crate::{Certificate, Containers, Gpus, ListenerTls, Service, ServiceName};
 
 /// A whole configuration that cannot be wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,15 +139,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-/// The GPUs that workers may be given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gpus {
-    /// Those of our own `CUDA_VISIBLE_DEVICES`, or those that NVIDIA's driver lists.
-    Detect,
-    /// These, as `CUDA_VISIBLE_DEVICES` takes them.
-    Devices(Vec<String>),
 }
 
 /// Where the output of workers goes.

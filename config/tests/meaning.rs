@@ -3,8 +3,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use penstock_config::{
-    Balance, ConcurrencyRule, Config, Deployment, Gpus, ProbeKind, ProcessCommand, Protocol, Rule,
-    Service, Source, Split, load, parse, watched_folders,
+    Balance, ConcurrencyRule, Config, Deployment, GpuSource, ProbeKind, ProcessCommand, Protocol,
+    Rule, Service, Source, Split, load, parse, watched_folders,
 };
 
 const LISTENER: &str = "[[listeners]]\naddress = \"127.0.0.1:8080\"\n";
@@ -48,7 +48,7 @@ fn settings_that_are_left_out_have_their_defaults() {
         config.worker_logs.directory,
         Path::new("/etc/penstock/penstock-logs")
     );
-    assert_eq!(config.gpus, Gpus::Detect);
+    assert_eq!(config.gpus.source, GpuSource::Detect);
     assert!(config.gateway.threads >= 1);
     let service = &config.services["chat"];
     assert_eq!(service.display_name, "chat");

@@ -162,7 +162,7 @@ impl Control {
         reports.unwrap_or_else(|| mpsc::channel(1).0)
     }
 
-    /// Follows another configuration from now on, which came in this way. GPUs, log settings and the state file stay as
+    /// Follows another configuration from now on, which came in this way. Log settings and the state file stay as
     /// they were at the start. Returns the generation of the first snapshot that follows it; 0 when
     /// control has been shut down.
     pub async fn apply(&self, config: Arc<Config>, origin: Origin) -> u64 {
@@ -354,7 +354,6 @@ fn drivers(
     let settings = ProcessSettings {
         executable,
         installation: config.admin.state.to_string_lossy().into_owned(),
-        gpus: config.gpus.clone(),
         logs: config.worker_logs.clone(),
     };
     let process = ProcessDriver::new(settings, exits.clone()).map_err(ControlError::Processes)?;

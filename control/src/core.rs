@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | `Report`, `NobodyReports` | load of deployments, which gateways live and obey | `Answered` for workers with a liveness probe |
 //! | `Started`, `CalledOff`, `Adopted`, `Stopped`, `Exited`, `Swept` | the life of a worker (`worker`), how starting went | `Probe`, `Stop`, `Forget` |
+//! | `GpusFound`, `Holds` | which GPUs there are, and which a worker of an earlier run has (`gpus`) | – |
+//! | `Prepared` | whether the image of workers with GPUs is there | – |
 //! | `Probed` | whether a worker is ready, broken, or why it is neither | – |
 //! | `Scraped` | what it tells of itself (`scrapes`) | – |
 //! | `Asked(Apply)`, `Rejected` | the configuration (`apply`) | `Probe` anew, `Answer` once it is published |
@@ -17,7 +19,7 @@
 //! | `Asked(Status)` and other questions | nothing | `Answer` |
 //! | `Saved`, `StateFile` | what the state file has (`saving`) | `Answer` |
 //! | `Shutdown`, `Hurry` | everything is to go | `Hurry`, and in the end `Ended` |
-//! | `Turn` | every second all deployments, else those that something happened to: observe → decide → plan (`deployment`), carried out in memory (`carry_out`); then rollouts look, pauses end | `Start`, `CallOff`, `Stop`, `StopProbing`, `Scrape`, `StopScraping`, `Publish`, `Alarm` |
+//! | `Turn` | every second all deployments, else those that something happened to: observe → decide → plan (`deployment`), carried out in memory (`carry_out`); who lacks GPUs is given some or others make room (`sharing`); then rollouts look, pauses end | `Prepare`, `Start`, `CallOff`, `Stop`, `StopProbing`, `Scrape`, `StopScraping`, `Publish`, `Alarm` |
 //!
 //! Whatever is worth a line is told as `Journal` or `Log`, what the next run must know as `Remember` or
 //! `Save`, what is counted as `Metric`.
@@ -39,6 +41,7 @@ mod describe;
 mod effect;
 mod event;
 mod explain;
+mod gpus;
 mod happen;
 mod journal;
 mod lookup;
@@ -49,6 +52,7 @@ mod revision;
 mod rollouts;
 mod saving;
 mod scrapes;
+mod sharing;
 mod status;
 mod tally;
 #[cfg(test)]
@@ -56,6 +60,7 @@ mod tests;
 mod traffic;
 mod trouble;
 mod updates;
+mod waiting;
 mod worker;
 
 use std::{
@@ -77,6 +82,7 @@ pub use self::{
         StartError, WorkerExit,
     },
     explain::Explained,
+    gpus::FoundGpu,
     pauses::{PauseAsk, PauseRequest},
     rollouts::RolloutAsk,
     scrapes::{Sample, ScrapeSpec},
@@ -96,6 +102,9 @@ use crate::{remembered::StateFailure, reports::Gateways, secret::SecretKey, stat
 
 /// Every deployment gets a turn this often even if nothing happens.
 const TICK: Duration = Duration::from_secs(1);
+
+/// GPUs are shared out so often in one turn at most; what is left has the next one.
+const SHARES_MAX: usize = 4;
 
 /// One service and its deployments.
 struct ServiceState {
@@ -136,6 +145,14 @@ pub struct Core {
     saves: BTreeMap<u64, Save>,
     saves_made: u64,
     generation: u64,
+    /// Who has which GPU.
+    gpus: gpus::Ledger,
+    /// How long requests wait before busy workers give way.
+    give_way_after: Duration,
+    /// Deployments that lack workers with GPUs.
+    wanting: BTreeSet<Key>,
+    /// What was told last of each group: its name, GPUs in use, and free ones.
+    groups_told: Vec<(Arc<str>, u32, u32)>,
     /// Deployments to get a turn before the next tick.
     touched: BTreeSet<Key>,
     /// Deployments whose plan changes by itself before the next tick.
@@ -170,6 +187,9 @@ impl Core {
             Event::Exited(exit) => self.on_exit(exit),
             Event::Started(id, result) => self.on_started(&id, result),
             Event::Progress(id, text) => self.on_progress(&id, text),
+            Event::GpusFound(found) => self.on_gpus_found(found),
+            Event::Prepared(id, result) => self.on_prepared(&id, result),
+            Event::Holds(id, gpus) => self.on_holds(&id, &gpus),
             Event::CalledOff(id) | Event::Stopped(id) => self.on_gone(&id),
             Event::Adopted(id, found) => self.on_adopted(&id, found),
             Event::Swept => self.one_adopted(),
@@ -210,6 +230,7 @@ impl Core {
     /// Decides, and tells what came of it.
     fn take_turn(&mut self) {
         self.run_due();
+        self.tell_groups();
         self.publish();
         for to in std::mem::take(&mut self.applied) {
             let answer = Answer::Applied(self.generation);
@@ -241,8 +262,20 @@ impl Core {
             let keys = first.remove();
             self.touched.extend(keys);
         }
-        for key in std::mem::take(&mut self.touched) {
-            self.turn(&key, now);
+        self.run_touched(now);
+    }
+
+    /// Gives a turn to those that something happened to; and to those that are touched by who is given GPUs.
+    fn run_touched(&mut self, now: Duration) {
+        for _ in 0..SHARES_MAX {
+            let touched = std::mem::take(&mut self.touched);
+            if touched.is_empty() {
+                return;
+            }
+            for key in &touched {
+                self.turn(key, now);
+            }
+            self.share_gpus();
         }
     }
 
@@ -257,6 +290,8 @@ impl Core {
         for key in keys {
             self.turn(&key, now);
         }
+        self.share_gpus();
+        self.run_touched(now);
         self.turn_rollouts(now);
         self.effects.push(Effect::SaveAgain);
         self.save_all_traffic();
@@ -290,13 +325,28 @@ impl Core {
         if let Some((kind, text)) = update {
             self.note(key, kind, &text);
         }
+        deployment.wanted.clear();
         for news in news {
             self.note_decision(key, news);
         }
         for action in plan.actions {
             self.carry_out(key, action, now);
         }
+        self.note_wanting(key);
         self.show(key, now);
+    }
+
+    /// Whether it lacks workers with GPUs.
+    fn note_wanting(&mut self, key: &Key) {
+        let Some(deployment) = deployment_mut(&mut self.services, key) else {
+            return;
+        };
+        if !deployment.wanted.is_empty() {
+            self.wanting.insert(key.clone());
+        } else if self.wanting.remove(key) {
+            deployment.starts.found_room();
+            deployment.changed = true;
+        }
     }
 
     /// Brings up to date what others see of a deployment after its turn.
@@ -312,7 +362,15 @@ impl Core {
         deployment.tally.desired(deployment.decision.desired);
         deployment.tally.paused(deployment.paused.is_some());
         deployment.tally.advised(advised);
+        let gpus = deployment
+            .workers
+            .iter()
+            .map(|worker| worker.new.gpus.as_ref());
+        let gpus: usize = gpus.flatten().map(|gpus| gpus.len()).sum();
         deployment.tally.workers(states);
+        deployment
+            .tally
+            .gpus(u32::try_from(gpus).unwrap_or(u32::MAX));
         if let Some(row) = deployment.advice_to_save() {
             effects.push(Effect::Remember(Memory::Advice(row)));
         }

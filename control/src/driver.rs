@@ -21,6 +21,11 @@ pub use crate::core::{NewWorker, StartError, WorkerExit};
 /// Starts, stops and finds again the workers of deployments with one kind of source.
 #[async_trait]
 pub trait Driver: Send + Sync {
+    /// Brings whatever a worker needs before it is started that takes a while, but no GPU: its image.
+    async fn prepare(&self, _worker: &NewWorker) -> Result<(), StartError> {
+        Ok(())
+    }
+
     /// Starts a worker and returns as soon as it exists, long before it is ready. When it ends by
     /// itself later, a [`WorkerExit`] is sent.
     async fn start(&self, worker: &NewWorker) -> Result<StartedWorker, StartError>;
@@ -58,6 +63,8 @@ pub struct StartedWorker {
     pub address: SocketAddr,
     /// Where its processes are found; `None` when it is made of none that the driver started.
     pub processes: Option<ProcessTree>,
+    /// Its GPUs.
+    pub gpus: Vec<String>,
     /// What the driver needs to find it again after a restart of control; opaque to everyone else.
     pub saved: String,
 }

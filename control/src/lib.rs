@@ -12,6 +12,7 @@
 //!    Growing is immediate within a pace, shrinking is patient, zero only after idleness. Pure.
 //! 4. **Plan.** [`plan`] names the workers to start, drain, take back or stop, from facts about
 //!    each. Pure.
+//!    Where GPUs are too few, [`share`] names who gets them and who makes room. Pure.
 //! 5. **Execute.** [`core`] holds all that is known, takes the steps above in turn, and says what is to be
 //!    done: an [`Effect`](core::Effect). Pure too. The `shell` around it does it, with a [`driver`] for
 //!    each kind of worker, and tells what came of it: an [`Event`](core::Event), which shows in the next
@@ -46,6 +47,8 @@ pub mod window;
 pub mod scale;
 
 pub mod plan;
+
+pub mod share;
 
 pub mod pause;
 mod plain_text;

@@ -1,12 +1,14 @@
 //! Control's metrics. Handles are looked up once per deployment.
 
+mod gpus;
 mod registry;
 mod rollout;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use self::gpus::GpuMetrics;
 pub use self::registry::{Registry, install};
-pub(crate) use self::{registry::forget, rollout::RolloutMetrics};
+pub(crate) use self::{gpus::GroupMetrics, registry::forget, rollout::RolloutMetrics};
 use crate::core::{ExitReason, Metric, STATES, StartFailure};
 
 /// The metrics of one deployment. [`forget`] takes them off the page.
@@ -26,11 +28,14 @@ pub(crate) struct DeploymentMetrics {
     start_seconds: Histogram,
     /// Readings of workers' pages that went well and that did not, once there was one.
     scrapes: Option<[Counter; 2]>,
+    /// GPUs of its workers, and how often they made room for others; only once there was something to tell.
+    gpus: GpuMetrics,
 }
 
 /// Says what the metrics mean; to be called once a recorder is there.
 pub fn describe() {
     rollout::describe();
+    gpus::describe();
     crate::store::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
@@ -100,6 +105,7 @@ impl DeploymentMetrics {
             starts_failed: starts("failed"),
             start_seconds: histogram!("penstock_start_seconds", &labels),
             scrapes: None,
+            gpus: GpuMetrics::default(),
             service,
             deployment,
         }
@@ -121,6 +127,10 @@ impl DeploymentMetrics {
             Metric::StartFailed(why) => self.start_failed(why),
             Metric::Exited(how) => self.worker_exited(how),
             Metric::Scraped(well) => self.scraped(well),
+            Metric::MadeRoom(idle) => {
+                self.gpus.made_room(&self.service, &self.deployment, idle);
+            }
+            Metric::Gpus(count) => self.gpus.held(&self.service, &self.deployment, count),
         }
     }
 

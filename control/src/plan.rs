@@ -78,6 +78,10 @@ pub enum DrainCause {
     Broken,
     /// An operator asked for it.
     Asked,
+    /// It has nothing to do, and another deployment wants its GPUs.
+    MakesRoom,
+    /// It has something to do, but another deployment has waited for its GPUs for long.
+    GivesTurn,
 }
 
 /// Why a worker is ended.
@@ -93,6 +97,8 @@ pub enum StopCause {
     Unwanted,
     /// Its liveness probe failed before it was ready.
     Broken,
+    /// It is on its way for nobody, and another deployment wants its GPUs.
+    MakesRoom,
 }
 
 /// Plans the way from the situation to the decision at the time `now`.
@@ -105,7 +111,7 @@ pub fn plan(decision: &Decision, situation: &Situation<'_>, now: Duration) -> Pl
     let undrained = undrain(&mut plan, situation, desired, &count);
     let started = start(&mut plan, situation, desired, &count, undrained, now);
     retire_outdated(&mut plan, situation, desired, &count, undrained);
-    if started == 0 {
+    if started == 0 || situation.starts.lacks_gpus {
         give_way(&mut plan, situation, desired, &count);
     }
     drain_surplus(&mut plan, situation, desired, &count);

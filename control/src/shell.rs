@@ -4,6 +4,7 @@
 mod carry_out;
 mod clock;
 mod executor;
+mod gpu_memory;
 mod log;
 mod page;
 
@@ -30,6 +31,7 @@ use crate::{
     core::{
         Answer, Ask, AskId, Core, Effect, Event, NotSaved, ProbeEvent, ScrapeEvent, WorkerExit,
     },
+    driver::process::gpu,
     remembered::{Remembered, StateFailure},
     store::Store,
 };
@@ -138,6 +140,7 @@ impl Shell {
             ended: false,
         };
         this.carry_out_all(effects);
+        this.tell(Event::GpusFound(gpu::detected()));
         this
     }
 
@@ -214,6 +217,7 @@ impl Shell {
             Command::Rejected(error) => self.tell(Event::Rejected(error)),
             Command::Shutdown(done) => {
                 self.ending.push(done);
+                self.executor.end();
                 self.tell(Event::Shutdown);
             }
             Command::Hurry => self.tell(Event::Hurry),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use self::certificates::CertificateStatus;
 pub use self::class_and_mirror::{ClassStatus, MirrorStatus};
 pub(crate) use self::class_and_mirror::{classes, mirror};
+pub use self::gpus::{GpuGroupStatus, GpuStatus};
 pub use self::insight::{Percentiles, RecentStatus, RequestStatus, RequestsStatus};
 pub use self::pause::{DeploymentPause, PauseStatus, PausedStatus};
 pub use self::revisions::{
@@ -21,6 +22,7 @@ use crate::{remembered::JournalEntry, secret::SecretKey};
 
 mod certificates;
 mod class_and_mirror;
+mod gpus;
 mod insight;
 mod pause;
 mod revisions;
@@ -39,6 +41,9 @@ pub struct Status {
     pub state_failure: Option<String>,
     /// About the configuration.
     pub config: ConfigStatus,
+    /// The GPUs by group, the cheapest first, and who has them.
+    #[serde(default)]
+    pub gpus: Vec<GpuGroupStatus>,
     /// Every service by name.
     pub services: Vec<ServiceStatus>,
 }
@@ -222,6 +227,9 @@ pub struct WorkerStatus {
     pub address: Option<String>,
     /// Requests it has.
     pub in_flight: u32,
+    /// Its GPUs, as `CUDA_VISIBLE_DEVICES` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<String>,
     /// Seconds since its start, or since it was taken over from an earlier run.
     pub age: f64,
     /// The number of the revision that it runs, if that is known.

@@ -2,6 +2,7 @@
 
 mod candidates;
 mod report;
+mod sharing;
 mod table;
 
 use std::{
@@ -65,6 +66,21 @@ pub struct SimulateArgs {
     /// The wait for a worker that requests should not exceed.
     #[arg(long, default_value = "10s", value_parser = units::parse_duration)]
     slo: Duration,
+    /// The trace is one of several services (timestamp,service_seconds,service) that have so many GPUs
+    /// together, each with one worker at most, which answers one request at a time. Compares with serving in
+    /// order of arrival. Of the other options, --start, --speed, --work, --requests, --give-way-after and --json
+    /// count.
+    #[arg(long)]
+    gpus: Option<usize>,
+    /// With --gpus: this share of the service times in the trace.
+    #[arg(long, default_value_t = 1.0, requires = "gpus")]
+    work: f64,
+    /// With --gpus: only so many requests, the first ones.
+    #[arg(long, requires = "gpus")]
+    requests: Option<usize>,
+    /// With --gpus: as `gpus.give_way_after` in a configuration.
+    #[arg(long, default_value = "10m", requires = "gpus", value_parser = units::parse_duration)]
+    give_way_after: Duration,
     /// For everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -82,6 +98,9 @@ pub struct SimulateArgs {
 /// Runs every candidate at every speed and start time, and prints what came of it.
 pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     check(args)?;
+    if let Some(gpus) = args.gpus {
+        return sharing::run(args, gpus);
+    }
     let trace = read(&args.trace)?;
     for left_out in candidates::all(args)?
         .iter()

@@ -20,6 +20,7 @@ mod outcome;
 mod penstock;
 pub mod reference;
 mod scaler;
+pub mod sharing;
 mod shedding;
 #[cfg(test)]
 mod tests;

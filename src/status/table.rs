@@ -1,5 +1,6 @@
 //! The status as a table: one row per service, deployment and worker.
 
+mod gpus;
 mod requests;
 mod rows;
 
@@ -36,7 +37,7 @@ pub(super) fn overview(status: &Status) -> String {
         .iter()
         .for_each(|service| rows.add_service(service, false));
     text += &rows.render();
-    text
+    text + &gpus::about(&status.gpus)
 }
 
 /// What is wrong comes first: the worst of each deployment, in a line.

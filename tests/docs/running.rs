@@ -170,7 +170,7 @@ fn write_config(dir: &Path, display_name: &str) {
         listeners = [{{ address = "127.0.0.1:0" }}]
         admin = {{ address = "127.0.0.1:0" }}
         gateway = {{ access_log = {{ path = "access.log" }} }}
-        gpus = {{ devices = [] }}
+        gpus = {{ devices = ["0"] }}
         [services.chat]
         display_name = "{display_name}"
         [services.chat.deployments.stable]
@@ -178,7 +178,7 @@ fn write_config(dir: &Path, display_name: &str) {
         probes.ready = {{ http = "/health" }}
         scaling = {{ min = 0, rules = [{{ type = "target_tracking", metric = "worker:vllm:num_requests_waiting", target = 5 }}] }}
         [services.told.deployments.main]
-        process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
+        process = {{ command = ["{program}", "worker", "--load-time", "0s"], gpus = 1 }}
         scaling = {{ mode = "advise" }}
         [services.crashes.deployments.main]
         process = {{ command = ["{program}", "worker", "--crash-on-start"] }}

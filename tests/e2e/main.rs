@@ -50,6 +50,7 @@ mod routing;
 mod scale_to_zero;
 mod scaling_rules;
 mod secrets;
+mod shared_gpus;
 mod shutdown;
 mod simulate;
 mod slow_clients;

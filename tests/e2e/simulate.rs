@@ -56,6 +56,38 @@ fn a_trace_is_replayed_with_references_as_table_json_and_report() {
 }
 
 #[test]
+fn a_trace_of_several_services_is_replayed_on_too_few_gpus() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two models in turn, each of which takes 40 s to load.
+    let lines = (0..10).map(|number| format!("{number},5,model-{}\n", number % 2));
+    let trace = format!(
+        "timestamp,service_seconds,service\n{}",
+        lines.collect::<String>()
+    );
+    fs::write(folder.path().join("trace.csv"), trace).unwrap();
+    let arguments = ["trace.csv", "--gpus", "1", "--start", "40s"];
+    let (good, table, error) = simulate(folder.path(), &arguments);
+    assert!(good, "{error}");
+    assert!(
+        table.contains("in order of arrival") && table.contains("Penstock"),
+        "{table}"
+    );
+    let (_, json, _) = simulate(folder.path(), &[&arguments[..], &["--json"]].concat());
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&rows[0]["starts"], &rows[1]["starts"]),
+        (&10.into(), &2.into())
+    );
+    // What is not one is refused with what it should be.
+    fs::write(folder.path().join("trace.csv"), TRACE).unwrap();
+    let (good, _, error) = simulate(folder.path(), &arguments);
+    assert!(
+        !good && error.contains("timestamp,service_seconds,service"),
+        "{error}"
+    );
+}
+
+#[test]
 fn rules_on_what_workers_know_are_left_out_with_a_word_about_it() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("trace.csv"), TRACE).unwrap();

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::{
     Check,
     deployment::Context,
+    gpus,
     process::{
-        check_env, check_gpus, check_inherited,
+        check_env, check_inherited,
         placeholder::{self, Filled},
     },
 };
@@ -38,11 +39,10 @@ pub(super) fn container_spec(
         check,
         path,
         &container.env,
-        container.gpus,
+        container.gpus.count(),
         Filled::Container,
     );
     check_inherited(check, &path.key("inherit_env"), &container.inherit_env);
-    check_gpus(check, &path.key("gpus"), context.gpus, container.gpus);
     check_plain(check, &path.key("user"), container.user.as_deref());
     if let Some(directory) = &container.directory
         && !directory.starts_with('/')
@@ -73,7 +73,13 @@ pub(super) fn container_spec(
         env: container.env,
         inherit_env: container.inherit_env,
         directory: container.directory,
-        gpus: container.gpus,
+        gpus: gpus::choice(
+            check,
+            &path.key("gpus"),
+            context.gpus,
+            context.service,
+            container.gpus,
+        ),
         nano_cpus: container.cpus.map(nano),
         memory: container.memory.map(|size| size.0),
         shm_size: container.shm_size.map(|size| size.0),

@@ -6,13 +6,14 @@ use super::{
     Check, container, metrics_page, probes, process, rollout, scaling, split, tls, update,
 };
 use crate::{
-    Deployment, DeploymentName, Gpus, Protocol, Scaling, Source, StaticAddress, WorkerTls,
-    key_path::KeyPath, raw,
+    Deployment, DeploymentName, Gpus, Protocol, Scaling, ServiceName, Source, StaticAddress,
+    WorkerTls, key_path::KeyPath, raw,
 };
 
 /// What a deployment inherits.
 pub(super) struct Context<'c> {
     pub(super) path: &'c KeyPath,
+    pub(super) service: &'c ServiceName,
     pub(super) name: &'c DeploymentName,
     pub(super) host: String,
     /// That of the service.
@@ -39,6 +40,7 @@ pub(super) fn deployment(
         takes_traffic: raw.takes_traffic,
         when_cold: split::when_cold(raw.when_cold),
         rollout,
+        priority: raw.priority.unwrap_or_default(),
         max_concurrency: raw.max_concurrency,
         ramp: raw.ramp,
         protocol,
@@ -77,6 +79,10 @@ fn source(
     let scaling_path = path.key("scaling");
     match (raw.process.take(), raw.container.take(), raw.fixed.take()) {
         (None, None, Some(fixed)) => {
+            if raw.priority.is_some() {
+                let rule = "must be left out: a static deployment takes no GPU from anybody";
+                check.error(&path.key("priority"), rule);
+            }
             if raw.scaling.is_some() {
                 let rule = "a static deployment has the workers it is given; `scaling` is for `process` and `container`";
                 check.error(&scaling_path, rule);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use self::placeholder::Filled;
 
-use super::{Check, deployment::Context};
+use super::{Check, deployment::Context, gpus};
 use crate::{
-    Gpus, ProcessCommand, ProcessSpec,
+    ProcessCommand, ProcessSpec,
     key_path::{KeyPath, Segment},
     raw,
 };
@@ -30,27 +30,28 @@ pub(super) fn process_spec(
         ];
         check.exactly_one(path, &given);
     }
-    check_env(check, path, &process.env, process.gpus, Filled::Penstock);
+    check_env(
+        check,
+        path,
+        &process.env,
+        process.gpus.count(),
+        Filled::Penstock,
+    );
     check_inherited(check, &path.key("inherit_env"), &process.inherit_env);
-    check_gpus(check, &path.key("gpus"), context.gpus, process.gpus);
     ProcessSpec {
         command: command(check, path, process.command, process.shell),
         directory: check.absolute(path, &process.directory),
         env: process.env,
         inherit_env: process.inherit_env,
-        gpus: process.gpus,
+        gpus: gpus::choice(
+            check,
+            &path.key("gpus"),
+            context.gpus,
+            context.service,
+            process.gpus,
+        ),
         stop_grace: process.stop_grace.0,
         allow_foreign_listener: process.allow_foreign_listener,
-    }
-}
-
-/// A worker cannot have more GPUs than there are.
-pub(super) fn check_gpus(check: &mut Check<'_>, path: &KeyPath, there: &Gpus, wanted: u32) {
-    if let Gpus::Devices(devices) = there
-        && wanted as usize > devices.len()
-    {
-        let rule = format!("must be at most the {} of gpus.devices", devices.len());
-        check.error(path, rule);
     }
 }
 

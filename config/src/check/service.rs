@@ -44,6 +44,7 @@ pub(super) fn service(
         .map(|(deployment_name, raw)| {
             let context = deployment::Context {
                 path: &deployments_path.key(deployment_name.as_str()),
+                service: name,
                 name: &deployment_name,
                 host: domain.host(&format!("{deployment_name}--{name}")),
                 protocol,

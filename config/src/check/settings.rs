@@ -8,8 +8,8 @@ use std::{
 
 use super::{Check, service::Domain, tls};
 use crate::{
-    AccessLog, AccessLogTo, Admin, GatewaySettings, Gpus, Listener, LogFormat, RequestLimits,
-    WorkerLogs, key_path::KeyPath, raw, units,
+    AccessLog, AccessLogTo, Admin, GatewaySettings, Listener, LogFormat, RequestLimits, WorkerLogs,
+    key_path::KeyPath, raw, units,
 };
 
 /// A request head must fit hyper's read buffer, which takes no less than 8 KiB; more than 16 MiB
@@ -191,26 +191,6 @@ fn access_log(
             query: table.query,
         },
     }
-}
-
-pub(super) fn gpus(check: &mut Check<'_>, path: &KeyPath, gpus: raw::Gpus) -> Gpus {
-    let Some(devices) = gpus.devices else {
-        return Gpus::Detect;
-    };
-    let path = path.key("devices");
-    let mut seen = HashSet::new();
-    for (index, device) in devices.iter().enumerate() {
-        let well_formed = !device.is_empty()
-            && device
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_/:.".contains(&b));
-        if !well_formed {
-            check.error(&path.index(index), "must be the index or UUID of one GPU");
-        } else if !seen.insert(device) {
-            check.error(&path.index(index), "is listed twice");
-        }
-    }
-    Gpus::Devices(devices)
 }
 
 pub(super) fn worker_logs(

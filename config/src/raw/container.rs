@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::text::{ByteSize, HumanDuration};
+use super::{
+    GpuChoice,
+    text::{ByteSize, HumanDuration},
+};
 
 /// Workers that Penstock starts and stops as containers of this machine.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -34,9 +37,9 @@ pub(crate) struct Container {
     /// Working directory inside of the container. Default: that of the image.
     #[schemars(length(min = 1))]
     pub(crate) directory: Option<String>,
-    /// GPUs for each worker, given as a device request.
-    #[schemars(range(max = 8))]
-    pub(crate) gpus: u32,
+    /// GPUs for each worker, given as a device request: a number, or { count = 2, groups = ["h100", "a100"] }
+    /// with groups of `gpus.groups`, the best first.
+    pub(crate) gpus: GpuChoice,
     /// Most cores that a worker may use, such as 1.5. Default: no limit.
     #[schemars(range(min = 0.01, max = 4096.0))]
     pub(crate) cpus: Option<f64>,
@@ -78,7 +81,7 @@ impl Default for Container {
             env: BTreeMap::new(),
             inherit_env: Vec::new(),
             directory: None,
-            gpus: 0,
+            gpus: GpuChoice::default(),
             cpus: None,
             memory: None,
             shm_size: None,

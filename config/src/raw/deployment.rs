@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Container, MetricsPage, Rollout, Scaling, Update, WhenCold,
+    Container, GpuChoice, MetricsPage, Rollout, Scaling, Update, WhenCold,
     text::{DnsName, HumanDuration, PositiveDuration, UrlPath, WorkerAddress},
 };
 use crate::Protocol;
@@ -26,6 +26,10 @@ pub(crate) struct Deployment {
     pub(crate) when_cold: WhenCold,
     /// Raises its share step by step, in place of `weight`. Default: none.
     pub(crate) rollout: Option<Rollout>,
+    /// Which deployments keep their GPUs when there are too few. A worker gives its own up for a deployment
+    /// with less only while it is idle, and among idle ones those with the least give way first. Default: 0.
+    #[schemars(range(min = -1000, max = 1000))]
+    pub(crate) priority: Option<i32>,
     /// Most requests in flight on one worker. Default: no limit.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_concurrency: Option<u32>,
@@ -66,6 +70,7 @@ impl Default for Deployment {
             takes_traffic: true,
             when_cold: WhenCold::Hold,
             rollout: None,
+            priority: None,
             max_concurrency: None,
             ramp: true,
             protocol: None,
@@ -164,9 +169,9 @@ pub(crate) struct Process {
     /// Variables of Penstock's own environment that workers get too: names, of which one that ends
     /// with * stands for all that begin so. ["*"] passes all on.
     pub(crate) inherit_env: Vec<String>,
-    /// GPUs for each worker, given through CUDA_VISIBLE_DEVICES.
-    #[schemars(range(max = 8))]
-    pub(crate) gpus: u32,
+    /// GPUs for each worker, given through CUDA_VISIBLE_DEVICES: a number, or { count = 2, groups = ["h100",
+    /// "a100"] } with groups of `gpus.groups`, the best first.
+    pub(crate) gpus: GpuChoice,
     /// How long every process of a worker may take to end after SIGTERM, before SIGKILL.
     pub(crate) stop_grace: HumanDuration,
     /// Whether a process that the worker did not start may listen on the worker's port, as is the
@@ -182,7 +187,7 @@ impl Default for Process {
             directory: PathBuf::from("."),
             env: BTreeMap::new(),
             inherit_env: INHERITED.split_whitespace().map(str::to_owned).collect(),
-            gpus: 0,
+            gpus: GpuChoice::default(),
             stop_grace: HumanDuration(Duration::from_secs(30)),
             allow_foreign_listener: false,
         }

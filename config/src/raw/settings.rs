@@ -205,15 +205,6 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The GPUs that workers may be given.
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Gpus {
-    /// Indices, UUIDs or MIG devices as CUDA_VISIBLE_DEVICES takes them; [] for none. Default: those
-    /// in Penstock's own CUDA_VISIBLE_DEVICES, or the indices of all that NVIDIA's driver lists.
-    pub(crate) devices: Option<Vec<String>>,
-}
-
 /// Where the output of workers goes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -15,6 +15,7 @@ use super::{
     deployment::DeploymentState,
     effect::{Effect, Memory},
     event::{Moment, NewWorker},
+    gpus::{FoundGpu, Holding},
     worker::Worker,
 };
 use crate::{
@@ -42,6 +43,10 @@ impl Core {
             saves: BTreeMap::new(),
             saves_made: 0,
             generation: 0,
+            gpus: Default::default(),
+            give_way_after: config.gpus.give_way_after,
+            wanting: BTreeSet::new(),
+            groups_told: Vec::new(),
             touched: BTreeSet::new(),
             due: BTreeMap::new(),
             next_tick: now.at,
@@ -128,6 +133,22 @@ impl Core {
         self.effects.push(Effect::Sweep(kept));
     }
 
+    /// Which GPUs this machine has.
+    pub(super) fn on_gpus_found(&mut self, found: Vec<FoundGpu>) {
+        self.gpus.take_found(found);
+        self.next_tick = self.now.at;
+    }
+
+    /// A worker that is taken over has GPUs. Nothing was started yet that could have been given them.
+    pub(super) fn on_holds(&mut self, id: &WorkerId, gpus: &[String]) {
+        if let Some((key, deployment, place)) = self.worker_mut(id) {
+            let new = &mut deployment.workers[place].new;
+            new.gpus = Some(gpus.into());
+            let (slot, id) = (new.slot, id.clone());
+            self.gpus.reclaim(gpus, &Holding { id, key, slot });
+        }
+    }
+
     /// Takes over one worker; `None` when there is no place for it.
     fn adopt(&mut self, row: &WorkerRow) -> Option<WorkerId> {
         let now = self.now.at;
@@ -148,6 +169,7 @@ impl Core {
             deployment: key.deployment.clone(),
             slot: row.slot,
             spec,
+            gpus: None,
         };
         let id = new.id.clone();
         deployment.workers.push(Worker::new(

@@ -22,6 +22,8 @@ impl Core {
     pub(super) fn apply(&mut self, config: &Arc<Config>, origin: Option<&Origin>) {
         let now = self.now.at;
         self.config = ConfigStatus::loaded(config, &self.secret_key, self.now.wall_ms);
+        self.gpus.follow(&config.gpus);
+        self.give_way_after = config.gpus.give_way_after;
         let mut removed = Vec::new();
         for (name, service) in &mut self.services {
             if !config.services.contains_key(name) && !service.removed {

@@ -26,10 +26,31 @@ impl Core {
     }
 
     fn start(&mut self, key: &Key, slot: u32, now: Duration) {
+        if let Some(deployment) = deployment_mut(&mut self.services, key)
+            && deployment.spec.source.gpus().is_some()
+        {
+            // When there are GPUs for it.
+            deployment.wanted.push(slot);
+            return;
+        }
         let id = self.new_id(key);
+        let gpus = (!self.gpus.is_empty()).then(Arc::default);
+        self.start_with(key, id, slot, gpus, now);
+    }
+
+    /// Starts a worker with these GPUs, or prepares for it where it is to have some and has none yet.
+    pub(super) fn start_with(
+        &mut self,
+        key: &Key,
+        id: WorkerId,
+        slot: u32,
+        gpus: Option<Arc<[String]>>,
+        now: Duration,
+    ) {
         let Some(deployment) = deployment_mut(&mut self.services, key) else {
             return;
         };
+        let prepares = deployment.spec.source.gpus().is_some() && gpus.is_none();
         let Some((spec, revision)) = what_to_run(deployment) else {
             return;
         };
@@ -39,13 +60,19 @@ impl Core {
             deployment: key.deployment.clone(),
             slot,
             spec,
+            gpus,
         };
-        let worker = Worker::new(new.clone(), Arc::clone(&revision), false, now);
+        let mut worker = Worker::new(new.clone(), Arc::clone(&revision), false, now);
+        worker.prepares = prepares;
         deployment.workers.push(worker);
         // Who waits can expect it.
         deployment.changed = true;
         self.owners.insert(id, key.clone());
         let worker = new;
+        if prepares {
+            self.effects.push(Effect::Prepare(worker));
+            return;
+        }
         self.effects.push(Effect::Start { worker, revision });
         self.note(
             key,
@@ -77,6 +104,10 @@ impl Core {
             deployment.starts.gave_way();
         }
         deployment.changed = true;
+        if why == DrainCause::GivesWay {
+            // To its own successor.
+            self.gpus.promise(id, &key);
+        }
         self.note(
             &key,
             "worker_draining",
@@ -96,6 +127,7 @@ impl Core {
         worker.life = Life::Serving;
         let slot = worker.new.slot;
         deployment.changed = true;
+        self.gpus.take_back(id);
         self.note(
             &key,
             "worker_undrained",
@@ -172,7 +204,7 @@ impl Core {
     }
 
     /// An identity that no worker ever had.
-    fn new_id(&mut self, key: &Key) -> WorkerId {
+    pub(super) fn new_id(&mut self, key: &Key) -> WorkerId {
         self.workers_made += 1;
         let Key {
             service,

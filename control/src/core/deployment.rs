@@ -12,6 +12,7 @@ use super::{
     scrapes::ScrapeSpec,
     tally::Tally,
     trouble::Exits,
+    waiting::Waiting,
     worker::{Life, Worker},
 };
 use crate::{
@@ -79,6 +80,12 @@ pub(super) struct DeploymentState {
     /// Whether the gateways must be told something.
     pub(super) changed: bool,
     pub(super) tally: Tally,
+    /// Places of workers that are to be started as soon as there are GPUs for them.
+    pub(super) wanted: Vec<u32>,
+    /// Those who wait, where that matters to others: where workers have GPUs.
+    pub(super) waiting: Waiting,
+    /// The revision whose image is there.
+    pub(super) prepared: Option<Arc<str>>,
     /// What rules ask of the workers' own pages, if they do.
     pub(super) scrape: Option<Arc<ScrapeSpec>>,
 }
@@ -131,6 +138,9 @@ impl DeploymentState {
             by_rules: false,
             episodes: Episodes::default(),
             limited: false,
+            wanted: Vec::new(),
+            waiting: Waiting::default(),
+            prepared: None,
             phase: Phase::Cold,
             changed: true,
         }
@@ -179,6 +189,7 @@ impl DeploymentState {
         let draining: HashSet<_> = draining.map(Worker::id).collect();
         let is_draining = |id: &_| draining.contains(id);
         self.measured = self.tracker.measure(turn.gateways, is_draining, turn.now);
+        self.note_waits(turn);
         self.note_means(turn.now);
         self.note_proven(turn.now);
         self.decision = self.decide(turn);
@@ -275,6 +286,16 @@ impl DeploymentState {
         self.starts
             .failed(now)
             .filter(|_| !self.workers.iter().any(hope))
+    }
+
+    /// Who waits, and which workers have nothing to do, where others may want their GPUs.
+    fn note_waits(&mut self, turn: Turn<'_>) {
+        if self.spec.source.gpus().is_some() {
+            let measured = &self.measured;
+            let arrivals = measured.load.arrivals;
+            self.waiting.update(arrivals, measured.queued, turn.now);
+            self.note_idle(turn.gateways.say_all(turn.now), turn.now);
+        }
     }
 
     fn note_means(&mut self, now: Duration) {

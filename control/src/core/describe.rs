@@ -110,6 +110,8 @@ impl DeploymentState {
         // What is about to be done, and what is waited for.
         let troubles = self.troubles(now);
         let mut plan = steps(&plan(decision, &situation, now), &situation);
+        // What waits for GPUs is among what is waited for.
+        plan.retain(|step| step.action != "start" || !self.starts.facts().lacks_gpus);
         plan.extend(waits.steps());
         plan.extend(self.workers.iter().filter_map(|worker| {
             let progress = worker.progress.as_ref()?;

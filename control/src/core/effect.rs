@@ -33,6 +33,9 @@ pub enum Effect {
         /// What tells what it runs from what others of its deployment run.
         revision: Arc<str>,
     },
+    /// See to it that all is there that a worker needs before it is given GPUs: its image. Comes back as
+    /// `Prepared`, or as `CalledOff`.
+    Prepare(NewWorker),
     /// Do not begin the start of a worker, if it waits for its turn; hasten its end, if it is under way.
     CallOff(WorkerId),
     /// End a worker that exists. Comes back as `Stopped`.
@@ -95,6 +98,8 @@ pub enum Effect {
     Metric(Key, Metric),
     /// Take a deployment off the page of metrics.
     ForgetMetrics(Key),
+    /// How many GPUs of each group are in use, and how many are free, for the page of metrics.
+    GpuGroups(Vec<(Arc<str>, u32, u32)>),
     /// How far a service's rollout is, for the page of metrics; `None`: there is none any more.
     Rollout(ServiceName, Option<RolloutTold>),
     /// Something for the log alone.

@@ -8,6 +8,7 @@ use penstock_config::{
 };
 
 use super::{
+    gpus::FoundGpu,
     pauses::PauseRequest,
     scrapes::{Sample, ScrapeSpec},
     traffic::TrafficRequest,
@@ -52,6 +53,12 @@ pub enum Event {
     Started(WorkerId, Result<SocketAddr, StartError>),
     /// How far the start of a worker is, for people, where it takes a while.
     Progress(WorkerId, Arc<str>),
+    /// The image of a worker is there, or why it is not.
+    Prepared(WorkerId, Result<(), StartError>),
+    /// The GPUs of this machine, for where the configuration names none.
+    GpusFound(Vec<FoundGpu>),
+    /// A worker of an earlier run, which is about to be adopted, has these GPUs.
+    Holds(WorkerId, Vec<String>),
     /// A start that had not begun was called off.
     CalledOff(WorkerId),
     /// A worker of an earlier run was taken over, or is not there any more.
@@ -114,6 +121,8 @@ pub struct NewWorker {
     pub slot: u32,
     /// What to run.
     pub spec: Arc<Deployment>,
+    /// Its GPUs, as `CUDA_VISIBLE_DEVICES` takes them; `None` where no worker is given any.
+    pub gpus: Option<Arc<[String]>>,
 }
 
 /// Why a worker could not be started.

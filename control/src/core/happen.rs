@@ -80,7 +80,12 @@ impl Core {
             "worker_ended"
         };
         self.owners.remove(&exit.id);
-        self.effects.push(Effect::Forget(exit.id));
+        self.effects.push(if self.gpus.holds(&exit.id) {
+            // Its GPUs are free when nothing of it is left, which comes back as `Stopped`.
+            Effect::Stop(exit.id)
+        } else {
+            Effect::Forget(exit.id)
+        });
         self.note(
             &key,
             kind,
@@ -259,6 +264,22 @@ impl Core {
         self.touched.insert(key);
     }
 
+    /// The image of a worker that is to have GPUs is there: a worker takes its place as soon as there are
+    /// some.
+    pub(super) fn on_prepared(&mut self, id: &WorkerId, result: Result<(), StartError>) {
+        if let Err(error) = result {
+            return self.on_start_failed(id, error);
+        }
+        let Some((key, deployment, place)) = self.worker_mut(id) else {
+            return;
+        };
+        let worker = deployment.workers.swap_remove(place);
+        deployment.prepared = Some(worker.revision);
+        deployment.changed = true;
+        self.owners.remove(id);
+        self.touched.insert(key);
+    }
+
     fn on_start_failed(&mut self, id: &WorkerId, error: StartError) {
         let now = self.now.at;
         let Some((key, deployment, place)) = self.worker_mut(id) else {
@@ -289,6 +310,7 @@ impl Core {
             }
         }
         self.owners.remove(id);
+        self.release_gpus(id);
         if !called_off && !kind.is_empty() {
             self.note(
                 &key,
@@ -312,6 +334,7 @@ impl Core {
 
     /// Nothing is left of a worker.
     pub(super) fn on_gone(&mut self, id: &WorkerId) {
+        self.release_gpus(id);
         let Some((key, deployment, place)) = self.worker_mut(id) else {
             return;
         };
@@ -336,7 +359,7 @@ impl Core {
     }
 
     /// Something ended: whoever waits for a GPU may try again.
-    fn room_may_exist(&mut self) {
+    pub(super) fn room_may_exist(&mut self) {
         for service in self.services.values_mut() {
             for deployment in service.deployments.values_mut() {
                 if deployment.starts.facts().no_room.is_some() {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use penstock_config::{
-    ContainerNetwork, ContainerSpec, Deployment, ProcessCommand, Source, VolumeSource,
+    ContainerNetwork, ContainerSpec, Deployment, GpuChoice, GpuGroupName, ProcessCommand, Source,
+    VolumeSource,
 };
 use serde_json::{Value, json};
 
@@ -30,9 +31,18 @@ pub(super) fn revision(deployment: &Deployment, key: &SecretKey) -> Arc<str> {
         "directory": spec.directory,
         "env": spec.env,
         "inherit_env": spec.inherit_env,
-        "gpus": spec.gpus,
+        "gpus": of_gpus(&spec.gpus),
     });
     key.digest(&runs.to_string()).into()
+}
+
+/// A number, as it was before there were groups: nothing is replaced because of them.
+fn of_gpus(gpus: &GpuChoice) -> Value {
+    if gpus.groups.is_empty() {
+        return json!(gpus.count);
+    }
+    let groups: Vec<&str> = gpus.groups.iter().map(GpuGroupName::as_str).collect();
+    json!({ "count": gpus.count, "groups": groups })
 }
 
 /// How a container is pulled and ended shapes nothing that runs already.
@@ -58,7 +68,7 @@ fn of_container(spec: &ContainerSpec) -> Value {
         "env": spec.env,
         "inherit_env": spec.inherit_env,
         "directory": spec.directory,
-        "gpus": spec.gpus,
+        "gpus": of_gpus(&spec.gpus),
         "nano_cpus": spec.nano_cpus,
         "memory": spec.memory,
         "shm_size": spec.shm_size,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use penstock_config::{DeploymentHosts, fleet::Phase};
+use penstock_config::{
+    DeploymentHosts,
+    fleet::{Phase, WorkerId},
+};
 
 use super::{
     Core, Moment, ServiceState, deployment::DeploymentState, revision::is_current, worker::Worker,
@@ -30,12 +33,23 @@ impl Core {
                 )
             }),
             config: self.config.at(wall_ms),
+            gpus: self.describe_gpus(),
             services: self
                 .services
                 .values()
-                .map(|service| describe_service(service, &self.gateways, wall_ms, now))
+                .map(|service| self.describe(service, wall_ms, now))
                 .collect(),
         }
+    }
+
+    fn describe(&self, service: &ServiceState, wall_ms: u64, now: Duration) -> ServiceStatus {
+        let mut status = describe_service(service, &self.gateways, wall_ms, now);
+        let deployments = status.deployments.iter_mut();
+        for worker in deployments.flat_map(|deployment| &mut deployment.workers) {
+            let id = WorkerId(worker.id.as_str().into());
+            worker.gpus = self.gpus.of(&id).map(ToString::to_string).collect();
+        }
+        status
     }
 
     pub(super) fn service_status(&self, name: &str) -> Result<ServiceStatus, Unknown> {
@@ -44,7 +58,7 @@ impl Core {
             return Err(self.unknown(name));
         };
         let wall_ms = self.now.wall_ms;
-        Ok(describe_service(service, &self.gateways, wall_ms, now))
+        Ok(self.describe(service, wall_ms, now))
     }
 }
 
@@ -152,6 +166,7 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
         id: worker.id().to_string(),
         slot: worker.new.slot,
         state: worker.state().into(),
+        gpus: Vec::new(),
         address: worker.address.map(|address| address.to_string()),
         in_flight: deployment.tracker.in_flight(worker.id()),
         ejected: deployment.tracker.is_ejected(worker.id()),

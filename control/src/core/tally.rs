@@ -32,6 +32,10 @@ pub enum Metric {
     Exited(ExitReason),
     /// A worker's own metrics were read, or not all of them.
     Scraped(bool),
+    /// A worker made room for another deployment; whether it was idle.
+    MadeRoom(bool),
+    /// GPUs that its workers have.
+    Gpus(u32),
 }
 
 /// Why a start failed.
@@ -144,6 +148,7 @@ pub(super) struct Tally {
     desired: Option<u32>,
     paused: Option<bool>,
     advised: Option<u32>,
+    gpus: u32,
 }
 
 impl Tally {
@@ -197,6 +202,18 @@ impl Tally {
 
     pub(super) fn started(&mut self, seconds: f64) {
         self.news.push(Metric::Started(seconds));
+    }
+
+    /// GPUs that its workers have.
+    pub(super) fn gpus(&mut self, gpus: u32) {
+        if std::mem::replace(&mut self.gpus, gpus) != gpus {
+            self.news.push(Metric::Gpus(gpus));
+        }
+    }
+
+    /// A worker made room for another deployment.
+    pub(super) fn made_room(&mut self, is_idle: bool) {
+        self.news.push(Metric::MadeRoom(is_idle));
     }
 
     pub(super) fn scraped(&mut self, well: bool) {

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod chaos;
+mod gpus;
 mod play;
 mod timelines;
 mod updates;

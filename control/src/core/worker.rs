@@ -41,6 +41,10 @@ pub(super) struct Worker {
     pub(super) is_probed: bool,
     /// Why its startup or readiness probe fails at the moment, if it was asked.
     pub(super) probe_says: Option<ProbeFailure>,
+    /// Since when it has had nothing to do.
+    pub(super) idle_since: Option<Duration>,
+    /// Whether it is only there until its image is; then another one takes its place.
+    pub(super) prepares: bool,
     /// What it tells of itself, while it is ready and a rule asks for that.
     pub(super) scraping: Option<Known>,
 }
@@ -80,6 +84,8 @@ impl Worker {
             adopted,
             is_probed: false,
             probe_says: None,
+            idle_since: None,
+            prepares: false,
             scraping: None,
         }
     }
@@ -130,7 +136,7 @@ impl Worker {
                 // At shutdown no gateway takes requests any more, or soon nobody answers them.
                 gates_closed: shutting_down
                     || generation.is_some_and(|generation| gateways.obey(generation)),
-                cancellable: cause == DrainCause::Surplus,
+                cancellable: matches!(cause, DrainCause::Surplus | DrainCause::MakesRoom),
             },
             Life::Stopping => Stage::Stopping,
         };

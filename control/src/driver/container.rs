@@ -102,7 +102,6 @@ impl ContainerDriver {
                 installation: settings.installation,
                 logs: settings.logs,
                 ports: settings.resources.ports,
-                gpus: settings.resources.gpus,
                 exits,
                 progress: Mutex::default(),
                 workers: Mutex::default(),
@@ -176,6 +175,15 @@ impl Drop for ContainerDriver {
 
 #[async_trait]
 impl Driver for ContainerDriver {
+    async fn prepare(&self, worker: &NewWorker) -> Result<(), StartError> {
+        self.shared.is_used.store(true, Ordering::Relaxed);
+        let grace = container_spec(worker)?.stop_grace;
+        let (tell, told) = oneshot::channel();
+        self.follow(worker, grace, |life| life.prepare(tell));
+        let ending = || Err(StartError::Failed("control is ending".to_owned()));
+        told.await.unwrap_or_else(|_| ending())
+    }
+
     async fn start(&self, worker: &NewWorker) -> Result<StartedWorker, StartError> {
         self.shared.is_used.store(true, Ordering::Relaxed);
         let grace = container_spec(worker)?.stop_grace;

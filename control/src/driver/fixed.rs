@@ -89,6 +89,7 @@ impl StaticDriver {
         let saved = Saved { address, socket };
         StartedWorker {
             processes: None,
+            gpus: Vec::new(),
             address: socket,
             saved: serde_json::to_string(&saved).expect("two texts have a JSON form"),
         }

@@ -30,14 +30,13 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use penstock_config::{Gpus, ProcessSpec, Source, WorkerLogs, fleet::WorkerId};
+use penstock_config::{ProcessSpec, Source, WorkerLogs, fleet::WorkerId};
 use tokio::{
     sync::{oneshot, watch},
     task::AbortHandle,
 };
 
 use self::{
-    gpu::{Inventory, Lease},
     launch::Launch,
     life::Life,
     port::{Port, Ports},
@@ -81,17 +80,14 @@ pub struct ProcessSettings {
     /// Tells the workers of this installation from those of others on the same machine: the
     /// absolute path of the state file is a good one.
     pub installation: String,
-    /// The GPUs that workers may be given.
-    pub gpus: Gpus,
     /// Where the output of workers goes.
     pub logs: WorkerLogs,
 }
 
-/// The ports and GPUs of this machine, of which each worker has its own.
+/// The ports of this machine, of which each worker has its own.
 #[derive(Debug, Clone)]
 pub struct Resources {
     pub(crate) ports: Arc<Ports>,
-    pub(crate) gpus: Arc<Inventory>,
 }
 
 /// Runs workers as processes.
@@ -101,7 +97,6 @@ pub struct Resources {
 pub struct ProcessDriver {
     settings: ProcessSettings,
     ports: Arc<Ports>,
-    gpus: Arc<Inventory>,
     exits: ExitSender,
     workers: Arc<Mutex<HashMap<WorkerId, Running>>>,
     /// Becomes true when no worker has time left to end by itself.
@@ -129,7 +124,6 @@ impl ProcessDriver {
         let state = Path::new(&settings.installation);
         Ok(Self {
             ports: Arc::new(Ports::new(state.parent().unwrap_or(state))),
-            gpus: Arc::new(Inventory::new(&settings.gpus)),
             workers: Arc::default(),
             hurry: watch::channel(false).0,
             settings,
@@ -141,15 +135,13 @@ impl ProcessDriver {
     pub fn resources(&self) -> Resources {
         Resources {
             ports: Arc::clone(&self.ports),
-            gpus: Arc::clone(&self.gpus),
         }
     }
 
     /// All that a start needs, or why it cannot be.
-    fn prepare(&self, worker: &NewWorker) -> Result<(Launch, Port, Lease), StartError> {
+    fn launch(&self, worker: &NewWorker) -> Result<(Launch, Port), StartError> {
         let spec = process_spec(worker)?;
         let holder = title(worker);
-        let gpus = self.gpus.claim(spec.gpus, &holder)?;
         let no_port = || StartError::NoRoom("no port from 20000 to 29999 is free".to_owned());
         let port = self.ports.claim().ok_or_else(no_port)?;
         let executable = &self.settings.executable;
@@ -162,7 +154,7 @@ impl ProcessDriver {
             env: launch::environment(
                 spec,
                 port.number,
-                self.visible_gpus(spec, &gpus),
+                visible_gpus(spec, worker),
                 &worker.id,
                 &self.settings.installation,
             ),
@@ -170,17 +162,7 @@ impl ProcessDriver {
             stop_grace: spec.stop_grace,
             log: self.log(worker),
         };
-        Ok((launch, port, gpus))
-    }
-
-    /// What `CUDA_VISIBLE_DEVICES` becomes. A worker that asked for no GPU sees none of those that
-    /// the inventory hands out, unless its own environment says otherwise.
-    fn visible_gpus<'l>(&self, spec: &ProcessSpec, gpus: &'l Lease) -> Option<&'l [String]> {
-        let own_choice = spec.env.contains_key("CUDA_VISIBLE_DEVICES");
-        if spec.gpus == 0 && (own_choice || self.gpus.is_empty()) {
-            return None;
-        }
-        Some(gpus.names())
+        Ok((launch, port))
     }
 
     fn log(&self, worker: &NewWorker) -> LogOrder {
@@ -193,8 +175,13 @@ impl ProcessDriver {
     }
 
     /// Notes a worker and runs its life. The note goes when nothing of the worker is left.
-    fn follow<F>(&self, worker: &NewWorker, port: Port, gpus: Lease, run: impl FnOnce(Life) -> F)
-    where
+    fn follow<F>(
+        &self,
+        worker: &NewWorker,
+        port: Port,
+        gpus: Vec<String>,
+        run: impl FnOnce(Life) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let (stop, stop_wanted) = watch::channel(false);
@@ -232,7 +219,8 @@ impl Drop for ProcessDriver {
 #[async_trait]
 impl Driver for ProcessDriver {
     async fn start(&self, worker: &NewWorker) -> Result<StartedWorker, StartError> {
-        let (launch, port, gpus) = self.prepare(worker)?;
+        let (launch, port) = self.launch(worker)?;
+        let gpus = worker.gpus.as_deref().unwrap_or_default().to_vec();
         let (tell, told) = oneshot::channel();
         self.follow(worker, port, gpus, |life| life.start(launch, tell));
         let saved = told
@@ -263,8 +251,7 @@ impl Driver for ProcessDriver {
             end::worker(&worker.id.0, &self.settings.installation, None).await;
             return None;
         };
-        let holder = title(worker);
-        let gpus = self.gpus.reclaim(&saved.gpus, &holder);
+        let gpus = saved.gpus.clone();
         let port = self.ports.reclaim(saved.port);
         let started = started(&saved);
         self.follow(worker, port, gpus, |life| {
@@ -297,8 +284,17 @@ fn started(saved: &Saved) -> StartedWorker {
     StartedWorker {
         address: port::address(saved.port),
         processes: Some(ProcessTree::below(saved.supervisor)),
+        gpus: saved.gpus.clone(),
         saved: saved.to_text(),
     }
+}
+
+/// What `CUDA_VISIBLE_DEVICES` becomes. A worker that asked for no GPU sees none of those that are
+/// handed out, unless its own environment says otherwise.
+fn visible_gpus<'w>(spec: &ProcessSpec, worker: &'w NewWorker) -> Option<&'w [String]> {
+    let own_choice = spec.env.contains_key("CUDA_VISIBLE_DEVICES");
+    let gpus = worker.gpus.as_deref()?;
+    (!own_choice || !spec.gpus.is_none()).then_some(gpus)
 }
 
 fn process_spec(worker: &NewWorker) -> Result<&ProcessSpec, StartError> {

@@ -14,6 +14,7 @@ pub(crate) fn worker(slot: u32, source: Source) -> NewWorker {
         deployment: "stable".try_into().unwrap(),
         slot,
         spec: Arc::new(deployment(source)),
+        gpus: None,
     }
 }
 

@@ -80,6 +80,8 @@ pub struct StartFacts {
     pub not_before: Option<Duration>,
     /// Why the last attempt found no room, until there may be some.
     pub no_room: Option<Arc<str>>,
+    /// Whether that is for want of GPUs: those who share them out know when there are some.
+    pub lacks_gpus: bool,
     /// Whether starts failed and none has proved good since.
     pub failing: bool,
     /// Whether a worker of an older revision made room for one that is not ready yet.

@@ -103,7 +103,7 @@ impl StartRecord {
         if self.failed_at.is_none_or(|failed_at| began > failed_at) {
             self.facts.not_before = None;
         }
-        self.facts.no_room = None;
+        self.found_room();
         self.facts.gave_way = false;
         self.remember(took, true);
     }
@@ -155,9 +155,16 @@ impl StartRecord {
         self.facts.not_before = Some(now + NO_ROOM_RETRY);
     }
 
-    /// A worker exists, so there was room for it.
+    /// There is no GPU for a worker. Whoever shares them out says when there is.
+    pub fn lacks_gpus(&mut self, reason: Arc<str>) {
+        self.facts.no_room = Some(reason);
+        self.facts.lacks_gpus = true;
+    }
+
+    /// A worker exists, so there was room for it; or there are GPUs for it.
     pub fn found_room(&mut self) {
         self.facts.no_room = None;
+        self.facts.lacks_gpus = false;
     }
 
     /// A start that began at `began` failed for a reason outside of the worker: try again after a
@@ -168,7 +175,7 @@ impl StartRecord {
 
     /// There may be room again.
     pub fn room_may_exist(&mut self) {
-        if self.facts.no_room.is_some() {
+        if self.facts.no_room.is_some() && !self.facts.lacks_gpus {
             self.facts.not_before = None;
         }
     }
@@ -201,7 +208,7 @@ impl StartRecord {
             .saturating_mul(1 << doublings)
             .min(BACK_OFF_MAX);
         self.facts.not_before = self.facts.not_before.max(Some(now + pause));
-        self.facts.no_room = None;
+        self.found_room();
         pause
     }
 

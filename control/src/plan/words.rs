@@ -12,6 +12,8 @@ impl fmt::Display for DrainCause {
             Self::GivesWay => "it makes room for a newer revision",
             Self::Broken => "it fails its liveness probe",
             Self::Asked => "by hand",
+            Self::MakesRoom => "it has nothing to do and makes room for another deployment",
+            Self::GivesTurn => "it is the turn of another deployment",
         })
     }
 }
@@ -24,6 +26,7 @@ impl fmt::Display for StopCause {
             Self::StartTimeout => "not ready within start_timeout",
             Self::Unwanted => "not needed any more",
             Self::Broken => "it fails its liveness probe",
+            Self::MakesRoom => "it makes room for another deployment",
         })
     }
 }

@@ -335,7 +335,7 @@ fn worker(folder: &Path) -> NewWorker {
         directory: folder.to_owned(),
         env: BTreeMap::from([("MODEL".to_owned(), "m-{port}".to_owned())]),
         inherit_env: vec!["PATH".to_owned()],
-        gpus: 0,
+        gpus: 0.into(),
         stop_grace: LIMIT,
         allow_foreign_listener: false,
     };

@@ -58,6 +58,9 @@ pub enum Base {
     This,
 }
 
+/// What a gateway had that fell silent is thought to be over after this time.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
 impl Gateways {
     /// No gateway yet. `workers_ran`: whether workers of an earlier run of control are taken over,
     /// so that there may be load that is not reported yet.
@@ -161,6 +164,22 @@ impl Gateways {
             });
         }
         self.hold
+    }
+
+    /// Whether what they say now is all that there is: everybody reports, and nobody has only just come, or has
+    /// fallen silent of late with requests that nobody knows of.
+    pub fn say_all(&self, now: Duration) -> bool {
+        let is_late = |gateway: &Gateway| now.saturating_sub(gateway.received_at) > LATE_AFTER;
+        let is_over = |hold: &Hold| {
+            let lasts = match hold.cause {
+                HoldCause::GatewaySilent => FORGOTTEN_AFTER,
+                _ => LATE_AFTER,
+            };
+            now.saturating_sub(hold.since) > lasts
+        };
+        !self.live.is_empty()
+            && !self.live.values().any(is_late)
+            && self.hold.as_ref().is_none_or(is_over)
     }
 
     /// Whether there are gateways and all of them obey this generation or a later one.

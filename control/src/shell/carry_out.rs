@@ -48,6 +48,12 @@ impl Shell {
                     .start(worker.clone(), revision, held.cancelled.clone());
                 self.workers.insert(worker.id, held);
             }
+            Effect::Prepare(worker) => {
+                let held = Held::new(worker.clone());
+                self.executor
+                    .prepare(worker.clone(), held.cancelled.clone());
+                self.workers.insert(worker.id, held);
+            }
             Effect::CallOff(id) => {
                 if let Some(held) = self.workers.get(&id) {
                     held.cancelled.set();
@@ -126,6 +132,7 @@ impl Shell {
             }
             Effect::Metric(key, metric) => self.page.deployment(key, metric),
             Effect::ForgetMetrics(key) => self.page.forget(&key),
+            Effect::GpuGroups(groups) => self.page.gpu_groups(&groups),
             Effect::Rollout(service, told) => self.page.rollout(service, told),
             Effect::Log(line) => log::line(&line),
             Effect::Alarm(at) => self.alarm = at,
@@ -181,13 +188,22 @@ impl Shell {
             Fact::Adopted(id, found) => {
                 let address = found.as_ref().map(|started| started.address);
                 match (found, self.workers.get_mut(&id)) {
-                    (Some(started), Some(held)) => held.started = Some(started),
+                    (Some(started), Some(held)) => {
+                        let gpus = started.gpus.clone();
+                        held.new.gpus = Some(gpus.as_slice().into());
+                        held.started = Some(started);
+                        self.tell(Event::Holds(id.clone(), gpus));
+                    }
                     (None, _) => drop(self.workers.remove(&id)),
                     (Some(_), None) => {}
                 }
                 Event::Adopted(id, address)
             }
             Fact::Progress(id, text) => Event::Progress(id, text),
+            Fact::Prepared(id, result) => {
+                self.workers.remove(&id);
+                Event::Prepared(id, result)
+            }
             Fact::CalledOff(id) => {
                 self.workers.remove(&id);
                 Event::CalledOff(id)

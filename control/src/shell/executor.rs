@@ -8,6 +8,7 @@ use std::sync::{
 use penstock_config::{Source, fleet::WorkerId};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::gpu_memory::GpuMemory;
 use crate::{
     core::{NewWorker, StartError},
     driver::{Driver, StartedWorker},
@@ -31,6 +32,8 @@ pub(super) enum Fact {
     Started(WorkerId, Result<StartedWorker, StartError>),
     /// How far the start of a worker is, for people.
     Progress(WorkerId, Arc<str>),
+    /// The image of a worker is there, or why it is not.
+    Prepared(WorkerId, Result<(), StartError>),
     /// A start that had not begun was called off.
     CalledOff(WorkerId),
     /// A worker of an earlier run was taken over, or is not there any more.
@@ -87,6 +90,8 @@ pub(super) struct Executor {
     /// Those of containers, which may wait for a pull: the others must not wait for them.
     container_starts: Arc<Semaphore>,
     stops: Arc<Semaphore>,
+    /// Tells when GPUs that a worker had can be used by the next.
+    memory: GpuMemory,
 }
 
 impl Executor {
@@ -103,6 +108,7 @@ impl Executor {
             starts: Arc::new(Semaphore::new(STARTS_MAX)),
             container_starts: Arc::new(Semaphore::new(CONTAINER_STARTS_MAX)),
             stops: Arc::new(Semaphore::new(STOPS_MAX)),
+            memory: GpuMemory::default(),
         }
     }
 
@@ -110,6 +116,22 @@ impl Executor {
         let this = self.clone();
         tokio::spawn(async move {
             let fact = this.run_start(new, &revision, &cancelled).await;
+            this.tell(fact);
+        });
+    }
+
+    /// Has all brought that a worker needs before it is given GPUs.
+    pub(super) fn prepare(&self, new: NewWorker, cancelled: Cancelled) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let turn = this.container_starts.acquire().await;
+            let fact = if cancelled.is_set() {
+                Fact::CalledOff(new.id)
+            } else {
+                let result = this.drivers.of(&new.spec.source).prepare(&new).await;
+                Fact::Prepared(new.id, result)
+            };
+            drop(turn);
             this.tell(fact);
         });
     }
@@ -147,8 +169,16 @@ impl Executor {
         let (this, new) = (self.clone(), new.clone());
         tokio::spawn(async move {
             this.run_stop(&new).await;
+            if let Some(gpus) = &new.gpus {
+                this.memory.until_free(gpus).await;
+            }
             this.tell(Fact::Stopped(new.id));
         });
+    }
+
+    /// Everything ends: nobody uses a GPU after whoever has it now.
+    pub(super) fn end(&self) {
+        self.memory.wait_no_more();
     }
 
     /// Ends at once, now and from now on, what would be given time to end.

@@ -1,12 +1,12 @@
 //! The metrics of what the core tells of deployments and rollouts.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use penstock_config::{DeploymentName, ServiceName};
 
 use crate::{
     core::{Key, Metric, RolloutTold},
-    metrics::{self, DeploymentMetrics, RolloutMetrics},
+    metrics::{self, DeploymentMetrics, GroupMetrics, RolloutMetrics},
 };
 
 /// The handles of what is there. They go with what they are about.
@@ -14,6 +14,7 @@ use crate::{
 pub(super) struct Page {
     deployments: HashMap<Key, DeploymentMetrics>,
     rollouts: HashMap<ServiceName, (DeploymentName, RolloutMetrics)>,
+    groups: HashMap<Arc<str>, GroupMetrics>,
 }
 
 impl Page {
@@ -29,6 +30,22 @@ impl Page {
     pub(super) fn forget(&mut self, key: &Key) {
         self.deployments.remove(key);
         metrics::forget(key.service.as_str(), key.deployment.as_str());
+    }
+
+    /// GPUs in use and free ones of every group.
+    pub(super) fn gpu_groups(&mut self, told: &[(Arc<str>, u32, u32)]) {
+        self.groups.retain(|name, group| {
+            let stays = told.iter().any(|(known, ..)| known == name);
+            if !stays {
+                group.update(0, 0);
+            }
+            stays
+        });
+        for (name, used, free) in told {
+            let group = self.groups.entry(Arc::clone(name));
+            let group = group.or_insert_with(|| GroupMetrics::new(name));
+            group.update(*used, *free);
+        }
     }
 
     pub(super) fn rollout(&mut self, service: ServiceName, told: Option<RolloutTold>) {

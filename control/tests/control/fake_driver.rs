@@ -126,6 +126,7 @@ impl Driver for FakeDriver {
         self.changed.notify_waiters();
         Ok(StartedWorker {
             processes: None,
+            gpus: worker.gpus.as_deref().unwrap_or_default().to_vec(),
             address,
             saved: address.to_string(),
         })
@@ -141,6 +142,7 @@ impl Driver for FakeDriver {
         let here = self.running.lock().contains_key(&worker.id);
         here.then(|| StartedWorker {
             processes: None,
+            gpus: Vec::new(),
             address,
             saved: saved.to_owned(),
         })

@@ -33,7 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             stop_during_start,
         ),
         trial("stopping_what_is_not_there_returns", stop_unknown),
-        trial("gpus_are_given_out_once_and_come_back", gpus),
+        trial("a_worker_sees_the_gpus_that_it_is_given", gpus),
         trial(
             "a_worker_without_gpus_sees_none_of_those_handed_out",
             no_gpus,
@@ -169,30 +169,13 @@ async fn stop_unknown() {
 
 async fn gpus() {
     let bench = Bench::with_gpus(&["0", "GPU-b", "2"]);
-    let worker = |slot: u32, gpus| {
-        let mut spec = bench.spec("echo \"$CUDA_VISIBLE_DEVICES\" > gpus-$SLOT; exec sleep 1000");
-        spec.env.insert("SLOT".to_owned(), slot.to_string());
-        spec.gpus = gpus;
-        bench.worker(&format!("w{slot}"), slot, spec)
-    };
-    let first = worker(0, 2);
-    bench.start(&first).await;
-    assert_eq!(bench.written("gpus-0").await, "0,GPU-b");
-    let reason =
-        "needs 2 GPUs, 1 of 3 is free: 0 used by chat/stable#0, GPU-b used by chat/stable#0";
-    let second = worker(1, 2);
-    assert_eq!(
-        bench.refused(&second).await,
-        StartError::NoRoom(reason.to_owned())
-    );
-    let reason = "needs 4 GPUs, but there are 3".to_owned();
-    assert_eq!(
-        bench.refused(&worker(2, 4)).await,
-        StartError::Failed(reason)
-    );
-    bench.stop(&first).await;
-    bench.start(&second).await;
-    bench.stop(&second).await;
+    let mut spec = bench.spec("echo \"$CUDA_VISIBLE_DEVICES\" > gpus; exec sleep 1000");
+    spec.gpus = 2.into();
+    let worker = bench.worker("w0", 0, spec);
+    let started = bench.start(&worker).await;
+    assert_eq!(started.gpus, ["0", "GPU-b"]);
+    assert_eq!(bench.written("gpus").await, "0,GPU-b");
+    bench.stop(&worker).await;
     bench.assert_nothing_left();
 }
 

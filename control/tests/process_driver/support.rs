@@ -12,7 +12,7 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use penstock_config::{
-    Deployment, Gpus, Probes, ProcessCommand, ProcessSpec, Source, WorkerLogs, fleet::WorkerId,
+    Deployment, Probes, ProcessCommand, ProcessSpec, Source, WorkerLogs, fleet::WorkerId,
 };
 use penstock_control::driver::{
     Driver, NewWorker, StartError, StartedWorker, WorkerExit,
@@ -93,7 +93,6 @@ impl Bench {
         ProcessSettings {
             executable: std::env::current_exe().unwrap(),
             installation: self.installation(),
-            gpus: Gpus::Devices(self.gpus.clone()),
             logs: self.logs(),
         }
     }
@@ -129,19 +128,23 @@ impl Bench {
             directory: self.folder.clone(),
             env: BTreeMap::new(),
             inherit_env: vec!["PATH".to_owned()],
-            gpus: 0,
+            gpus: 0.into(),
             stop_grace: Duration::from_secs(20),
             allow_foreign_listener: false,
         }
     }
 
+    /// It is given the first of the GPUs that there are.
     pub(crate) fn worker(&self, id: &str, slot: u32, spec: ProcessSpec) -> NewWorker {
+        let given = || self.gpus[..spec.gpus.count as usize].into();
+        let gpus = (!self.gpus.is_empty()).then(given);
         NewWorker {
             id: WorkerId(id.into()),
             service: "chat".try_into().unwrap(),
             deployment: "stable".try_into().unwrap(),
             slot,
             spec: Arc::new(deployment(spec)),
+            gpus,
         }
     }
 

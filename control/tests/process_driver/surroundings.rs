@@ -125,7 +125,7 @@ async fn gpu_order() {
     ] {
         let bench = Bench::with_gpus(gpus);
         let mut spec = bench.spec("echo \"$CUDA_DEVICE_ORDER\" > order; exec sleep 1000");
-        spec.gpus = 2;
+        spec.gpus = 2.into();
         if let Some(own) = own {
             spec.env
                 .insert("CUDA_DEVICE_ORDER".to_owned(), own.to_owned());

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 const POSITION: HeaderName = HeaderName::from_static("x-penstock-queue-position");
 const ETA: HeaderName = HeaderName::from_static("x-penstock-queue-eta");
+const FOR: HeaderName = HeaderName::from_static("x-penstock-queue-for");
 const WAIT: HeaderName = HeaderName::from_static("x-penstock-queue-wait");
 
 /// What a request had to expect when it came to the queue.
@@ -18,12 +19,36 @@ pub(crate) struct WaitNotice {
     pub(crate) position: usize,
     /// How long it would most likely wait. `None`: not known.
     pub(crate) eta: Option<Duration>,
+    /// What it waited for.
+    pub(crate) cause: WaitsFor,
+}
+
+/// What a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// That one of the workers, which are all busy, takes it.
+    Worker,
+    /// That a worker has started.
+    Start,
+    /// That a worker can be started: another deployment has the GPUs.
+    Gpu,
+}
+
+impl WaitsFor {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Start => "start",
+            Self::Gpu => "gpu",
+        }
+    }
 }
 
 impl WaitNotice {
     /// Tells the client, with how long it has `waited` in all.
     pub(crate) fn write(&self, headers: &mut HeaderMap, waited: Option<Duration>) {
         headers.insert(POSITION, self.position.into());
+        headers.insert(FOR, HeaderValue::from_static(self.cause.label()));
         if let Some(eta) = self.eta {
             headers.insert(ETA, seconds(eta));
         }
@@ -46,13 +71,18 @@ mod tests {
     fn only_what_is_known_is_told() {
         let told = |eta, waited| {
             let mut headers = HeaderMap::new();
-            let wait_notice = WaitNotice { position: 7, eta };
+            let wait_notice = WaitNotice {
+                position: 7,
+                eta,
+                cause: WaitsFor::Gpu,
+            };
             wait_notice.write(&mut headers, waited);
             let text = |name| {
                 headers
                     .get(name)
                     .map(|value| value.to_str().unwrap().to_owned())
             };
+            assert_eq!(text(FOR).unwrap(), "gpu");
             (text(POSITION).unwrap(), text(ETA), text(WAIT))
         };
         assert_eq!(told(None, None), ("7".to_owned(), None, None));

@@ -74,6 +74,11 @@ impl Waits {
         self.all.sort_unstable();
     }
 
+    /// Requests that got a worker.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// The wait that the share `share` (0 to 1) of all requests did not exceed. `None` when that
     /// share did not get a worker at all, or there were no requests.
     pub fn percentile(&self, share: f64) -> Option<Duration> {

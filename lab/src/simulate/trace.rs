@@ -68,6 +68,11 @@ pub enum TraceError {
     Empty,
 }
 
+/// A point in time as traces write it, in nanoseconds since some beginning of its own.
+pub(crate) fn stamp_nanos(text: &str) -> Option<u128> {
+    Some(line::stamp(text)?.nanos())
+}
+
 impl Trace {
     /// Reads a trace. Lines of an access log that reached no worker are left out: how long they
     /// would have taken is not known. `progress` is told how many bytes were read so far.

@@ -20,9 +20,13 @@ use tokio::process::{Child, Command};
 
 use super::{client::Client, eventually, fake::FakeWorker, metrics::Metrics, processes, soon};
 
-/// Free ports everywhere, and no look at the machine's GPUs.
+/// Free ports everywhere.
 const PREFIX: &str = r#"
 admin = { address = "127.0.0.1:0" }
+"#;
+
+/// No look at the machine's GPUs, unless the test has some of its own.
+const NO_GPUS: &str = r#"
 gpus = { devices = [] }
 "#;
 
@@ -284,7 +288,11 @@ fn write_config(dir: &Path, config: &str) {
         true => "",
         false => LISTENERS,
     };
-    fs::write(&draft, format!("{listeners}{PREFIX}{config}")).unwrap();
+    let gpus = match config.contains("[gpus") {
+        true => "",
+        false => NO_GPUS,
+    };
+    fs::write(&draft, format!("{listeners}{PREFIX}{gpus}{config}")).unwrap();
     fs::rename(draft, dir.join("penstock.toml")).unwrap();
 }
 
@@ -300,6 +308,12 @@ fn command(dir: &Path, mark: &str) -> Command {
         .open(log_file(dir))
         .unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+    // Programs that the test plays.
+    let own = dir.join("bin");
+    if own.is_dir() {
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", own.display()));
+    }
     command
         .args(["run", "penstock.toml"])
         .current_dir(dir)

@@ -130,6 +130,9 @@ fn words(effect: &Effect) -> Option<String> {
         Effect::Start { worker, .. } => {
             format!("start {} as #{}", number(&worker.id), worker.slot)
         }
+        Effect::Prepare(worker) => {
+            format!("prepare {} as #{}", number(&worker.id), worker.slot)
+        }
         Effect::CallOff(id) => format!("call off {}", number(id)),
         Effect::Stop(id) => format!("stop {}", number(id)),
         Effect::Adopt { worker, .. } => format!("adopt {}", number(&worker.id)),

@@ -65,6 +65,7 @@ impl ContainerDriver {
         let started = StartedWorker {
             address,
             processes: None,
+            gpus: saved.gpus.clone(),
             saved: saved.to_text(),
         };
         self.take_over(worker, container, saved, log);
@@ -92,6 +93,7 @@ impl ContainerDriver {
         let started = StartedWorker {
             address: ([127, 0, 0, 1], port).into(),
             processes: None,
+            gpus: saved.gpus.clone(),
             saved: saved.to_text(),
         };
         let name = create::name(&worker.id);
@@ -135,7 +137,6 @@ impl ContainerDriver {
         let shared = &self.shared;
         let here = Here {
             port: shared.ports.reclaim(saved.port),
-            gpus: shared.gpus.reclaim(&saved.gpus, &title(worker)),
             container,
             log,
             saved,

@@ -17,7 +17,7 @@ use tokio::{
 use super::{Shared, create::Plan, engine::Trouble, exit, image, output::Log, saved::Saved};
 use crate::driver::{
     NewWorker, StartError, StartedWorker, WorkerExit,
-    process::{EXIT_NOTE, LogOrder, gpu::Lease, port::Port},
+    process::{EXIT_NOTE, LogOrder, port::Port},
 };
 
 /// How long is waited before an engine that went away is asked again.
@@ -46,7 +46,6 @@ pub(super) struct Here {
     pub(super) log: Arc<Log>,
     /// Held as long as the container is.
     pub(super) port: Port,
-    pub(super) gpus: Lease,
 }
 
 /// How a container was found to have ended.
@@ -85,22 +84,35 @@ impl Life {
         self.follow(here).await;
     }
 
-    async fn begin(&self, order: LogOrder) -> Result<(Here, StartedWorker), StartError> {
+    /// Has the image brought, and tells when it is there.
+    pub(super) async fn prepare(self, tell: oneshot::Sender<Result<(), StartError>>) {
+        let mut stop = self.stop.clone();
+        let pulled = tokio::select! {
+            pulled = self.pull() => pulled,
+            () = wanted(&mut stop) => Err(StartError::Failed("stopped while starting".to_owned())),
+        };
+        drop(tell.send(pulled));
+    }
+
+    async fn pull(&self) -> Result<(), StartError> {
         let shared = &self.shared;
         let spec = super::container_spec(&self.worker)?;
         let tell = |text| shared.tell_progress(&self.worker.id, text);
-        image::ensure(&shared.engine, &shared.pulls, spec, tell)
-            .await
-            .map_err(failed)?;
-        // Not before: a pull takes long, and others may use the GPUs meanwhile.
-        let gpus = shared.gpus.claim(spec.gpus, &super::title(&self.worker))?;
+        let pulled = image::ensure(&shared.engine, &shared.pulls, spec, tell);
+        pulled.await.map_err(failed)
+    }
+
+    async fn begin(&self, order: LogOrder) -> Result<(Here, StartedWorker), StartError> {
+        let shared = &self.shared;
+        let spec = super::container_spec(&self.worker)?;
+        self.pull().await?;
         let port = shared.claim_port()?;
         let plan = Plan {
             worker: &self.worker,
             spec,
             installation: &shared.installation,
             port: port.number,
-            gpus: gpus.names(),
+            gpus: self.worker.gpus.as_deref().unwrap_or_default(),
         };
         let docker = shared.engine.client().await.map_err(failed)?;
         let options = CreateContainerOptions {
@@ -121,6 +133,7 @@ impl Life {
         let started = StartedWorker {
             address,
             processes: None,
+            gpus: saved.gpus.clone(),
             saved: saved.to_text(),
         };
         let here = Here {
@@ -128,7 +141,6 @@ impl Life {
             saved,
             log,
             port,
-            gpus,
         };
         Ok((here, started))
     }
@@ -238,7 +250,7 @@ impl Life {
             }
             sleep(AGAIN).await;
         }
-        drop((here.port, here.gpus));
+        drop(here.port);
     }
 
     /// Has the engine end the container: by its stop signal, and by SIGKILL after the grace, or at once

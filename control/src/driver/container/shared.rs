@@ -23,9 +23,7 @@ use super::{
 use crate::driver::{
     ExitSender, NewWorker, ProgressSender, StartError,
     process::{
-        LogOrder,
-        gpu::Inventory,
-        logs,
+        LogOrder, logs,
         port::{Port, Ports},
     },
 };
@@ -37,7 +35,6 @@ pub(super) struct Shared {
     pub(super) installation: String,
     pub(super) logs: WorkerLogs,
     pub(super) ports: Arc<Ports>,
-    pub(super) gpus: Arc<Inventory>,
     pub(super) exits: ExitSender,
     pub(super) progress: Mutex<Option<ProgressSender>>,
     pub(super) workers: Mutex<HashMap<WorkerId, Running>>,

@@ -117,7 +117,7 @@ mod tests {
             directory: "/".into(),
             env: BTreeMap::new(),
             inherit_env: Vec::new(),
-            gpus: 0,
+            gpus: 0.into(),
             stop_grace: Duration::from_secs(1),
             allow_foreign_listener: false,
         }

@@ -11,7 +11,6 @@ use tokio::{
 
 use super::{
     children, end,
-    gpu::Lease,
     identity::{Identity, Watch},
     launch::{Launch, Launched, Reports},
     logs,
@@ -40,7 +39,7 @@ pub(crate) struct Life {
     /// Becomes true when it has no time left to end by itself.
     pub(crate) hurry: watch::Receiver<bool>,
     pub(crate) port: Port,
-    pub(crate) gpus: Lease,
+    pub(crate) gpus: Vec<String>,
 }
 
 /// How the end of a worker becomes known.
@@ -80,7 +79,7 @@ impl Life {
             supervisor: launched.supervisor,
             worker,
             port: self.port.number,
-            gpus: self.gpus.names().to_vec(),
+            gpus: self.gpus.clone(),
             stop_grace,
             log,
         };

@@ -119,6 +119,7 @@ impl DeploymentState {
         WaitNotice {
             position: before + 1,
             eta: eta.flatten(),
+            cause: view.waits_for(),
         }
     }
 

@@ -13,7 +13,7 @@ use penstock_config::{
 };
 
 use crate::{
-    base::{clock::Clock, reason::Reason, refusal::Refusal},
+    base::{clock::Clock, reason::Reason, refusal::Refusal, wait_notice::WaitsFor},
     fleet::worker::WorkerState,
 };
 
@@ -105,6 +105,17 @@ impl View {
             NoRoom::ForAny
         };
         self.coming.no_room.then_some(why)
+    }
+
+    /// What a request waits for that joins now.
+    pub(super) fn waits_for(&self) -> WaitsFor {
+        if self.has_ready() {
+            WaitsFor::Worker
+        } else if self.coming.no_room && self.coming.starting == 0 {
+            WaitsFor::Gpu
+        } else {
+            WaitsFor::Start
+        }
     }
 
     pub(super) fn close_all_but(&self, newer: &Self) {

@@ -75,7 +75,7 @@ fn fields<const COUNT: usize>(line: &str) -> Option<[&str; COUNT]> {
 }
 
 /// A number of seconds, or a date and time.
-fn stamp(text: &str) -> Option<Stamp> {
+pub(super) fn stamp(text: &str) -> Option<Stamp> {
     if let Ok(seconds) = text.parse::<f64>() {
         let since = Duration::try_from_secs_f64(seconds).ok()?;
         return Some(Stamp(since.as_nanos()));

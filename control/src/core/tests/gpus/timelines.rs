@@ -1,0 +1,110 @@
+//! What is done, step by step. After a wanted change run with `UPDATE_GOLDEN=1` and read the difference.
+
+use std::{env, fs, path::Path, time::Duration};
+
+use super::{super::play::config, house::House};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Services whose deployments have one worker at most, with further settings, and these devices.
+fn house(gpus: &str, services: &[(&str, &str)]) -> House {
+    let services = services.iter().map(|(name, settings)| {
+        format!(
+            "[services.{name}.deployments.stable]
+             process = {{ command = [\"serve\"], gpus = 1 }}
+             max_concurrency = 1
+             {settings}\n"
+        )
+    });
+    let text = format!("{gpus}\n{}", services.collect::<String>());
+    House::new(&config(&text), 10 * SECOND, true)
+}
+
+const ON_DEMAND: &str = "scaling = { min = 0, max = 1, idle_timeout = \"1h\" }";
+
+fn check(name: &str, house: &House) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/core/tests/gpus")
+        .join(format!("{name}.timeline"));
+    let told: String = house.told.iter().map(|line| format!("{line}\n")).collect();
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &told).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        told == expected,
+        "{name}, expected:\n{expected}\ngot:\n{told}"
+    );
+}
+
+#[test]
+fn an_idle_worker_makes_room_for_a_request_elsewhere() {
+    let mut house = house(
+        "[gpus]\ndevices = [\"0\"]",
+        &[("a", ON_DEMAND), ("b", ON_DEMAND)],
+    );
+    house.arrive("a", SECOND, 5 * SECOND);
+    house.arrive("b", 40 * SECOND, 5 * SECOND);
+    house.run(60 * SECOND);
+    assert_eq!((house.all_queued(), house.loaded().len()), (0, 1));
+    check("idle", &house);
+}
+
+#[test]
+fn what_min_keeps_stays_and_who_waits_is_told_why() {
+    let kept = "scaling = { min = 1, max = 1 }";
+    let mut house = house(
+        "[gpus]\ndevices = [\"0\"]",
+        &[("a", kept), ("b", ON_DEMAND)],
+    );
+    house.arrive("b", 30 * SECOND, 5 * SECOND);
+    house.run(60 * SECOND);
+    assert_eq!(house.queued("b"), 1);
+    check("kept", &house);
+}
+
+#[test]
+fn of_idle_workers_the_one_with_the_least_priority_makes_room() {
+    let low = format!("priority = -1\n{ON_DEMAND}");
+    let services = [("a", ON_DEMAND), ("b", &low), ("c", ON_DEMAND)];
+    let mut house = house("[gpus]\ndevices = [\"0\", \"1\"]", &services);
+    house.arrive("a", SECOND, SECOND);
+    house.arrive("b", 20 * SECOND, SECOND);
+    house.arrive("c", 60 * SECOND, SECOND);
+    house.run(80 * SECOND);
+    assert_eq!(house.loaded().into_iter().collect::<Vec<_>>(), ["a", "c"]);
+    check("priority", &house);
+}
+
+#[test]
+fn a_busy_model_gives_way_when_a_request_has_waited_for_too_long_and_has_its_turn_again() {
+    let mut house = house(
+        "[gpus]\ndevices = [\"0\"]\ngive_way_after = \"60s\"",
+        &[("a", ON_DEMAND), ("b", ON_DEMAND)],
+    );
+    // One after the other, without a pause.
+    for number in 0..60 {
+        house.arrive("a", SECOND + number * 3 * SECOND, 3 * SECOND);
+    }
+    house.arrive("b", 30 * SECOND, 5 * SECOND);
+    house.run(300 * SECOND);
+    assert_eq!(house.all_queued(), 0);
+    check("turn", &house);
+}
+
+#[test]
+fn a_worker_takes_of_the_best_group_and_then_of_the_next_and_leaves_what_is_reserved() {
+    let groups =
+        "[gpus.groups.fast]\ndevices = [\"0\"]\n[gpus.groups.slow]\ndevices = [\"1\", \"2\"]
+                  [gpus.groups.own]\ndevices = [\"3\"]\nreserved_for = [\"c\"]";
+    let choice = "[services.b.deployments.stable]
+                  process = { command = [\"serve\"], gpus = { groups = [\"fast\", \"slow\"] } }
+                  scaling = { min = 2, max = 2 }
+                  [services.c.deployments.stable]
+                  process = { command = [\"serve\"], gpus = 1 }
+                  scaling = { min = 1, max = 1 }";
+    let config = config(&format!("{groups}\n{choice}"));
+    let mut house = House::new(&config, 10 * SECOND, true);
+    house.run(20 * SECOND);
+    check("groups", &house);
+}

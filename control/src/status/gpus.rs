@@ -1,0 +1,36 @@
+//! GPUs and who has them.
+
+use serde::{Deserialize, Serialize};
+
+/// A group of GPUs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GpuGroupStatus {
+    /// Its name; `default` for a plain list, and for GPUs that were found.
+    pub name: String,
+    /// What they are, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The services whose workers alone may have them; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved_for: Vec<String>,
+    /// What one of them costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_hour: Option<f64>,
+    /// The GPUs, as they are in the configuration.
+    pub devices: Vec<GpuStatus>,
+}
+
+/// One GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuStatus {
+    /// As `CUDA_VISIBLE_DEVICES` takes it.
+    pub name: String,
+    /// `free`, or the state of the worker that has it: as there, or `gone` while what is left of it is ended.
+    pub state: String,
+    /// The worker that has it: `SERVICE/DEPLOYMENT#SLOT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// The deployment that it was given up for, while that has not got it yet: `SERVICE/DEPLOYMENT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promised_to: Option<String>,
+}
