@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{GpuGroupName, ServiceName};
 
 /// The GPUs that workers may be given.
@@ -73,7 +75,7 @@ impl GpuGroup {
 }
 
 /// What a worker asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GpuChoice {
     /// GPUs per worker, 0 to 8, all of one group.
     pub count: u32,

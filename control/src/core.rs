@@ -315,6 +315,7 @@ impl Core {
         };
         let (plan, news) = deployment.turn(turn);
         let update = deployment.take_update_news();
+        deployment.wanted.clear();
         if deployment.course_changed {
             // Before a worker is started by it.
             self.save_courses(&key.service);
@@ -325,7 +326,6 @@ impl Core {
         if let Some((kind, text)) = update {
             self.note(key, kind, &text);
         }
-        deployment.wanted.clear();
         for news in news {
             self.note_decision(key, news);
         }

@@ -182,7 +182,7 @@ impl Core {
                 start: None,
             };
         };
-        let kept = deployment.kept();
+        let kept = deployment.kept_workers();
         let min = deployment.min_at(self.now.wall_ms);
         Owner {
             priority: deployment.spec.priority,
@@ -196,7 +196,7 @@ impl Core {
 impl DeploymentState {
     /// How urgently it lacks workers, and how many it lacks so urgently.
     fn need(&self, missing: u32, wall_ms: u64) -> (Need, u32) {
-        let kept = self.kept();
+        let kept = self.kept_workers();
         if kept >= self.decision.desired {
             // A successor that is to stand beside what it replaces.
             return (Need::Spare, missing);
@@ -215,7 +215,7 @@ impl DeploymentState {
         }
     }
 
-    fn kept(&self) -> u32 {
+    fn kept_workers(&self) -> u32 {
         count(self.workers.iter().filter(|worker| worker.is_kept()))
     }
 
