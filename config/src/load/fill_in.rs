@@ -105,6 +105,11 @@ fn filled(string: &str, folder: &Path, variable: Lookup<'_>) -> Result<String, S
 
 /// What stands for the text between the braces.
 fn resolved(reference: &str, folder: &Path, variable: Lookup<'_>) -> Result<String, String> {
+    if reference.contains("${") {
+        return Err(format!(
+            "${{{reference}}} has a ${{ in it; a default cannot hold another one"
+        ));
+    }
     if let Some(path) = reference.strip_prefix("file:") {
         return content(&folder.join(path)).map_err(|error| format!("{path} {error}"));
     }
@@ -144,7 +149,13 @@ fn missing(name: &str) -> String {
 /// The text of a file without the line break at its end, or why it cannot be had.
 fn content(path: &Path) -> Result<String, String> {
     let mut text = String::new();
-    let read = std::fs::File::open(path)
+    // Looked at first: to open a pipe waits for its other end, maybe for ever.
+    let is_file = std::fs::metadata(path).map(|found| found.is_file());
+    if is_file.as_ref().is_ok_and(|is_file| !is_file) {
+        return Err("is not a file".to_owned());
+    }
+    let read = is_file
+        .and_then(|_| std::fs::File::open(path))
         .and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text));
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err("does not exist".to_owned()),
@@ -197,6 +208,8 @@ mod tests {
             assert!(error.contains("is not ${NAME}"), "{malformed}: {error}");
         }
         assert!(with("${NAME").unwrap_err().contains("without its }"));
+        let error = with("${MISSING:-${NAME}}").unwrap_err();
+        assert!(error.contains("cannot hold another"), "{error}");
     }
 
     #[test]
@@ -216,5 +229,7 @@ mod tests {
         std::fs::remove_file(dir.path().join("secret")).unwrap();
         let error = filled("${file:secret}", dir.path(), &|_| None).unwrap_err();
         assert_eq!(error, "secret does not exist");
+        let error = filled("${file:.}", dir.path(), &|_| None).unwrap_err();
+        assert_eq!(error, ". is not a file");
     }
 }
