@@ -329,7 +329,8 @@ fn give_way(plan: &mut Plan, situation: &Situation<'_>, desired: usize, count: &
     let one_goes = situation.workers.iter().any(|w| w.outdated && !w.is_kept())
         || plan.actions.iter().any(Action::is_outdated_drain);
     let is_hopeless = starts.failing && count.current_proven == 0;
-    if starts.no_room.is_none() || is_hopeless || starts.gave_way || is_on_its_way || one_goes {
+    let is_vain = starts.no_room.is_none() || starts.giving_way_is_vain || is_hopeless;
+    if is_vain || starts.gave_way || is_on_its_way || one_goes {
         return;
     }
     for worker in victims::to_drain(situation.workers, 1, true) {

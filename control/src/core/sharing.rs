@@ -70,7 +70,9 @@ impl Core {
                         self.gpus.no_room(&wanted, &want.groups)
                     });
                     let text = text.clone();
-                    self.deny(key, text, denial.waits_for);
+                    let is_vain =
+                        denial.waits_for == WaitsFor::Room || !self.own_gpus_would_do(key, want);
+                    self.deny(key, text, denial.waits_for, is_vain);
                 }
                 None => self.satisfy(key),
             }
@@ -172,7 +174,13 @@ impl Core {
         self.touched.insert(key);
     }
 
-    fn deny(&mut self, key: &Key, mut reason: String, waits_for: WaitsFor) {
+    fn deny(
+        &mut self,
+        key: &Key,
+        mut reason: String,
+        waits_for: WaitsFor,
+        giving_way_is_vain: bool,
+    ) {
         let making = match waits_for {
             WaitsFor::Room => self.gpus.making_room_for(key),
             _ => Vec::new(),
@@ -187,7 +195,9 @@ impl Core {
         };
         let reason: Arc<str> = reason.into();
         let is_new = deployment.starts.facts().no_room.is_none();
-        deployment.starts.lacks_gpus(Arc::clone(&reason));
+        deployment
+            .starts
+            .lacks_gpus(Arc::clone(&reason), giving_way_is_vain);
         if is_new {
             deployment.changed = true;
             self.stale.insert(key.service.clone());

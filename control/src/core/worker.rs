@@ -136,7 +136,9 @@ impl Worker {
                 // At shutdown no gateway takes requests any more, or soon nobody answers them.
                 gates_closed: shutting_down
                     || generation.is_some_and(|generation| gateways.obey(generation)),
-                cancellable: matches!(cause, DrainCause::Surplus | DrainCause::MakesRoom),
+                // One that makes room goes, or a rule that has not yet seen how idle it is would take it back again
+                // and again, and nobody would get its GPU.
+                cancellable: cause == DrainCause::Surplus,
             },
             Life::Stopping => Stage::Stopping,
         };

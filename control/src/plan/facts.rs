@@ -82,6 +82,9 @@ pub struct StartFacts {
     pub no_room: Option<Arc<str>>,
     /// Whether that is for want of GPUs: those who share them out know when there are some.
     pub lacks_gpus: bool,
+    /// Whether it would be vain that an older worker gives way: its GPUs would not be enough, or are not those that
+    /// are wanted, or others make room already.
+    pub giving_way_is_vain: bool,
     /// Whether starts failed and none has proved good since.
     pub failing: bool,
     /// Whether a worker of an older revision made room for one that is not ready yet.

@@ -156,15 +156,17 @@ impl StartRecord {
     }
 
     /// There is no GPU for a worker. Whoever shares them out says when there is.
-    pub fn lacks_gpus(&mut self, reason: Arc<str>) {
+    pub fn lacks_gpus(&mut self, reason: Arc<str>, giving_way_is_vain: bool) {
         self.facts.no_room = Some(reason);
         self.facts.lacks_gpus = true;
+        self.facts.giving_way_is_vain = giving_way_is_vain;
     }
 
     /// A worker exists, so there was room for it; or there are GPUs for it.
     pub fn found_room(&mut self) {
         self.facts.no_room = None;
         self.facts.lacks_gpus = false;
+        self.facts.giving_way_is_vain = false;
     }
 
     /// A start that began at `began` failed for a reason outside of the worker: try again after a

@@ -166,6 +166,11 @@ impl Gateways {
         self.hold
     }
 
+    /// Until when it is known what all of them had to do; `None` where there is none.
+    pub fn heard_of_all_at(&self) -> Option<Duration> {
+        self.live.values().map(|gateway| gateway.received_at).min()
+    }
+
     /// Whether what they say now is all that there is: everybody reports, and nobody has only just come, or has
     /// fallen silent of late with requests that nobody knows of.
     pub fn say_all(&self, now: Duration) -> bool {

@@ -7,7 +7,7 @@ use penstock_config::{Source, fleet::WorkerId};
 use super::super::{
     Core, ServiceState,
     deployment::{DeploymentState, Key, count},
-    gpus::Holding,
+    gpus::{Device, Holding},
     revision::is_current,
     worker::Worker,
 };
@@ -135,6 +135,26 @@ impl Core {
         facts.owners = owners.collect();
     }
 
+    /// Whether a deployment would have enough GPUs of one group once its workers of an older revision are gone.
+    pub(super) fn own_gpus_would_do(&self, key: &Key, want: &Want) -> bool {
+        let Some(deployment) = self.deployment(key) else {
+            return false;
+        };
+        let is_own_and_old = |holder: &Holding| {
+            let mut workers = deployment.workers.iter();
+            let worker = workers.find(|worker| *worker.id() == holder.id);
+            worker.is_some_and(|worker| deployment.is_outdated(worker))
+        };
+        let would_have = |device: &Device| match &device.holder {
+            None => device.promised.as_ref().is_none_or(|to| to == key),
+            Some(holder) => is_own_and_old(holder),
+        };
+        want.groups.iter().any(|group| {
+            let devices = self.gpus.groups()[*group].devices.iter();
+            devices.filter(|device| would_have(device)).count() >= want.gpus as usize
+        })
+    }
+
     fn stays(&self, holder: &Holding) -> bool {
         let worker = self.worker(&holder.id);
         worker.is_some_and(|(_, worker)| worker.is_kept())
@@ -156,6 +176,8 @@ impl Core {
 
     fn holder(&self, worker: &Worker, who: usize, group: usize, gpus: u32) -> Holder {
         let now = self.now.at;
+        // What has happened since the last report is not known: a worker with a request now and then is not idle.
+        let heard = self.gateways.heard_of_all_at().unwrap_or_default();
         let deployment = self
             .owners
             .get(worker.id())
@@ -167,7 +189,7 @@ impl Core {
             who,
             group,
             gpus,
-            idle: worker.idle_since.map(since),
+            idle: worker.idle_since.map(|at| heard.saturating_sub(at)),
             ready: worker.ready_at.map(since),
             in_flight,
         }
@@ -222,12 +244,23 @@ impl DeploymentState {
     /// Workers that it keeps whatever the load.
     fn min_at(&self, wall_ms: u64) -> u32 {
         let min = Bounds::at(&self.spec.scaling, wall_ms).min;
-        min.max(self.workers_min.min(self.spec.scaling.max))
+        let min = min.max(self.workers_min.min(self.spec.scaling.max));
+        // Rules do not decide about these: to take one away would only have it started anew.
+        let by_hand = self.scaled().map_or(0, |(workers, _)| workers);
+        let advised = if self.advises() {
+            self.decision.desired
+        } else {
+            0
+        };
+        min.max(by_hand).max(advised)
     }
 
     fn is_updating(&self) -> bool {
-        let current = |worker: &Worker| is_current(&self.spec, &self.revision, &worker.revision);
-        self.workers.iter().any(|worker| !current(worker))
+        self.workers.iter().any(|worker| self.is_outdated(worker))
+    }
+
+    fn is_outdated(&self, worker: &Worker) -> bool {
+        !is_current(&self.spec, &self.revision, &worker.revision)
     }
 
     fn must_prepare(&self) -> bool {

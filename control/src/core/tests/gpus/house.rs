@@ -281,7 +281,7 @@ impl House {
         }));
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         let effects = self.core.handle(event, self.now);
         self.obey(effects);
         let effects = self.core.handle(Event::Turn, self.now);

@@ -3,6 +3,10 @@
 use std::{env, fs, path::Path, time::Duration};
 
 use super::{super::play::config, house::House};
+use crate::{
+    core::{Ask, AskId, Event, WorkersAsk, WorkersRequest},
+    revisions::{Origin, Via},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -107,4 +111,74 @@ fn a_worker_takes_of_the_best_group_and_then_of_the_next_and_leaves_what_is_rese
     let mut house = House::new(&config, 10 * SECOND, true);
     house.run(20 * SECOND);
     check("groups", &house);
+}
+
+#[test]
+fn what_advice_or_a_hand_keeps_makes_no_room_and_nothing_goes_round_in_circles() {
+    let advises = "scaling = { min = 0, max = 1, mode = \"advise\" }";
+    for (settings, scales) in [(advises, false), (ON_DEMAND, true)] {
+        let mut house = house(
+            "[gpus]\ndevices = [\"0\"]",
+            &[("a", settings), ("b", ON_DEMAND)],
+        );
+        if scales {
+            house.tell(Event::Asked(AskId(1), scale_to_one("a")));
+        }
+        house.arrive("b", 30 * SECOND, SECOND);
+        house.run(60 * SECOND);
+        assert_eq!((house.queued("b"), house.starts), (1, 1), "{settings}");
+        assert!(house.loaded().contains("a"), "{settings}");
+        assert!(house.told.len() < 40, "{:#?}", house.told);
+    }
+}
+
+fn scale_to_one(service: &str) -> Ask {
+    Ask::Workers(WorkersRequest {
+        service: service.to_owned(),
+        deployment: None,
+        ask: WorkersAsk::Scale(Some(1)),
+        by: None,
+        reason: None,
+    })
+}
+
+#[test]
+fn by_hand_a_worker_is_wanted_as_much_as_by_min() {
+    let mut house = house(
+        "[gpus]\ndevices = [\"0\"]",
+        &[("a", ON_DEMAND), ("b", ON_DEMAND)],
+    );
+    house.arrive("b", SECOND, SECOND);
+    house.run(30 * SECOND);
+    house.tell(Event::Asked(AskId(1), scale_to_one("a")));
+    house.run(30 * SECOND);
+    assert_eq!(house.loaded().into_iter().collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn an_update_for_which_others_keep_all_gpus_leaves_the_old_worker_serving() {
+    let file = |group: &str| {
+        let worker = |name: &str, group: &str| {
+            format!(
+                "[services.{name}.deployments.stable]
+                 process = {{ command = [\"serve\"], gpus = {{ count = 1, groups = [\"{group}\"] }} }}
+                 scaling = {{ min = 1, max = 1 }}\n"
+            )
+        };
+        config(&format!(
+            "[gpus.groups.one]\ndevices = [\"0\"]\n[gpus.groups.two]\ndevices = [\"1\"]\n{}{}",
+            worker("a", group),
+            worker("b", "two")
+        ))
+    };
+    let mut house = House::new(&file("one"), 10 * SECOND, true);
+    house.run(30 * SECOND);
+    let update = Ask::Apply(file("two"), Origin::of(Via::File));
+    house.tell(Event::Asked(AskId(1), update));
+    house.run(60 * SECOND);
+    assert_eq!(house.starts, 2);
+    assert_eq!(house.loaded().into_iter().collect::<Vec<_>>(), ["a", "b"]);
+    house.arrive("a", SECOND, SECOND);
+    house.run(10 * SECOND);
+    assert_eq!(house.all_queued(), 0, "the old worker serves on");
 }
