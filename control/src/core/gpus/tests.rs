@@ -108,10 +108,58 @@ fn a_reload_leaves_workers_what_they_have() {
     ledger.follow(&gpus(vec![named("b", &["1", "2"])]));
     assert_eq!(ledger.of(&second.id).count(), 1);
     assert!(
-        !ledger.holds(&first.id),
-        "it has one that is not ours any more"
+        ledger.holds(&first.id),
+        "it has one that is of no group any more"
     );
     assert_eq!(*ledger.give(0, 2, &holder("talk", 0)), ["2"]);
+}
+
+#[test]
+fn what_leaves_the_file_and_comes_back_is_still_of_the_worker_that_has_it() {
+    let mut ledger = ledger(vec![named("a", &["0", "1"])]);
+    let (first, second, other) = (holder("chat", 0), holder("chat", 1), holder("talk", 0));
+    ledger.give(0, 1, &first);
+    ledger.give(0, 1, &second);
+    ledger.follow(&gpus(vec![named("a", &["0"])]));
+    ledger.follow(&gpus(vec![named("a", &["0", "1"])]));
+    assert_eq!(*ledger.give(0, 1, &other), [""; 0]);
+    // While it is in no group its worker ends, and nobody has it.
+    ledger.follow(&gpus(vec![named("a", &["0"])]));
+    assert!(ledger.release(&second.id));
+    ledger.follow(&gpus(vec![named("a", &["0", "1"])]));
+    assert_eq!(*ledger.give(0, 1, &other), ["1"]);
+}
+
+#[test]
+fn what_an_earlier_run_gave_out_is_kept_although_the_file_does_not_name_it() {
+    let mut ledger = ledger(vec![named("a", &["0"])]);
+    let (old, new) = (holder("chat", 0), holder("talk", 0));
+    ledger.take_found(vec![FoundGpu {
+        name: "1".to_owned(),
+        uuid: Some("GPU-b".to_owned()),
+    }]);
+    ledger.reclaim(&["1".to_owned()], &old);
+    assert!(ledger.holds(&old.id));
+    // By its other name it is the same.
+    for name in ["1", "GPU-b"] {
+        ledger.follow(&gpus(vec![named("a", &["0"]), named("b", &[name])]));
+        assert_eq!(*ledger.give(1, 1, &new), [""; 0], "{name}");
+    }
+    ledger.release(&old.id);
+    assert_eq!(*ledger.give(1, 1, &new), ["GPU-b"]);
+}
+
+#[test]
+fn of_two_workers_that_have_the_same_the_second_still_has_it_when_the_first_is_gone() {
+    let mut ledger = ledger(vec![named("a", &["0"])]);
+    let (first, second) = (holder("chat", 0), holder("talk", 0));
+    ledger.reclaim(&["0".to_owned()], &first);
+    ledger.reclaim(&["0".to_owned()], &second);
+    ledger.promise(&first.id, &holder("draw", 0).key);
+    ledger.release(&first.id);
+    assert_eq!(*ledger.give(0, 1, &holder("draw", 0)), [""; 0]);
+    ledger.release(&second.id);
+    assert_eq!(*ledger.give(0, 1, &holder("draw", 0)), ["0"]);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::super::play::{Play, config};
 use crate::{
-    core::{Event, ProbeEvent, StartError, WorkerExit},
+    core::{Ask, Event, ProbeEvent, StartError, WorkerExit},
     remembered::{Remembered, WorkerRow},
+    revisions::{Origin, Via},
 };
 
 fn address() -> SocketAddr {
@@ -114,4 +115,39 @@ fn a_worker_of_an_earlier_run_keeps_what_it_has() {
     let talk = &status.services[1].deployments[0];
     let why = talk.no_room.clone().unwrap();
     assert!(why.contains("0 used by chat/stable#0"), "{why}");
+}
+
+#[test]
+fn a_gpu_that_leaves_the_file_and_comes_back_is_given_to_nobody_while_a_worker_has_it() {
+    let file = |devices: &str, b: u32| {
+        config(&format!(
+            "[gpus]\ndevices = {devices}
+             [services.a.deployments.stable]\nprocess = {{ command = [\"a\"], gpus = 1 }}
+             scaling = {{ min = 1, max = 1 }}
+             [services.b.deployments.stable]\nprocess = {{ command = [\"b\"], gpus = 1 }}
+             scaling = {{ min = {b}, max = 2 }}"
+        ))
+    };
+    let (mut play, _) = Play::new(&file("[\"0\", \"1\"]", 1));
+    let told = play.tell(Event::Swept);
+    assert_eq!(told[..2], ["start 1 as #0", "start 2 as #0"]);
+    for number in [1, 2] {
+        let id = play.id(number);
+        play.tell(Event::Started(id.clone(), Ok(address())));
+        play.tell(Event::Probed(ProbeEvent::Ready(id)));
+    }
+    let apply = |config| Ask::Apply(config, Origin::of(Via::File));
+    play.ask(1, apply(file("[\"0\"]", 1)));
+    play.ask(2, apply(file("[\"0\", \"1\"]", 2)));
+    let told = play.wait(std::time::Duration::from_secs(60));
+    assert!(
+        !told.iter().any(|what| what.starts_with("start")),
+        "{told:?}"
+    );
+    let status = play.core.status();
+    let worker = |device: usize| status.gpus[0].devices[device].worker.as_deref();
+    assert_eq!(
+        (worker(0), worker(1)),
+        (Some("a/stable#0"), Some("b/stable#0"))
+    );
 }
