@@ -64,10 +64,10 @@ impl Core {
             let key = &numbers.keys[want.who];
             match denied.get(&want.who) {
                 Some(denial) => {
-                    let wanted = self.deployment(key).and_then(|one| one.spec.source.gpus());
                     let text = texts.entry((&want.groups, want.gpus)).or_insert_with(|| {
-                        let wanted = wanted.cloned().unwrap_or_default();
-                        self.gpus.no_room(&wanted, &want.groups)
+                        let wanted = self.deployment(key);
+                        let wanted = wanted.and_then(|one| one.gpus_to_start());
+                        self.gpus.no_room(&wanted.unwrap_or_default(), &want.groups)
                     });
                     let text = text.clone();
                     self.deny(key, text, denial.waits_for);

@@ -7,7 +7,7 @@ mod remember;
 
 use std::sync::Arc;
 
-use penstock_config::{Deployment, Source};
+use penstock_config::{Deployment, GpuChoice, Source};
 
 pub use self::ask::{WorkersAsk, WorkersRequest};
 use super::{
@@ -135,6 +135,11 @@ impl DeploymentState {
         number
             .and_then(|number| self.kept(number))
             .unwrap_or_else(|| (Arc::clone(&self.spec), Arc::clone(&self.revision)))
+    }
+
+    /// The GPUs that each new worker is given; `None`: none.
+    pub(super) fn gpus_to_start(&self) -> Option<GpuChoice> {
+        self.what_to_start().0.source.gpus().cloned()
     }
 
     /// The revision that serves on because the update to another one has stopped.

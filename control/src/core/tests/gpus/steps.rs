@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::super::play::{Play, config};
 use crate::{
-    core::{Ask, Event, ProbeEvent, StartError, WorkerExit},
+    core::{Ask, Effect, Event, ProbeEvent, StartError, WorkerExit},
     remembered::{Remembered, WorkerRow},
     revisions::{Origin, Via},
 };
@@ -149,5 +149,79 @@ fn a_gpu_that_leaves_the_file_and_comes_back_is_given_to_nobody_while_a_worker_h
     assert_eq!(
         (worker(0), worker(1)),
         (Some("a/stable#0"), Some("b/stable#0"))
+    );
+}
+
+/// A service whose worker of this many GPUs is ready, and has ended after the update to one with others
+/// has stopped. The GPUs of its successor.
+fn after_a_stopped_update(before: u32, after: u32) -> (Play, Option<usize>) {
+    let file = |program: &str, gpus: u32| {
+        config(&format!(
+            "[gpus]\ndevices = [\"0\", \"1\"]
+             [services.chat.deployments.stable]
+             process = {{ command = [\"{program}\"], gpus = {gpus} }}
+             scaling = {{ min = 1, max = 1 }}\nupdate = \"recreate\""
+        ))
+    };
+    let (mut play, _) = Play::new(&file("one", before));
+    play.tell(Event::Swept);
+    let first = play.id(1);
+    play.tell(Event::Started(first.clone(), Ok(address())));
+    play.tell(Event::Probed(ProbeEvent::Ready(first.clone())));
+    play.report();
+    let ask = Ask::Apply(file("two", after), Origin::of(Via::File));
+    play.ask(1, ask);
+    play.report();
+    let told = play.tell(Event::Stopped(first));
+    assert_eq!(told[0], "start 2 as #0");
+    let error = StartError::Failed("no such program".to_owned());
+    let mut effects = play.tell_in_full(Event::Started(play.id(2), Err(error)));
+    play.pass(std::time::Duration::from_secs(60));
+    effects.extend(play.core.handle(Event::Turn, play.now));
+    let given = effects.iter().find_map(|effect| match effect {
+        Effect::Start { worker, .. } => Some(worker.gpus.as_ref().map_or(0, |gpus| gpus.len())),
+        _ => None,
+    });
+    (play, given)
+}
+
+#[test]
+fn what_serves_on_after_a_stopped_update_gets_the_gpus_that_it_asked_for() {
+    for (before, after) in [(1, 2), (2, 1), (1, 0), (0, 1)] {
+        let (play, given) = after_a_stopped_update(before, after);
+        assert_eq!(given, Some(before as usize), "{before} → {after}");
+        let status = play.core.status();
+        let devices = status.gpus[0].devices.iter();
+        let used = devices.filter(|device| device.worker.is_some()).count();
+        assert_eq!(used, before as usize, "{before} → {after}");
+    }
+}
+
+#[test]
+fn a_container_that_serves_on_is_started_at_once_for_its_image_is_there() {
+    let container = |image: &str, gpus: u32| {
+        config(&format!(
+            "[gpus]\ndevices = [\"0\"]
+             [services.chat.deployments.stable]
+             container = {{ image = \"{image}\", gpus = {gpus} }}
+             scaling = {{ min = 1, max = 1 }}\nupdate = \"recreate\""
+        ))
+    };
+    let (mut play, _) = Play::new(&container("one", 1));
+    play.tell(Event::Swept);
+    play.tell(Event::Prepared(play.id(1), Ok(())));
+    let first = play.id(2);
+    play.tell(Event::Started(first.clone(), Ok(address())));
+    play.tell(Event::Probed(ProbeEvent::Ready(first.clone())));
+    play.report();
+    play.ask(1, Ask::Apply(container("two", 0), Origin::of(Via::File)));
+    play.report();
+    play.tell(Event::Stopped(first));
+    let error = StartError::Failed("no such image".to_owned());
+    let told = play.tell(Event::Started(play.id(3), Err(error)));
+    assert!(told.contains(&"start 4 as #0".to_owned()), "{told:?}");
+    assert_eq!(
+        play.core.status().gpus[0].devices[0].worker.as_deref(),
+        Some("chat/stable#0")
     );
 }
