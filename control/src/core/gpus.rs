@@ -77,6 +77,12 @@ impl Device {
         }
     }
 
+    /// Whether this worker has it.
+    fn is_of(&self, id: &WorkerId) -> bool {
+        let holder = self.holder.as_ref();
+        holder.is_some_and(|holder| holder.id == *id)
+    }
+
     /// Whether they are the same, by whatever name.
     fn is(&self, other: &Self) -> bool {
         let names = |device: &Self| [Some(device.name.to_string()), device.other.clone()];
@@ -230,14 +236,10 @@ impl Ledger {
     /// Nothing is left of a worker.
     pub(super) fn release(&mut self, id: &WorkerId) -> bool {
         let promised = self.promises.remove(id);
-        let is_its = |device: &Device| {
-            let holder = device.holder.as_ref();
-            holder.is_some_and(|holder| holder.id == *id)
-        };
         let any = self.holds(id);
-        self.strays.retain(|stray| !is_its(stray));
+        self.strays.retain(|stray| !stray.is_of(id));
         let devices = self.groups.iter_mut().flat_map(|group| &mut group.devices);
-        for device in devices.filter(|device| is_its(device)) {
+        for device in devices.filter(|device| device.is_of(id)) {
             device.holder = None;
             device.promised = promised.clone();
         }
@@ -269,21 +271,25 @@ impl Ledger {
         names
     }
 
-    /// Forgets promises to deployments that do not want them any more.
-    pub(super) fn keep_promises(&mut self, wants: impl Fn(&Key) -> bool) {
-        self.promises.retain(|_, to| wants(to));
-        let devices = self.groups.iter_mut().flat_map(|group| &mut group.devices);
-        for device in devices {
-            device.promised.take_if(|to| !wants(to));
+    /// Forgets promises to deployments that do not want GPUs of that group any more.
+    pub(super) fn keep_promises(&mut self, wants: impl Fn(&Key, usize) -> bool) {
+        let Self {
+            groups, promises, ..
+        } = self;
+        promises.retain(|id, to| {
+            let mut wanted = groups.iter().enumerate().filter(|(n, _)| wants(to, *n));
+            wanted.any(|(_, group)| group.devices.iter().any(|device| device.is_of(id)))
+        });
+        for (number, group) in groups.iter_mut().enumerate() {
+            for device in &mut group.devices {
+                device.promised.take_if(|to| !wants(to, number));
+            }
         }
     }
 
     /// The GPUs of a worker.
     pub(super) fn of(&self, id: &WorkerId) -> impl Iterator<Item = &Arc<str>> {
-        let own = self.devices().filter(move |device| {
-            let holder = device.holder.as_ref();
-            holder.is_some_and(|holder| holder.id == *id)
-        });
+        let own = self.devices().filter(move |device| device.is_of(id));
         own.map(|device| &device.name)
     }
 
@@ -309,9 +315,12 @@ impl Ledger {
             held.truncate(NAMED_MAX);
             held.push(format!("and {more} more are used"));
         }
-        let held = held.join(", ");
         let is = if free == 1 { "is" } else { "are" };
-        format!("needs {wanted}, {free} of {all} {is} free: {held}")
+        let mut text = format!("needs {wanted}, {free} of {all} {is} free");
+        if !held.is_empty() {
+            text += &format!(": {}", held.join(", "));
+        }
+        text
     }
 }
 

@@ -61,6 +61,11 @@ fn the_reason_for_no_room_says_who_has_the_gpus() {
         ledger.no_room(&wanted, &[0]),
         "needs 2 GPUs, 1 of 2 is free: 0 used by chat/stable#0"
     );
+    ledger.release(&holder("chat", 0).id);
+    assert_eq!(
+        ledger.no_room(&wanted, &[0]),
+        "needs 2 GPUs, 2 of 2 are free"
+    );
     assert_eq!(
         ledger.impossible(&GpuChoice::from(3)),
         "needs 3 GPUs, but there are 2"
@@ -93,10 +98,26 @@ fn what_was_given_up_for_somebody_goes_to_nobody_else_while_it_is_wanted() {
     assert_eq!(ledger.promised_by(&old.id), Some(&new.key));
     ledger.release(&old.id);
     assert_eq!(*ledger.give(0, 1, &other), [""; 0]);
-    ledger.keep_promises(|key| *key == new.key);
+    ledger.keep_promises(|key, _| *key == new.key);
     assert_eq!(*ledger.give(0, 1, &other), [""; 0]);
-    ledger.keep_promises(|_| false);
+    ledger.keep_promises(|_, _| false);
     assert_eq!(*ledger.give(0, 1, &other), ["0"]);
+}
+
+#[test]
+fn a_promise_is_kept_only_where_the_group_is_wanted() {
+    let mut ledger = ledger(vec![named("a", &["0"]), named("b", &["1"])]);
+    let (first, second, new) = (holder("chat", 0), holder("chat", 1), holder("talk", 0));
+    ledger.give(0, 1, &first);
+    ledger.give(1, 1, &second);
+    ledger.promise(&first.id, &new.key);
+    ledger.promise(&second.id, &new.key);
+    ledger.keep_promises(|_, group| group == 1);
+    assert_eq!(ledger.promised_by(&first.id), None);
+    assert_eq!(ledger.promised_by(&second.id), Some(&new.key));
+    ledger.release(&second.id);
+    ledger.keep_promises(|_, group| group == 0);
+    assert_eq!(*ledger.give(1, 1, &holder("draw", 0)), ["1"]);
 }
 
 #[test]

@@ -108,3 +108,33 @@ fn a_worker_takes_of_the_best_group_and_then_of_the_next_and_leaves_what_is_rese
     house.run(20 * SECOND);
     check("groups", &house);
 }
+
+#[test]
+fn what_is_promised_is_given_to_others_when_its_group_is_not_wanted_any_more() {
+    let file = |group: &str| {
+        let service = |name: &str, group: &str, min: u32| {
+            format!(
+                "[services.{name}.deployments.stable]
+                 process = {{ command = [\"serve\"], gpus = {{ groups = [\"{group}\"] }} }}
+                 max_concurrency = 1
+                 scaling = {{ min = {min}, max = 1, idle_timeout = \"1h\" }}\n"
+            )
+        };
+        config(&format!(
+            "[gpus]\ngive_way_after = \"5s\"\n[gpus.groups.g1]\ndevices = [\"0\"]
+             [gpus.groups.g2]\ndevices = [\"1\"]\n{}{}{}",
+            service("a", group, 0),
+            service("b", "g1", 0),
+            service("c", "g2", 1)
+        ))
+    };
+    let mut house = House::new(&file("g1"), 10 * SECOND, false);
+    // `b` is to give way when it has done what it does.
+    house.arrive("b", SECOND, 60 * SECOND);
+    house.arrive("a", 30 * SECOND, SECOND);
+    house.arrive("b", 50 * SECOND, SECOND);
+    house.run(45 * SECOND);
+    house.reload(&file("g2"));
+    house.run(75 * SECOND);
+    assert_eq!((house.queued("b"), house.queued("a")), (0, 1));
+}
