@@ -22,8 +22,8 @@ pub(crate) struct ScaleArgs {
     #[arg(value_name = "SERVICE/DEPLOYMENT")]
     target: Target,
     /// How many.
-    #[arg(value_name = "WORKERS", required_unless_present = "auto")]
-    workers: Option<u32>,
+    #[arg(value_name = "WORKERS", allow_negative_numbers = true)]
+    workers: Option<i64>,
     /// Let the rules decide again.
     #[arg(long, conflicts_with = "workers")]
     auto: bool,
@@ -47,11 +47,19 @@ pub(crate) fn run(args: &ScaleArgs) -> anyhow::Result<()> {
     let who = args.change.who();
     let status = match args.workers {
         Some(workers) => {
+            let Ok(workers) = u32::try_from(workers) else {
+                bail!(
+                    "{workers} is no number of workers: 1 to `max` of the file, or --auto to let the rules decide"
+                );
+            };
             let body = Scale { workers, who };
             block_on(client.change(Method::POST, &page, &body))?
         }
         None if args.auto => block_on(client.change(Method::DELETE, &page, &who))?,
-        None => bail!("how many workers?"),
+        None => bail!(
+            "how many workers? penstock scale {} 2, or --auto to let the rules decide",
+            args.target
+        ),
     };
     revisions::print_done(&status, args.json)
 }

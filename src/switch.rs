@@ -24,8 +24,8 @@ pub(crate) struct SwitchArgs {
     #[arg(value_name = "SERVICE/DEPLOYMENT")]
     target: Target,
     /// The number of the revision.
-    #[arg(value_name = "REVISION", required_unless_present = "reset")]
-    revision: Option<u64>,
+    #[arg(value_name = "REVISION", allow_negative_numbers = true)]
+    revision: Option<i64>,
     /// Go to what the file says.
     #[arg(long, conflicts_with = "revision")]
     reset: bool,
@@ -49,12 +49,18 @@ pub(crate) fn run(args: &SwitchArgs) -> anyhow::Result<()> {
     let who = args.change.who();
     let status = match args.revision {
         Some(revision) => {
+            let Ok(revision) = u64::try_from(revision) else {
+                bail!(
+                    "{revision} is no revision: they count from 1, penstock revisions {} shows them",
+                    args.target
+                );
+            };
             let body = Switch { revision, who };
             block_on(client.change(Method::POST, &page, &body))?
         }
         None if args.reset => block_on(client.change(Method::DELETE, &page, &who))?,
         None => bail!(
-            "which revision? penstock revisions {} shows them",
+            "which revision? penstock revisions {} shows them; --reset goes back to that of the file",
             args.target
         ),
     };

@@ -27,7 +27,7 @@ impl Core {
 
     fn start(&mut self, key: &Key, slot: u32, now: Duration) {
         if let Some(deployment) = deployment_mut(&mut self.services, key)
-            && deployment.spec.source.gpus().is_some()
+            && deployment.gpus_to_start().is_some()
         {
             // When there are GPUs for it.
             deployment.wanted.push(slot);
@@ -50,10 +50,10 @@ impl Core {
         let Some(deployment) = deployment_mut(&mut self.services, key) else {
             return;
         };
-        let prepares = deployment.spec.source.gpus().is_some() && gpus.is_none();
         let Some((spec, revision)) = what_to_run(deployment) else {
             return;
         };
+        let prepares = spec.source.gpus().is_some() && gpus.is_none();
         let new = NewWorker {
             id: id.clone(),
             service: key.service.clone(),

@@ -290,12 +290,18 @@ impl DeploymentState {
 
     /// Who waits, and which workers have nothing to do, where others may want their GPUs.
     fn note_waits(&mut self, turn: Turn<'_>) {
-        if self.spec.source.gpus().is_some() {
+        if self.has_gpus() || self.gpus_to_start().is_some() {
             let measured = &self.measured;
             let arrivals = measured.load.arrivals;
             self.waiting.update(arrivals, measured.queued, turn.now);
             self.note_idle(turn.gateways.say_all(turn.now), turn.now);
         }
+    }
+
+    /// Whether any of its workers has GPUs; those of an older revision may, where new ones need none.
+    fn has_gpus(&self) -> bool {
+        let mut given = self.workers.iter().map(|worker| &worker.new.gpus);
+        given.any(|gpus| gpus.as_ref().is_some_and(|gpus| !gpus.is_empty()))
     }
 
     fn note_means(&mut self, now: Duration) {

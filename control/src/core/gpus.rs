@@ -25,6 +25,9 @@ pub struct FoundGpu {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     groups: Vec<Group>,
+    /// What workers have besides: of no group, or of one where somebody else is noted as having it. Whoever
+    /// reads a list of groups anew must know of them, or they would be given to a second worker.
+    strays: Vec<Device>,
     found: Vec<FoundGpu>,
     detect: bool,
     /// GPUs that were given up for a deployment, by the worker that had them.
@@ -42,7 +45,8 @@ pub(super) struct Group {
 #[derive(Debug, Clone)]
 pub(super) struct Device {
     pub(super) name: Arc<str>,
-    uuid: Option<String>,
+    /// Its other name, if it is known: the UUID to an index, the index to a UUID.
+    other: Option<String>,
     pub(super) holder: Option<Holding>,
     /// For whom it was given up.
     pub(super) promised: Option<Key>,
@@ -54,6 +58,38 @@ pub(super) struct Holding {
     pub(super) id: WorkerId,
     pub(super) key: Key,
     pub(super) slot: u32,
+}
+
+impl Device {
+    /// Nobody has it yet.
+    fn new(name: &str, found: &[FoundGpu]) -> Self {
+        let mut found = found.iter();
+        let found = found.find(|gpu| gpu.name == name || gpu.uuid.as_deref() == Some(name));
+        let other = found.and_then(|gpu| match gpu.name == name {
+            true => gpu.uuid.clone(),
+            false => Some(gpu.name.clone()),
+        });
+        Self {
+            name: name.into(),
+            other,
+            holder: None,
+            promised: None,
+        }
+    }
+
+    /// Whether this worker has it.
+    fn is_of(&self, id: &WorkerId) -> bool {
+        let holder = self.holder.as_ref();
+        holder.is_some_and(|holder| holder.id == *id)
+    }
+
+    /// Whether they are the same, by whatever name.
+    fn is(&self, other: &Self) -> bool {
+        let names = |device: &Self| [Some(device.name.to_string()), device.other.clone()];
+        let others = names(other);
+        let mut own = names(self).into_iter().flatten();
+        own.any(|name| others.contains(&Some(name)))
+    }
 }
 
 impl Ledger {
@@ -71,9 +107,12 @@ impl Ledger {
     /// Takes in which GPUs there are, for where the configuration names none.
     pub(super) fn take_found(&mut self, found: Vec<FoundGpu>) {
         self.found = found;
-        if self.detect {
-            self.regroup(self.detected());
-        }
+        let specs = match self.detect {
+            true => self.detected(),
+            // The same, but now the other names of its GPUs are known.
+            false => self.groups.iter().map(|group| group.spec.clone()).collect(),
+        };
+        self.regroup(specs);
     }
 
     fn detected(&self) -> Vec<GpuGroup> {
@@ -82,26 +121,45 @@ impl Ledger {
     }
 
     fn regroup(&mut self, specs: Vec<GpuGroup>) {
-        let old: Vec<Device> = self
-            .groups
-            .drain(..)
-            .flat_map(|group| group.devices)
-            .collect();
-        let device = |name: &String| {
-            let known = old.iter().find(|device| *device.name == **name);
-            let found = self.found.iter().find(|found| found.name == *name);
-            known.cloned().unwrap_or_else(|| Device {
-                name: name.as_str().into(),
-                uuid: found.and_then(|found| found.uuid.clone()),
-                holder: None,
-                promised: None,
-            })
-        };
-        let groups = specs.into_iter().map(|spec| Group {
-            devices: spec.devices.iter().map(device).collect(),
-            spec,
-        });
-        self.groups = groups.collect();
+        let groups = self.groups.drain(..).flat_map(|group| group.devices);
+        let mut old: Vec<Device> = groups.chain(self.strays.drain(..)).collect();
+        for spec in specs {
+            let new = spec.devices.iter().map(|name| {
+                let new = Device::new(name, &self.found);
+                let known = old.iter().position(|device| device.is(&new));
+                let known = known.map(|place| old.remove(place));
+                let (holder, promised) = known
+                    .map(|known| (known.holder, known.promised))
+                    .unwrap_or_default();
+                Device {
+                    holder,
+                    promised,
+                    ..new
+                }
+            });
+            let devices = new.collect();
+            self.groups.push(Group { spec, devices });
+        }
+        old.retain(|device| device.holder.is_some());
+        self.strays = old;
+        self.place_strays();
+    }
+
+    /// What somebody has besides is noted in its group, where nobody else has it.
+    fn place_strays(&mut self) {
+        let devices = self.groups.iter_mut().flat_map(|group| &mut group.devices);
+        for device in devices.filter(|device| device.holder.is_none()) {
+            if let Some(place) = self.strays.iter().position(|stray| stray.is(device)) {
+                device.holder = self.strays.remove(place).holder;
+                device.promised = None;
+            }
+        }
+    }
+
+    /// All that somebody has or may be given.
+    fn devices(&self) -> impl Iterator<Item = &Device> {
+        let grouped = self.groups.iter().flat_map(|group| &group.devices);
+        grouped.chain(&self.strays)
     }
 
     pub(super) fn groups(&self) -> &[Group] {
@@ -165,38 +223,27 @@ impl Ledger {
         given.collect()
     }
 
-    /// A worker of an earlier run has these. Those that are not known any more, or are somebody else's, it
-    /// has for itself.
+    /// A worker of an earlier run has these, be they of a group or not.
     pub(super) fn reclaim(&mut self, names: &[String], holder: &Holding) {
-        let is_one = |device: &Device| {
-            let by_uuid = device
-                .uuid
-                .as_ref()
-                .is_some_and(|uuid| names.contains(uuid));
-            names.iter().any(|name| **name == *device.name) || by_uuid
-        };
-        let devices = self.groups.iter_mut().flat_map(|group| &mut group.devices);
-        for device in devices.filter(|device| device.holder.is_none() && is_one(device)) {
-            device.holder = Some(holder.clone());
+        for name in names {
+            let holder = Some(holder.clone());
+            let device = Device::new(name, &self.found);
+            self.strays.push(Device { holder, ..device });
         }
+        self.place_strays();
     }
 
     /// Nothing is left of a worker.
     pub(super) fn release(&mut self, id: &WorkerId) -> bool {
         let promised = self.promises.remove(id);
-        let mut any = false;
+        let any = self.holds(id);
+        self.strays.retain(|stray| !stray.is_of(id));
         let devices = self.groups.iter_mut().flat_map(|group| &mut group.devices);
-        for device in devices {
-            if device
-                .holder
-                .as_ref()
-                .is_some_and(|holder| holder.id == *id)
-            {
-                device.holder = None;
-                device.promised = promised.clone();
-                any = true;
-            }
+        for device in devices.filter(|device| device.is_of(id)) {
+            device.holder = None;
+            device.promised = promised.clone();
         }
+        self.place_strays();
         any
     }
 
@@ -217,30 +264,32 @@ impl Ledger {
 
     /// The workers that make room for a deployment.
     pub(super) fn making_room_for(&self, key: &Key) -> Vec<String> {
-        let devices = self.groups.iter().flat_map(|group| &group.devices);
-        let holders = devices.filter_map(|device| device.holder.as_ref());
+        let holders = self.devices().filter_map(|device| device.holder.as_ref());
         let making = holders.filter(|holder| self.promised_by(&holder.id) == Some(key));
         let mut names: Vec<String> = making.map(ToString::to_string).collect();
         names.dedup();
         names
     }
 
-    /// Forgets promises to deployments that do not want them any more.
-    pub(super) fn keep_promises(&mut self, wants: impl Fn(&Key) -> bool) {
-        self.promises.retain(|_, to| wants(to));
-        let devices = self.groups.iter_mut().flat_map(|group| &mut group.devices);
-        for device in devices {
-            device.promised.take_if(|to| !wants(to));
+    /// Forgets promises to deployments that do not want GPUs of that group any more.
+    pub(super) fn keep_promises(&mut self, wants: impl Fn(&Key, usize) -> bool) {
+        let Self {
+            groups, promises, ..
+        } = self;
+        promises.retain(|id, to| {
+            let mut wanted = groups.iter().enumerate().filter(|(n, _)| wants(to, *n));
+            wanted.any(|(_, group)| group.devices.iter().any(|device| device.is_of(id)))
+        });
+        for (number, group) in groups.iter_mut().enumerate() {
+            for device in &mut group.devices {
+                device.promised.take_if(|to| !wants(to, number));
+            }
         }
     }
 
     /// The GPUs of a worker.
     pub(super) fn of(&self, id: &WorkerId) -> impl Iterator<Item = &Arc<str>> {
-        let devices = self.groups.iter().flat_map(|group| &group.devices);
-        let own = devices.filter(move |device| {
-            let holder = device.holder.as_ref();
-            holder.is_some_and(|holder| holder.id == *id)
-        });
+        let own = self.devices().filter(move |device| device.is_of(id));
         own.map(|device| &device.name)
     }
 
@@ -266,9 +315,12 @@ impl Ledger {
             held.truncate(NAMED_MAX);
             held.push(format!("and {more} more are used"));
         }
-        let held = held.join(", ");
         let is = if free == 1 { "is" } else { "are" };
-        format!("needs {wanted}, {free} of {all} {is} free: {held}")
+        let mut text = format!("needs {wanted}, {free} of {all} {is} free");
+        if !held.is_empty() {
+            text += &format!(": {}", held.join(", "));
+        }
+        text
     }
 }
 

@@ -4,10 +4,7 @@
 mod describe;
 mod facts;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use penstock_config::fleet::WorkerId;
 
@@ -24,12 +21,16 @@ impl Core {
     /// Deployments that lack workers with GPUs are given some, or others make room for them.
     pub(super) fn share_gpus(&mut self) {
         let wanting = self.wants();
-        let has_want: BTreeSet<&Key> = wanting
+        // A group that is not wanted any more, as after a change of the file, is kept for nobody.
+        let kept: BTreeMap<&Key, &[usize]> = wanting
             .iter()
             .filter(|(_, _, keeps)| *keeps)
-            .map(|(key, ..)| key)
+            .map(|(key, want, _)| (key, &*want.groups))
             .collect();
-        self.gpus.keep_promises(|key| has_want.contains(key));
+        self.gpus.keep_promises(|key, group| {
+            let groups = kept.get(key);
+            groups.is_some_and(|groups| groups.contains(&group))
+        });
         if wanting.is_empty() {
             return;
         }
@@ -64,10 +65,10 @@ impl Core {
             let key = &numbers.keys[want.who];
             match denied.get(&want.who) {
                 Some(denial) => {
-                    let wanted = self.deployment(key).and_then(|one| one.spec.source.gpus());
                     let text = texts.entry((&want.groups, want.gpus)).or_insert_with(|| {
-                        let wanted = wanted.cloned().unwrap_or_default();
-                        self.gpus.no_room(&wanted, &want.groups)
+                        let wanted = self.deployment(key);
+                        let wanted = wanted.and_then(|one| one.gpus_to_start());
+                        self.gpus.no_room(&wanted.unwrap_or_default(), &want.groups)
                     });
                     let text = text.clone();
                     let is_vain =

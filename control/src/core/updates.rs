@@ -7,7 +7,7 @@ mod remember;
 
 use std::sync::Arc;
 
-use penstock_config::{Deployment, Source};
+use penstock_config::{Deployment, GpuChoice, Source};
 
 pub use self::ask::{WorkersAsk, WorkersRequest};
 use super::{
@@ -81,8 +81,8 @@ impl DeploymentState {
         }
     }
 
-    /// Brings up to date what workers are to run. If those that are there run something else, that is an
-    /// update.
+    /// Brings up to date what workers are to run. If those that are there run something else, or something
+    /// else is known to work, that is an update.
     pub(super) fn aim(&mut self, is_restart: bool, wall_ms: u64) {
         let (spec, text) = self.target();
         if *self.spec != *spec {
@@ -93,6 +93,7 @@ impl DeploymentState {
             return;
         }
         let before = std::mem::replace(&mut self.revision, text);
+        let had_been_ready = self.starts.has_been_ready();
         self.starts.revised();
         self.starts.reset();
         let under_way = self.course.update.take();
@@ -100,13 +101,17 @@ impl DeploymentState {
         if self.is_static() {
             return;
         }
+        // What served before an update that was not finished is what is known to work.
+        let from = match &under_way {
+            Some(update) => update.from,
+            None => self.course.number_of(&before),
+        };
+        // Where no worker runs, as after its turn with a GPU, there is something to go back to all the same.
+        let target = self.course.in_force().map(|revision| revision.number);
+        let is_known_to_work = under_way.is_some() || had_been_ready;
+        let can_go_back = from.is_some() && from != target && is_known_to_work;
         let differs = |worker: &Worker| worker.is_kept() && worker.revision != self.revision;
-        if self.workers.iter().any(differs) {
-            // What served before an update that was not finished is what is known to work.
-            let from = match &under_way {
-                Some(update) => update.from,
-                None => self.course.number_of(&before),
-            };
+        if can_go_back || self.workers.iter().any(differs) {
             self.course.update = Some(Updating {
                 from,
                 is_restart,
@@ -135,6 +140,11 @@ impl DeploymentState {
         number
             .and_then(|number| self.kept(number))
             .unwrap_or_else(|| (Arc::clone(&self.spec), Arc::clone(&self.revision)))
+    }
+
+    /// The GPUs that each new worker is given; `None`: none.
+    pub(super) fn gpus_to_start(&self) -> Option<GpuChoice> {
+        self.what_to_start().0.source.gpus().cloned()
     }
 
     /// The revision that serves on because the update to another one has stopped.

@@ -62,7 +62,7 @@ impl Lines {
         );
         self.env(&before.env, &after.env);
         self.list("inherit_env", &before.inherit_env, &after.inherit_env);
-        self.noted("gpus", &before.gpus, &after.gpus);
+        self.shown("gpus", &before.gpus, &after.gpus);
     }
 
     fn container(&mut self, before: &ContainerSpec, after: &ContainerSpec) {
@@ -78,7 +78,7 @@ impl Lines {
         self.env(&before.env, &after.env);
         self.list("inherit_env", &before.inherit_env, &after.inherit_env);
         self.noted("directory", &before.directory, &after.directory);
-        self.noted("gpus", &before.gpus, &after.gpus);
+        self.shown("gpus", &before.gpus, &after.gpus);
         self.noted(
             "cpus",
             &before.nano_cpus.map(cpus),

@@ -101,6 +101,12 @@ fn what_differs_is_named_and_no_value_of_an_argument_or_of_the_environment_is() 
             "env.TOKEN added",
         ]
     );
+    let gpus =
+        |gpus: &str| deployment(&format!("process = {{ command = [\"a\"], gpus = {gpus} }}"));
+    assert_eq!(
+        difference(&gpus("0"), &gpus("2")),
+        ["gpus: 0 GPUs → 2 GPUs"]
+    );
     let shell = deployment("process = { shell = \"exec s3cret-d\" }");
     let other = deployment("process = { shell = \"exec s3cret-e\" }");
     assert_eq!(difference(&shell, &other), ["shell changed"]);

@@ -19,7 +19,9 @@ impl<'f> Room<'f> {
         let mut groups = facts.groups.clone();
         let mut promises = Vec::new();
         for promise in &facts.promises {
-            if facts.wants.iter().any(|want| want.who == promise.who) {
+            let wants =
+                |want: &Want| want.who == promise.who && want.groups.contains(&promise.group);
+            if facts.wants.iter().any(wants) {
                 promises.push(*promise);
             } else {
                 groups[promise.group].free += promise.free;

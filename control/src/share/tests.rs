@@ -84,6 +84,20 @@ fn a_free_gpu_goes_to_the_largest_sum_of_waits() {
 }
 
 #[test]
+fn a_promise_of_a_group_that_is_not_wanted_any_more_holds_nobody_up() {
+    let mut facts = facts(0, vec![want(0, 50), want(1, 20)], vec![], vec![]);
+    facts.groups.push(GroupFacts::default());
+    facts.wants[0].groups = vec![1];
+    facts.promises = vec![Promise {
+        who: 0,
+        group: 0,
+        free: 1,
+        coming: 0,
+    }];
+    assert_eq!(granted(&share(&facts)), [1]);
+}
+
+#[test]
 fn who_has_waited_beyond_the_bound_comes_before_all_sums_and_priorities() {
     let mut many = want(1, 20);
     (many.waits.sum, many.priority) = (at(5000), 7);

@@ -133,7 +133,8 @@ impl Rows {
             self.note(&text, CHANGING);
         }
         if let Some(scaled) = &deployment.scaled {
-            let workers = format!("{} workers by hand{}", scaled.value, since(scaled));
+            let s = if scaled.value == 1 { "" } else { "s" };
+            let workers = format!("{} worker{s} by hand{}", scaled.value, since(scaled));
             self.note(
                 &format!("{workers} (penstock scale {target} --auto)"),
                 CHANGING,

@@ -144,7 +144,7 @@ async fn a_count_by_hand_holds_over_a_crash_until_the_rules_decide_again() {
         .await;
     penstock.until_all_run("chat", 1, 1).await;
     let status = penstock.command(&["status", "chat"]).await;
-    assert!(status.contains("1 workers by hand since "), "{status}");
+    assert!(status.contains("1 worker by hand since "), "{status}");
     for (count, complaint) in [
         (
             "5",
@@ -157,6 +157,17 @@ async fn a_count_by_hand_holds_over_a_crash_until_the_rules_decide_again() {
     ] {
         let error = penstock.failing(&["scale", "chat/main", count]).await;
         assert_eq!(error, format!("penstock: {complaint}\n"));
+    }
+    for (command, number, named) in [
+        ("scale", None, "--auto"),
+        ("scale", Some("-1"), "-1 is no number of workers"),
+        ("switch", None, "--reset"),
+        ("switch", Some("-3"), "-3 is no revision"),
+    ] {
+        let mut command = vec![command, "chat/main"];
+        command.extend(number);
+        let error = penstock.failing(&command).await;
+        assert!(error.contains(named), "{error}");
     }
     penstock.command(&["scale", "chat/main", "--auto"]).await;
     penstock.until_all_run("chat", 1, 2).await;

@@ -61,6 +61,11 @@ fn the_reason_for_no_room_says_who_has_the_gpus() {
         ledger.no_room(&wanted, &[0]),
         "needs 2 GPUs, 1 of 2 is free: 0 used by chat/stable#0"
     );
+    ledger.release(&holder("chat", 0).id);
+    assert_eq!(
+        ledger.no_room(&wanted, &[0]),
+        "needs 2 GPUs, 2 of 2 are free"
+    );
     assert_eq!(
         ledger.impossible(&GpuChoice::from(3)),
         "needs 3 GPUs, but there are 2"
@@ -93,10 +98,26 @@ fn what_was_given_up_for_somebody_goes_to_nobody_else_while_it_is_wanted() {
     assert_eq!(ledger.promised_by(&old.id), Some(&new.key));
     ledger.release(&old.id);
     assert_eq!(*ledger.give(0, 1, &other), [""; 0]);
-    ledger.keep_promises(|key| *key == new.key);
+    ledger.keep_promises(|key, _| *key == new.key);
     assert_eq!(*ledger.give(0, 1, &other), [""; 0]);
-    ledger.keep_promises(|_| false);
+    ledger.keep_promises(|_, _| false);
     assert_eq!(*ledger.give(0, 1, &other), ["0"]);
+}
+
+#[test]
+fn a_promise_is_kept_only_where_the_group_is_wanted() {
+    let mut ledger = ledger(vec![named("a", &["0"]), named("b", &["1"])]);
+    let (first, second, new) = (holder("chat", 0), holder("chat", 1), holder("talk", 0));
+    ledger.give(0, 1, &first);
+    ledger.give(1, 1, &second);
+    ledger.promise(&first.id, &new.key);
+    ledger.promise(&second.id, &new.key);
+    ledger.keep_promises(|_, group| group == 1);
+    assert_eq!(ledger.promised_by(&first.id), None);
+    assert_eq!(ledger.promised_by(&second.id), Some(&new.key));
+    ledger.release(&second.id);
+    ledger.keep_promises(|_, group| group == 0);
+    assert_eq!(*ledger.give(1, 1, &holder("draw", 0)), ["1"]);
 }
 
 #[test]
@@ -108,10 +129,58 @@ fn a_reload_leaves_workers_what_they_have() {
     ledger.follow(&gpus(vec![named("b", &["1", "2"])]));
     assert_eq!(ledger.of(&second.id).count(), 1);
     assert!(
-        !ledger.holds(&first.id),
-        "it has one that is not ours any more"
+        ledger.holds(&first.id),
+        "it has one that is of no group any more"
     );
     assert_eq!(*ledger.give(0, 2, &holder("talk", 0)), ["2"]);
+}
+
+#[test]
+fn what_leaves_the_file_and_comes_back_is_still_of_the_worker_that_has_it() {
+    let mut ledger = ledger(vec![named("a", &["0", "1"])]);
+    let (first, second, other) = (holder("chat", 0), holder("chat", 1), holder("talk", 0));
+    ledger.give(0, 1, &first);
+    ledger.give(0, 1, &second);
+    ledger.follow(&gpus(vec![named("a", &["0"])]));
+    ledger.follow(&gpus(vec![named("a", &["0", "1"])]));
+    assert_eq!(*ledger.give(0, 1, &other), [""; 0]);
+    // While it is in no group its worker ends, and nobody has it.
+    ledger.follow(&gpus(vec![named("a", &["0"])]));
+    assert!(ledger.release(&second.id));
+    ledger.follow(&gpus(vec![named("a", &["0", "1"])]));
+    assert_eq!(*ledger.give(0, 1, &other), ["1"]);
+}
+
+#[test]
+fn what_an_earlier_run_gave_out_is_kept_although_the_file_does_not_name_it() {
+    let mut ledger = ledger(vec![named("a", &["0"])]);
+    let (old, new) = (holder("chat", 0), holder("talk", 0));
+    ledger.take_found(vec![FoundGpu {
+        name: "1".to_owned(),
+        uuid: Some("GPU-b".to_owned()),
+    }]);
+    ledger.reclaim(&["1".to_owned()], &old);
+    assert!(ledger.holds(&old.id));
+    // By its other name it is the same.
+    for name in ["1", "GPU-b"] {
+        ledger.follow(&gpus(vec![named("a", &["0"]), named("b", &[name])]));
+        assert_eq!(*ledger.give(1, 1, &new), [""; 0], "{name}");
+    }
+    ledger.release(&old.id);
+    assert_eq!(*ledger.give(1, 1, &new), ["GPU-b"]);
+}
+
+#[test]
+fn of_two_workers_that_have_the_same_the_second_still_has_it_when_the_first_is_gone() {
+    let mut ledger = ledger(vec![named("a", &["0"])]);
+    let (first, second) = (holder("chat", 0), holder("talk", 0));
+    ledger.reclaim(&["0".to_owned()], &first);
+    ledger.reclaim(&["0".to_owned()], &second);
+    ledger.promise(&first.id, &holder("draw", 0).key);
+    ledger.release(&first.id);
+    assert_eq!(*ledger.give(0, 1, &holder("draw", 0)), [""; 0]);
+    ledger.release(&second.id);
+    assert_eq!(*ledger.give(0, 1, &holder("draw", 0)), ["0"]);
 }
 
 #[test]

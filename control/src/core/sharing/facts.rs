@@ -47,12 +47,12 @@ impl Core {
             let Some(deployment) = service.deployments.get(&key.deployment) else {
                 continue;
             };
-            let Some(wanted) = deployment.spec.source.gpus() else {
+            let Some(wanted) = deployment.gpus_to_start() else {
                 continue;
             };
-            let groups = self.gpus.usable(&key.service, wanted);
+            let groups = self.gpus.usable(&key.service, &wanted);
             if groups.is_empty() {
-                let reason = self.gpus.impossible(wanted);
+                let reason = self.gpus.impossible(&wanted);
                 self.cannot_be(&key, &reason);
                 continue;
             }
@@ -60,7 +60,7 @@ impl Core {
                 self.prepare(&key);
                 continue;
             }
-            let want = self.want(service, deployment, groups);
+            let want = self.want(service, deployment, wanted.count, groups);
             let keeps = want.need > Need::Spare || deployment.is_updating();
             self.wanting.insert(key.clone());
             all.push((key, want, keeps));
@@ -72,6 +72,7 @@ impl Core {
         &self,
         service: &ServiceState,
         deployment: &DeploymentState,
+        gpus: u32,
         groups: Vec<usize>,
     ) -> Want {
         let missing = u32::try_from(deployment.wanted.len()).unwrap_or(u32::MAX);
@@ -79,7 +80,7 @@ impl Core {
         Want {
             who: 0,
             missing,
-            gpus: deployment.spec.source.gpus().map_or(0, |gpus| gpus.count),
+            gpus,
             groups,
             need,
             priority: deployment.spec.priority,
@@ -264,8 +265,9 @@ impl DeploymentState {
     }
 
     fn must_prepare(&self) -> bool {
-        let is_container = matches!(self.spec.source, Source::Container(_));
-        is_container && self.prepared.as_ref() != Some(&self.revision)
+        let (spec, revision) = self.what_to_start();
+        let is_container = matches!(spec.source, Source::Container(_));
+        is_container && self.prepared.as_ref() != Some(&revision)
     }
 
     /// An idle worker goes, and is not wanted back before there is something to do.

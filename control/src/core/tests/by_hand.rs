@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::play::{Play, config};
 use crate::{
-    core::{Ask, Event, ProbeEvent, StartError, WorkersAsk, WorkersRequest},
+    core::{Ask, Event, ProbeEvent, StartError, WorkerExit, WorkersAsk, WorkersRequest},
     revisions::{Origin, Via},
 };
 
@@ -37,6 +37,28 @@ fn ready(settings: &str) -> Play {
     become_ready(&mut play, 1);
     play.report();
     play
+}
+
+/// The file with this command, where no worker is kept without requests.
+fn apply_for_none(command: &str, settings: &str) -> Ask {
+    let scaling = "scaling = { min = 0, max = 1, idle_timeout = \"10s\" }";
+    let text = file(command, &format!("{scaling}\n{settings}"));
+    Ask::Apply(config(&text), Origin::of(Via::File))
+}
+
+/// A core whose only worker is ready and will go, because nobody asks for it.
+fn ready_for_none(settings: &str) -> Play {
+    let mut play = ready(settings);
+    play.ask(0, apply_for_none("one", settings));
+    play
+}
+
+/// Lets a minute pass without requests.
+fn idle(play: &mut Play) {
+    for _ in 0..60 {
+        play.report();
+        play.wait(SECOND);
+    }
 }
 
 fn become_ready(play: &mut Play, number: u64) -> Vec<String> {
@@ -164,4 +186,66 @@ fn a_restart_is_an_update_to_the_same_revision() {
         "the restart of revision 1 is under way: 0 of 1 workers are new and ready, 1 old ones are left"
     );
     assert_eq!(become_ready(&mut play, 2), ["publish warm, #0 drains, #1"]);
+}
+
+#[test]
+fn an_update_whose_workers_only_crashed_is_not_finished_when_none_is_wanted_any_more() {
+    let mut play = ready_for_none("update = \"recreate\"");
+    // A count by hand is a request that is always there.
+    play.ask(1, by_hand(WorkersAsk::Scale(Some(1))));
+    play.ask(2, apply_for_none("two", "update = \"recreate\""));
+    play.report();
+    let told = stopped(&mut play, 1);
+    assert!(told.contains(&"start 2 as #0".to_owned()), "{told:?}");
+    let (id, reason) = (play.id(2), "exit status 1".to_owned());
+    play.tell(Event::Exited(WorkerExit { id, reason }));
+    play.ask(3, by_hand(WorkersAsk::Scale(None)));
+    idle(&mut play);
+    let (revision, words) = update(&play);
+    let status = play.core.service_status("chat").unwrap();
+    assert_eq!((revision, status.deployments[0].desired), (Some(2), 0));
+    assert!(words.unwrap().contains("is under way"));
+}
+
+#[test]
+fn an_update_while_no_worker_runs_goes_back_to_the_revision_that_has_been_ready() {
+    let mut play = ready_for_none("");
+    idle(&mut play);
+    stopped(&mut play, 1);
+    assert!(play.core.owners.is_empty());
+    for (command, number) in [("two", 2), ("three", 3)] {
+        play.ask(number, apply_for_none(command, ""));
+        idle(&mut play);
+        let (revision, words) = update(&play);
+        assert_eq!(revision, Some(number));
+        assert_eq!(
+            words.unwrap(),
+            format!(
+                "the update to revision {number} is under way: no worker is wanted now, and it ends when a new one has been ready"
+            )
+        );
+    }
+    let told = play.ask(4, by_hand(WorkersAsk::Scale(Some(1))));
+    assert!(told.contains(&"start 2 as #0".to_owned()), "{told:?}");
+    let error = StartError::Failed("no such program".to_owned());
+    let told = play.tell(Event::Started(play.id(2), Err(error)));
+    assert!(told.contains(&"start 3 as #0".to_owned()), "{told:?}");
+    let words = update(&play).1.unwrap();
+    assert!(
+        words.contains("no such program; revision 1 serves on"),
+        "{words}"
+    );
+    // Back at what is known to work there is nothing to prove.
+    play.ask(5, by_hand(WorkersAsk::Switch(Some(1))));
+    assert_eq!(update(&play), (Some(1), None));
+}
+
+#[test]
+fn the_first_revision_that_ever_was_is_no_update_before_it_has_been_ready() {
+    let (mut play, _) = Play::new(&config(&file("one", "")));
+    play.tell(Event::Swept);
+    let error = StartError::Failed("no such program".to_owned());
+    play.tell(Event::Started(play.id(1), Err(error)));
+    play.ask(1, apply("two"));
+    assert_eq!(update(&play), (Some(2), None), "nothing is known to work");
 }

@@ -313,7 +313,8 @@ impl DeploymentState {
             change: change.clone(),
         });
         self.course_changed = true;
-        let text = format!("{workers} workers by hand, until penstock scale {name} --auto");
+        let s = if workers == 1 { "" } else { "s" };
+        let text = format!("{workers} worker{s} by hand, until penstock scale {name} --auto");
         Ok(Done {
             kind: "scale",
             text,

@@ -78,11 +78,15 @@ impl DeploymentState {
         if self.workers.iter().any(|w| w.revision != self.revision) {
             return false;
         }
+        if self.starts.facts().failing {
+            return false;
+        }
         if self.decision.desired == 0 {
-            return true;
+            // None is there to prove anything, so one that was must do.
+            return self.starts.has_been_ready();
         }
         let is_proven = self.workers.iter().any(|worker| worker.is_proven(now));
-        !self.starts.facts().failing && is_proven && self.ready() >= self.decision.desired
+        is_proven && self.ready() >= self.decision.desired
     }
 
     /// "the update to revision 8".

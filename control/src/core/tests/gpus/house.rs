@@ -17,8 +17,9 @@ use penstock_config::{
 
 use super::super::play::begin;
 use crate::{
-    core::{Core, Effect, Event, Key, Moment, ProbeEvent},
+    core::{Ask, AskId, Core, Effect, Event, Key, Moment, ProbeEvent},
     remembered::Remembered,
+    revisions::{Origin, Via},
 };
 
 /// From a stop to nothing being left of a worker.
@@ -279,6 +280,12 @@ impl House {
             deployments,
             services: Vec::new(),
         }));
+    }
+
+    /// The file says something else.
+    pub(super) fn reload(&mut self, config: &Arc<Config>) {
+        let ask = Ask::Apply(Arc::clone(config), Origin::of(Via::File));
+        self.tell(Event::Asked(AskId(0), ask));
     }
 
     pub(super) fn tell(&mut self, event: Event) {

@@ -3,10 +3,7 @@
 use std::{env, fs, path::Path, time::Duration};
 
 use super::{super::play::config, house::House};
-use crate::{
-    core::{Ask, AskId, Event, WorkersAsk, WorkersRequest},
-    revisions::{Origin, Via},
-};
+use crate::core::{Ask, AskId, Event, WorkersAsk, WorkersRequest};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -173,12 +170,41 @@ fn an_update_for_which_others_keep_all_gpus_leaves_the_old_worker_serving() {
     };
     let mut house = House::new(&file("one"), 10 * SECOND, true);
     house.run(30 * SECOND);
-    let update = Ask::Apply(file("two"), Origin::of(Via::File));
-    house.tell(Event::Asked(AskId(1), update));
+    house.reload(&file("two"));
     house.run(60 * SECOND);
     assert_eq!(house.starts, 2);
     assert_eq!(house.loaded().into_iter().collect::<Vec<_>>(), ["a", "b"]);
     house.arrive("a", SECOND, SECOND);
     house.run(10 * SECOND);
     assert_eq!(house.all_queued(), 0, "the old worker serves on");
+}
+
+#[test]
+fn what_is_promised_is_given_to_others_when_its_group_is_not_wanted_any_more() {
+    let file = |group: &str| {
+        let service = |name: &str, group: &str, min: u32| {
+            format!(
+                "[services.{name}.deployments.stable]
+                 process = {{ command = [\"serve\"], gpus = {{ groups = [\"{group}\"] }} }}
+                 max_concurrency = 1
+                 scaling = {{ min = {min}, max = 1, idle_timeout = \"1h\" }}\n"
+            )
+        };
+        config(&format!(
+            "[gpus]\ngive_way_after = \"5s\"\n[gpus.groups.g1]\ndevices = [\"0\"]
+             [gpus.groups.g2]\ndevices = [\"1\"]\n{}{}{}",
+            service("a", group, 0),
+            service("b", "g1", 0),
+            service("c", "g2", 1)
+        ))
+    };
+    let mut house = House::new(&file("g1"), 10 * SECOND, false);
+    // `b` is to give way when it has done what it does.
+    house.arrive("b", SECOND, 60 * SECOND);
+    house.arrive("a", 30 * SECOND, SECOND);
+    house.arrive("b", 50 * SECOND, SECOND);
+    house.run(45 * SECOND);
+    house.reload(&file("g2"));
+    house.run(75 * SECOND);
+    assert_eq!((house.queued("b"), house.queued("a")), (0, 1));
 }
