@@ -5,6 +5,7 @@
 //! one of that service, but that its body is watched, or changed, as it passes (`request::model`).
 
 mod held;
+mod keys;
 mod listing;
 
 use std::{sync::Arc, time::Duration};
@@ -28,7 +29,7 @@ use crate::{
         model::{Fault, NAME_MAX, Passing, Rules},
         request_key::RequestHead,
     },
-    route::table::Table,
+    route::table::{ServiceState, Table},
     settle::exchange::Exchange,
     socket::connection::Connection,
     stream::request_body::ClientBody,
@@ -229,7 +230,11 @@ impl<'r> AtDoor<'r> {
                 false => Failure::from(refusal),
             }
         });
-        Ok((entered?, begins))
+        let (entered, mut carriers) = entered?;
+        let table = self.connection.thread.shared.table.load();
+        let service: &ServiceState = &entered.0.service;
+        keys::hide_foreign(&mut carriers, (service, &table), &self.head());
+        Ok(((entered, carriers), begins))
     }
 
     fn check_method(&self, methods: &[Method], allow: &'static str) -> Result<(), Failure> {
