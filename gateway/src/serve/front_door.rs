@@ -119,7 +119,8 @@ impl<'r> AtDoor<'r> {
     async fn by_body(&mut self, may_be_form: bool) -> Result<Let, Failure> {
         self.check_method(&[Method::POST], "POST, OPTIONS")?;
         self.check_encoding()?;
-        let mut held = Held::of(self.content_type(), may_be_form, self.connection)?;
+        let content_type = self.content_type(may_be_form)?;
+        let mut held = Held::of(content_type, may_be_form, self.connection)?;
         let Some(body) = self.body.as_mut() else {
             return Err(no_model().into());
         };
@@ -131,9 +132,17 @@ impl<'r> AtDoor<'r> {
         self.go(named, streams)
     }
 
-    fn content_type(&self) -> Option<&[u8]> {
-        let content_type = self.parts.headers.get(CONTENT_TYPE);
-        content_type.map(HeaderValue::as_bytes)
+    /// Where that says whether the body is a form there must be no second one: a worker might take that.
+    fn content_type(&self, may_be_form: bool) -> Result<Option<&[u8]>, Refusal> {
+        let mut lines = self.parts.headers.get_all(CONTENT_TYPE).iter();
+        let content_type = lines.next().map(HeaderValue::as_bytes);
+        match may_be_form && lines.next().is_some() {
+            true => Err(Refusal::new(
+                Reason::BadRequest,
+                "the request has more than one Content-Type, so that its body can be read in two ways",
+            )),
+            false => Ok(content_type),
+        }
     }
 
     /// Whether the request asks for a stream, where that counts: what tells it may come behind the model.
@@ -269,9 +278,9 @@ impl<'r> AtDoor<'r> {
     /// The body names this model, whatever the client wrote: the path has named it. Whether it asks for a stream.
     async fn body_is_for(&mut self, named: &Named) -> Result<bool, Failure> {
         self.check_encoding()?;
-        let passing = Passing::named_by_path(self.content_type(), &named.1);
-        let passing = passing.map_err(not_one_model)?;
-        let mut held = Held::of(self.content_type(), true, self.connection)?;
+        let content_type = self.content_type(true)?;
+        let passing = Passing::named_by_path(content_type, &named.1).map_err(not_one_model)?;
+        let mut held = Held::of(content_type, true, self.connection)?;
         let streams = self.streams(&mut held, named).await?;
         self.pass_by(Some(passing), held.memory)?;
         Ok(streams)
