@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Response, StatusCode, Uri,
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
 
@@ -240,6 +240,10 @@ impl<'r> AtDoor<'r> {
             }
         });
         let (entered, mut carriers) = entered?;
+        if begins.is_some() {
+            // The head of an answer that has begun cannot tell any more how the rest is compressed.
+            self.parts.headers.remove(ACCEPT_ENCODING);
+        }
         let table = self.connection.thread.shared.table.load();
         let service: &ServiceState = &entered.0.service;
         keys::hide_foreign(&mut carriers, (service, &table), &self.head());

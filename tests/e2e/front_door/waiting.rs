@@ -235,3 +235,39 @@ async fn a_client_that_leaves_its_begun_stream_leaves_the_queue() {
     }
     assert_eq!(service.ended("499").await, 2.0);
 }
+
+#[tokio::test]
+async fn a_stream_that_has_begun_is_not_compressed() {
+    let service = Full::with("max_wait = '60s'").await;
+    for (path, content_type, encoding) in [
+        (CHAT, "Text/Event-Stream", "identity"),
+        ("/v1/completions", "text/event-stream", "gzip"),
+    ] {
+        let behaviour = Behaviour::custom(move |_| async move {
+            http::Response::builder()
+                .header("content-type", content_type)
+                .header("content-encoding", encoding)
+                .body(full("data: 1\n\n"))
+                .unwrap()
+        });
+        service.worker.on(path, behaviour);
+    }
+    let [h1, h2] = service.clients();
+    let gzip = [("accept-encoding", "gzip")];
+    let begin = async |client: &Client, path| {
+        let body = full(ask_for_stream());
+        let mut exchange = client.send_with(Method::POST, path, &gzip, body).await;
+        next(&mut exchange).await;
+        exchange
+    };
+    let plain = begin(&h1, CHAT).await;
+    let compressed = begin(&h2, "/v1/completions").await;
+    service.worker.release_all();
+    assert_eq!(plain.whole().await.text(), "data: 1\n\n");
+    let told = compressed.whole().await;
+    let text = told.text();
+    assert!(text.contains("bad_upstream_response"), "{text}");
+    let asked = service.worker.heads();
+    let mut asked = asked.iter().map(|head| &head.headers);
+    assert!(asked.all(|headers| !headers.contains_key("accept-encoding")));
+}

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
 use http_body::{Body as _, Frame};
 use serde_json::Value;
 
@@ -114,12 +117,7 @@ impl Begun {
         if let DownstreamBody::Streamed(slot) = &body {
             slot.lock().taken = Arc::clone(&self.taken);
         }
-        let content_type = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .map(|value| value.as_bytes());
-        let streams = content_type.is_some_and(|value| value.starts_with(b"text/event-stream"));
-        self.state = match parts.status.is_success() && streams {
+        self.state = match parts.status.is_success() && is_stream(&parts.headers) {
             true => State::Follows(body),
             false => State::Fails(body, Vec::new()),
         };
@@ -154,6 +152,16 @@ impl Begun {
     pub(super) fn taken(&self) -> Arc<Taken> {
         Arc::clone(&self.taken)
     }
+}
+
+/// Whether an answer is a stream of events that can be read as it is: its client was told of no compression.
+fn is_stream(headers: &HeaderMap) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(EVENTS))
+        && headers.get_all(CONTENT_ENCODING).iter().all(is_plain)
 }
 
 impl Dialect {
