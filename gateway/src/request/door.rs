@@ -253,6 +253,15 @@ pub(crate) fn models_in(query: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether a query asks Google's API for a stream of events: its answers in pieces are an array otherwise.
+pub(crate) fn wants_events(query: &str) -> bool {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut alts = pairs
+        .filter(|(name, _)| *name == "alt")
+        .map(|(_, value)| value);
+    alts.next() == Some("sse") && alts.all(|alt| alt == "sse")
+}
+
 /// The query with another model.
 pub(crate) fn rename_in(query: &str, model: &str) -> String {
     let pairs = query.split('&').map(|pair| match models_in(pair).next() {
@@ -323,6 +332,14 @@ mod tests {
         }
         for path in ["/sleeping", "/a/sleep", "/v1/sleep"] {
             assert_eq!(asks(path).0, Asks::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_one_of_the_ways_of_google_is_a_stream_of_events() {
+        assert!(wants_events("key=1&alt=sse"));
+        for query in ["", "alt", "alt=json", "x=alt=sse", "alt=sse&alt=json"] {
+            assert!(!wants_events(query), "{query}");
         }
     }
 

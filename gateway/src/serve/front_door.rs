@@ -98,7 +98,8 @@ impl<'r> AtDoor<'r> {
                     let query = self.parts.uri.query().map(|query| format!("?{query}"));
                     self.retarget([before, &name, after, &query.unwrap_or_default()].concat())?;
                 }
-                let streams = after == GEMINI_STREAM;
+                let query = self.parts.uri.query().unwrap_or_default();
+                let streams = after == GEMINI_STREAM && door::wants_events(query);
                 self.go(named, streams)
             }
             Asks::InQuery => self.by_query(&path),

@@ -271,3 +271,19 @@ async fn a_stream_that_has_begun_is_not_compressed() {
     let mut asked = asked.iter().map(|head| &head.headers);
     assert!(asked.all(|headers| !headers.contains_key("accept-encoding")));
 }
+
+#[tokio::test]
+async fn an_answer_of_google_begins_early_only_where_it_is_a_stream_of_events() {
+    let service = Full::with("max_wait = '1s'").await;
+    let path = "/v1beta/models/small:streamGenerateContent";
+    for client in service.clients() {
+        for query in ["", "?alt=json"] {
+            let reply = client.post(&[path, query].concat(), "{}").await;
+            let told = (reply.status.as_u16(), reply.reason());
+            assert_eq!(told, (504, "queue_timeout"), "{query}");
+        }
+        let reply = client.post(&[path, "?alt=sse"].concat(), "{}").await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("content-type"), "text/event-stream");
+    }
+}
