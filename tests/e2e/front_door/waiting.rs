@@ -185,40 +185,53 @@ async fn an_error_of_the_worker_is_an_event_too() {
     assert_eq!(service.ended("400").await, 1.0);
 }
 
+/// Sends this of a stream, and breaks off when the test opens the gate.
+fn breaks(gate: &Arc<Semaphore>, piece: &'static str) -> Behaviour {
+    let gate = Arc::clone(gate);
+    Behaviour::custom(move |_| {
+        let gate = Arc::clone(&gate);
+        async move {
+            let pieces = async_stream::stream! {
+                yield Ok(http_body::Frame::data(piece.into()));
+                gate.acquire().await.unwrap().forget();
+                yield Err("asked to break off".into());
+            };
+            http::Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(BodyExt::boxed(http_body_util::StreamBody::new(pieces)))
+                .unwrap()
+        }
+    })
+}
+
 #[tokio::test]
 async fn a_stream_that_breaks_off_ends_with_an_error_event() {
     let service = Full::with("max_wait = '60s'").await;
     let gate = Arc::new(Semaphore::new(0));
-    let opened = Arc::clone(&gate);
-    service.worker.on(
-        CHAT,
-        Behaviour::custom(move |_| {
-            let gate = Arc::clone(&opened);
-            async move {
-                let pieces = async_stream::stream! {
-                    yield Ok(http_body::Frame::data("data: 1\n\n".into()));
-                    gate.acquire().await.unwrap().forget();
-                    yield Err("asked to break off".into());
-                };
-                http::Response::builder()
-                    .header("content-type", "text/event-stream")
-                    .body(BodyExt::boxed(http_body_util::StreamBody::new(pieces)))
-                    .unwrap()
-            }
-        }),
-    );
+    const INSIDE: &str = "/v1/completions";
+    for (path, piece) in [(CHAT, "data: 1\n\n"), (INSIDE, "data: 1\n\ndata: {")] {
+        service.worker.on(path, breaks(&gate, piece));
+    }
     let [h1, h2] = service.clients();
-    let mut first = stream(&h1, CHAT).await;
-    let mut second = stream(&h2, CHAT).await;
-    next(&mut first).await;
-    next(&mut second).await;
+    let mut begun = Vec::new();
+    for (client, path) in [(&h1, CHAT), (&h2, CHAT), (&h1, INSIDE), (&h2, INSIDE)] {
+        let mut exchange = stream(client, path).await;
+        next(&mut exchange).await;
+        begun.push((exchange, path));
+    }
     service.worker.release_all();
-    for mut exchange in [first, second] {
-        assert_eq!(next(&mut exchange).await, "data: 1\n\n");
+    for (mut exchange, path) in begun {
+        let piece = next(&mut exchange).await;
+        assert!(piece.starts_with("data: 1\n\n"), "{piece}");
         gate.add_permits(1);
         let told = exchange.whole().await;
         let text = told.text();
-        assert!(text.starts_with("data: {\"error\":"), "{text}");
+        // An event that was not at its end is ended first.
+        let end = if path == INSIDE { "\n\n" } else { "" };
+        assert!(
+            text.starts_with(&format!("{end}data: {{\"error\":")),
+            "{text}"
+        );
         assert!(text.contains("upstream_reset"), "{text}");
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Begun {
     /// When the next keep-alive is due.
     next: Duration,
     timer: Timer,
+    /// The last bytes of the worker's stream, as many as tell whether an event ends there.
+    tail: [u8; 3],
     /// What the client has taken, of keep-alives too.
     taken: Arc<Taken>,
 }
@@ -69,6 +71,7 @@ impl Begun {
             state: State::Waits(coming),
             next: Duration::ZERO,
             timer: Timer::default(),
+            tail: *b"\n\n\n",
             taken: Arc::default(),
         }
     }
@@ -90,7 +93,14 @@ impl Begun {
                             self.state = State::Over;
                             None
                         }
-                        piece => piece,
+                        piece => {
+                            if let Some(data) =
+                                piece.as_ref().and_then(|p| p.as_ref().ok()?.data_ref())
+                            {
+                                self.tail = tail_of(self.tail, data);
+                            }
+                            piece
+                        }
                     });
                 }
                 State::Fails(body, text) => {
@@ -126,7 +136,12 @@ impl Begun {
     /// The worker's stream has broken: the event that says so is the last one.
     fn breaks_off(&mut self, reason: Reason) -> Frame<Bytes> {
         self.state = State::Over;
-        Frame::data(self.dialect.event_of(reason, reason.title()))
+        let event = self.dialect.event_of(reason, reason.title());
+        match self.tail {
+            [_, b'\n', b'\n'] | [b'\n', b'\r', b'\n'] | [_, b'\r', b'\r'] => Frame::data(event),
+            // An event that has begun would swallow this one.
+            _ => Frame::data([b"\n\n", &*event].concat().into()),
+        }
     }
 
     fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
@@ -151,6 +166,17 @@ impl Begun {
 
     pub(super) fn taken(&self) -> Arc<Taken> {
         Arc::clone(&self.taken)
+    }
+}
+
+/// The last bytes, when these have come behind those.
+fn tail_of(before: [u8; 3], data: &[u8]) -> [u8; 3] {
+    let [_, second, third] = before;
+    match *data {
+        [] => before,
+        [a] => [second, third, a],
+        [a, b] => [third, a, b],
+        [.., a, b, c] => [a, b, c],
     }
 }
 
