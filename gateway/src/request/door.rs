@@ -73,7 +73,7 @@ const GEMINI: &str = "/v1beta/models/";
 const ANTHROPIC: &str = "/v1/messages";
 
 /// What servers of models have for those who operate them.
-const DENIED: [&str; 46] = [
+const DENIED: [&str; 47] = [
     // vLLM.
     "/sleep",
     "/wake_up",
@@ -118,12 +118,16 @@ const DENIED: [&str; 46] = [
     "/slow_down",
     "/configure_logging",
     "/set_internal_state",
+    "/clear_hicache_storage_backend",
     // llama.cpp.
-    "/slots",
     "/props",
     "/lora-adapters",
-    "/clear_hicache_storage_backend",
+    "/models/load",
+    "/models/unload",
 ];
+
+/// The same, with all that is below them: llama.cpp's for each slot, SGLang's for what a cache is kept in.
+const DENIED_BELOW: [&str; 2] = ["/slots", "/hicache/storage-backend"];
 
 /// How a request for this path tells its model, and what its clients expect.
 pub(crate) fn asks(path: &str) -> (Asks<'_>, Dialect) {
@@ -202,7 +206,12 @@ fn is_denied(path: &str) -> bool {
         }
     }
     let mut denied = DENIED.iter().map(|path| path.split('/').skip(1));
+    let mut below = DENIED_BELOW.iter().map(|path| path.split('/').skip(1));
     denied.any(|path| path.eq(segments.iter().copied()))
+        || below.any(|path| {
+            let depth = path.clone().count();
+            path.eq(segments.iter().copied().take(depth))
+        })
 }
 
 /// A text without percent-encoding; `None` if it is no text then. In a query a plus stands for a space.
@@ -327,10 +336,25 @@ mod tests {
             "/v1/x/..//../sleep",
             "/v1/load_lora_adapter",
             "/v1%2Fload_lora_adapter",
+            "/slots",
+            "/slots/0",
+            "/slots/1/x",
+            "/hicache/storage-backend",
+            "/hicache/storage-backend/clear",
+            "/models/load",
+            "/models//unload",
+            "/clear_hicache_storage_backend",
         ] {
             assert_eq!(asks(path).0, Asks::Denied, "{path}");
         }
-        for path in ["/sleeping", "/a/sleep", "/v1/sleep"] {
+        for path in [
+            "/sleeping",
+            "/a/sleep",
+            "/v1/sleep",
+            "/slotsx",
+            "/hicache",
+            "/models",
+        ] {
             assert_eq!(asks(path).0, Asks::Nothing, "{path}");
         }
     }
