@@ -300,3 +300,15 @@ async fn an_answer_of_google_begins_early_only_where_it_is_a_stream_of_events() 
         assert_eq!(reply.header("content-type"), "text/event-stream");
     }
 }
+
+#[tokio::test]
+async fn a_request_for_a_stream_may_be_long_before_its_model() {
+    let service = Full::with("max_wait = '1s'").await;
+    for client in service.clients() {
+        let long = "a".repeat(3 << 20);
+        let body = format!(r#"{{"messages":["{long}"],"model":"small","stream":true}}"#);
+        let reply = client.post(CHAT, body).await;
+        assert_eq!(reply.status, 200);
+        assert!(reply.text().starts_with(": waiting for a worker"));
+    }
+}
