@@ -91,6 +91,17 @@ impl Access {
         };
         Err(Refusal::new(Reason::Unauthenticated, detail))
     }
+
+    /// The fields that hold a key of the service or of its deployments' hosts, whoever sent it and from where.
+    pub(crate) fn keys_in(&self, head: &RequestHead<'_>) -> [Option<&'static str>; 2] {
+        let carriers = |keys: &Option<ApiKeys>| match keys.as_ref().map(|keys| keys.find(head)) {
+            Some(Sent::Valid(let_in)) => let_in.carriers,
+            _ => [None; 2],
+        };
+        let [first, second] = carriers(&self.keys);
+        let [of_hosts, second_of_hosts] = carriers(&self.host_keys);
+        [first.or(of_hosts), second.or(second_of_hosts)]
+    }
 }
 
 /// Whether a browser asks if it may send a request (`CORS-preflight` of the Fetch standard), which it

@@ -73,7 +73,7 @@ const GEMINI: &str = "/v1beta/models/";
 const ANTHROPIC: &str = "/v1/messages";
 
 /// What servers of models have for those who operate them.
-const DENIED: [&str; 46] = [
+const DENIED: [&str; 47] = [
     // vLLM.
     "/sleep",
     "/wake_up",
@@ -118,12 +118,16 @@ const DENIED: [&str; 46] = [
     "/slow_down",
     "/configure_logging",
     "/set_internal_state",
+    "/clear_hicache_storage_backend",
     // llama.cpp.
-    "/slots",
     "/props",
     "/lora-adapters",
-    "/clear_hicache_storage_backend",
+    "/models/load",
+    "/models/unload",
 ];
+
+/// The same, with all that is below them: llama.cpp's for each slot, SGLang's for what a cache is kept in.
+const DENIED_BELOW: [&str; 2] = ["/slots", "/hicache/storage-backend"];
 
 /// How a request for this path tells its model, and what its clients expect.
 pub(crate) fn asks(path: &str) -> (Asks<'_>, Dialect) {
@@ -202,7 +206,12 @@ fn is_denied(path: &str) -> bool {
         }
     }
     let mut denied = DENIED.iter().map(|path| path.split('/').skip(1));
+    let mut below = DENIED_BELOW.iter().map(|path| path.split('/').skip(1));
     denied.any(|path| path.eq(segments.iter().copied()))
+        || below.any(|path| {
+            let depth = path.clone().count();
+            path.eq(segments.iter().copied().take(depth))
+        })
 }
 
 /// A text without percent-encoding; `None` if it is no text then. In a query a plus stands for a space.
@@ -251,6 +260,15 @@ pub(crate) fn models_in(query: &str) -> impl Iterator<Item = &str> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(name, true)?.eq_ignore_ascii_case("model")).then_some(value)
     })
+}
+
+/// Whether a query asks Google's API for a stream of events: its answers in pieces are an array otherwise.
+pub(crate) fn wants_events(query: &str) -> bool {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut alts = pairs
+        .filter(|(name, _)| *name == "alt")
+        .map(|(_, value)| value);
+    alts.next() == Some("sse") && alts.all(|alt| alt == "sse")
 }
 
 /// The query with another model.
@@ -318,11 +336,34 @@ mod tests {
             "/v1/x/..//../sleep",
             "/v1/load_lora_adapter",
             "/v1%2Fload_lora_adapter",
+            "/slots",
+            "/slots/0",
+            "/slots/1/x",
+            "/hicache/storage-backend",
+            "/hicache/storage-backend/clear",
+            "/models/load",
+            "/models//unload",
+            "/clear_hicache_storage_backend",
         ] {
             assert_eq!(asks(path).0, Asks::Denied, "{path}");
         }
-        for path in ["/sleeping", "/a/sleep", "/v1/sleep"] {
+        for path in [
+            "/sleeping",
+            "/a/sleep",
+            "/v1/sleep",
+            "/slotsx",
+            "/hicache",
+            "/models",
+        ] {
             assert_eq!(asks(path).0, Asks::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_one_of_the_ways_of_google_is_a_stream_of_events() {
+        assert!(wants_events("key=1&alt=sse"));
+        for query in ["", "alt", "alt=json", "x=alt=sse", "alt=sse&alt=json"] {
+            assert!(!wants_events(query), "{query}");
         }
     }
 

@@ -5,13 +5,14 @@
 //! one of that service, but that its body is watched, or changed, as it passes (`request::model`).
 
 mod held;
+mod keys;
 mod listing;
 
 use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Response, StatusCode, Uri,
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
 
@@ -28,7 +29,7 @@ use crate::{
         model::{Fault, NAME_MAX, Passing, Rules},
         request_key::RequestHead,
     },
-    route::table::Table,
+    route::table::{ServiceState, Table},
     settle::exchange::Exchange,
     socket::connection::Connection,
     stream::request_body::ClientBody,
@@ -97,7 +98,8 @@ impl<'r> AtDoor<'r> {
                     let query = self.parts.uri.query().map(|query| format!("?{query}"));
                     self.retarget([before, &name, after, &query.unwrap_or_default()].concat())?;
                 }
-                let streams = after == GEMINI_STREAM;
+                let query = self.parts.uri.query().unwrap_or_default();
+                let streams = after == GEMINI_STREAM && door::wants_events(query);
                 self.go(named, streams)
             }
             Asks::InQuery => self.by_query(&path),
@@ -118,7 +120,8 @@ impl<'r> AtDoor<'r> {
     async fn by_body(&mut self, may_be_form: bool) -> Result<Let, Failure> {
         self.check_method(&[Method::POST], "POST, OPTIONS")?;
         self.check_encoding()?;
-        let mut held = Held::of(self.content_type(), may_be_form, self.connection)?;
+        let content_type = self.content_type(may_be_form)?;
+        let mut held = Held::of(content_type, may_be_form, self.connection)?;
         let Some(body) = self.body.as_mut() else {
             return Err(no_model().into());
         };
@@ -130,9 +133,17 @@ impl<'r> AtDoor<'r> {
         self.go(named, streams)
     }
 
-    fn content_type(&self) -> Option<&[u8]> {
-        let content_type = self.parts.headers.get(CONTENT_TYPE);
-        content_type.map(HeaderValue::as_bytes)
+    /// Where that says whether the body is a form there must be no second one: a worker might take that.
+    fn content_type(&self, may_be_form: bool) -> Result<Option<&[u8]>, Refusal> {
+        let mut lines = self.parts.headers.get_all(CONTENT_TYPE).iter();
+        let content_type = lines.next().map(HeaderValue::as_bytes);
+        match may_be_form && lines.next().is_some() {
+            true => Err(Refusal::new(
+                Reason::BadRequest,
+                "the request has more than one Content-Type, so that its body can be read in two ways",
+            )),
+            false => Ok(content_type),
+        }
     }
 
     /// Whether the request asks for a stream, where that counts: what tells it may come behind the model.
@@ -229,7 +240,15 @@ impl<'r> AtDoor<'r> {
                 false => Failure::from(refusal),
             }
         });
-        Ok((entered?, begins))
+        let (entered, mut carriers) = entered?;
+        if begins.is_some() {
+            // The head of an answer that has begun cannot tell any more how the rest is compressed.
+            self.parts.headers.remove(ACCEPT_ENCODING);
+        }
+        let table = self.connection.thread.shared.table.load();
+        let service: &ServiceState = &entered.0.service;
+        keys::hide_foreign(&mut carriers, (service, &table), &self.head());
+        Ok(((entered, carriers), begins))
     }
 
     fn check_method(&self, methods: &[Method], allow: &'static str) -> Result<(), Failure> {
@@ -264,9 +283,9 @@ impl<'r> AtDoor<'r> {
     /// The body names this model, whatever the client wrote: the path has named it. Whether it asks for a stream.
     async fn body_is_for(&mut self, named: &Named) -> Result<bool, Failure> {
         self.check_encoding()?;
-        let passing = Passing::named_by_path(self.content_type(), &named.1);
-        let passing = passing.map_err(not_one_model)?;
-        let mut held = Held::of(self.content_type(), true, self.connection)?;
+        let content_type = self.content_type(true)?;
+        let passing = Passing::named_by_path(content_type, &named.1).map_err(not_one_model)?;
+        let mut held = Held::of(content_type, true, self.connection)?;
         let streams = self.streams(&mut held, named).await?;
         self.pass_by(Some(passing), held.memory)?;
         Ok(streams)

@@ -157,3 +157,47 @@ async fn a_client_that_forgot_its_key_is_told_so_where_other_models_need_none() 
     }
     assert_eq!(client.post(CHAT, ask("open")).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_key_does_not_reach_the_workers_of_other_services() {
+    let worker = FakeWorker::start().await;
+    let penstock = Penstock::start(&format!(
+        r#"
+        [services.open]
+        models = ["open"]
+        deployments.main.static = {{ addresses = ["{0}"] }}
+        [services.keyed]
+        models = ["keyed"]
+        api_keys.app.sha256 = "{1}"
+        deployments.main.static = {{ addresses = ["{0}"] }}
+        [services.passing]
+        models = ["passing"]
+        api_keys.own.sha256 = "{2}"
+        pass_api_key = true
+        deployments.main.static = {{ addresses = ["{0}"] }}
+        "#,
+        worker.address,
+        hash("app"),
+        hash("own"),
+    ))
+    .await;
+    for service in ["open", "keyed", "passing"] {
+        penstock.until_known(service, 1).await;
+    }
+    let client = penstock.client("api");
+    for client in [client.clone(), client.h2()] {
+        let seen = async |model: &str, bearer: &str, key: &str| {
+            let bearer = format!("Bearer {bearer}");
+            let headers = [("authorization", &*bearer), ("x-api-key", key)];
+            let reply = post(&client, CHAT, &headers, &ask(model)).await;
+            assert_eq!(reply.status, 200, "{model}");
+            let head = worker.heads().pop().unwrap();
+            ["authorization", "x-api-key"].map(|name| head.headers.contains_key(name))
+        };
+        assert_eq!(seen("open", "app", "app").await, [false, false]);
+        assert_eq!(seen("open", "app", "workers").await, [false, true]);
+        assert_eq!(seen("open", "workers", "own").await, [true, false]);
+        assert_eq!(seen("keyed", "own", "app").await, [false, false]);
+        assert_eq!(seen("passing", "own", "app").await, [true, false]);
+    }
+}

@@ -73,6 +73,16 @@ async fn what_names_no_model_is_refused_before_anybody_is_asked() {
         let gzip = [("content-encoding", "gzip")];
         let reply = post(&client, CHAT, &gzip, &ask("small")).await;
         assert_eq!(reply.reason(), "bad_request");
+        let form = ("content-type", "multipart/form-data; boundary=B");
+        let types = [("content-type", "application/json"), form];
+        for path in [
+            "/v1/audio/transcriptions",
+            "/openai/deployments/small/chat/completions",
+        ] {
+            let reply = post(&client, path, &types, &ask("small")).await;
+            let told = (reply.status.as_u16(), reply.reason());
+            assert_eq!(told, (400, "bad_request"), "{path}");
+        }
         let long = ask(&"a".repeat(5000));
         assert_eq!(client.post(CHAT, long).await.reason(), "bad_request");
         for path in [

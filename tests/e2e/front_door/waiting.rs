@@ -185,40 +185,53 @@ async fn an_error_of_the_worker_is_an_event_too() {
     assert_eq!(service.ended("400").await, 1.0);
 }
 
+/// Sends this of a stream, and breaks off when the test opens the gate.
+fn breaks(gate: &Arc<Semaphore>, piece: &'static str) -> Behaviour {
+    let gate = Arc::clone(gate);
+    Behaviour::custom(move |_| {
+        let gate = Arc::clone(&gate);
+        async move {
+            let pieces = async_stream::stream! {
+                yield Ok(http_body::Frame::data(piece.into()));
+                gate.acquire().await.unwrap().forget();
+                yield Err("asked to break off".into());
+            };
+            http::Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(BodyExt::boxed(http_body_util::StreamBody::new(pieces)))
+                .unwrap()
+        }
+    })
+}
+
 #[tokio::test]
 async fn a_stream_that_breaks_off_ends_with_an_error_event() {
     let service = Full::with("max_wait = '60s'").await;
     let gate = Arc::new(Semaphore::new(0));
-    let opened = Arc::clone(&gate);
-    service.worker.on(
-        CHAT,
-        Behaviour::custom(move |_| {
-            let gate = Arc::clone(&opened);
-            async move {
-                let pieces = async_stream::stream! {
-                    yield Ok(http_body::Frame::data("data: 1\n\n".into()));
-                    gate.acquire().await.unwrap().forget();
-                    yield Err("asked to break off".into());
-                };
-                http::Response::builder()
-                    .header("content-type", "text/event-stream")
-                    .body(BodyExt::boxed(http_body_util::StreamBody::new(pieces)))
-                    .unwrap()
-            }
-        }),
-    );
+    const INSIDE: &str = "/v1/completions";
+    for (path, piece) in [(CHAT, "data: 1\n\n"), (INSIDE, "data: 1\n\ndata: {")] {
+        service.worker.on(path, breaks(&gate, piece));
+    }
     let [h1, h2] = service.clients();
-    let mut first = stream(&h1, CHAT).await;
-    let mut second = stream(&h2, CHAT).await;
-    next(&mut first).await;
-    next(&mut second).await;
+    let mut begun = Vec::new();
+    for (client, path) in [(&h1, CHAT), (&h2, CHAT), (&h1, INSIDE), (&h2, INSIDE)] {
+        let mut exchange = stream(client, path).await;
+        next(&mut exchange).await;
+        begun.push((exchange, path));
+    }
     service.worker.release_all();
-    for mut exchange in [first, second] {
-        assert_eq!(next(&mut exchange).await, "data: 1\n\n");
+    for (mut exchange, path) in begun {
+        let piece = next(&mut exchange).await;
+        assert!(piece.starts_with("data: 1\n\n"), "{piece}");
         gate.add_permits(1);
         let told = exchange.whole().await;
         let text = told.text();
-        assert!(text.starts_with("data: {\"error\":"), "{text}");
+        // An event that was not at its end is ended first.
+        let end = if path == INSIDE { "\n\n" } else { "" };
+        assert!(
+            text.starts_with(&format!("{end}data: {{\"error\":")),
+            "{text}"
+        );
         assert!(text.contains("upstream_reset"), "{text}");
     }
 }
@@ -234,4 +247,68 @@ async fn a_client_that_leaves_its_begun_stream_leaves_the_queue() {
         service.penstock.until_load("chat", 1, 0).await;
     }
     assert_eq!(service.ended("499").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_begun_is_not_compressed() {
+    let service = Full::with("max_wait = '60s'").await;
+    for (path, content_type, encoding) in [
+        (CHAT, "Text/Event-Stream", "identity"),
+        ("/v1/completions", "text/event-stream", "gzip"),
+    ] {
+        let behaviour = Behaviour::custom(move |_| async move {
+            http::Response::builder()
+                .header("content-type", content_type)
+                .header("content-encoding", encoding)
+                .body(full("data: 1\n\n"))
+                .unwrap()
+        });
+        service.worker.on(path, behaviour);
+    }
+    let [h1, h2] = service.clients();
+    let gzip = [("accept-encoding", "gzip")];
+    let begin = async |client: &Client, path| {
+        let body = full(ask_for_stream());
+        let mut exchange = client.send_with(Method::POST, path, &gzip, body).await;
+        next(&mut exchange).await;
+        exchange
+    };
+    let plain = begin(&h1, CHAT).await;
+    let compressed = begin(&h2, "/v1/completions").await;
+    service.worker.release_all();
+    assert_eq!(plain.whole().await.text(), "data: 1\n\n");
+    let told = compressed.whole().await;
+    let text = told.text();
+    assert!(text.contains("bad_upstream_response"), "{text}");
+    let asked = service.worker.heads();
+    let mut asked = asked.iter().map(|head| &head.headers);
+    assert!(asked.all(|headers| !headers.contains_key("accept-encoding")));
+}
+
+#[tokio::test]
+async fn an_answer_of_google_begins_early_only_where_it_is_a_stream_of_events() {
+    let service = Full::with("max_wait = '1s'").await;
+    let path = "/v1beta/models/small:streamGenerateContent";
+    for client in service.clients() {
+        for query in ["", "?alt=json"] {
+            let reply = client.post(&[path, query].concat(), "{}").await;
+            let told = (reply.status.as_u16(), reply.reason());
+            assert_eq!(told, (504, "queue_timeout"), "{query}");
+        }
+        let reply = client.post(&[path, "?alt=sse"].concat(), "{}").await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("content-type"), "text/event-stream");
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_a_stream_may_be_long_before_its_model() {
+    let service = Full::with("max_wait = '1s'").await;
+    for client in service.clients() {
+        let long = "a".repeat(3 << 20);
+        let body = format!(r#"{{"messages":["{long}"],"model":"small","stream":true}}"#);
+        let reply = client.post(CHAT, body).await;
+        assert_eq!(reply.status, 200);
+        assert!(reply.text().starts_with(": waiting for a worker"));
+    }
 }

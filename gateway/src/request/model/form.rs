@@ -64,6 +64,9 @@ pub(crate) fn boundary_of(content_type: &[u8]) -> Option<Result<&[u8], Fault>> {
     let mut found = None;
     for parameter in rest.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
         let (name, value) = split_at(parameter, b'=').unwrap_or((parameter, b""));
+        if is_extended(name, b"boundary") {
+            return Some(Err(MALFORMED));
+        }
         if !name.eq_ignore_ascii_case(b"boundary") {
             continue;
         }
@@ -78,6 +81,15 @@ pub(crate) fn boundary_of(content_type: &[u8]) -> Option<Result<&[u8], Fault>> {
         }
     }
     Some(found.ok_or(MALFORMED))
+}
+
+/// Whether a parameter is this one in a way of RFC 2231, encoded (`name*`) or in pieces (`name*0`, `name*1*`):
+/// some readers put it together, and others do not know it.
+fn is_extended(parameter: &[u8], name: &[u8]) -> bool {
+    let begin = parameter.split_at_checked(name.len());
+    begin.is_some_and(|(begin, rest)| {
+        begin.eq_ignore_ascii_case(name) && rest.trim_ascii_start().starts_with(b"*")
+    })
 }
 
 fn split_at(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
@@ -266,21 +278,31 @@ impl Form {
     }
 }
 
-/// The name of the field in a part with this head.
-fn name_of(head: &[u8]) -> Result<&[u8], Fault> {
+/// The value of `Content-Disposition` in the head of a part. Of two lines each reader may take another one; and
+/// so with `Content-Type`, which may make a field a file.
+fn disposition_of(head: &[u8]) -> Result<&[u8], Fault> {
     const DISPOSITION: &[u8] = b"content-disposition";
-    let mut found = None;
+    const TYPE: &[u8] = b"content-type";
+    let (mut found, mut has_type) = (None, false);
     for line in head.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (name, value) = split_at(line, b':').ok_or(MALFORMED)?;
         if line.contains(&b'\r') || name.trim_ascii() != name {
             return Err(MALFORMED);
         }
-        if name.eq_ignore_ascii_case(DISPOSITION) && found.replace(value).is_some() {
+        let is_type = name.eq_ignore_ascii_case(TYPE);
+        let is_second = is_type && std::mem::replace(&mut has_type, true)
+            || name.eq_ignore_ascii_case(DISPOSITION) && found.replace(value).is_some();
+        if is_second {
             return Err(MALFORMED);
         }
     }
-    let mut rest = found.ok_or(MALFORMED)?;
+    found.ok_or(MALFORMED)
+}
+
+/// The name of the field in a part with this head.
+fn name_of(head: &[u8]) -> Result<&[u8], Fault> {
+    let mut rest = disposition_of(head)?;
     let mut name = None;
     while let Some((_, after)) = split_at(rest, b';') {
         let (key, value) = split_at(after, b'=').ok_or(MALFORMED)?;
@@ -296,7 +318,7 @@ fn name_of(head: &[u8]) -> Result<&[u8], Fault> {
         };
         let is_name = key.eq_ignore_ascii_case(b"name");
         // An escape or an encoding is read in several ways.
-        let is_odd = key.eq_ignore_ascii_case(b"name*") || is_name && value.contains(&b'\\');
+        let is_odd = is_extended(key, b"name") || is_name && value.contains(&b'\\');
         if is_odd || is_name && name.replace(value.trim_ascii_end()).is_some() {
             return Err(MALFORMED);
         }

@@ -20,7 +20,7 @@ use crate::{
 /// Bytes of a body within which its model must come. A client may well send its files first.
 const HELD_MAX: usize = 32 << 20;
 
-/// Bytes within which it is looked for what else counts.
+/// Bytes behind the model within which it is looked for what else counts.
 const LOOKED_AT_MAX: usize = 1 << 20;
 
 /// What a request may hold without asking: less than its head may have.
@@ -85,7 +85,9 @@ impl Held {
         body: &mut ClientBody,
     ) -> Result<(), Failure> {
         let is_enough = |found: &Found| found.streams() || found.is_done();
-        self.until(exchange, body, LOOKED_AT_MAX, is_enough).await
+        // What comes before the model is held in any case, however long it is.
+        let most = (self.seen + LOOKED_AT_MAX).min(HELD_MAX);
+        self.until(exchange, body, most, is_enough).await
     }
 
     async fn until(

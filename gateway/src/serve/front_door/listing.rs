@@ -45,6 +45,14 @@ struct State {
     eta_seconds: Option<f64>,
 }
 
+/// The services that have models.
+pub(super) fn services(table: &Table) -> impl Iterator<Item = &Arc<ServiceState>> {
+    let all = table.models().all();
+    // Those of a service lie together.
+    let of_services = all.chunk_by(|one, next| one.service == next.service);
+    of_services.filter_map(|models| table.service_of(models.first()?))
+}
+
 /// The models that whoever sent this may use, each with its service.
 pub(super) fn usable<'t>(
     table: &'t Table,
@@ -91,18 +99,12 @@ fn key_of(
 
 /// Whether whoever sent this has a key that is good for some model.
 pub(super) fn has_key(table: &Table, head: &RequestHead<'_>) -> bool {
-    let mut services = table.models().all().iter();
-    services.any(|known| {
-        let service = table.service_of(known);
-        let key = service.map(|service| key_of(service, head));
-        matches!(key, Some(Ok(Some(_))))
-    })
+    services(table).any(|service| matches!(key_of(service, head), Ok(Some(_))))
 }
 
 /// Why whoever sent this may use no model at all.
 pub(super) fn needs_key(table: &Table, head: &RequestHead<'_>) -> Option<Refusal> {
-    let services = table.models().all().iter();
-    let mut refused = services.filter_map(|known| key_of(table.service_of(known)?, head).err());
+    let mut refused = services(table).filter_map(|service| key_of(service, head).err());
     refused.next()
 }
 

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
 use http_body::{Body as _, Frame};
 use serde_json::Value;
 
@@ -37,6 +40,8 @@ pub(crate) struct Begun {
     /// When the next keep-alive is due.
     next: Duration,
     timer: Timer,
+    /// The last bytes of the worker's stream, as many as tell whether an event ends there.
+    tail: [u8; 3],
     /// What the client has taken, of keep-alives too.
     taken: Arc<Taken>,
 }
@@ -66,6 +71,7 @@ impl Begun {
             state: State::Waits(coming),
             next: Duration::ZERO,
             timer: Timer::default(),
+            tail: *b"\n\n\n",
             taken: Arc::default(),
         }
     }
@@ -87,7 +93,14 @@ impl Begun {
                             self.state = State::Over;
                             None
                         }
-                        piece => piece,
+                        piece => {
+                            if let Some(data) =
+                                piece.as_ref().and_then(|p| p.as_ref().ok()?.data_ref())
+                            {
+                                self.tail = tail_of(self.tail, data);
+                            }
+                            piece
+                        }
                     });
                 }
                 State::Fails(body, text) => {
@@ -114,12 +127,7 @@ impl Begun {
         if let DownstreamBody::Streamed(slot) = &body {
             slot.lock().taken = Arc::clone(&self.taken);
         }
-        let content_type = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .map(|value| value.as_bytes());
-        let streams = content_type.is_some_and(|value| value.starts_with(b"text/event-stream"));
-        self.state = match parts.status.is_success() && streams {
+        self.state = match parts.status.is_success() && is_stream(&parts.headers) {
             true => State::Follows(body),
             false => State::Fails(body, Vec::new()),
         };
@@ -128,7 +136,12 @@ impl Begun {
     /// The worker's stream has broken: the event that says so is the last one.
     fn breaks_off(&mut self, reason: Reason) -> Frame<Bytes> {
         self.state = State::Over;
-        Frame::data(self.dialect.event_of(reason, reason.title()))
+        let event = self.dialect.event_of(reason, reason.title());
+        match self.tail {
+            [_, b'\n', b'\n'] | [b'\n', b'\r', b'\n'] | [_, b'\r', b'\r'] => Frame::data(event),
+            // An event that has begun would swallow this one.
+            _ => Frame::data([b"\n\n", &*event].concat().into()),
+        }
     }
 
     fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<FrameResult> {
@@ -154,6 +167,27 @@ impl Begun {
     pub(super) fn taken(&self) -> Arc<Taken> {
         Arc::clone(&self.taken)
     }
+}
+
+/// The last bytes, when these have come behind those.
+fn tail_of(before: [u8; 3], data: &[u8]) -> [u8; 3] {
+    let [_, second, third] = before;
+    match *data {
+        [] => before,
+        [a] => [second, third, a],
+        [a, b] => [third, a, b],
+        [.., a, b, c] => [a, b, c],
+    }
+}
+
+/// Whether an answer is a stream of events that can be read as it is: its client was told of no compression.
+fn is_stream(headers: &HeaderMap) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(EVENTS))
+        && headers.get_all(CONTENT_ENCODING).iter().all(is_plain)
 }
 
 impl Dialect {

@@ -45,6 +45,7 @@ fn the_boundary_is_that_of_the_content_type() {
         "multipart/form-data",
         "multipart/form-data; boundary=",
         "multipart/form-data; boundary=a; boundary=b",
+        "multipart/form-data; boundary=a; boundary*0=b",
     ] {
         assert!(read(bad).unwrap().is_err(), "{bad}");
     }
@@ -101,6 +102,10 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
         "Content-Disposition: form-data; name=x\r\nContent-Disposition: form-data; name=model",
         "X: y\nContent-Disposition: form-data; name=model",
         "Content-Type: text/plain",
+        "Content-Disposition: form-data; name=\"x\"; name*0=\"mod\"; name*1=\"el\"",
+        "Content-Disposition: form-data; name=x; NAME*0*=utf-8''mod; name*1=el",
+        "Content-Disposition: form-data; name=x; name *0=model",
+        "Content-Disposition: form-data; name=x\r\nContent-Type: a/b\r\nContent-Type: c/d",
     ] {
         let told = scan(&part(head), 9);
         let is_split = head.contains("y\n");
