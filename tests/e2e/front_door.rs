@@ -166,6 +166,12 @@ async fn a_model_may_stand_in_the_path_or_the_query() {
         assert_eq!(client.post(path, "{}").await.text(), "ok");
         let head = door.small.heads().pop().unwrap();
         assert_eq!(head.path, "/v1beta/models/small:generateContent");
+        // Parameters are changed there too; the worker takes the model from the path.
+        let counts = "/v1beta/models/small:countTokens";
+        door.small.on(counts, Behaviour::Echo);
+        let path = "/v1beta/models/gpt-4o-mini:countTokens";
+        let told = client.post(path, r#"{"user":"u","a":[]}"#).await;
+        assert_eq!(told.text(), r#"{"temperature":0.5,"a":[]}"#);
         let reply = client
             .post("/v1beta/models/none:generateContent", "{}")
             .await;

@@ -6,11 +6,12 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::base::{
     headers::RequestId,
     problem::{Told, problem_of},
-    reason::Reason,
+    reason::{Reason, openai_type_of},
 };
 
 /// The API that a request speaks.
@@ -106,16 +107,43 @@ impl Dialect {
     }
 
     /// The same for a reason of the gateway.
-    pub(crate) fn event_of(self, reason: Reason, detail: &str) -> Bytes {
+    pub(crate) fn event_of(self, reason: Reason, detail: &str, id: Option<&RequestId>) -> Bytes {
         let answer = problem_of(&Told {
             reason,
             detail,
             param: None,
             retry_after: None,
             dialect: self,
-            id: None,
+            id,
         });
         self.event(&String::from_utf8_lossy(answer.body()))
+    }
+
+    /// The same for an error of a worker that is in no form of an API: its status, and what it says.
+    pub(crate) fn event_for(
+        self,
+        status: StatusCode,
+        message: &str,
+        id: Option<&RequestId>,
+    ) -> Bytes {
+        let (code, id) = (status.as_u16(), id.map(RequestId::as_str));
+        let body = match self {
+            Self::Anthropic => {
+                let error = json!({ "type": anthropic_type_of(status, true), "message": message });
+                json!({ "type": "error", "error": error, "request_id": id })
+            }
+            Self::Gemini => {
+                let status = gemini_status_of(status);
+                json!({ "error": { "code": code, "message": message, "status": status } })
+            }
+            Self::Problem | Self::OpenAi => {
+                let kind = openai_type_of(status);
+                let error =
+                    json!({ "message": message, "type": kind, "param": null, "code": code });
+                json!({ "error": error, "message": message, "status": code, "request_id": id })
+            }
+        };
+        self.event(&body.to_string())
     }
 
     /// The body of an error, where it is not the one of problem details.
@@ -157,21 +185,29 @@ fn should_retry(reason: Reason) -> HeaderValue {
 }
 
 fn anthropic_type(reason: Reason) -> &'static str {
-    match reason.status() {
+    anthropic_type_of(reason.status(), reason.may_be_tried_again())
+}
+
+fn anthropic_type_of(status: StatusCode, may_be_tried_again: bool) -> &'static str {
+    match status {
         StatusCode::UNAUTHORIZED => "authentication_error",
         StatusCode::FORBIDDEN => "permission_error",
         StatusCode::NOT_FOUND => "not_found_error",
         StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
         StatusCode::GATEWAY_TIMEOUT => "timeout_error",
-        StatusCode::SERVICE_UNAVAILABLE if reason.may_be_tried_again() => "overloaded_error",
+        StatusCode::SERVICE_UNAVAILABLE if may_be_tried_again => "overloaded_error",
         status if status.is_server_error() => "api_error",
         _ => "invalid_request_error",
     }
 }
 
 fn gemini_status(reason: Reason) -> &'static str {
-    match reason.status() {
+    gemini_status_of(reason.status())
+}
+
+fn gemini_status_of(status: StatusCode) -> &'static str {
+    match status {
         StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
         StatusCode::FORBIDDEN => "PERMISSION_DENIED",
         StatusCode::NOT_FOUND => "NOT_FOUND",

@@ -237,13 +237,7 @@ impl Reason {
 
     /// The kind of error that clients of the OpenAI API know it by.
     pub(crate) fn openai_type(self) -> &'static str {
-        match self.status() {
-            StatusCode::UNAUTHORIZED => "authentication_error",
-            StatusCode::FORBIDDEN => "permission_error",
-            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
-            status if status.is_server_error() => "server_error",
-            _ => "invalid_request_error",
-        }
+        openai_type_of(self.status())
     }
 
     /// A short sentence for people, the same for every occurrence (RFC 9457 `title`).
@@ -279,6 +273,17 @@ impl Reason {
             Self::ShuttingDown => "The gateway is shutting down",
             Self::Internal => "The gateway failed",
         }
+    }
+}
+
+/// What the OpenAI API calls an error of this status.
+pub(crate) fn openai_type_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_server_error() => "server_error",
+        _ => "invalid_request_error",
     }
 }
 

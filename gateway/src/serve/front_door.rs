@@ -93,6 +93,10 @@ impl<'r> AtDoor<'r> {
                 after,
             } => {
                 let named = self.find(door::decode(name, false))?;
+                if named.1.changes_parameters() {
+                    self.check_encoding()?;
+                    self.pass_by(Some(Passing::named_in_path(&named.1)), Vec::new())?;
+                }
                 if named.1.name != named.1.upstream {
                     let name = door::encode(&named.1.upstream);
                     let query = self.parts.uri.query().map(|query| format!("?{query}"));

@@ -107,6 +107,7 @@ async fn answer_or_begin(
     after: Duration,
 ) -> Result<Response<DownstreamBody>, ClientGone> {
     let (dialect, clock) = (exchange.dialect, exchange.clock());
+    let id = exchange.request_id.clone();
     let mut headers = exchange.head_of_stream();
     if let Some(hsts) = connection.hsts() {
         headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
@@ -117,7 +118,7 @@ async fn answer_or_begin(
     });
     match tokio::time::timeout(after, &mut coming).await {
         Ok(answer) => answer.ok_or(ClientGone),
-        Err(_) => Ok(begin(headers, Begun::new(dialect, clock, coming))),
+        Err(_) => Ok(begin(headers, Begun::new((dialect, id), clock, coming))),
     }
 }
 

@@ -312,3 +312,37 @@ async fn a_request_for_a_stream_may_be_long_before_its_model() {
         assert!(reply.text().starts_with(": waiting for a worker"));
     }
 }
+
+#[tokio::test]
+async fn an_error_of_the_worker_in_no_form_of_an_api_keeps_its_status_and_words() {
+    let service = Full::with("max_wait = '60s'").await;
+    let worker = &service.worker;
+    worker.on(CHAT, Behaviour::Answer(422, r#"{"detail":[{"msg":"no"}]}"#));
+    worker.on(
+        "/v1/messages",
+        Behaviour::Answer(400, r#"{"message":"too long"}"#),
+    );
+    let [h1, h2] = service.clients();
+    let mut openai = stream(&h1, CHAT).await;
+    let mut anthropic = stream(&h2, "/v1/messages").await;
+    next(&mut openai).await;
+    next(&mut anthropic).await;
+    worker.release_all();
+    let told = openai.whole().await;
+    let event = told.text().strip_prefix("data: ").unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!(event["error"]["message"], r#"[{"msg":"no"}]"#);
+    assert_eq!(
+        (&event["error"]["code"], &event["status"]),
+        (&json!(422), &json!(422))
+    );
+    assert_eq!(event["request_id"], told.header("x-request-id"));
+    let told = anthropic.whole().await;
+    let (_, event) = told.text().split_once("event: error\ndata: ").unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!(
+        event["error"],
+        json!({ "type": "invalid_request_error", "message": "too long" })
+    );
+    assert_eq!(event["request_id"], told.header("request-id"));
+}

@@ -99,6 +99,11 @@ impl Passing {
         })
     }
 
+    /// One for a JSON body whose worker takes the model from the path.
+    pub(crate) fn named_in_path(rules: &Arc<Rules>) -> Self {
+        Self::Edited(Edit::of_parameters(Arc::clone(rules)))
+    }
+
     /// Whether the body becomes another one.
     pub(crate) fn changes(&self) -> bool {
         matches!(self, Self::Edited(_) | Self::EditedForm(_))

@@ -33,6 +33,8 @@ pub(crate) struct Edit {
     /// Whether the next member needs a comma before it.
     is_next: bool,
     has_model: bool,
+    /// Whether the body is to name the model; `false`: the path alone does.
+    names: bool,
 }
 
 impl Edit {
@@ -45,6 +47,15 @@ impl Edit {
             key: Vec::new(),
             is_next: false,
             has_model: false,
+            names: true,
+        }
+    }
+
+    /// By these rules, but for the model: a member of this name is like any other one.
+    pub(crate) fn of_parameters(rules: Arc<Rules>) -> Self {
+        Self {
+            names: false,
+            ..Self::by(rules)
         }
     }
 
@@ -76,7 +87,7 @@ impl Edit {
                 Step::Key => self.key(out)?,
                 Step::Member => self.member = Member::None,
                 Step::Ended => {
-                    if !self.has_model {
+                    if self.names && !self.has_model {
                         self.write_model(out);
                     }
                     out.push(b'}');
@@ -97,7 +108,7 @@ impl Edit {
             return Ok(());
         }
         let key = self.walk.text().read().unwrap_or_default();
-        if is_model(key)? {
+        if self.names && is_model(key)? {
             if self.has_model {
                 return Err(Fault::Twice);
             }

@@ -42,6 +42,11 @@ impl Rules {
         }
     }
 
+    /// Whether something else than the model is changed.
+    pub(crate) fn changes_parameters(&self) -> bool {
+        !self.drops.is_empty()
+    }
+
     /// Whether a parameter of a client does not reach workers. Case makes no difference: there are workers
     /// for which it makes none.
     pub(crate) fn drops(&self, key: &str) -> bool {

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 use http_body::{Body as _, Frame};
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{CutOff, DownstreamBody, FrameResult};
 use crate::{
-    base::{clock::Clock, dialect::Dialect, reason::Reason, timer::Timer},
+    base::{clock::Clock, dialect::Dialect, headers::RequestId, reason::Reason, timer::Timer},
     http2::{Passing as _, Taken},
 };
 
@@ -35,6 +35,8 @@ pub(crate) type Coming = Pin<Box<dyn Future<Output = Option<Response<DownstreamB
 /// The body of an answer that has begun.
 pub(crate) struct Begun {
     dialect: Dialect,
+    /// By which the client may ask about an error.
+    id: Option<RequestId>,
     clock: Clock,
     state: State,
     /// When the next keep-alive is due.
@@ -51,7 +53,7 @@ enum State {
     /// The worker's stream.
     Follows(DownstreamBody),
     /// What is no stream, read to its end.
-    Fails(DownstreamBody, Vec<u8>),
+    Fails(DownstreamBody, Vec<u8>, StatusCode),
     Over,
 }
 
@@ -64,9 +66,14 @@ pub(crate) fn begin(headers: HeaderMap, begun: Begun) -> Response<DownstreamBody
 
 impl Begun {
     /// One that waits for this answer, and says so at once.
-    pub(crate) fn new(dialect: Dialect, clock: Clock, coming: Coming) -> Self {
+    pub(crate) fn new(
+        (dialect, id): (Dialect, Option<RequestId>),
+        clock: Clock,
+        coming: Coming,
+    ) -> Self {
         Self {
             dialect,
+            id,
             clock,
             state: State::Waits(coming),
             next: Duration::ZERO,
@@ -103,7 +110,7 @@ impl Begun {
                         }
                     });
                 }
-                State::Fails(body, text) => {
+                State::Fails(body, text, status) => {
                     let frame = ready!(Pin::new(body).poll_frame(cx));
                     let data = frame.and_then(Result::ok).and_then(|f| f.into_data().ok());
                     match data {
@@ -111,7 +118,7 @@ impl Begun {
                             text.extend_from_slice(&data);
                         }
                         _ => {
-                            let event = self.dialect.error_event(text);
+                            let event = self.dialect.error_event(text, *status, self.id.as_ref());
                             self.state = State::Over;
                             return Poll::Ready(Some(Ok(Frame::data(event))));
                         }
@@ -129,14 +136,16 @@ impl Begun {
         }
         self.state = match parts.status.is_success() && is_stream(&parts.headers) {
             true => State::Follows(body),
-            false => State::Fails(body, Vec::new()),
+            false => State::Fails(body, Vec::new(), parts.status),
         };
     }
 
     /// The worker's stream has broken: the event that says so is the last one.
     fn breaks_off(&mut self, reason: Reason) -> Frame<Bytes> {
         self.state = State::Over;
-        let event = self.dialect.event_of(reason, reason.title());
+        let event = self
+            .dialect
+            .event_of(reason, reason.title(), self.id.as_ref());
         match self.tail {
             [_, b'\n', b'\n'] | [b'\n', b'\r', b'\n'] | [_, b'\r', b'\r'] => Frame::data(event),
             // An event that has begun would swallow this one.
@@ -191,19 +200,26 @@ fn is_stream(headers: &HeaderMap) -> bool {
 }
 
 impl Dialect {
-    /// The event that tells an answer which is no stream: an error in the API's own form, as it came, or one
-    /// that says what came.
-    fn error_event(self, answer: &[u8]) -> Bytes {
-        match serde_json::from_slice::<Value>(answer) {
+    /// The event that tells an answer which is no stream: an error in the API's own form, as it came; another
+    /// error with its status and its words; or one that says what came.
+    fn error_event(self, answer: &[u8], status: StatusCode, id: Option<&RequestId>) -> Bytes {
+        let body = serde_json::from_slice::<Value>(answer).unwrap_or_default();
+        if body.get("error").is_some() {
             // An event's data has one line.
-            Ok(body) if body.get("error").is_some() => match str::from_utf8(answer) {
+            return match str::from_utf8(answer) {
                 Ok(text) if !text.contains(['\r', '\n']) => self.event(text),
                 _ => self.event(&body.to_string()),
-            },
-            _ => {
-                let detail = "the worker did not answer by a stream of events";
-                self.event_of(Reason::BadUpstreamResponse, detail)
-            }
+            };
         }
+        if !status.is_client_error() && !status.is_server_error() {
+            let detail = "the worker did not answer by a stream of events";
+            return self.event_of(Reason::BadUpstreamResponse, detail, id);
+        }
+        let message = match body.get("message").or_else(|| body.get("detail")) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => format!("the worker answered {status}"),
+        };
+        self.event_for(status, &message, id)
     }
 }
