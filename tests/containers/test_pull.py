@@ -90,7 +90,8 @@ class Pull(Case):
             ENGINE.make_image(self.image)
             ENGINE.docker("push", self.image)
             ENGINE.docker("kill", container)
-            wait_for(lambda: not ENGINE.ids("penstock.service=chat"))
+            # The next one may be there before the last of this one is gone.
+            wait_for(lambda: container not in ENGINE.ids("penstock.service=chat"))
             self.assertEqual(penstock.ask()[0], 200)
             [container] = ENGINE.ids("penstock.service=chat")
             self.assertNotEqual(ENGINE.inspect(container)["Image"], before)
