@@ -19,7 +19,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    remembered::{DesiredRow, Remembered, StartRow, WorkerRow},
+    remembered::{DesiredRow, Remembered, WorkerRow},
     reports::Gateways,
     revisions::{Origin, Via, digest_of},
     scale::{Bounds, Decision, History, Reason, ScaleState},
@@ -82,8 +82,6 @@ impl Core {
                 None => self.effects.push(Effect::Forget(WorkerId(row.id.into()))),
             }
         }
-        // Before the file is looked at: an update goes back to what has been ready.
-        self.restore_starts(remembered.starts);
         // What the file says new meanwhile is an update of the workers that were taken over.
         self.note_revisions(&Origin::of(Via::Start));
         let mut histories: HashMap<(String, String), Vec<_>> = HashMap::new();
@@ -122,21 +120,17 @@ impl Core {
                 deployment.keep_on(row.kept, row.advised, now);
             }
         }
-        self.restore_demand(remembered.demand);
-        // What is running and not in the state file, or not wanted any more.
-        self.adopting += 1;
-        self.effects.push(Effect::Sweep(kept));
-    }
-
-    /// How long starts took.
-    fn restore_starts(&mut self, rows: Vec<StartRow>) {
-        for row in rows {
+        for row in remembered.starts {
             if let Some(deployment) = self.named_mut(&row.service, &row.deployment) {
                 let took = Duration::from_millis(row.took_ms);
                 let current = *row.revision == *digest_of(&deployment.revision);
                 deployment.starts.remember(took, current);
             }
         }
+        self.restore_demand(remembered.demand);
+        // What is running and not in the state file, or not wanted any more.
+        self.adopting += 1;
+        self.effects.push(Effect::Sweep(kept));
     }
 
     /// Which GPUs this machine has.

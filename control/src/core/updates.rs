@@ -81,8 +81,8 @@ impl DeploymentState {
         }
     }
 
-    /// Brings up to date what workers are to run. If those that are there run something else, or something
-    /// else is known to work, that is an update.
+    /// Brings up to date what workers are to run. If those that are there run something else, that is an
+    /// update.
     pub(super) fn aim(&mut self, is_restart: bool, wall_ms: u64) {
         let (spec, text) = self.target();
         if *self.spec != *spec {
@@ -93,7 +93,6 @@ impl DeploymentState {
             return;
         }
         let before = std::mem::replace(&mut self.revision, text);
-        let had_been_ready = self.starts.has_been_ready();
         self.starts.revised();
         self.starts.reset();
         let under_way = self.course.update.take();
@@ -101,17 +100,13 @@ impl DeploymentState {
         if self.is_static() {
             return;
         }
-        // What served before an update that was not finished is what is known to work.
-        let from = match &under_way {
-            Some(update) => update.from,
-            None => self.course.number_of(&before),
-        };
-        // Where no worker runs, as after its turn with a GPU, there is something to go back to all the same.
-        let target = self.course.in_force().map(|revision| revision.number);
-        let is_known_to_work = under_way.is_some() || had_been_ready;
-        let can_go_back = from.is_some() && from != target && is_known_to_work;
         let differs = |worker: &Worker| worker.is_kept() && worker.revision != self.revision;
-        if can_go_back || self.workers.iter().any(differs) {
+        if self.workers.iter().any(differs) {
+            // What served before an update that was not finished is what is known to work.
+            let from = match &under_way {
+                Some(update) => update.from,
+                None => self.course.number_of(&before),
+            };
             self.course.update = Some(Updating {
                 from,
                 is_restart,

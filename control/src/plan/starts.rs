@@ -91,11 +91,6 @@ impl StartRecord {
         self.times.remember(took, current);
     }
 
-    /// Whether a worker that runs what would be started now has ever become ready, maybe in an earlier run.
-    pub fn has_been_ready(&self) -> bool {
-        self.times.any_current()
-    }
-
     /// From now on something else is started, which may be quicker.
     pub fn revised(&mut self) {
         self.times.revised();

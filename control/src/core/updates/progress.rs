@@ -82,8 +82,7 @@ impl DeploymentState {
             return false;
         }
         if self.decision.desired == 0 {
-            // None is there to prove anything, so one that was must do.
-            return self.starts.has_been_ready();
+            return true;
         }
         let is_proven = self.workers.iter().any(|worker| worker.is_proven(now));
         is_proven && self.ready() >= self.decision.desired

@@ -79,11 +79,6 @@ impl Times {
         }
     }
 
-    /// Whether anything that would be started now has ever become ready.
-    pub(super) fn any_current(&self) -> bool {
-        self.took.iter().any(|took| took.current)
-    }
-
     /// From now on something else is started, which may be quicker.
     pub(super) fn revised(&mut self) {
         self.took.iter_mut().for_each(|took| took.current = false);
