@@ -140,10 +140,13 @@ class Service:
 
     def until_told(self, message):
         def found():
-            if self.process.poll() is not None:
+            # Looked at first: what the process said before it ended is still to be read.
+            ended = self.process.poll() is not None
+            if message in self.told():
+                return True
+            if ended:
                 self.log.seek(0)
                 raise AssertionError(f"penstock ended:\n{self.log.read()}")
-            return message in self.told()
 
         until(f"{message} is told", found)
         self.messages.clear()
