@@ -12,6 +12,7 @@ mod logs;
 mod new;
 mod output;
 mod pause;
+mod preempt;
 mod promote;
 mod reload;
 mod reread;
@@ -70,6 +71,7 @@ enum Command {
     Restart(restart::RestartArgs),
     Scale(scale::ScaleArgs),
     Drain(drain::DrainArgs),
+    Preempt(preempt::PreemptArgs),
     Reload(reread::ReloadArgs),
     // Boxed: they have many options.
     Load(Box<load::LoadArgs>),
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Command::Restart(args) => restart::run(&args),
         Command::Scale(args) => scale::run(&args),
         Command::Drain(args) => drain::run(&args),
+        Command::Preempt(args) => preempt::run(&args),
         Command::Reload(args) => reread::run(&args),
         Command::Load(args) => load::run(&args).and_then(output::told),
         Command::Simulate(args) => simulate::run(&args),

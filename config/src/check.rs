@@ -19,6 +19,7 @@ mod routes;
 mod scaling;
 mod service;
 mod settings;
+mod sleep;
 mod split;
 mod tls;
 mod update;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContainerSpec, DeploymentName, GpuChoice, Protocol, Rollout, Scaling, Update, WhenCold,
-    WorkerTls,
+    ContainerSpec, DeploymentName, GpuChoice, Preemptible, Protocol, Rollout, Scaling, Sleep,
+    Update, WhenCold, WorkerTls,
 };
 
 /// One checked deployment.
@@ -50,6 +50,10 @@ pub struct Deployment {
     pub voluntary_drain_timeout: Duration,
     /// How workers are replaced when what they run changes.
     pub update: Update,
+    /// How workers give the memory of their GPUs up without ending; `None`: they do not.
+    pub sleep: Option<Arc<Sleep>>,
+    /// How workers may be taken away.
+    pub preemptible: Preemptible,
     /// How many workers there should be. A static deployment does not scale: `min` and `max` are
     /// the number of its addresses, and the rest has its defaults.
     pub scaling: Scaling,

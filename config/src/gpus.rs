@@ -13,6 +13,8 @@ pub struct Gpus {
     pub source: GpuSource,
     /// A busy worker gives way to another deployment when the oldest request there has waited for so long.
     pub give_way_after: Duration,
+    /// Most workers that sleep at a time.
+    pub max_asleep: u32,
 }
 
 impl Gpus {
@@ -21,6 +23,9 @@ impl Gpus {
 
     /// How long another deployment's requests wait at most by default, before a busy worker gives way.
     pub const GIVE_WAY_AFTER: Duration = Duration::from_secs(600);
+
+    /// So many workers sleep at a time by default.
+    pub const MAX_ASLEEP: u32 = 4;
 
     /// The groups; `None` where the GPUs are detected, which are one group then.
     pub fn groups(&self) -> Option<&[GpuGroup]> {

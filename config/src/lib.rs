@@ -35,6 +35,7 @@ mod load;
 mod mirror;
 mod models;
 mod name;
+mod operator_paths;
 mod raw;
 mod request_key;
 mod rollout;
@@ -44,6 +45,7 @@ mod service;
 mod settings;
 mod shape;
 mod shortage;
+mod sleep;
 mod split;
 mod structure;
 mod suggest;
@@ -65,6 +67,7 @@ pub use load::{load, parse, warnings, watched_files, watched_folders};
 pub use mirror::Mirror;
 pub use models::{FrontDoor, Model};
 pub use name::{DeploymentName, GpuGroupName, NameError, ServiceName};
+pub use operator_paths::{OPERATOR_PATHS, OPERATOR_PATHS_BELOW};
 pub use request_key::KeySource;
 pub use rollout::Rollout;
 pub use scaling::{
@@ -79,6 +82,7 @@ pub use settings::{
     WorkerLogs,
 };
 pub use shortage::is_shortage;
+pub use sleep::{Call, CallMethod, Preemptible, Sleep, WakeCheck};
 pub use split::{MatchRule, Split, Sticky, WhenCold};
 pub use suggest::nearest;
 pub use tls::{Certificate, ListenerTls, Trust, WorkerTls, provider};

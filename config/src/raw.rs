@@ -20,6 +20,7 @@ mod rollout;
 mod scaling;
 mod service;
 mod settings;
+mod sleep;
 mod split;
 pub(crate) mod text;
 mod tls;
@@ -49,6 +50,9 @@ pub(crate) use scaling::{
 pub(crate) use service::Service;
 pub(crate) use settings::{
     AccessLog, AccessLogChoice, Admin, Gateway, Listener, LogFormat, ProxyProtocol, WorkerLogs,
+};
+pub(crate) use sleep::{
+    Call, CallMethod, Preemptible, Sleep, SleepEngine, WakeCheck, call_timeout,
 };
 pub(crate) use split::{MatchRule, Split, Sticky, WhenCold};
 pub(crate) use tls::{ListenerTls, RedirectHttps};

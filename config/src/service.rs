@@ -50,6 +50,8 @@ pub struct Service {
     pub access: Access,
     /// How much may be used; all of them hold.
     pub limits: Vec<Limit>,
+    /// Paths for operators of workers that clients may reach all the same; `*` for all of them.
+    pub operator_paths: Vec<String>,
     /// Bounds and order of the queue, for all deployments of the service together.
     pub queue: Queue,
     /// The clocks of a request.

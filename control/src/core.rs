@@ -12,6 +12,8 @@
 //! | `Started`, `CalledOff`, `Adopted`, `Stopped`, `Exited`, `Swept` | the life of a worker (`worker`), how starting went | `Probe`, `Stop`, `Forget` |
 //! | `GpusFound`, `Holds` | which GPUs there are, and which a worker of an earlier run has (`gpus`) | – |
 //! | `Prepared` | whether the image of workers with GPUs is there | – |
+//! | `Slept`, `Woke`, `Sleeps` | whether a worker sleeps (`sleeping`), and so whether it has its GPUs | `Probe`, `Stop`, `WatchSleep`, `Sleep`, `Wake` |
+//! | `Noticed` | that workers are taken away soon (`preempt`) | – |
 //! | `Probed` | whether a worker is ready, broken, or why it is neither | – |
 //! | `Scraped` | what it tells of itself (`scrapes`) | – |
 //! | `Asked(Apply)`, `Rejected` | the configuration (`apply`) | `Probe` anew, `Answer` once it is published |
@@ -19,7 +21,7 @@
 //! | `Asked(Status)` and other questions | nothing | `Answer` |
 //! | `Saved`, `StateFile` | what the state file has (`saving`) | `Answer` |
 //! | `Shutdown`, `Hurry` | everything is to go | `Hurry`, and in the end `Ended` |
-//! | `Turn` | every second all deployments, else those that something happened to: observe → decide → plan (`deployment`), carried out in memory (`carry_out`); who lacks GPUs is given some or others make room (`sharing`); then rollouts look, pauses end | `Prepare`, `Start`, `CallOff`, `Stop`, `StopProbing`, `Scrape`, `StopScraping`, `Publish`, `Alarm` |
+//! | `Turn` | every second all deployments, else those that something happened to: observe → decide → plan (`deployment`), carried out in memory (`carry_out`); who lacks GPUs is given some or others make room (`sharing`); then rollouts look, pauses end | `Prepare`, `Start`, `CallOff`, `Stop`, `Sleep`, `Wake`, `StopProbing`, `Scrape`, `StopScraping`, `Publish`, `Alarm` |
 //!
 //! Whatever is worth a line is told as `Journal` or `Log`, what the next run must know as `Remember` or
 //! `Save`, what is counted as `Metric`.
@@ -47,12 +49,14 @@ mod journal;
 mod lookup;
 mod pauses;
 mod phase;
+mod preempt;
 mod publish;
 mod revision;
 mod rollouts;
 mod saving;
 mod scrapes;
 mod sharing;
+mod sleeping;
 mod status;
 mod tally;
 #[cfg(test)]
@@ -76,7 +80,7 @@ use penstock_config::{
 
 pub use self::{
     deployment::Key,
-    effect::{About, Answer, Declined, Effect, Level, Log, Memory},
+    effect::{About, Answer, Declined, Effect, Level, Log, Memory, Nap},
     event::{
         Ask, AskId, Event, Moment, NewWorker, NotSaved, ProbeEvent, ProbeFailure, ScrapeEvent,
         StartError, WorkerExit,
@@ -149,6 +153,10 @@ pub struct Core {
     gpus: gpus::Ledger,
     /// How long requests wait before busy workers give way.
     give_way_after: Duration,
+    /// Most workers that sleep.
+    max_asleep: u32,
+    /// Whether files are looked out for that give notice.
+    notices: bool,
     /// Deployments that lack workers with GPUs.
     wanting: BTreeSet<Key>,
     /// What was told last of each group: its name, GPUs in use, and free ones.
@@ -191,6 +199,10 @@ impl Core {
             Event::Prepared(id, result) => self.on_prepared(&id, result),
             Event::Holds(id, gpus) => self.on_holds(&id, &gpus),
             Event::CalledOff(id) | Event::Stopped(id) => self.on_gone(&id),
+            Event::Slept(id, result) => self.on_slept(&id, result),
+            Event::Woke(id, result) => self.on_woke(&id, result),
+            Event::Sleeps(id, number, sleeps) => self.on_sleeps(&id, number, sleeps),
+            Event::Noticed { key, slot, within } => self.on_notice(&key, slot, within),
             Event::Adopted(id, found) => self.on_adopted(&id, found),
             Event::Swept => self.one_adopted(),
             Event::Probed(event) => self.on_probe(event),
@@ -332,6 +344,8 @@ impl Core {
         for action in plan.actions {
             self.carry_out(key, action, now);
         }
+        self.mind_sleepers(key);
+        self.mind_notices(key);
         self.note_wanting(key);
         self.show(key, now);
     }
@@ -362,10 +376,9 @@ impl Core {
         deployment.tally.desired(deployment.decision.desired);
         deployment.tally.paused(deployment.paused.is_some());
         deployment.tally.advised(advised);
-        let gpus = deployment
-            .workers
-            .iter()
-            .map(|worker| worker.new.gpus.as_ref());
+        let awake = deployment.workers.iter();
+        let awake = awake.filter(|worker| !matches!(worker.life, worker::Life::Asleep { .. }));
+        let gpus = awake.map(|worker| worker.new.gpus.as_ref());
         let gpus: usize = gpus.flatten().map(|gpus| gpus.len()).sum();
         deployment.tally.workers(states);
         deployment

@@ -3,11 +3,12 @@
 mod gpus;
 mod registry;
 mod rollout;
+mod sleep;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use self::gpus::GpuMetrics;
 pub use self::registry::{Registry, install};
+use self::{gpus::GpuMetrics, sleep::SleepMetrics};
 pub(crate) use self::{gpus::GroupMetrics, registry::forget, rollout::RolloutMetrics};
 use crate::core::{ExitReason, Metric, STATES, StartFailure};
 
@@ -30,12 +31,15 @@ pub(crate) struct DeploymentMetrics {
     scrapes: Option<[Counter; 2]>,
     /// GPUs of its workers, and how often they made room for others; only once there was something to tell.
     gpus: GpuMetrics,
+    /// How its workers sleep and wake; only once one did.
+    sleep: Option<Box<SleepMetrics>>,
 }
 
 /// Says what the metrics mean; to be called once a recorder is there.
 pub fn describe() {
     rollout::describe();
     gpus::describe();
+    sleep::describe();
     crate::store::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
@@ -62,6 +66,10 @@ pub fn describe() {
     metrics::describe_counter!(
         "penstock_worker_exits_total",
         "Workers that ended without being asked to, by how."
+    );
+    metrics::describe_counter!(
+        "penstock_worker_preemptions_total",
+        "Workers that were given notice, and those that were gone in time or were not."
     );
     metrics::describe_counter!(
         "penstock_worker_scrapes_total",
@@ -106,6 +114,7 @@ impl DeploymentMetrics {
             start_seconds: histogram!("penstock_start_seconds", &labels),
             scrapes: None,
             gpus: GpuMetrics::default(),
+            sleep: None,
             service,
             deployment,
         }
@@ -131,7 +140,20 @@ impl DeploymentMetrics {
                 self.gpus.made_room(&self.service, &self.deployment, idle);
             }
             Metric::Gpus(count) => self.gpus.held(&self.service, &self.deployment, count),
+            Metric::Preempted => self.mishap("penstock_worker_preemptions_total", "notice"),
+            Metric::PreemptedAway(in_time) => {
+                let reason = if in_time { "drained" } else { "cut" };
+                self.mishap("penstock_worker_preemptions_total", reason);
+            }
+            Metric::Slept(well) => self.sleep().slept(well),
+            Metric::Woke(seconds) => self.sleep().woke(seconds),
         }
+    }
+
+    fn sleep(&mut self) -> &SleepMetrics {
+        let (service, deployment) = (&self.service, &self.deployment);
+        let new = || Box::new(SleepMetrics::new(service, deployment));
+        self.sleep.get_or_insert_with(new)
     }
 
     fn advised(&mut self, count: u32) {

@@ -78,6 +78,8 @@ pub enum DrainCause {
     Broken,
     /// An operator asked for it.
     Asked,
+    /// It is taken away.
+    Preempted,
     /// It has nothing to do, and another deployment wants its GPUs.
     MakesRoom,
     /// It has something to do, but another deployment has waited for its GPUs for long.
@@ -99,6 +101,14 @@ pub enum StopCause {
     Broken,
     /// It is on its way for nobody, and another deployment wants its GPUs.
     MakesRoom,
+    /// It could not be put to sleep.
+    SleepFailed,
+    /// It could not be woken.
+    WakeFailed,
+    /// It has slept for as long as it may.
+    SleptLong,
+    /// More workers sleep than may, and it has slept longest.
+    TooManyAsleep,
 }
 
 /// Plans the way from the situation to the decision at the time `now`.
@@ -182,7 +192,7 @@ fn finish(plan: &mut Plan, situation: &Situation<'_>, now: Duration) {
                     None => {}
                 }
             }
-            Stage::Ready | Stage::NotReady | Stage::Stopping => {}
+            Stage::Waking | Stage::Ready | Stage::NotReady | Stage::Asleep | Stage::Stopping => {}
         }
     }
 }
@@ -192,14 +202,14 @@ fn drain_broken(plan: &mut Plan, situation: &Situation<'_>) {
     for worker in broken.filter(|worker| worker.broken.is_some()) {
         let id = worker.id.clone();
         match worker.stage {
-            Stage::Starting => plan.stop(id, StopCause::Broken),
+            Stage::Starting | Stage::Waking => plan.stop(id, StopCause::Broken),
             Stage::Ready | Stage::NotReady => {
                 plan.actions.push(Action::Drain {
                     id,
                     why: DrainCause::Broken,
                 });
             }
-            Stage::Draining { .. } | Stage::Stopping => {}
+            Stage::Draining { .. } | Stage::Asleep | Stage::Stopping => {}
         }
     }
 }

@@ -44,6 +44,48 @@ pub struct WorkerRow {
     pub revision: String,
     /// What its driver needs to find it again; empty as long as it was about to be started.
     pub saved: String,
+    /// Whether it sleeps, as `SleepNote` writes it; empty: it never did.
+    pub sleep: String,
+}
+
+/// Whether a worker sleeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SleepNote {
+    /// How far it is.
+    pub state: SleepState,
+    /// What it answered before it slept for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
+}
+
+/// How far a worker is that sleeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SleepState {
+    /// It does not.
+    #[default]
+    Awake,
+    /// It was asked to.
+    FallingAsleep,
+    /// It does.
+    Asleep,
+    /// It was woken.
+    Waking,
+}
+
+impl SleepNote {
+    /// As it stands in the row of a worker; what cannot be read is `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" => Some(Self::default()),
+            text => serde_json::from_str(text).ok(),
+        }
+    }
+
+    /// For the row of a worker.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// A desired count that came into force.
@@ -68,7 +110,7 @@ pub struct ServiceRow {
     pub state: Option<String>,
 }
 
-/// A worker that became ready.
+/// A worker that became ready, or woke up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartRow {
     /// When it did, in milliseconds since 1970.
@@ -81,6 +123,8 @@ pub struct StartRow {
     pub revision: String,
     /// How long that took, in milliseconds.
     pub took_ms: u64,
+    /// Whether it had slept.
+    pub woke: bool,
 }
 
 /// One deployment.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use penstock_config::fleet::WorkerId;
 use tokio::{
@@ -50,8 +50,10 @@ impl ScrapeSpec {
             protocol: self.protocol,
             // Workers at given addresses have no rules that ask for metrics.
             tls: None,
+            method: Method::GET,
             path: &self.page.path,
             headers: &self.headers,
+            body: Default::default(),
             agent: "penstock-scrape",
         };
         let mut answer = get.send().await.map_err(|failure| failure.text)?;

@@ -143,6 +143,8 @@ pub struct Holder {
     pub ready: Option<Duration>,
     /// Requests it has.
     pub in_flight: u32,
+    /// Deployments that have a worker asleep which had these GPUs, by `who`.
+    pub under: Vec<usize>,
 }
 
 /// A deployment whose workers have GPUs.

@@ -6,7 +6,9 @@ mod clock;
 mod executor;
 mod gpu_memory;
 mod log;
+mod notices;
 mod page;
+mod sleep;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -25,6 +27,7 @@ use self::{
     carry_out::Held,
     clock::Clock,
     executor::{Executor, Fact},
+    notices::NoticesGuard,
     page::Page,
 };
 use crate::{
@@ -69,6 +72,8 @@ struct Inbox {
     facts: mpsc::UnboundedReceiver<Fact>,
     probes: mpsc::UnboundedReceiver<ProbeEvent>,
     scrapes: mpsc::UnboundedReceiver<ScrapeEvent>,
+    /// Of workers that are asked whether they sleep.
+    sleeps: mpsc::UnboundedReceiver<Event>,
 }
 
 /// The core with all that it needs to touch the world.
@@ -81,6 +86,9 @@ pub(crate) struct Shell {
     workers: HashMap<WorkerId, Held>,
     probe_events: mpsc::UnboundedSender<ProbeEvent>,
     scrape_events: mpsc::UnboundedSender<ScrapeEvent>,
+    /// Also of files that give notice.
+    sleep_events: mpsc::UnboundedSender<Event>,
+    notices: Option<NoticesGuard>,
     store: Store,
     /// Rows on their way to the state file.
     saves: JoinSet<(u64, Result<(), NotSaved>)>,
@@ -112,6 +120,7 @@ impl Shell {
         let (facts, facts_end) = mpsc::unbounded_channel();
         let (probe_events, probes_end) = mpsc::unbounded_channel();
         let (scrape_events, scrapes_end) = mpsc::unbounded_channel();
+        let (sleep_events, sleeps_end) = mpsc::unbounded_channel();
         let (core, effects) = Core::new(config, remembered, now);
         let mut this = Self {
             core,
@@ -123,11 +132,14 @@ impl Shell {
                 facts: facts_end,
                 probes: probes_end,
                 scrapes: scrapes_end,
+                sleeps: sleeps_end,
             },
             executor: Executor::new(drivers, store.clone(), facts),
             workers: HashMap::new(),
             probe_events,
             scrape_events,
+            sleep_events,
+            notices: None,
             store,
             saves: JoinSet::new(),
             state_failure: None,
@@ -168,6 +180,7 @@ impl Shell {
             Some(event) = inbox.probes.recv() => self.tell(Event::Probed(event)),
             Some(fact) = inbox.facts.recv() => self.on_fact(fact),
             Some(event) = inbox.scrapes.recv() => self.tell(Event::Scraped(event)),
+            Some(event) = inbox.sleeps.recv() => self.tell(event),
             Some(saved) = self.saves.join_next() => self.on_saved(saved),
             command = inbox.commands.recv() => match command {
                 Some(command) => self.on_command(command),

@@ -187,6 +187,9 @@ pub struct DeploymentStatus {
     pub clamps: Vec<String>,
     /// How long a cold start takes by experience, in seconds.
     pub start_estimate: Option<f64>,
+    /// How long waking a worker that sleeps takes by experience, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_estimate: Option<f64>,
     /// What its requests did of late, from their heads on; only where one service is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recent: Option<RecentStatus>,
@@ -221,7 +224,7 @@ pub struct WorkerStatus {
     pub id: String,
     /// Its number within the deployment.
     pub slot: u32,
-    /// `starting`, `ready`, `not_ready`, `draining` or `stopping`.
+    /// `starting`, `ready`, `not_ready`, `draining`, `stopping`, `falling_asleep`, `asleep` or `waking`.
     pub state: Cow<'static, str>,
     /// Where it listens.
     pub address: Option<String>,
@@ -240,6 +243,9 @@ pub struct WorkerStatus {
     /// Whether a gateway sends it no requests for a while because of how it answered.
     #[serde(default)]
     pub ejected: bool,
+    /// In how many seconds it is taken away, if it has been given notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_away_in: Option<f64>,
     /// How far its start is, where that takes a while: while an image is pulled.
     #[serde(default)]
     pub progress: Option<String>,

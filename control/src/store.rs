@@ -178,6 +178,11 @@ impl Store {
         self.send_row(|done| Job::PutWorker(row, done)).await;
     }
 
+    /// Remembers whether a worker sleeps, if it is remembered itself; returns as `put_worker` does.
+    pub async fn put_sleep(&self, id: String, sleep: String) {
+        self.send_row(|done| Job::PutSleep(id, sleep, done)).await;
+    }
+
     /// Forgets a worker; returns when it is written, or cannot be: it is tried again then.
     pub async fn forget_worker(&self, id: String) {
         self.send_row(|done| Job::ForgetWorker(id, done)).await;

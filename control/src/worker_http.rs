@@ -1,10 +1,10 @@
-//! Connections to workers that control makes itself, and one GET on such a connection: for probes and
-//! for scrapes.
+//! Connections to workers that control makes itself, and one request on such a connection: for probes, for
+//! scrapes, and to put workers to sleep.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
-use http_body_util::Empty;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::Full;
 use hyper::{
     body::{Bytes, Incoming},
     client::conn::{http1, http2},
@@ -19,14 +19,17 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 /// What is asked, and of whom.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Get<'g> {
     pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
     pub(crate) tls: Option<&'g Secured>,
+    pub(crate) method: Method,
     pub(crate) path: &'g str,
     /// `Host` among them replaces the address.
     pub(crate) headers: &'g [(String, String)],
+    /// What is sent.
+    pub(crate) body: Bytes,
     /// Who asks.
     pub(crate) agent: &'static str,
 }
@@ -157,10 +160,11 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
 impl Get<'_> {
     /// Asks, without a limit of time; an error says why there is no answer.
     pub(crate) async fn send(self) -> Result<Answer, Failure> {
+        let (address, protocol, tls) = (self.address, self.protocol, self.tls);
         let request = self.request()?;
-        let io = TokioIo::new(open(self.address, self.protocol, self.tls).await?);
+        let io = TokioIo::new(open(address, protocol, tls).await?);
         let mut connection = JoinSet::new();
-        let response = match self.protocol {
+        let response = match protocol {
             Protocol::Http1 => {
                 let (mut sender, driver) = http1::handshake(io).await?;
                 connection.spawn(async { drop(driver.await) });
@@ -179,8 +183,8 @@ impl Get<'_> {
         })
     }
 
-    fn request(self) -> Result<Request<Empty<Bytes>>, String> {
-        let Self { path, headers, .. } = self;
+    fn request(self) -> Result<Request<Full<Bytes>>, String> {
+        let (path, headers) = (self.path, self.headers);
         let is_host = |name: &str| name.eq_ignore_ascii_case("host");
         let host = headers.iter().find(|(name, _)| is_host(name));
         let host = host.map_or_else(|| self.address.to_string(), |(_, host)| host.clone());
@@ -191,7 +195,8 @@ impl Get<'_> {
                 format!("{scheme}://{host}{path}").parse()
             }
         };
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
         *request.uri_mut() = uri.map_err(|error| format!("path {path}: {error}"))?;
         let agent = HeaderValue::from_static(self.agent);
         request.headers_mut().insert(header::USER_AGENT, agent);

@@ -2,6 +2,7 @@
 
 pub(crate) mod door;
 pub(crate) mod model;
+pub(crate) mod operators;
 pub(crate) mod redirect;
 pub(crate) mod request_head;
 pub(crate) mod request_key;

@@ -11,6 +11,7 @@ mod embeddings;
 mod engine;
 mod pages;
 mod serve;
+mod sleep;
 mod text;
 mod transport;
 
@@ -53,6 +54,15 @@ pub struct WorkerArgs {
     #[arg(long, default_value = "50ms", value_parser = parse_duration)]
     time_to_first_token: Duration,
 
+    /// How long it takes to fall asleep after POST /sleep, as vLLM has it with --enable-sleep-mode. While it sleeps
+    /// requests fail, and /health stays 200.
+    #[arg(long, default_value = "100ms", value_parser = parse_duration)]
+    sleep_time: Duration,
+
+    /// How long it takes to wake up after POST /wake_up.
+    #[arg(long, default_value = "300ms", value_parser = parse_duration)]
+    wake_time: Duration,
+
     /// Longest time to finish what is in flight after SIGTERM.
     #[arg(long, default_value = "25s", value_parser = parse_duration)]
     drain: Duration,
@@ -84,6 +94,18 @@ struct Faults {
     /// Answer every request after this many with status 500.
     #[arg(long, value_name = "REQUESTS")]
     fail_after: Option<u64>,
+
+    /// Answer POST /sleep with status 500, and stay awake.
+    #[arg(long)]
+    sleep_fails: bool,
+
+    /// Answer POST /wake_up with status 500, and sleep on.
+    #[arg(long)]
+    wake_fails: bool,
+
+    /// Wake up with damaged weights: healthy, but every answer is nonsense.
+    #[arg(long)]
+    wake_corrupt: bool,
 
     /// Go on after SIGTERM and SIGINT as if nothing had come.
     #[arg(long)]

@@ -9,6 +9,7 @@ mod support;
 
 mod access;
 mod affinity;
+mod asleep;
 mod bad_input;
 mod bad_start;
 mod bad_workers;
@@ -41,6 +42,7 @@ mod long_request;
 mod mirror;
 mod own_answers;
 mod pause;
+mod preempt;
 mod proxy_protocol;
 mod queue;
 mod reload;

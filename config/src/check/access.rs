@@ -8,7 +8,8 @@ use std::{
 
 use super::{Check, request_key::request_key};
 use crate::{
-    Access, ApiKey, DeploymentHosts, KeySource, Limit, LimitKind, key_path::KeyPath, raw, units,
+    Access, ApiKey, DeploymentHosts, KeySource, Limit, LimitKind, OPERATOR_PATHS,
+    OPERATOR_PATHS_BELOW, key_path::KeyPath, nearest, raw, units,
 };
 
 /// A limit over more than a day is a quota, for which a counter in memory is too forgetful.
@@ -253,4 +254,26 @@ fn contains((address, prefix): (IpAddr, u8), (inner, inner_prefix): (IpAddr, u8)
     address.is_ipv4() == inner.is_ipv4()
         && inner_prefix >= prefix
         && raw::text::first_address(inner, prefix) == address
+}
+
+/// Paths for operators that clients may reach. One that is none is a mistake: all others can be reached anyway.
+pub(super) fn operator_paths(
+    check: &mut Check<'_>,
+    service: &KeyPath,
+    paths: Vec<String>,
+) -> Vec<String> {
+    let key = service.key("operator_paths");
+    let all = || OPERATOR_PATHS.iter().chain(&OPERATOR_PATHS_BELOW);
+    for (index, path) in paths.iter().enumerate() {
+        if path == "*" || all().any(|known| known == path) {
+            continue;
+        }
+        let near = match nearest(path, all().copied()).first() {
+            Some(near) => format!("; \"{near}\" is one"),
+            None => String::new(),
+        };
+        let rule = format!("is no path for operators, so nobody is kept from it{near}");
+        check.error(&key.index(index), rule);
+    }
+    paths
 }

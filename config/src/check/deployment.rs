@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Check, container, metrics_page, probes, process, rollout, scaling, split, tls, update,
+    Check, container, metrics_page, probes, process, rollout, scaling, sleep, split, tls, update,
 };
 use crate::{
     Deployment, DeploymentName, Gpus, Protocol, Scaling, ServiceName, Source, StaticAddress,
@@ -52,6 +52,8 @@ pub(super) fn deployment(
             source.is_fixed(),
         ),
         update: update::update(check, path, raw.update, source.is_fixed()),
+        sleep: sleep::sleep(check, path, raw.sleep, source.is_fixed()).map(Arc::new),
+        preemptible: sleep::preemptible(check, path, raw.preemptible, source.is_fixed()),
         source,
         tls,
         start_timeout: raw.start_timeout.0,

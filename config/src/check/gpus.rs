@@ -38,6 +38,7 @@ pub(super) fn gpus(check: &mut Check<'_>, path: &KeyPath, gpus: raw::Gpus) -> Gp
     Gpus {
         source,
         give_way_after: gpus.give_way_after.0,
+        max_asleep: gpus.max_asleep,
     }
 }
 

@@ -131,7 +131,7 @@ fn probe(
     })
 }
 
-fn headers(
+pub(super) fn headers(
     check: &mut Check<'_>,
     path: &KeyPath,
     headers: BTreeMap<String, String>,

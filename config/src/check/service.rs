@@ -88,6 +88,7 @@ pub(super) fn service(
         ejection: health::ejection(check, &path.key("ejection"), &raw.ejection),
         retries: health::retries(check, &path.key("retries"), raw.retries),
         limits: access::limits(check, path, raw.limits, &access),
+        operator_paths: access::operator_paths(check, path, raw.operator_paths),
         queue: queue::queue(check, path, raw.queue, &access),
         access,
         timeouts: raw.timeouts,

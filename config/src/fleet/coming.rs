@@ -20,4 +20,6 @@ pub struct Coming {
     /// How long the oldest of them had been on its way when this was written down. `None`: none is,
     /// or nobody knows, because an earlier run of control began it, or its image is still being pulled.
     pub oldest: Option<Duration>,
+    /// Whether the next one comes from sleep; then the times are those of waking.
+    pub asleep: bool,
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Container, GpuChoice, MetricsPage, Rollout, Scaling, Update, WhenCold,
+    Container, GpuChoice, MetricsPage, Preemptible, Rollout, Scaling, Sleep, Update, WhenCold,
     text::{DnsName, HumanDuration, PositiveDuration, UrlPath, WorkerAddress},
 };
 use crate::Protocol;
@@ -59,6 +59,12 @@ pub(crate) struct Deployment {
     /// How workers are replaced when what they run changes. Not for `static` deployments. Default:
     /// { max_surge = "25%", max_unavailable = "0%" }.
     pub(crate) update: Option<Update>,
+    /// How idle workers give the memory of their GPUs up without ending, for engines that can. Not for `static`
+    /// deployments. Default: they end.
+    pub(crate) sleep: Option<Sleep>,
+    /// How workers may be taken away on short notice. Not for `static` deployments. Default: by command or API
+    /// alone.
+    pub(crate) preemptible: Option<Preemptible>,
     /// How many workers there should be. Not for `static` deployments.
     pub(crate) scaling: Option<Scaling>,
 }
@@ -83,6 +89,8 @@ impl Default for Deployment {
             drain_timeout: HumanDuration(Duration::from_secs(30)),
             voluntary_drain_timeout: HumanDuration(Duration::from_secs(3600)),
             update: None,
+            sleep: None,
+            preemptible: None,
             scaling: None,
         }
     }

@@ -22,6 +22,10 @@ pub(crate) struct Gpus {
     /// A busy worker gives its GPUs to another deployment when the oldest request there has waited for so
     /// long, or for half of the `queue.max_wait` there if that is shorter. Idle workers give theirs at once.
     pub(crate) give_way_after: PositiveDuration,
+    /// Most workers that sleep at a time, of all deployments with `sleep`: each holds what it serves in the
+    /// machine's memory. Those that have slept longest are ended for others. 0: none sleeps.
+    #[schemars(range(max = 1000))]
+    pub(crate) max_asleep: u32,
 }
 
 impl Default for Gpus {
@@ -30,6 +34,7 @@ impl Default for Gpus {
             devices: None,
             groups: BTreeMap::new(),
             give_way_after: PositiveDuration(gpus::Gpus::GIVE_WAY_AFTER),
+            max_asleep: gpus::Gpus::MAX_ASLEEP,
         }
     }
 }

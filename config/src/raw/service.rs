@@ -66,6 +66,9 @@ pub(crate) struct Service {
     pub(crate) clients: Clients,
     /// How much may be used; all of them hold. Default: no limit.
     pub(crate) limits: Vec<Limit>,
+    /// Paths for those who operate the workers, such as "/slots", that clients may reach all the same; ["*"] for
+    /// all of them. Default: none of /sleep, /wake_up, /v1/load_lora_adapter and the like can be reached.
+    pub(crate) operator_paths: Vec<String>,
     /// Protocol spoken to the workers. gRPC services need "h2".
     pub(crate) protocol: Protocol,
     /// Bounds and order of the queue in which requests wait for a worker, for all deployments

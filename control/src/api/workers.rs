@@ -1,4 +1,4 @@
-//! The pages about what workers run and how many there are: revisions, switch, restart, scale, drain.
+//! The pages about what workers run and how many there are: revisions, switch, restart, scale, drain, preempt.
 //!
 //! As with weights, every change may say who makes it (`by`) and why (`reason`). The answer is always
 //! the revisions as they are then, and what was done.
@@ -9,6 +9,7 @@ use axum::{
     http::{StatusCode, request::Parts},
     routing::{get, post},
 };
+use penstock_config::units::parse_duration;
 use serde::Deserialize;
 
 use super::{
@@ -35,10 +36,10 @@ pub(super) fn routes() -> Router<Shared> {
             .route(&page("restart"), post(restart))
             .route(&page("scale"), post(scale).delete(scale_by_rules));
     }
-    router.route(
-        "/api/v1/services/{service}/deployments/{deployment}/workers/{worker}/drain",
-        post(drain),
-    )
+    let worker = "/api/v1/services/{service}/deployments/{deployment}/workers/{worker}";
+    router
+        .route(&format!("{worker}/drain"), post(drain))
+        .route(&format!("{worker}/preempt"), post(preempt))
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +54,15 @@ struct Switch {
 #[serde(deny_unknown_fields)]
 struct Scale {
     workers: u32,
+    by: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Preempt {
+    /// As in the configuration: `2m`.
+    within: Option<String>,
     by: Option<String>,
     reason: Option<String>,
 }
@@ -138,6 +148,28 @@ async fn drain(
         deployment: Some(deployment),
     };
     ask(&shared, place, WorkersAsk::Drain(worker), who).await
+}
+
+async fn preempt(
+    State(shared): State<Shared>,
+    place: WorkerPlace,
+    OptionalBody(body): OptionalBody<Preempt>,
+) -> Answer {
+    let Preempt { within, by, reason } = body;
+    let within = within.as_deref().map(parse_duration).transpose();
+    let within = within
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("within: {error}")))?;
+    let WorkerPlace {
+        service,
+        deployment,
+        worker,
+    } = place;
+    let place = Place {
+        service,
+        deployment: Some(deployment),
+    };
+    let wanted = WorkersAsk::Preempt(worker, within);
+    ask(&shared, place, wanted, Who { by, reason }).await
 }
 
 type Answer = Result<Json<RevisionsStatus>, Problem>;

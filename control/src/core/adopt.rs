@@ -16,10 +16,10 @@ use super::{
     effect::{Effect, Memory},
     event::{Moment, NewWorker},
     gpus::{FoundGpu, Holding},
-    worker::Worker,
+    worker::{Life, Worker},
 };
 use crate::{
-    remembered::{DesiredRow, Remembered, WorkerRow},
+    remembered::{DesiredRow, Remembered, SleepNote, SleepState, WorkerRow},
     reports::Gateways,
     revisions::{Origin, Via, digest_of},
     scale::{Bounds, Decision, History, Reason, ScaleState},
@@ -45,6 +45,8 @@ impl Core {
             generation: 0,
             gpus: Default::default(),
             give_way_after: config.gpus.give_way_after,
+            max_asleep: config.gpus.max_asleep,
+            notices: false,
             wanting: BTreeSet::new(),
             groups_told: Vec::new(),
             touched: BTreeSet::new(),
@@ -124,7 +126,11 @@ impl Core {
             if let Some(deployment) = self.named_mut(&row.service, &row.deployment) {
                 let took = Duration::from_millis(row.took_ms);
                 let current = *row.revision == *digest_of(&deployment.revision);
-                deployment.starts.remember(took, current);
+                if row.woke {
+                    deployment.starts.woke(took, current);
+                } else {
+                    deployment.starts.remember(took, current);
+                }
             }
         }
         self.restore_demand(remembered.demand);
@@ -142,9 +148,14 @@ impl Core {
     /// A worker that is taken over has GPUs. Nothing was started yet that could have been given them.
     pub(super) fn on_holds(&mut self, id: &WorkerId, gpus: &[String]) {
         if let Some((key, deployment, place)) = self.worker_mut(id) {
-            let new = &mut deployment.workers[place].new;
-            new.gpus = Some(gpus.into());
-            let (slot, id) = (new.slot, id.clone());
+            let worker = &mut deployment.workers[place];
+            worker.new.gpus = Some(gpus.into());
+            let sleeps = matches!(worker.life, Life::Asleep { .. });
+            let (slot, id) = (worker.new.slot, id.clone());
+            if sleeps {
+                // It had them; others may.
+                return;
+            }
             self.gpus.reclaim(gpus, &Holding { id, key, slot });
         }
     }
@@ -162,6 +173,11 @@ impl Core {
         } else {
             Arc::clone(&deployment.spec)
         };
+        let note = SleepNote::parse(&row.sleep)?;
+        if note.state != SleepState::Awake && spec.sleep.is_none() {
+            // Nothing tells how it would wake up.
+            return None;
+        }
         let key = deployment.key.clone();
         let new = NewWorker {
             id: WorkerId(row.id.as_str().into()),
@@ -172,12 +188,9 @@ impl Core {
             gpus: None,
         };
         let id = new.id.clone();
-        deployment.workers.push(Worker::new(
-            new.clone(),
-            row.revision.as_str().into(),
-            true,
-            now,
-        ));
+        let mut worker = Worker::new(new.clone(), row.revision.as_str().into(), true, now);
+        worker.remember_sleep(note, now);
+        deployment.workers.push(worker);
         self.owners.insert(id.clone(), key);
         self.adopting += 1;
         self.effects.push(Effect::Adopt {
@@ -197,7 +210,7 @@ impl DeploymentState {
             (None, Some(remembered)) => self.within_bounds(remembered, wall_ms),
             (None, None) => self.running_within_bounds(wall_ms),
             // The first decision lets them go.
-            (Some(_), _) => u32::try_from(self.workers.len()).unwrap_or(u32::MAX),
+            (Some(_), _) => self.running(),
         };
         self.scale = ScaleState::new(desired, history, now);
         self.decision = Decision::fixed(desired, desired, Reason::Asleep);
@@ -227,8 +240,13 @@ impl DeploymentState {
     }
 
     fn running_within_bounds(&self, wall_ms: u64) -> u32 {
-        let running = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
-        self.within_bounds(running, wall_ms)
+        self.within_bounds(self.running(), wall_ms)
+    }
+
+    /// Its workers, but for those that sleep.
+    fn running(&self) -> u32 {
+        let awake = self.workers.iter().filter(|worker| !worker.is_asleep());
+        u32::try_from(awake.count()).unwrap_or(u32::MAX)
     }
 
     fn within_bounds(&self, workers: u32, wall_ms: u64) -> u32 {

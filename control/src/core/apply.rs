@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use penstock_config::{Config, Service};
+use penstock_config::{Config, Preemptible, Service};
 
 use super::{
     Core, ServiceState,
@@ -24,6 +24,8 @@ impl Core {
         self.config = ConfigStatus::loaded(config, &self.secret_key, self.now.wall_ms);
         self.gpus.follow(&config.gpus);
         self.give_way_after = config.gpus.give_way_after;
+        self.max_asleep = config.gpus.max_asleep;
+        self.end_oldest_sleepers();
         let mut removed = Vec::new();
         for (name, service) in &mut self.services {
             if !config.services.contains_key(name) && !service.removed {
@@ -51,6 +53,28 @@ impl Core {
             }
         }
         self.next_tick = now;
+        self.look_for_notices(config);
+    }
+
+    /// Files that give notice.
+    fn look_for_notices(&mut self, config: &Config) {
+        let mut files = Vec::new();
+        for service in config.services.values() {
+            for deployment in service.deployments.values() {
+                let Preemptible { file, within } = &deployment.preemptible;
+                let Some(file) = file else {
+                    continue;
+                };
+                let key = Key {
+                    service: service.name.clone(),
+                    deployment: deployment.name.clone(),
+                };
+                files.push((key, file.as_path().into(), *within));
+            }
+        }
+        if std::mem::replace(&mut self.notices, !files.is_empty()) || !files.is_empty() {
+            self.effects.push(Effect::Notices(files));
+        }
     }
 
     fn follow(&mut self, spec: &Arc<Service>, origin: Option<&Origin>) {
@@ -93,10 +117,14 @@ impl Core {
                     deployment.scale = ScaleState::new(deployment.ready(), Default::default(), now);
                     deployment.advice = None;
                 }
+                let sleep_changed = deployment.spec.sleep != wanted.sleep;
                 let text = deployment.follow(wanted, origin, this_ms);
                 news.extend(text.map(|text| (deployment.key.clone(), text)));
                 if probes_changed {
                     effects.extend(deployment.probe_anew());
+                }
+                if sleep_changed {
+                    effects.extend(deployment.watch_sleep_anew());
                 }
             } else {
                 let key = Key {
@@ -141,7 +169,8 @@ impl DeploymentState {
             if let Some(spec) = at_address(&self.spec, &worker.revision) {
                 worker.new.spec = spec;
             }
-            if worker.address.is_some() && worker.life != Life::Stopping {
+            let is_asked = worker.is_probed || worker.life == Life::Starting;
+            if worker.address.is_some() && is_asked && worker.life != Life::Stopping {
                 effects.push(worker.probe(&self.spec.probes));
             }
         }

@@ -21,6 +21,10 @@ impl Core {
             Action::Start { slot } => self.start(key, slot, now),
             Action::Drain { id, why } => self.drain(&id, why, now),
             Action::Undrain { id } => self.undrain(&id),
+            Action::Stop {
+                id,
+                why: StopCause::Drained,
+            } if self.goes_to_sleep(&id) => self.put_to_sleep(&id),
             Action::Stop { id, why } => self.stop(&id, why, now),
         }
     }
@@ -31,6 +35,9 @@ impl Core {
         {
             // When there are GPUs for it.
             deployment.wanted.push(slot);
+            return;
+        }
+        if self.wake_one(key, None) {
             return;
         }
         let id = self.new_id(key);
@@ -142,6 +149,10 @@ impl Core {
         let worker = &mut deployment.workers[place];
         let before = std::mem::replace(&mut worker.life, Life::Stopping);
         let was_probed = std::mem::take(&mut worker.is_probed);
+        // What it says of its sleep is old from now on.
+        worker.naps += 1;
+        let may_sleep = deployment.spec.sleep.is_some();
+        let worker = &mut deployment.workers[place];
         if let Some(failure) = worker.probe_says.take() {
             worker.probe_failure = Some(failure.text);
         }
@@ -167,9 +178,19 @@ impl Core {
         if why == StopCause::DrainDeadline {
             kind = "drain_cut";
         }
+        if let Life::Draining {
+            cause: DrainCause::Preempted,
+            ..
+        } = before
+        {
+            deployment.tally.preempted_away(why == StopCause::Drained);
+        }
         deployment.changed = true;
         if was_probed {
             self.effects.push(Effect::StopProbing(id.clone()));
+        }
+        if may_sleep {
+            self.effects.push(Effect::StopWatchingSleep(id.clone()));
         }
         self.effects.push(if exists {
             Effect::Stop(id.clone())

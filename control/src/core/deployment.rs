@@ -13,10 +13,10 @@ use super::{
     tally::Tally,
     trouble::Exits,
     waiting::Waiting,
-    worker::{Life, Worker},
+    worker::Worker,
 };
 use crate::{
-    explain::{Episodes, Means, steps},
+    explain::{Episodes, Means},
     plan::{Failed, Plan, Situation, StartRecord, WorkerFacts, plan},
     reports::{Gateways, Measured, OutcomeSums, Tracker},
     revisions::{Course, Origin},
@@ -202,7 +202,7 @@ impl DeploymentState {
             return (plan, Vec::new());
         }
         let inputs = self.inputs(turn.gateways, turn.now);
-        let news = self.news(&inputs, &steps(&plan, &situation));
+        let news = self.news(&inputs, &self.steps(&plan, &situation));
         (plan, news)
     }
 
@@ -264,11 +264,7 @@ impl DeploymentState {
             queued: self.measured.queued,
             load: self.measured.load,
             ready,
-            starting: count(
-                self.workers
-                    .iter()
-                    .filter(|worker| worker.life == Life::Starting),
-            ),
+            starting: count(self.workers.iter().filter(|worker| worker.is_coming())),
             start_time: self.starts.times().map(|times| times.p90),
             hold: turn.gateways.hold(turn.now),
             start_failed: self.failed(turn.now).is_some(),
@@ -282,7 +278,7 @@ impl DeploymentState {
     /// Why no request can hope for a worker, if so: starting failed for good, none is ready, and
     /// none is still on its way.
     pub(super) fn failed(&self, now: Duration) -> Option<&Failed> {
-        let hope = |worker: &Worker| worker.is_ready() || worker.life == Life::Starting;
+        let hope = |worker: &Worker| worker.is_ready() || worker.is_coming();
         self.starts
             .failed(now)
             .filter(|_| !self.workers.iter().any(hope))

@@ -6,11 +6,11 @@ use penstock_config::fleet::Phase;
 
 use super::{
     deployment::{DeploymentState, Turn, count},
-    worker::Life,
+    worker::{Life, Worker},
 };
 use crate::{
     explain::{Inputs, Present, Record, Rules, Step, Waits, steps},
-    plan::plan,
+    plan::{Plan, Situation, plan},
     reports::Gateways,
     scale::{Bounds, Decision},
 };
@@ -78,7 +78,7 @@ impl DeploymentState {
             mean_arrivals_per_second: self.means.as_ref().and_then(|means| means.arrivals()),
             mean_concurrency: self.means.as_ref().and_then(|means| means.concurrency()),
             ready: self.ready(),
-            starting: of(|life| life == Life::Starting),
+            starting: of(|life| matches!(life, Life::Starting | Life::Waking { .. })),
             draining: of(|life| matches!(life, Life::Draining { .. })),
             start_p50_seconds: times.map(|times| times.p50.as_secs_f64()),
             start_p90_seconds: times.map(|times| times.p90.as_secs_f64()),
@@ -109,10 +109,19 @@ impl DeploymentState {
         let rules = Rules::new(ruled, &outlook);
         // What is about to be done, and what is waited for.
         let troubles = self.troubles(now);
-        let mut plan = steps(&plan(decision, &situation, now), &situation);
+        let mut plan = self.steps(&plan(decision, &situation, now), &situation);
         // What waits for GPUs is among what is waited for.
         plan.retain(|step| step.action != "start" || !self.starts.facts().lacks_gpus);
         plan.extend(waits.steps());
+        plan.extend(self.workers.iter().filter_map(|worker| {
+            Some(Step {
+                action: "wait".into(),
+                worker: Some(worker.new.slot),
+                words: self
+                    .about_sleep(worker, now)
+                    .or_else(|| worker.about_notice(now))?,
+            })
+        }));
         plan.extend(self.workers.iter().filter_map(|worker| {
             let progress = worker.progress.as_ref()?;
             let slot = worker.new.slot;
@@ -143,6 +152,27 @@ impl DeploymentState {
             plan,
             next: rules.next,
         }
+    }
+
+    /// A plan in words. What is started is woken where that is quicker, and what has drained may sleep.
+    pub(super) fn steps(&self, plan: &Plan, situation: &Situation<'_>) -> Vec<Step> {
+        let mut all = steps(plan, situation);
+        for step in &mut all {
+            let has_slot = |worker: &&Worker| Some(worker.new.slot) == step.worker;
+            let worker = self.workers.iter().find(has_slot);
+            let sleeps = worker.is_some_and(|worker| self.sends_to_sleep(worker.id()));
+            if step.action == "stop" && sleeps {
+                let slot = step.worker.unwrap_or_default();
+                step.action = "sleep".into();
+                step.words = format!("worker {slot} is put to sleep: nothing is left to do");
+            } else if step.action == "start"
+                && let Some(sleeper) = self.sleepers().first()
+            {
+                let slot = sleeper.new.slot;
+                step.words += &format!(", or worker {slot} is woken if its GPUs are free");
+            }
+        }
+        all
     }
 
     /// Whether there is something new in the last decision.

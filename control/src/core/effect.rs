@@ -1,10 +1,10 @@
 //! What the core wants done. It says *what*: how a worker is started, probed or ended is the business
 //! of whoever carries it out, who tells what came of it as an [`Event`](super::Event).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use penstock_config::{
-    Deployment, DeploymentName, Probes, ServiceName,
+    Deployment, DeploymentName, Probes, ServiceName, Sleep,
     fleet::{FleetSnapshot, WorkerId},
 };
 
@@ -40,6 +40,25 @@ pub enum Effect {
     CallOff(WorkerId),
     /// End a worker that exists. Comes back as `Stopped`.
     Stop(WorkerId),
+    /// Make a worker give the memory of its GPUs up. Comes back as `Slept`.
+    Sleep(Nap),
+    /// Make it take the memory again, and see whether it works as before. Comes back as `Woke`.
+    Wake(Nap),
+    /// Ask it now and then whether it sleeps, in place of any asking before. Comes back as `Sleeps`, again and
+    /// again.
+    WatchSleep {
+        /// Which one.
+        worker: WorkerId,
+        /// How it is asked.
+        sleep: Arc<Sleep>,
+        /// Comes back with the answers.
+        number: u64,
+    },
+    /// Look out for these files, in place of any before: `{slot}` in a name stands for the number of a worker. One
+    /// that appears comes back as `Noticed`.
+    Notices(Vec<(Key, Arc<Path>, Duration)>),
+    /// Do not ask it any more.
+    StopWatchingSleep(WorkerId),
     /// Take over a worker of an earlier run, of which `saved` was written down. Comes back as `Adopted`.
     Adopt {
         /// Which, and what it runs.
@@ -109,6 +128,17 @@ pub enum Effect {
     Alarm(Duration),
     /// Every worker is gone after a shutdown. Nothing more is to come.
     Ended,
+}
+
+/// A worker that is put to sleep or woken.
+#[derive(Debug, Clone)]
+pub struct Nap {
+    /// Which one.
+    pub worker: WorkerId,
+    /// How it is done.
+    pub sleep: Arc<Sleep>,
+    /// What it answered before it slept for the first time.
+    pub recorded: Option<Arc<str>>,
 }
 
 /// Something to be remembered.

@@ -8,6 +8,7 @@ use penstock_config::{
 };
 
 use super::{
+    deployment::Key,
     gpus::FoundGpu,
     pauses::PauseRequest,
     scrapes::{Sample, ScrapeSpec},
@@ -65,6 +66,23 @@ pub enum Event {
     Adopted(WorkerId, Option<SocketAddr>),
     /// Nothing is left of a worker.
     Stopped(WorkerId),
+    /// A worker sleeps, and the memory of its GPUs is free; with what it answered before, where that was asked.
+    /// Or it could not be put to sleep, for this reason.
+    Slept(WorkerId, Result<Option<Arc<str>>, String>),
+    /// A file says that the worker with this number, or all workers of a deployment, are taken away, within the time
+    /// of the configuration or this one.
+    Noticed {
+        /// The deployment.
+        key: Key,
+        /// The worker; `None`: all of them.
+        slot: Option<u32>,
+        /// How long they have.
+        within: Option<Duration>,
+    },
+    /// A worker is awake and works as before, or does not, for this reason.
+    Woke(WorkerId, Result<(), String>),
+    /// Whether a worker says that it sleeps, while it was watched under this number.
+    Sleeps(WorkerId, u64, bool),
     /// Workers of earlier runs that nobody knows are gone.
     Swept,
     /// A probe found something out.

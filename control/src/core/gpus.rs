@@ -201,8 +201,15 @@ impl Ledger {
         format!("needs {wanted}, but no group that it may have has so many")
     }
 
-    /// Gives so many free GPUs of a group to a worker; its promised ones first.
-    pub(super) fn give(&mut self, group: usize, count: u32, holder: &Holding) -> Arc<[String]> {
+    /// Gives so many free GPUs of a group to a worker; its promised ones first, and those last that are to be
+    /// spared.
+    pub(super) fn give(
+        &mut self,
+        group: usize,
+        count: u32,
+        holder: &Holding,
+        is_spared: impl Fn(&str) -> bool,
+    ) -> Arc<[String]> {
         let devices = &mut self.groups[group].devices;
         let mut free: Vec<usize> = (0..devices.len())
             .filter(|place| devices[*place].holder.is_none())
@@ -211,7 +218,10 @@ impl Ledger {
                 promised.is_none_or(|to| *to == holder.key)
             })
             .collect();
-        free.sort_by_key(|place| devices[*place].promised.is_none());
+        free.sort_by_key(|place| {
+            let device = &devices[*place];
+            (device.promised.is_none(), is_spared(&device.name))
+        });
         free.truncate(count as usize);
         free.sort_unstable();
         let given = free.into_iter().map(|place| {
@@ -221,6 +231,34 @@ impl Ledger {
             device.name.to_string()
         });
         given.collect()
+    }
+
+    /// Whether all of these are free for a deployment, in this group.
+    pub(super) fn are_free(&self, group: usize, names: &[String], key: &Key) -> bool {
+        names.iter().all(|name| {
+            let wanted = Device::new(name, &self.found);
+            let mut devices = self.groups[group].devices.iter();
+            devices.any(|device| {
+                let is_free = device.holder.is_none();
+                is_free && device.promised.as_ref().is_none_or(|to| to == key) && device.is(&wanted)
+            })
+        })
+    }
+
+    /// Gives exactly these, which it had before, to a worker, if all are free for it.
+    pub(super) fn give_these(&mut self, group: usize, names: &[String], holder: &Holding) -> bool {
+        if !self.are_free(group, names, &holder.key) {
+            return false;
+        }
+        for name in names {
+            let wanted = Device::new(name, &self.found);
+            let mut devices = self.groups[group].devices.iter_mut();
+            if let Some(device) = devices.find(|device| device.is(&wanted)) {
+                device.holder = Some(holder.clone());
+                device.promised = None;
+            }
+        }
+        true
     }
 
     /// A worker of an earlier run has these, be they of a group or not.

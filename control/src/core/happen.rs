@@ -129,6 +129,14 @@ impl Core {
         deployment.changed = true;
         let slot = worker.new.slot;
         let mut text = format!("worker {slot} is ready again");
+        if let Life::Waking { since } = worker.life {
+            worker.life = Life::Serving;
+            worker.ready_at = Some(now);
+            self.note_awake(id, since);
+            self.watch_sleep_of(id);
+            self.touched.insert(key);
+            return;
+        }
         if worker.life == Life::Starting {
             worker.life = Life::Serving;
             worker.ready_at = Some(now);
@@ -142,6 +150,7 @@ impl Core {
                 deployment.tally.started(took.as_secs_f64());
                 self.remember_start(&key, &revision, took);
             }
+            self.watch_sleep_of(id);
         }
         self.note(&key, "worker_ready", &text);
         self.touched.insert(key);
@@ -154,6 +163,7 @@ impl Core {
             deployment: key.deployment.to_string(),
             revision: digest_of(revision).to_owned(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            woke: false,
         };
         self.effects.push(Effect::Remember(Memory::Started(row)));
     }
@@ -254,13 +264,15 @@ impl Core {
             deployment.starts.reset();
         }
         let worker = &mut deployment.workers[place];
-        let effect = if worker.life == Life::Stopping {
+        let effect = match worker.life {
             // It was called off while it was being started.
-            Effect::Stop(id.clone())
-        } else {
-            worker.probe(&deployment.spec.probes)
+            Life::Stopping => Some(Effect::Stop(id.clone())),
+            Life::FallingAsleep | Life::Asleep { .. } | Life::Waking { .. } => {
+                self.resume_sleep(id)
+            }
+            _ => Some(worker.probe(&deployment.spec.probes)),
         };
-        self.effects.push(effect);
+        self.effects.extend(effect);
         self.touched.insert(key);
     }
 

@@ -55,10 +55,7 @@ impl DeploymentState {
                 retry_after,
             };
         }
-        let on_their_way = self
-            .workers
-            .iter()
-            .any(|w| matches!(w.life, Life::Starting | Life::Serving));
+        let on_their_way = self.workers.iter().any(Worker::is_kept);
         if on_their_way || self.decision.desired > 0 {
             Phase::Starting
         } else {
@@ -99,6 +96,9 @@ impl DeploymentState {
 
     /// What is known of workers that are not ready yet. Given addresses may answer at any moment.
     fn coming(&self, now: Duration) -> Coming {
+        if let Some(coming) = self.coming_awake(now) {
+            return coming;
+        }
         let times = self.starts.times();
         let learned = Coming {
             start_p50: times.map(|times| times.p50),
@@ -119,5 +119,35 @@ impl DeploymentState {
                 .map(|oldest| now.saturating_sub(oldest)),
             ..learned
         }
+    }
+
+    /// The same where the next worker comes from sleep: one is being woken, or none starts and one sleeps.
+    fn coming_awake(&self, now: Duration) -> Option<Coming> {
+        let waking = || {
+            self.workers.iter().filter_map(|worker| match worker.life {
+                Life::Waking { since } => Some((since, worker.adopted)),
+                _ => None,
+            })
+        };
+        let wakes = waking().next().is_some();
+        let starts = self.workers.iter().any(|w| w.life == Life::Starting);
+        if !wakes && (starts || self.sleepers().is_empty()) {
+            return None;
+        }
+        let times = self.starts.wake_times();
+        let known = waking().all(|(_, adopted)| !adopted);
+        Some(Coming {
+            start_p50: times.map(|times| times.p50),
+            start_p90: times.map(|times| times.p90),
+            start_least: self.starts.least_wake(),
+            starting: count(waking()),
+            no_room: self.waits_for_room().is_some(),
+            oldest: waking()
+                .map(|(since, _)| since)
+                .min()
+                .filter(|_| known)
+                .map(|since| now.saturating_sub(since)),
+            asleep: true,
+        })
     }
 }

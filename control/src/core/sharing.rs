@@ -91,12 +91,19 @@ impl Core {
             return;
         }
         let slot = deployment.wanted.remove(0);
+        if self.wake_one(key, Some(group)) {
+            self.touched.insert(key.clone());
+            return;
+        }
+        let beds = self.beds();
         let holder = Holding {
             id: id.clone(),
             key: key.clone(),
             slot,
         };
-        let given = self.gpus.give(group, gpus, &holder);
+        // Whoever sleeps could not wake while somebody else has its GPUs.
+        let is_bed = |name: &str| beds.iter().any(|(_, bed)| bed == name);
+        let given = self.gpus.give(group, gpus, &holder, is_bed);
         self.start_with(key, id, slot, Some(given), now);
         self.touched.insert(key.clone());
     }

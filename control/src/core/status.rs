@@ -154,6 +154,10 @@ fn describe_deployment(
             .starts
             .times()
             .map(|times| times.p50.as_secs_f64()),
+        wake_estimate: deployment
+            .starts
+            .wake_times()
+            .map(|times| times.p50.as_secs_f64()),
         recent: None,
         workers,
     }
@@ -173,6 +177,7 @@ fn describe_worker(deployment: &DeploymentState, worker: &Worker, now: Duration)
         age: now.saturating_sub(worker.started_at).as_secs_f64(),
         revision: deployment.number_of(&worker.revision),
         outdated: !is_current(&deployment.spec, &deployment.revision, &worker.revision),
+        taken_away_in: worker.taken_away_in(now).map(|left| left.as_secs_f64()),
         progress: worker.progress.as_ref().map(ToString::to_string),
         probe_failure: worker
             .broken

@@ -9,7 +9,16 @@ use crate::{
 };
 
 /// Worker states that are counted, in the order of [`Metric::Workers`].
-pub const STATES: [&str; 5] = ["starting", "ready", "not_ready", "draining", "stopping"];
+pub const STATES: [&str; 8] = [
+    "starting",
+    "ready",
+    "not_ready",
+    "draining",
+    "stopping",
+    "falling_asleep",
+    "asleep",
+    "waking",
+];
 
 /// Something about a deployment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +45,14 @@ pub enum Metric {
     MadeRoom(bool),
     /// GPUs that its workers have.
     Gpus(u32),
+    /// A worker was given notice.
+    Preempted,
+    /// One that was is gone: with all its requests answered, or not.
+    PreemptedAway(bool),
+    /// A worker was put to sleep, or could not be.
+    Slept(bool),
+    /// A worker was of use again so many seconds after it was woken; `None`: it could not be woken.
+    Woke(Option<f64>),
 }
 
 /// Why a start failed.
@@ -214,6 +231,26 @@ impl Tally {
     /// A worker made room for another deployment.
     pub(super) fn made_room(&mut self, is_idle: bool) {
         self.news.push(Metric::MadeRoom(is_idle));
+    }
+
+    /// A worker was given notice.
+    pub(super) fn preempted(&mut self) {
+        self.news.push(Metric::Preempted);
+    }
+
+    /// One that was given notice is ended: it had finished its requests, or not.
+    pub(super) fn preempted_away(&mut self, in_time: bool) {
+        self.news.push(Metric::PreemptedAway(in_time));
+    }
+
+    /// A worker was put to sleep, or could not be.
+    pub(super) fn slept(&mut self, well: bool) {
+        self.news.push(Metric::Slept(well));
+    }
+
+    /// A worker was woken within so many seconds, or could not be.
+    pub(super) fn woke(&mut self, seconds: Option<f64>) {
+        self.news.push(Metric::Woke(seconds));
     }
 
     pub(super) fn scraped(&mut self, well: bool) {

@@ -3,11 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use penstock_config::{Probe, ProbeKind, Source};
+use penstock_config::{Probe, ProbeKind, Source, fleet::Phase};
 
 use super::{
     deployment::DeploymentState,
     describe::phase_name,
+    sleeping::any_asleep,
     tally::{ExitReason, StartFailure},
     worker::{Life, Worker},
 };
@@ -62,7 +63,12 @@ impl DeploymentState {
     /// The word for how it is: its phase, unless something is wrong.
     pub(super) fn state_word(&self, troubles: &[String]) -> &'static str {
         if self.paused.is_some() || troubles.is_empty() {
-            phase_name(&self.phase)
+            let sleeps = self.phase == Phase::Cold && any_asleep(self);
+            if sleeps {
+                "asleep"
+            } else {
+                phase_name(&self.phase)
+            }
         } else if self.ready() > 0 {
             "degraded"
         } else if self.starts.last_failure().is_none() && self.waits_for_room().is_some() {
@@ -103,8 +109,7 @@ impl DeploymentState {
     pub(super) fn waits_for_room(&self) -> Option<String> {
         let reason = self.starts.facts().no_room.as_ref()?;
         let there = |worker: &&Worker| {
-            let kept = matches!(worker.life, Life::Starting | Life::Serving);
-            kept && worker.address.is_some() && worker.broken.is_none()
+            worker.is_kept() && worker.address.is_some() && worker.broken.is_none()
         };
         let current = |worker: &&Worker| self.is_current(worker);
         let there = self.workers.iter().filter(there).filter(current).count();

@@ -10,6 +10,7 @@ use penstock_config::{
 use super::{
     effect::Effect,
     event::{NewWorker, ProbeFailure},
+    preempt::Notice,
     scrapes::Known,
 };
 use crate::{
@@ -47,6 +48,12 @@ pub(super) struct Worker {
     pub(super) prepares: bool,
     /// What it tells of itself, while it is ready and a rule asks for that.
     pub(super) scraping: Option<Known>,
+    /// What it answered before it slept for the first time, where that is checked after waking.
+    pub(super) recorded: Option<Arc<str>>,
+    /// How often what is known of its sleep has changed: tells old news of it from new.
+    pub(super) naps: u64,
+    /// That it is taken away.
+    pub(super) notice: Option<Notice>,
 }
 
 /// Where a worker is in its life.
@@ -64,6 +71,12 @@ pub(super) enum Life {
         /// The generation that tells the gateways; `None` until it is published.
         generation: Option<u64>,
     },
+    /// Giving the memory of its GPUs up. It has them still.
+    FallingAsleep,
+    /// Without the memory of its GPUs, which others may have.
+    Asleep { since: Duration },
+    /// Taking it again.
+    Waking { since: Duration },
     /// Being ended.
     Stopping,
 }
@@ -87,6 +100,9 @@ impl Worker {
             idle_since: None,
             prepares: false,
             scraping: None,
+            recorded: None,
+            naps: 0,
+            notice: None,
         }
     }
 
@@ -106,11 +122,25 @@ impl Worker {
 
     /// Whether it is meant to go on.
     pub(super) fn is_kept(&self) -> bool {
-        matches!(self.life, Life::Starting | Life::Serving)
+        self.notice.is_none()
+            && matches!(
+                self.life,
+                Life::Starting | Life::Waking { .. } | Life::Serving
+            )
+    }
+
+    /// Whether it is on its way to readiness.
+    pub(super) fn is_coming(&self) -> bool {
+        matches!(self.life, Life::Starting | Life::Waking { .. })
+    }
+
+    /// Whether it sleeps, or is about to.
+    pub(super) fn is_asleep(&self) -> bool {
+        matches!(self.life, Life::FallingAsleep | Life::Asleep { .. })
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        matches!(self.life, Life::Draining { .. } | Life::Stopping)
+        self.is_asleep() || matches!(self.life, Life::Draining { .. } | Life::Stopping)
     }
 
     /// What `plan` needs to know.
@@ -122,7 +152,30 @@ impl Worker {
         shutting_down: bool,
         now: Duration,
     ) -> WorkerFacts {
-        let stage = match self.life {
+        let stage = match (self.life, self.notice) {
+            // It takes requests still, but others are to be started for it.
+            (Life::Serving, Some(notice)) => Stage::Draining {
+                deadline: notice.deadline,
+                gates_closed: false,
+                cancellable: false,
+            },
+            (life, _) => self.stage(life, gateways, shutting_down),
+        };
+        WorkerFacts {
+            id: self.new.id.clone(),
+            slot: self.new.slot,
+            stage,
+            started_at: self.started_at,
+            in_flight: tracker.in_flight(&self.new.id),
+            adopted: self.adopted,
+            outdated,
+            is_proven: self.is_proven(now),
+            broken: self.broken.clone(),
+        }
+    }
+
+    fn stage(&self, life: Life, gateways: &Gateways, shutting_down: bool) -> Stage {
+        match life {
             Life::Starting => Stage::Starting,
             Life::Serving if self.passes => Stage::Ready,
             Life::Serving => Stage::NotReady,
@@ -140,18 +193,9 @@ impl Worker {
                 // and again, and nobody would get its GPU.
                 cancellable: cause == DrainCause::Surplus,
             },
+            Life::FallingAsleep | Life::Asleep { .. } => Stage::Asleep,
+            Life::Waking { .. } => Stage::Waking,
             Life::Stopping => Stage::Stopping,
-        };
-        WorkerFacts {
-            id: self.new.id.clone(),
-            slot: self.new.slot,
-            stage,
-            started_at: self.started_at,
-            in_flight: tracker.in_flight(&self.new.id),
-            adopted: self.adopted,
-            outdated,
-            is_proven: self.is_proven(now),
-            broken: self.broken.clone(),
         }
     }
 
@@ -180,6 +224,13 @@ impl Worker {
         }
     }
 
+    /// It has until then, if it drains.
+    pub(super) fn set_deadline(&mut self, to: Duration) {
+        if let Life::Draining { deadline, .. } = &mut self.life {
+            *deadline = to;
+        }
+    }
+
     /// Why its readiness probe fails, if it was asked and is not ready.
     pub(super) fn unreachable(&self) -> Option<String> {
         let waits = matches!(self.life, Life::Starting | Life::Serving) && !self.passes;
@@ -198,10 +249,13 @@ impl Worker {
     pub(super) fn entry(&self, spec: &Deployment, regardless: bool) -> Option<WorkerEntry> {
         let state = match self.life {
             Life::Starting | Life::Serving if regardless => WorkerState::Ready,
-            Life::Starting => return None,
+            // Nothing is sent to one that sleeps, and it has nothing to finish.
+            Life::Starting | Life::Asleep { .. } | Life::Waking { .. } => return None,
             Life::Serving if self.passes => WorkerState::Ready,
             // Its gate closes too, until it passes again.
-            Life::Serving | Life::Draining { .. } | Life::Stopping => WorkerState::Draining,
+            Life::Serving | Life::Draining { .. } | Life::FallingAsleep | Life::Stopping => {
+                WorkerState::Draining
+            }
         };
         if !regardless {
             self.ready_at?;
@@ -243,6 +297,9 @@ impl Worker {
             Life::Serving if self.passes => "ready",
             Life::Serving => "not_ready",
             Life::Draining { .. } => "draining",
+            Life::FallingAsleep => "falling_asleep",
+            Life::Asleep { .. } => "asleep",
+            Life::Waking { .. } => "waking",
             Life::Stopping => "stopping",
         }
     }

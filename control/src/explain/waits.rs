@@ -62,6 +62,8 @@ impl Waits<'_> {
                 })
             }
             Stage::Stopping => Some(format!("worker {slot} is being ended")),
+            // The deployment knows more of those.
+            Stage::Asleep | Stage::Waking => None,
             Stage::Ready if worker.outdated && self.situation.starts.failing => Some(format!(
                 "worker {slot} runs an older revision and serves on: starts of the newer one fail"
             )),

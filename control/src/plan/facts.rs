@@ -46,8 +46,10 @@ pub struct WorkerFacts {
 impl WorkerFacts {
     /// Whether it counts as one of the workers there should be.
     pub fn is_kept(&self) -> bool {
-        matches!(self.stage, Stage::Starting | Stage::Ready | Stage::NotReady)
-            && self.broken.is_none()
+        matches!(
+            self.stage,
+            Stage::Starting | Stage::Waking | Stage::Ready | Stage::NotReady
+        ) && self.broken.is_none()
     }
 }
 
@@ -56,6 +58,8 @@ impl WorkerFacts {
 pub enum Stage {
     /// On its way; has never been ready.
     Starting,
+    /// On its way from sleep.
+    Waking,
     /// Takes requests.
     Ready,
     /// Has been ready, but its readiness probe fails now.
@@ -69,6 +73,8 @@ pub enum Stage {
         /// Whether it may go back to work.
         cancellable: bool,
     },
+    /// Sleeps, or is falling asleep. It counts as none of the workers there should be.
+    Asleep,
     /// Being ended by the driver.
     Stopping,
 }

@@ -37,6 +37,8 @@ pub struct StartRecord {
     facts: StartFacts,
     failed: Option<Failed>,
     times: Times,
+    /// How long waking took.
+    wakes: Times,
 }
 
 /// Starting failed for good: requests are refused until the time `until`.
@@ -91,9 +93,26 @@ impl StartRecord {
         self.times.remember(took, current);
     }
 
+    /// How long waking takes by experience; `None` before the first time.
+    pub fn wake_times(&self) -> Option<StartTimes> {
+        self.wakes.usual()
+    }
+
+    /// Less than any waking has to be expected to take; `None` while there is too little experience.
+    pub fn least_wake(&self) -> Option<Duration> {
+        self.wakes.least()
+    }
+
+    /// A worker was of use again so long after it was woken, maybe in an earlier run. `current`: it ran what
+    /// would be started now.
+    pub fn woke(&mut self, took: Duration, current: bool) {
+        self.wakes.remember(took, current);
+    }
+
     /// From now on something else is started, which may be quicker.
     pub fn revised(&mut self) {
         self.times.revised();
+        self.wakes.revised();
     }
 
     /// A worker became ready `took` after its start at `began`.

@@ -12,6 +12,8 @@ pub(super) fn to_drain(workers: &[WorkerFacts], count: usize, outdated: bool) ->
     }
     let eligible = |worker: &&WorkerFacts| {
         worker.is_kept()
+            // It is back in a moment; then it can be put to sleep again.
+            && worker.stage != Stage::Waking
             && worker.outdated == outdated
             && (!outdated || worker.stage == Stage::Ready)
     };

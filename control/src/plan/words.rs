@@ -12,6 +12,7 @@ impl fmt::Display for DrainCause {
             Self::GivesWay => "it makes room for a newer revision",
             Self::Broken => "it fails its liveness probe",
             Self::Asked => "by hand",
+            Self::Preempted => "it is taken away",
             Self::MakesRoom => "it has nothing to do and makes room for another deployment",
             Self::GivesTurn => "it is the turn of another deployment",
         })
@@ -27,6 +28,12 @@ impl fmt::Display for StopCause {
             Self::Unwanted => "not needed any more",
             Self::Broken => "it fails its liveness probe",
             Self::MakesRoom => "it makes room for another deployment",
+            Self::SleepFailed => "it could not be put to sleep",
+            Self::WakeFailed => "it could not be woken",
+            Self::SleptLong => "it has slept for as long as sleep.for says",
+            Self::TooManyAsleep => {
+                "it has slept longest, and no more than gpus.max_asleep may sleep"
+            }
         })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::Response;
+use http::{Method, Response};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use tokio::time::timeout;
 
 use super::target::Target;
@@ -26,8 +26,10 @@ pub(super) async fn ask(
         address: target.address,
         protocol: target.protocol,
         tls: target.tls.as_ref(),
+        method: Method::GET,
         path,
         headers,
+        body: Bytes::new(),
         agent: "penstock-probe",
     };
     let mut answer = get.send().await?;

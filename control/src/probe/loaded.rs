@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::time::timeout;
 
 use super::target::Target;
@@ -28,8 +28,10 @@ pub(super) async fn ask(target: &Target, passed: &AtomicBool) -> Result<(), Fail
         address: target.address,
         protocol: target.protocol,
         tls: target.tls.as_ref(),
+        method: Method::GET,
         path: "/",
         headers: &[],
+        body: Default::default(),
         agent: "penstock-probe",
     };
     match timeout(ANSWER_LIMIT, get.send()).await {

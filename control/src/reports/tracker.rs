@@ -37,6 +37,7 @@ pub struct Tracker {
     no_capacity: u64,
     woken: bool,
     longest_gap: Duration,
+    longest_served: Option<Duration>,
     measured_at: Option<Duration>,
 }
 
@@ -139,6 +140,7 @@ impl Tracker {
     ) {
         let mut source = Source::new(gateway, sequence, load, now);
         let served = source.served;
+        self.longest_served = self.longest_served.max(longest(&load.service_time));
         let known = self
             .sources
             .iter()
@@ -246,6 +248,12 @@ impl Tracker {
         }
     }
 
+    /// More than the longest request took that was answered, since the gateways or control began; `None`: none
+    /// was.
+    pub fn longest_served(&self) -> Option<Duration> {
+        self.longest_served
+    }
+
     /// Requests a worker has, over all gateways.
     pub fn in_flight(&self, id: &WorkerId) -> u32 {
         self.words_of(id)
@@ -284,6 +292,16 @@ impl Tracker {
                 }
             });
     }
+}
+
+/// More than the longest of these, in the steps of the histogram.
+fn longest(times: &TimeHistogram) -> Option<Duration> {
+    let filled = times
+        .at_least()
+        .into_iter()
+        .rev()
+        .find(|(_, count)| *count > 0);
+    filled.map(|(least, _)| (least * 2).max(Duration::from_millis(1)))
 }
 
 /// Adds what `newer` counts beyond `older`.

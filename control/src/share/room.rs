@@ -151,7 +151,7 @@ impl<'f> Room<'f> {
             Some((number, why))
         });
         let mut may: Vec<(usize, Why)> = may.collect();
-        may.sort_by_cached_key(|(number, why)| self.order(*number, *why));
+        may.sort_by_cached_key(|(number, why)| self.order(want, *number, *why));
         let there = self.there_is(want.who, group);
         let mut lacks = want.gpus.saturating_sub(there.free + there.coming);
         let mut chosen: Vec<(usize, Why)> = Vec::new();
@@ -193,11 +193,7 @@ impl<'f> Room<'f> {
     }
 
     /// Who gives way first has the least.
-    fn order(
-        &self,
-        number: usize,
-        why: Why,
-    ) -> (bool, i32, Duration, u32, Reverse<Duration>, usize) {
+    fn order(&self, want: &Want, number: usize, why: Why) -> impl Ord + use<> {
         let holder = &self.facts.holders[number];
         let owner = &self.owners[holder.who];
         let idle = match why {
@@ -207,6 +203,8 @@ impl<'f> Room<'f> {
         (
             holder.idle.is_none(),
             owner.priority,
+            // Who sleeps there is up sooner than another one is started.
+            !holder.under.contains(&want.who),
             owner.waits.sum,
             holder.in_flight,
             Reverse(idle),

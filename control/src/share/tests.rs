@@ -36,6 +36,7 @@ fn idle(who: usize, seconds: u64) -> Holder {
         idle: Some(at(seconds)),
         ready: Some(at(1000)),
         in_flight: 0,
+        under: Vec::new(),
     }
 }
 
@@ -43,6 +44,7 @@ fn busy(who: usize) -> Holder {
     Holder {
         idle: None,
         in_flight: 1,
+        under: Vec::new(),
         ..idle(who, 0)
     }
 }
@@ -295,6 +297,7 @@ fn any_holder() -> impl Strategy<Value = Holder> {
             idle,
             ready,
             in_flight: u32::from(idle.is_none()),
+            under: Vec::new(),
         }
     })
 }

@@ -1,11 +1,15 @@
 //! Does what the core says, and keeps what it needs for that of each worker.
 
+use std::sync::Arc;
+
+use penstock_config::{Sleep, fleet::WorkerId};
 use tokio::task::JoinError;
 
 use super::{
     Shell,
     executor::{Cancelled, Fact},
-    log,
+    log, notices,
+    sleep::{self, SleepGuard, Sleeper},
 };
 use crate::{
     core::{Effect, Event, Memory, NewWorker, NotSaved},
@@ -25,6 +29,8 @@ pub(super) struct Held {
     probing: Option<ProbeGuard>,
     /// Reads its own metrics until dropped.
     scraping: Option<ScrapeGuard>,
+    /// Asks whether it sleeps until dropped.
+    watching_sleep: Option<SleepGuard>,
 }
 
 impl Held {
@@ -35,6 +41,7 @@ impl Held {
             started: None,
             probing: None,
             scraping: None,
+            watching_sleep: None,
         }
     }
 }
@@ -68,6 +75,38 @@ impl Shell {
                 let held = Held::new(worker.clone());
                 self.workers.insert(worker.id.clone(), held);
                 self.executor.adopt(worker, saved);
+            }
+            Effect::Sleep(nap) => {
+                if let Some(sleeper) = self.sleeper(&nap.worker, nap.sleep) {
+                    let gpus = self.workers[&nap.worker].new.gpus.clone();
+                    self.executor.put_to_sleep(sleeper, gpus, nap.recorded);
+                }
+            }
+            Effect::Wake(nap) => {
+                if let Some(sleeper) = self.sleeper(&nap.worker, nap.sleep) {
+                    self.executor.wake(sleeper, nap.recorded);
+                }
+            }
+            Effect::WatchSleep {
+                worker,
+                sleep,
+                number,
+            } => {
+                let events = self.sleep_events.clone();
+                let sleeper = self.sleeper(&worker, sleep);
+                let watching = sleeper.map(|sleeper| sleep::watch(sleeper, number, events));
+                if let Some(held) = self.workers.get_mut(&worker) {
+                    held.watching_sleep = watching;
+                }
+            }
+            Effect::Notices(files) => {
+                let events = self.sleep_events.clone();
+                self.notices = (!files.is_empty()).then(|| notices::watch(files, events));
+            }
+            Effect::StopWatchingSleep(id) => {
+                if let Some(held) = self.workers.get_mut(&id) {
+                    held.watching_sleep = None;
+                }
             }
             Effect::Sweep(kept) => self.executor.sweep(kept),
             Effect::Forget(id) => {
@@ -138,6 +177,13 @@ impl Shell {
             Effect::Alarm(at) => self.alarm = at,
             Effect::Ended => self.ended = true,
         }
+    }
+
+    /// A worker that exists, as one that is asked about its sleep.
+    fn sleeper(&self, id: &WorkerId, sleep: Arc<Sleep>) -> Option<Sleeper> {
+        let held = self.workers.get(id)?;
+        let address = held.started.as_ref()?.address;
+        Some(Sleeper::new(&held.new, address, sleep))
     }
 
     fn remember(&self, memory: Memory) {
@@ -212,6 +258,8 @@ impl Shell {
                 self.workers.remove(&id);
                 Event::Stopped(id)
             }
+            Fact::Slept(id, result) => Event::Slept(id, result),
+            Fact::Woke(id, result) => Event::Woke(id, result),
             Fact::Swept => Event::Swept,
         };
         self.tell(event);

@@ -8,11 +8,11 @@ use std::sync::{
 use penstock_config::{Source, fleet::WorkerId};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::gpu_memory::GpuMemory;
+use super::{gpu_memory::GpuMemory, sleep::Sleeper};
 use crate::{
     core::{NewWorker, StartError},
     driver::{Driver, StartedWorker},
-    remembered::WorkerRow,
+    remembered::{SleepNote, SleepState, WorkerRow},
     store::Store,
 };
 
@@ -40,6 +40,10 @@ pub(super) enum Fact {
     Adopted(WorkerId, Option<StartedWorker>),
     /// Nothing is left of a worker.
     Stopped(WorkerId),
+    /// A worker sleeps, with what it answered before; or it could not be put to sleep.
+    Slept(WorkerId, Result<Option<Arc<str>>, String>),
+    /// A worker is awake again, or could not be woken.
+    Woke(WorkerId, Result<(), String>),
     /// Workers of earlier runs that nobody knows are gone.
     Swept,
 }
@@ -176,6 +180,65 @@ impl Executor {
         });
     }
 
+    pub(super) fn put_to_sleep(
+        &self,
+        sleeper: Sleeper,
+        gpus: Option<Arc<[String]>>,
+        recorded: Option<Arc<str>>,
+    ) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let id = sleeper.id.clone();
+            let result = this.run_sleep(&sleeper, gpus, recorded).await;
+            this.tell(Fact::Slept(id, result));
+        });
+    }
+
+    async fn run_sleep(
+        &self,
+        sleeper: &Sleeper,
+        gpus: Option<Arc<[String]>>,
+        recorded: Option<Arc<str>>,
+    ) -> Result<Option<Arc<str>>, String> {
+        let recorded = match recorded {
+            None => sleeper.record().await?,
+            known => known,
+        };
+        // Written down before it is asked: a next run must know that it may sleep.
+        let id = &sleeper.id;
+        self.put_sleep(id, SleepState::FallingAsleep, recorded.as_deref())
+            .await;
+        sleeper.fall_asleep().await?;
+        if let Some(gpus) = gpus {
+            self.memory.until_given_up(&gpus).await;
+        }
+        // And before others are given its GPUs.
+        self.put_sleep(id, SleepState::Asleep, recorded.as_deref())
+            .await;
+        Ok(recorded)
+    }
+
+    pub(super) fn wake(&self, sleeper: Sleeper, recorded: Option<Arc<str>>) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let (id, recorded) = (&sleeper.id, recorded.as_deref());
+            this.put_sleep(id, SleepState::Waking, recorded).await;
+            let result = sleeper.wake_up(recorded).await;
+            if result.is_ok() {
+                this.put_sleep(id, SleepState::Awake, recorded).await;
+            }
+            this.tell(Fact::Woke(sleeper.id, result));
+        });
+    }
+
+    async fn put_sleep(&self, id: &WorkerId, state: SleepState, recorded: Option<&str>) {
+        let note = SleepNote {
+            state,
+            recorded: recorded.map(str::to_owned),
+        };
+        self.store.put_sleep(id.to_string(), note.to_text()).await;
+    }
+
     /// Everything ends: nobody uses a GPU after whoever has it now.
     pub(super) fn end(&self) {
         self.memory.wait_no_more();
@@ -240,5 +303,6 @@ fn row(new: &NewWorker, revision: &str, saved: &str) -> WorkerRow {
         slot: new.slot,
         revision: revision.to_owned(),
         saved: saved.to_owned(),
+        sleep: String::new(),
     }
 }

@@ -35,6 +35,9 @@ const FREE_PERCENT: u64 = 5;
 /// What stays the same for so many answers is not about to be freed.
 const SAME_MAX: u32 = 8;
 
+/// The same where the worker has said that it gave its memory up. What it keeps, it keeps.
+const SAME_MAX_ASLEEP: u32 = 2;
+
 /// Tells when GPUs can be used again.
 #[derive(Debug, Clone)]
 pub(super) struct GpuMemory {
@@ -59,32 +62,48 @@ impl GpuMemory {
 
     /// Returns when the memory of these is free, does not become freer, or cannot be told.
     pub(super) async fn until_free(&self, gpus: &[String]) {
+        if let Some(mebibytes) = self.wait(gpus, SAME_MAX).await {
+            tracing::warn!(
+                gpus = %gpus.join(","),
+                mebibytes,
+                "the worker is gone but memory of its GPUs is still in use, maybe by a program that \
+                 penstock did not start: the next worker there may find too little"
+            );
+        }
+    }
+
+    /// The same for GPUs of a worker that sleeps.
+    pub(super) async fn until_given_up(&self, gpus: &[String]) {
+        if let Some(mebibytes) = self.wait(gpus, SAME_MAX_ASLEEP).await {
+            tracing::info!(
+                gpus = %gpus.join(","),
+                mebibytes,
+                "memory of the GPUs of a worker that sleeps is still in use; engines keep some"
+            );
+        }
+    }
+
+    /// What is still in use when it is waited for no longer.
+    async fn wait(&self, gpus: &[String], same_max: u32) -> Option<u64> {
         if gpus.is_empty() {
-            return;
+            return None;
         }
         let begun = Instant::now();
         let (mut least, mut same) = (u64::MAX, 0);
         while !self.over.load(Ordering::Relaxed) {
-            let Some(used) = self.used(gpus).await else {
-                return;
-            };
+            let used = self.used(gpus).await?;
             if used.iter().all(Used::is_free) {
-                return;
+                return None;
             }
             let all: u64 = used.iter().map(|gpu| gpu.used).sum();
             same = if all < least { 0 } else { same + 1 };
             least = least.min(all);
-            if same >= SAME_MAX || begun.elapsed() >= WAIT_MAX {
-                tracing::warn!(
-                    gpus = %gpus.join(","),
-                    mebibytes = all,
-                    "the worker is gone but memory of its GPUs is still in use, maybe by a program that \
-                     penstock did not start: the next worker there may find too little"
-                );
-                return;
+            if same >= same_max || begun.elapsed() >= WAIT_MAX {
+                return Some(all);
             }
             sleep(EVERY).await;
         }
+        None
     }
 
     /// How much memory of each is in use; `None` when nobody can tell.

@@ -15,7 +15,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5045_4e53;
 
 /// What makes a file of each format out of one of the format before. Never change a step that was
 /// released; add another one.
-pub(super) const STEPS: [&str; 11] = [
+pub(super) const STEPS: [&str; 12] = [
     TABLES,
     TRAFFIC,
     STARTS,
@@ -27,7 +27,14 @@ pub(super) const STEPS: [&str; 11] = [
     DIGESTS,
     DESIRED_BY_DEPLOYMENT,
     REVISIONS,
+    SLEEP,
 ];
+
+/// Workers that sleep, and how long waking takes.
+const SLEEP: &str = "
+    ALTER TABLE workers ADD COLUMN sleep TEXT NOT NULL DEFAULT '';
+    ALTER TABLE starts ADD COLUMN woke INTEGER NOT NULL DEFAULT 0;
+";
 
 /// Revisions of what workers run, sealed, and what operators asked of workers.
 const REVISIONS: &str = "

@@ -8,7 +8,7 @@ use super::DESIRED_KEPT;
 use crate::remembered::{DesiredRow, ServiceRow, Table, WorkerRow};
 
 pub(super) fn put_worker(db: &Connection, row: &WorkerRow) -> Result<()> {
-    let sql = "INSERT OR REPLACE INTO workers (id, service, deployment, slot, revision, saved) VALUES (?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT OR REPLACE INTO workers (id, service, deployment, slot, revision, saved, sleep) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let mut statement = db.prepare_cached(sql)?;
     statement.execute(params![
         row.id,
@@ -16,8 +16,15 @@ pub(super) fn put_worker(db: &Connection, row: &WorkerRow) -> Result<()> {
         row.deployment,
         row.slot,
         row.revision,
-        row.saved
+        row.saved,
+        row.sleep
     ])?;
+    Ok(())
+}
+
+pub(super) fn put_sleep(db: &Connection, id: &str, sleep: &str) -> Result<()> {
+    db.prepare_cached("UPDATE workers SET sleep = ? WHERE id = ?")?
+        .execute([sleep, id])?;
     Ok(())
 }
 
@@ -28,7 +35,8 @@ pub(super) fn forget_worker(db: &Connection, id: &str) -> Result<()> {
 }
 
 pub(super) fn workers(db: &Connection) -> Result<Vec<WorkerRow>> {
-    let sql = "SELECT id, service, deployment, slot, revision, saved FROM workers ORDER BY id";
+    let sql =
+        "SELECT id, service, deployment, slot, revision, saved, sleep FROM workers ORDER BY id";
     let mut statement = db.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         Ok(WorkerRow {
@@ -38,6 +46,7 @@ pub(super) fn workers(db: &Connection) -> Result<Vec<WorkerRow>> {
             slot: row.get(3)?,
             revision: row.get(4)?,
             saved: row.get(5)?,
+            sleep: row.get(6)?,
         })
     })?;
     rows.collect()

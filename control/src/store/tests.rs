@@ -34,6 +34,7 @@ fn record(n: u32) -> Record {
 
 fn worker(id: &str, saved: &str) -> WorkerRow {
     WorkerRow {
+        sleep: String::new(),
         id: id.to_owned(),
         service: "chat".to_owned(),
         deployment: "stable".to_owned(),
@@ -294,6 +295,7 @@ fn a_folder_that_is_missing_is_named() {
 async fn the_newest_start_times_of_every_deployment_survive() {
     let folder = Folder::new();
     let row = |deployment: &str, at_ms: u64| StartRow {
+        woke: false,
         at_ms,
         service: "chat".to_owned(),
         deployment: deployment.to_owned(),

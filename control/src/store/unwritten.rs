@@ -14,6 +14,8 @@ pub(super) struct Unwritten {
     services: BTreeMap<(Table, String), ServiceRow>,
     /// By id; `None`: it is to be forgotten.
     workers: BTreeMap<String, Option<WorkerRow>>,
+    /// Whether they sleep, by id. Of those that are not in `workers` the rest is in the file.
+    sleeps: BTreeMap<String, String>,
 }
 
 impl Unwritten {
@@ -25,10 +27,15 @@ impl Unwritten {
                 self.services.insert(key, row.clone());
             }
             Job::PutWorker(row, _) => {
+                self.sleeps.remove(&row.id);
                 self.workers.insert(row.id.clone(), Some(row.clone()));
             }
             Job::ForgetWorker(id, _) => {
+                self.sleeps.remove(id);
                 self.workers.insert(id.clone(), None);
+            }
+            Job::PutSleep(id, sleep, _) => {
+                self.sleeps.insert(id.clone(), sleep.clone());
             }
             _ => {}
         }
@@ -45,11 +52,16 @@ impl Unwritten {
                 None => rows::forget_worker(db, id)?,
             }
         }
+        for (id, sleep) in &self.sleeps {
+            rows::put_sleep(db, id, sleep)?;
+        }
         Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.services.len() + self.workers.len()
+        let asleep = self.sleeps.keys();
+        let only_asleep = asleep.filter(|id| !self.workers.contains_key(*id));
+        self.services.len() + self.workers.len() + only_asleep.count()
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) enum Job {
     ForgetDemand(String, String),
     PutWorker(WorkerRow, Done),
     ForgetWorker(String, Done),
+    /// Of the worker with this id.
+    PutSleep(String, String, Done),
     PutService(Table, ServiceRow, Done),
     /// Nothing new, but what could not be written.
     Retry,
@@ -135,6 +137,7 @@ impl Writer {
                 }
                 Job::PutWorker(row, _) => rows::put_worker(&transaction, row)?,
                 Job::ForgetWorker(id, _) => rows::forget_worker(&transaction, id)?,
+                Job::PutSleep(id, sleep, _) => rows::put_sleep(&transaction, id, sleep)?,
                 Job::PutService(table, row, _) => rows::put_service(&transaction, *table, row)?,
                 Job::Journal(..)
                 | Job::Changes(..)
@@ -175,7 +178,10 @@ fn reply(db: &Connection, job: Job, written: &Result<(), Arc<str>>) {
         | Job::PutDemand(_)
         | Job::Retry
         | Job::ForgetDemand(..) => {}
-        Job::PutWorker(_, done) | Job::ForgetWorker(_, done) | Job::PutService(_, _, done) => {
+        Job::PutWorker(_, done)
+        | Job::ForgetWorker(_, done)
+        | Job::PutSleep(_, _, done)
+        | Job::PutService(_, _, done) => {
             let _ = done.send(written.clone());
         }
         Job::Flush(done) | Job::Close(done) => {

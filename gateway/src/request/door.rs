@@ -1,6 +1,7 @@
 //! The front door: which paths name a model, and where; and which are for nobody outside.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))] // Outside input.
 
+use super::operators;
 use crate::base::dialect::Dialect;
 
 /// How a request at the front door tells its model.
@@ -72,63 +73,6 @@ const DEPLOYMENTS: &str = "/openai/deployments/";
 const GEMINI: &str = "/v1beta/models/";
 const ANTHROPIC: &str = "/v1/messages";
 
-/// What servers of models have for those who operate them.
-const DENIED: [&str; 47] = [
-    // vLLM.
-    "/sleep",
-    "/wake_up",
-    "/is_sleeping",
-    "/pause",
-    "/resume",
-    "/is_paused",
-    "/collective_rpc",
-    "/reset_prefix_cache",
-    "/reset_mm_cache",
-    "/reset_encoder_cache",
-    "/scale_elastic_ep",
-    "/is_scaling_elastic_ep",
-    "/init_weight_transfer_engine",
-    "/update_weights",
-    "/get_world_size",
-    "/server_info",
-    "/start_profile",
-    "/stop_profile",
-    "/v1/load_lora_adapter",
-    "/v1/unload_lora_adapter",
-    // SGLang.
-    "/get_server_info",
-    "/flush_cache",
-    "/load_lora_adapter",
-    "/unload_lora_adapter",
-    "/update_weights_from_disk",
-    "/update_weights_from_tensor",
-    "/update_weights_from_distributed",
-    "/update_weights_from_ipc",
-    "/init_weights_update_group",
-    "/destroy_weights_update_group",
-    "/init_weights_send_group_for_remote_instance",
-    "/send_weights_to_remote_instance",
-    "/update_weight_version",
-    "/get_weights_by_name",
-    "/release_memory_occupation",
-    "/resume_memory_occupation",
-    "/pause_generation",
-    "/continue_generation",
-    "/abort_request",
-    "/slow_down",
-    "/configure_logging",
-    "/set_internal_state",
-    "/clear_hicache_storage_backend",
-    // llama.cpp.
-    "/props",
-    "/lora-adapters",
-    "/models/load",
-    "/models/unload",
-];
-
-/// The same, with all that is below them: llama.cpp's for each slot, SGLang's for what a cache is kept in.
-const DENIED_BELOW: [&str; 2] = ["/slots", "/hicache/storage-backend"];
-
 /// How a request for this path tells its model, and what its clients expect.
 pub(crate) fn asks(path: &str) -> (Asks<'_>, Dialect) {
     if let Some(asks) = in_body(path) {
@@ -152,7 +96,7 @@ pub(crate) fn asks(path: &str) -> (Asks<'_>, Dialect) {
     if let Some(asks) = gemini(path) {
         return (asks, Dialect::Gemini);
     }
-    match is_denied(path) {
+    match operators::path(path).is_some() {
         true => (Asks::Denied, Dialect::OpenAi),
         false => (Asks::Nothing, Dialect::OpenAi),
     }
@@ -191,27 +135,6 @@ fn gemini(path: &str) -> Option<Asks<'_>> {
         name,
         after,
     })
-}
-
-/// Whether a path is one of those for operators, in whatever way it is written: servers read escapes, and some
-/// do not mind further slashes.
-fn is_denied(path: &str) -> bool {
-    let path = decode(path, false).unwrap_or_default();
-    let mut segments = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            _ => segments.push(segment),
-        }
-    }
-    let mut denied = DENIED.iter().map(|path| path.split('/').skip(1));
-    let mut below = DENIED_BELOW.iter().map(|path| path.split('/').skip(1));
-    denied.any(|path| path.eq(segments.iter().copied()))
-        || below.any(|path| {
-            let depth = path.clone().count();
-            path.eq(segments.iter().copied().take(depth))
-        })
 }
 
 /// A text without percent-encoding; `None` if it is no text then. In a query a plus stands for a space.
@@ -323,39 +246,6 @@ mod tests {
             "/openai/deployments//chat/completions",
         ] {
             assert_eq!(told(path), Asks::Nothing, "{path}");
-        }
-    }
-
-    #[test]
-    fn what_is_for_operators_is_known_in_every_spelling() {
-        for path in [
-            "/sleep",
-            "/%73leep",
-            "//sleep",
-            "/./sleep/",
-            "/v1/x/..//../sleep",
-            "/v1/load_lora_adapter",
-            "/v1%2Fload_lora_adapter",
-            "/slots",
-            "/slots/0",
-            "/slots/1/x",
-            "/hicache/storage-backend",
-            "/hicache/storage-backend/clear",
-            "/models/load",
-            "/models//unload",
-            "/clear_hicache_storage_backend",
-        ] {
-            assert_eq!(asks(path).0, Asks::Denied, "{path}");
-        }
-        for path in [
-            "/sleeping",
-            "/a/sleep",
-            "/v1/sleep",
-            "/slotsx",
-            "/hicache",
-            "/models",
-        ] {
-            assert_eq!(asks(path).0, Asks::Nothing, "{path}");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     count::clients::ClientId,
     fleet::{deployment::DeploymentState, pick_by::PickBy},
     request::{
-        redirect,
+        operators, redirect,
         request_key::{NamedKey, RequestHead},
     },
     settle::exchange::Exchange,
@@ -76,6 +76,7 @@ fn let_in(
             carriers = let_in.carriers;
         }
     }
+    check_operators(head, &service.spec.operator_paths)?;
     check_length(size, service.spec.max_body_bytes)?;
     let key = exchange.api_key.clone();
     let head = head.of_key(key.as_deref());
@@ -107,6 +108,27 @@ fn check_model(key: &NamedKey, destination: &Destination) -> Result<(), Refusal>
         .about("model")),
         _ => Ok(()),
     }
+}
+
+/// Refuses what is for those who operate the workers, unless the service lets it through.
+fn check_operators(head: &RequestHead<'_>, allowed: &[String]) -> Result<(), Refusal> {
+    let path = str::from_utf8(head.path_bytes()).unwrap_or_default();
+    let Some(path) = operators::path(path) else {
+        return Ok(());
+    };
+    if allowed
+        .iter()
+        .any(|allowed| allowed == path || allowed == "*")
+    {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::Forbidden,
+        format!(
+            "{path} is for operators of the workers: the service lets it through only if `operator_paths` \
+             has it"
+        ),
+    ))
 }
 
 /// Refuses a body that is known to be too long before anything is done for it.

@@ -239,6 +239,7 @@ impl World<'_> {
                 idle: gpu.idle_since().map(|since| now - since),
                 ready: gpu.ready_at.map(|at| now - at),
                 in_flight: u32::from(gpu.is_busy()),
+                under: Vec::new(),
             })
         });
         let owner = |service: &Service| Owner {

@@ -77,6 +77,20 @@ impl ApiError {
         )
     }
 
+    pub(super) fn asleep() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "CUDA error: an illegal memory access was encountered (the engine is asleep)",
+        )
+    }
+
+    /// By this switch.
+    pub(super) fn sleep_failed(switch: &str) -> Self {
+        let message = format!("CUDA error: out of memory (simulated by {switch})");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
+    }
+
     pub(super) fn asked_to_fail() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     WorkerArgs,
     api::ApiError,
+    sleep::Sleep,
     text::{self, Words},
 };
 
@@ -30,6 +31,7 @@ pub(super) struct Engine {
     ready: AtomicBool,
     in_flight: watch::Sender<u64>,
     counts: Counts,
+    pub(super) sleep: Sleep,
 }
 
 /// Sums since the start; only `peak` is not one.
@@ -76,6 +78,7 @@ impl Engine {
             ready: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             counts: Counts::default(),
+            sleep: Sleep::new(args),
         })
     }
 
@@ -132,8 +135,11 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The request, or the error that `--fail-after` wants.
+    /// The request, or the error that `--fail-after` or sleep wants.
     pub(super) fn unless_it_must_fail(self) -> Result<Self, ApiError> {
+        if self.engine.sleep.is_asleep() {
+            return Err(ApiError::asleep());
+        }
         match self.engine.fail_after {
             Some(served) if self.number > served => Err(ApiError::asked_to_fail()),
             _ => Ok(self),
@@ -214,6 +220,9 @@ impl Generation<'_> {
             .counts
             .generated_tokens
             .fetch_add(1, Ordering::Relaxed);
+        if self.engine.sleep.is_corrupt() {
+            return Some("!".to_owned());
+        }
         Some(word)
     }
 

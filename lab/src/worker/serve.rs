@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    WorkerArgs, api::ApiError, chat, completions, embeddings, engine::Engine, pages, transport,
+    WorkerArgs, api::ApiError, chat, completions, embeddings, engine::Engine, pages, sleep,
+    transport,
 };
 
 /// Largest JSON body; prompts with pictures in them are long.
@@ -115,8 +116,11 @@ fn routes(engine: &Arc<Engine>) -> Router {
         // Over HTTP/2 an upgrade is a CONNECT (RFC 8441).
         .route("/ws", any(transport::websocket))
         .fallback(async || ApiError::not_found("there is nothing at this path"))
+        .route("/sleep", post(sleep::sleep))
+        .route("/wake_up", post(sleep::wake_up))
         .layer(middleware::from_fn_with_state(Arc::clone(engine), refuse_while_loading))
         .route("/health", get(pages::health))
+        .route("/is_sleeping", get(sleep::is_sleeping))
         .route("/metrics", get(pages::metrics))
         .route("/stats", get(pages::stats))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())

@@ -202,6 +202,9 @@ impl Rows {
             details,
         ];
         self.0.push(Row::Columns { cells, style });
+        if let Some(left) = worker.taken_away_in {
+            self.note(&format!("taken away in {}", age(left)), CHANGING);
+        }
         if let Some(progress) = &worker.progress {
             self.note(progress, CHANGING);
         }
@@ -285,6 +288,11 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
         .filter(|worker| worker.state == "ready")
         .count();
     let mut details = format!("{ready} ready, {desired} desired ({min}–{max})");
+    let workers = deployment.workers.iter();
+    match workers.filter(|worker| worker.state == "asleep").count() {
+        0 => {}
+        asleep => details += &format!(", {asleep} asleep"),
+    }
     if let Some(revision) = deployment.revision {
         details += &format!(", revision {revision}");
     }
@@ -298,6 +306,9 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
     }
     if let Some(seconds) = deployment.start_estimate.filter(|_| detailed) {
         details += &format!(", starts in {seconds:.1} s");
+    }
+    if let Some(seconds) = deployment.wake_estimate.filter(|_| detailed) {
+        details += &format!(", wakes in {seconds:.1} s");
     }
     details
 }
@@ -385,7 +396,7 @@ fn style_of(state: &str) -> Style {
     match state {
         "ready" | "warm" => GOOD,
         "failed" | "degraded" | "waiting" | "not_ready" => BAD,
-        "cold" => DIM,
+        "cold" | "asleep" => DIM,
         _ => CHANGING,
     }
 }

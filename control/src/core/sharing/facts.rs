@@ -9,7 +9,7 @@ use super::super::{
     deployment::{DeploymentState, Key, count},
     gpus::{Device, Holding},
     revision::is_current,
-    worker::Worker,
+    worker::{Life, Worker},
 };
 use crate::{
     scale::{Bounds, Decision, Reason},
@@ -75,6 +75,18 @@ impl Core {
         gpus: u32,
         groups: Vec<usize>,
     ) -> Want {
+        let mut groups = groups;
+        let wakes_in = |group: &usize| {
+            let mut sleepers = deployment.sleepers().into_iter();
+            sleepers.any(|worker| {
+                let gpus = worker.new.gpus.as_deref().unwrap_or_default();
+                self.gpus.are_free(*group, gpus, &deployment.key)
+            })
+        };
+        // To wake one is quicker than to start one where it would rather be.
+        if deployment.spec.sleep.is_some() {
+            groups.sort_by_key(|group| !wakes_in(group));
+        }
         let missing = u32::try_from(deployment.wanted.len()).unwrap_or(u32::MAX);
         let (need, missing) = deployment.need(missing, self.now.wall_ms);
         Want {
@@ -86,7 +98,7 @@ impl Core {
             priority: deployment.spec.priority,
             waits: deployment.waiting.waits(self.now.at),
             bound: self.give_way_after.min(service.spec.queue.max_wait / 2),
-            start: deployment.starts.times().map(|times| times.p50),
+            start: deployment.raise_times().map(|times| times.p50),
         }
     }
 
@@ -125,11 +137,17 @@ impl Core {
             facts.groups.push(left);
         }
         facts.promises = promises.into_values().collect();
+        let beds = self.beds();
         for ((id, group), gpus) in holders {
             if let Some((key, worker)) = self.worker(id) {
                 let who = numbers.of(&key);
                 numbers.workers.push(id.clone());
-                facts.holders.push(self.holder(worker, who, group, gpus));
+                let own = worker.new.gpus.as_deref().unwrap_or_default();
+                let beds = beds.iter().filter(|(_, gpu)| own.contains(gpu));
+                let under = beds.filter_map(|(key, _)| numbers.by_key.get(key).copied());
+                let under = under.collect();
+                let holder = self.holder(worker, who, group, gpus);
+                facts.holders.push(Holder { under, ..holder });
             }
         }
         let owners = numbers.keys.iter().map(|key| self.owner(key));
@@ -168,7 +186,7 @@ impl Core {
         Some((key.clone(), worker))
     }
 
-    pub(super) fn deployment(&self, key: &Key) -> Option<&DeploymentState> {
+    pub(in crate::core) fn deployment(&self, key: &Key) -> Option<&DeploymentState> {
         self.services
             .get(&key.service)?
             .deployments
@@ -191,8 +209,9 @@ impl Core {
             group,
             gpus,
             idle: worker.idle_since.map(|at| heard.saturating_sub(at)),
-            ready: worker.ready_at.map(since),
+            ready: worker.ready_at.filter(|_| !worker.is_coming()).map(since),
             in_flight,
+            under: Vec::new(),
         }
     }
 
@@ -211,7 +230,7 @@ impl Core {
             priority: deployment.spec.priority,
             spare: kept.saturating_sub(min),
             waits: deployment.waiting.waits(self.now.at),
-            start: deployment.starts.times().map(|times| times.p50),
+            start: deployment.regain_times().map(|times| times.p50),
         }
     }
 }
@@ -289,7 +308,10 @@ impl DeploymentState {
         for worker in &mut self.workers {
             let is_ready = worker.is_ready();
             let has_none = self.tracker.in_flight(worker.id()) == 0;
-            let idle = nothing && has_none && (nothing_at_all || (is_ready && !is_alone));
+            let idle = nothing
+                && has_none
+                && !matches!(worker.life, Life::Waking { .. })
+                && (nothing_at_all || (is_ready && !is_alone));
             if idle {
                 worker.idle_since.get_or_insert(now);
             } else {

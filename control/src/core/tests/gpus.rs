@@ -3,5 +3,7 @@
 
 mod crowd;
 mod house;
+mod preempt;
+mod sleep;
 mod steps;
 mod timelines;

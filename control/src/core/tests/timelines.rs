@@ -221,6 +221,7 @@ fn what_the_disk_does_not_take_is_given_again_and_said() {
 #[test]
 fn the_next_run_takes_over_what_is_there_and_starts_what_is_not() {
     let row = |id: &str, slot, service: &str| WorkerRow {
+        sleep: String::new(),
         id: id.to_owned(),
         service: service.to_owned(),
         deployment: "stable".to_owned(),
@@ -266,6 +267,7 @@ fn the_next_run_takes_over_what_is_there_and_starts_what_is_not() {
 #[test]
 fn the_next_run_desires_what_was_desired_and_not_the_worker_that_an_update_added() {
     let row = |number: u32| WorkerRow {
+        sleep: String::new(),
         id: format!("a-{number}"),
         service: "chat".to_owned(),
         deployment: "stable".to_owned(),

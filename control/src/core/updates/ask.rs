@@ -1,8 +1,8 @@
 //! What operators ask of workers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use penstock_config::ServiceName;
+use penstock_config::{ServiceName, fleet::WorkerId};
 
 use super::super::{
     Core, ServiceState,
@@ -49,6 +49,8 @@ pub enum WorkersAsk {
     Scale(Option<u32>),
     /// To end the worker with this number.
     Drain(u32),
+    /// The worker with this number is taken away, within this time or that of the configuration.
+    Preempt(u32, Option<Duration>),
 }
 
 /// What was done, for the journal and for whoever asked.
@@ -119,12 +121,17 @@ impl Core {
         if let WorkersAsk::Drain(slot) = ask {
             return self.drain_by_hand(key, slot, change).map(Some);
         }
+        if let WorkersAsk::Preempt(slot, within) = ask {
+            let kind = "preempted";
+            let text = self.preempt(key, slot, within, change)?;
+            return Ok(Some(Done { kind, text }));
+        }
         let now = self.now.at;
         let Some(deployment) = deployment_mut(&mut self.services, key) else {
             return Ok(None);
         };
         Ok(Some(match ask {
-            WorkersAsk::Show | WorkersAsk::Drain(_) => return Ok(None),
+            WorkersAsk::Show | WorkersAsk::Drain(_) | WorkersAsk::Preempt(..) => return Ok(None),
             WorkersAsk::Switch(to) => deployment.switch(to, change)?,
             WorkersAsk::Restart => deployment.restart(change),
             WorkersAsk::Scale(Some(workers)) => deployment.scale_to(workers, change)?,
@@ -132,31 +139,42 @@ impl Core {
         }))
     }
 
+    /// The worker with this number.
+    pub(in crate::core) fn numbered(&self, key: &Key, slot: u32) -> Result<WorkerId, Refused> {
+        let workers = self.deployment(key).map(|deployment| &deployment.workers);
+        let mut workers = workers.into_iter().flatten();
+        let found = workers.find(|worker| worker.new.slot == slot);
+        let id = found.map(|worker| worker.id().clone());
+        id.ok_or_else(|| self.no_worker(key, slot))
+    }
+
+    /// That there is none with this number.
+    pub(in crate::core) fn no_worker(&self, key: &Key, slot: u32) -> Refused {
+        let workers = self.deployment(key).map(|deployment| &deployment.workers);
+        let workers = workers.into_iter().flatten();
+        let mut there_are: Vec<u32> = workers.map(|worker| worker.new.slot).collect();
+        there_are.sort_unstable();
+        Refused::NoWorker {
+            deployment: key.to_string(),
+            slot,
+            there_are,
+        }
+    }
+
     fn drain_by_hand(&mut self, key: &Key, slot: u32, change: &Change) -> Result<Done, Refused> {
         let now = self.now.at;
-        let Some(deployment) = deployment_mut(&mut self.services, key) else {
-            return Err(Refused::NoWorker {
-                deployment: key.to_string(),
-                slot,
-                there_are: Vec::new(),
-            });
+        let id = self.numbered(key, slot)?;
+        let Some((_, deployment, place)) = self.worker_mut(&id) else {
+            return Err(self.no_worker(key, slot));
         };
-        let mut workers = deployment.workers.iter();
-        let Some(worker) = workers.find(|worker| worker.new.slot == slot) else {
-            let mut there_are: Vec<u32> = deployment.workers.iter().map(|w| w.new.slot).collect();
-            there_are.sort_unstable();
-            return Err(Refused::NoWorker {
-                deployment: key.to_string(),
-                slot,
-                there_are,
-            });
-        };
-        let (id, life) = (worker.id().clone(), worker.life);
+        let life = deployment.workers[place].life;
         let drained = &mut deployment.course.drained;
         drained.insert(id.to_string(), change.clone());
         deployment.course_changed = true;
         match life {
-            Life::Starting => self.stop(&id, StopCause::Unwanted, now),
+            Life::Starting | Life::FallingAsleep | Life::Asleep { .. } | Life::Waking { .. } => {
+                self.stop(&id, StopCause::Unwanted, now);
+            }
             Life::Serving => self.drain(&id, DrainCause::Asked, now),
             Life::Draining { .. } => {
                 if let Some((_, deployment, place)) = self.worker_mut(&id) {
@@ -167,6 +185,9 @@ impl Core {
         }
         let text = match life {
             Life::Starting => format!("worker {slot} is stopped; it had not been ready"),
+            Life::FallingAsleep | Life::Asleep { .. } | Life::Waking { .. } => {
+                format!("worker {slot} is stopped; it slept")
+            }
             Life::Serving => format!("worker {slot} drains, then it ends"),
             Life::Draining { .. } => format!("worker {slot} drains already, and will end"),
             Life::Stopping => format!("worker {slot} is ending already"),
@@ -321,7 +342,7 @@ impl DeploymentState {
         })
     }
 
-    fn scale_by_rules(&mut self, now: std::time::Duration) -> Done {
+    fn scale_by_rules(&mut self, now: Duration) -> Done {
         let text = match self.course.scaled.take() {
             None => "the rules decide already".to_owned(),
             Some(scaled) => {

@@ -13,7 +13,9 @@ pub(crate) enum Standing {
     Ready,
     /// One is on its way, and most likely there after this time.
     Starting(Eta),
-    /// A request would wake it.
+    /// A request would wake a worker that sleeps.
+    Asleep(Eta),
+    /// A request would start a worker.
     Cold(Eta),
     /// No worker could be started; or there is none, and none to be started.
     Failed,
@@ -56,6 +58,7 @@ impl View {
             (Phase::Failed { .. }, _) => Standing::Failed,
             (Phase::Starting, _) => Standing::Starting(eta),
             (Phase::Cold | Phase::Warm, Source::Static(_)) => Standing::Failed,
+            (Phase::Cold | Phase::Warm, _) if self.coming.asleep => Standing::Asleep(eta),
             (Phase::Cold | Phase::Warm, _) => Standing::Cold(eta),
         }
     }

@@ -223,6 +223,7 @@ fn state(service: &ServiceState) -> State {
     let (state, eta) = match standing {
         Some(Standing::Ready) => ("ready", Some(Duration::ZERO)),
         Some(Standing::Starting(eta)) => ("starting", eta.0),
+        Some(Standing::Asleep(eta)) => ("asleep", eta.0),
         Some(Standing::Cold(eta)) => ("cold", eta.0),
         Some(Standing::Failed) => ("failed", None),
         Some(Standing::Paused) | None => ("paused", None),

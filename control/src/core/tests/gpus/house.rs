@@ -25,6 +25,10 @@ use crate::{
 /// From a stop to nothing being left of a worker.
 pub(super) const STOP: Duration = Duration::from_secs(1);
 
+/// How long a worker takes to fall asleep, and to wake up.
+const SLEEP: Duration = Duration::from_millis(500);
+const WAKE: Duration = Duration::from_secs(2);
+
 /// What comes about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
@@ -38,6 +42,10 @@ enum Happening {
     Answered(WorkerId),
     /// Nothing is left of it.
     Gone(WorkerId),
+    /// It sleeps.
+    Slept(WorkerId),
+    /// It is awake.
+    Woke(WorkerId),
     /// The gateway reports.
     Report,
     /// It does so because somebody waits where no worker is.
@@ -58,6 +66,7 @@ struct Gate {
     completions: u64,
     integral: f64,
     counted_to: Duration,
+    served: TimeHistogram,
 }
 
 pub(super) struct House {
@@ -71,6 +80,16 @@ pub(super) struct House {
     running: BTreeSet<WorkerId>,
     /// Who has each GPU, by what was given to workers that are not gone.
     holders: BTreeMap<String, WorkerId>,
+    /// What each was given.
+    given: BTreeMap<WorkerId, Vec<String>>,
+    /// Whether workers can be put to sleep, and woken.
+    pub(super) sleep_fails: bool,
+    pub(super) wake_fails: bool,
+    pub(super) wakes: usize,
+    /// Whether the gateway tells how long requests took.
+    pub(super) tells_times: bool,
+    /// Who was last to be asked whether it sleeps, and under which number.
+    pub(super) watched: Option<(WorkerId, u64)>,
     generation: u64,
     sequence: u64,
     is_poked: bool,
@@ -97,6 +116,12 @@ impl House {
             owners: BTreeMap::new(),
             running: BTreeSet::new(),
             holders: BTreeMap::new(),
+            given: BTreeMap::new(),
+            sleep_fails: false,
+            wake_fails: false,
+            wakes: 0,
+            tells_times: false,
+            watched: None,
             generation: 0,
             sequence: 0,
             is_poked: false,
@@ -194,6 +219,27 @@ impl House {
                 self.holders.retain(|_, holder| *holder != id);
                 self.tell(Event::Stopped(id));
             }
+            Happening::Slept(id) => {
+                let result = match self.sleep_fails {
+                    true => Err("it does not want to".to_owned()),
+                    false => Ok(None),
+                };
+                if result.is_ok() && self.running.contains(&id) {
+                    self.holders.retain(|_, holder| *holder != id);
+                }
+                self.tell(Event::Slept(id, result));
+            }
+            Happening::Woke(id) => {
+                let result = match self.wake_fails {
+                    true => Err("it is corrupt".to_owned()),
+                    false => Ok(()),
+                };
+                let is_well = result.is_ok();
+                self.tell(Event::Woke(id.clone(), result));
+                if is_well {
+                    self.tell(Event::Probed(ProbeEvent::Ready(id)));
+                }
+            }
             Happening::Poke => {
                 self.is_poked = false;
                 self.report();
@@ -236,6 +282,7 @@ impl House {
                 return;
             };
             gate.busy.insert(id.clone());
+            gate.served.counts[TimeHistogram::bucket(takes)] += 1;
             self.waits.push(now - came);
             self.after(takes, Happening::Answered(id));
         }
@@ -245,6 +292,7 @@ impl House {
         self.sequence += 1;
         let keys: Vec<Key> = self.gates.keys().cloned().collect();
         let loads = keys.iter().map(|key| {
+            let tells_times = self.tells_times;
             let gate = self.gate(key);
             let queued = u32::try_from(gate.queue.len()).unwrap();
             let workers = gate.workers.keys().map(|id| WorkerLoad {
@@ -265,7 +313,10 @@ impl House {
                 completions: gate.completions,
                 no_capacity: 0,
                 wait: TimeHistogram::default(),
-                service_time: TimeHistogram::default(),
+                service_time: match tells_times {
+                    true => gate.served,
+                    false => TimeHistogram::default(),
+                },
                 outcomes: Outcomes::default(),
                 woken: 0,
                 workers: workers.collect(),
@@ -309,6 +360,7 @@ impl House {
                         worker.slot,
                         gpus.join("+")
                     ));
+                    self.given.insert(worker.id.clone(), gpus.to_vec());
                     for gpu in gpus {
                         let before = self.holders.insert(gpu.clone(), worker.id.clone());
                         assert_eq!(before, None, "{gpu} is given twice");
@@ -319,6 +371,18 @@ impl House {
                     self.after(Duration::from_millis(100), Happening::Exists(worker.id));
                 }
                 Effect::Stop(id) | Effect::CallOff(id) => self.after(STOP, Happening::Gone(id)),
+                Effect::Sleep(nap) => self.after(SLEEP, Happening::Slept(nap.worker)),
+                Effect::Wake(nap) => {
+                    let gpus = self.given.get(&nap.worker).cloned().unwrap_or_default();
+                    for gpu in gpus {
+                        let before = self.holders.insert(gpu.clone(), nap.worker.clone());
+                        let is_own = before.as_ref().is_none_or(|id| *id == nap.worker);
+                        assert!(is_own, "{gpu} is given twice");
+                    }
+                    self.wakes += 1;
+                    self.after(WAKE, Happening::Woke(nap.worker));
+                }
+                Effect::WatchSleep { worker, number, .. } => self.watched = Some((worker, number)),
                 Effect::Publish(snapshot) => self.follow(&snapshot),
                 Effect::Journal(entry) if self.tells => {
                     let about = format!("{}/{}", entry.service, entry.deployment);

@@ -84,6 +84,7 @@ fn what_a_worker_had_that_died_is_free_when_nothing_of_it_is_left() {
 #[test]
 fn a_worker_of_an_earlier_run_keeps_what_it_has() {
     let row = WorkerRow {
+        sleep: String::new(),
         id: "a-8".to_owned(),
         service: "chat".to_owned(),
         deployment: "stable".to_owned(),

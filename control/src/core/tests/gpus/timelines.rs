@@ -8,7 +8,7 @@ use crate::core::{Ask, AskId, Event, WorkersAsk, WorkersRequest};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Services whose deployments have one worker at most, with further settings, and these devices.
-fn house(gpus: &str, services: &[(&str, &str)]) -> House {
+pub(super) fn house(gpus: &str, services: &[(&str, &str)]) -> House {
     let services = services.iter().map(|(name, settings)| {
         format!(
             "[services.{name}.deployments.stable]
@@ -23,7 +23,7 @@ fn house(gpus: &str, services: &[(&str, &str)]) -> House {
 
 const ON_DEMAND: &str = "scaling = { min = 0, max = 1, idle_timeout = \"1h\" }";
 
-fn check(name: &str, house: &House) {
+pub(super) fn check(name: &str, house: &House) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("src/core/tests/gpus")
         .join(format!("{name}.timeline"));
