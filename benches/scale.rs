@@ -112,6 +112,7 @@ fn crowd() -> Facts {
                 idle: None,
                 ready: Some(Duration::from_secs(600)),
                 in_flight: 1,
+                under: Vec::new(),
             })
             .collect(),
         owners: (0..1000)

@@ -328,6 +328,7 @@ impl Core {
         let (plan, news) = deployment.turn(turn);
         let update = deployment.take_update_news();
         deployment.wanted.clear();
+        let (any_nap, any_notice) = deployment.minds();
         if deployment.course_changed {
             // Before a worker is started by it.
             self.save_courses(&key.service);
@@ -344,8 +345,12 @@ impl Core {
         for action in plan.actions {
             self.carry_out(key, action, now);
         }
-        self.mind_sleepers(key);
-        self.mind_notices(key);
+        if any_nap {
+            self.mind_sleepers(key);
+        }
+        if any_notice {
+            self.mind_notices(key);
+        }
         self.note_wanting(key);
         self.show(key, now);
     }

@@ -147,6 +147,15 @@ pub(crate) fn at(ms: u64) -> String {
     }
 }
 
+fn style_of(state: &str) -> Style {
+    match state {
+        "ready" | "warm" => GOOD,
+        "failed" | "degraded" | "waiting" | "not_ready" => BAD,
+        "cold" | "asleep" => DIM,
+        _ => CHANGING,
+    }
+}
+
 fn styled(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }

@@ -131,13 +131,22 @@ impl Running {
             "",
         );
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        // One that is taken away, and one that sleeps.
+        let worker = "/api/v1/services/chat/deployments/stable/workers/0/preempt";
+        let (head, _) = self.ask_with("POST", worker, r#"{"within": "1s"}"#);
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let host = "naps.local.localhost";
+        let (head, _) = exchange(&self.gateway, "GET", "/v1/models", host, "");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         eventually("a worker is ready", || {
             let (_, page) = self.ask("GET", "/metrics");
             let served = page.contains("penstock_request_duration_seconds_count{");
             let started = page.contains("penstock_start_seconds_count{");
             let scraped = page.contains("penstock_worker_scrapes_total{");
             let ended = page.contains("penstock_worker_exits_total{");
-            (served && started && scraped && ended).then(|| parse(&page))
+            let slept = page.contains("penstock_worker_sleeps_total{");
+            let all = served && started && scraped && ended && slept;
+            all.then(|| parse(&page))
         })
     }
 
@@ -180,6 +189,10 @@ fn write_config(dir: &Path, display_name: &str) {
         [services.told.deployments.main]
         process = {{ command = ["{program}", "worker", "--load-time", "0s"], gpus = 1 }}
         scaling = {{ mode = "advise" }}
+        [services.naps.deployments.main]
+        process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
+        sleep = {{ engine = "vllm" }}
+        scaling = {{ min = 0, idle_timeout = "1s", down = {{ stable_for = "1s" }} }}
         [services.crashes.deployments.main]
         process = {{ command = ["{program}", "worker", "--crash-on-start"] }}
         [services.chat.deployments.canary]

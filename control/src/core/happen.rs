@@ -119,6 +119,9 @@ impl Core {
     }
 
     fn on_ready(&mut self, id: &WorkerId) {
+        if self.comes_awake(id) {
+            return;
+        }
         let now = self.now.at;
         let Some((key, deployment, place)) = self.worker_mut(id) else {
             return;
@@ -129,14 +132,6 @@ impl Core {
         deployment.changed = true;
         let slot = worker.new.slot;
         let mut text = format!("worker {slot} is ready again");
-        if let Life::Waking { since } = worker.life {
-            worker.life = Life::Serving;
-            worker.ready_at = Some(now);
-            self.note_awake(id, since);
-            self.watch_sleep_of(id);
-            self.touched.insert(key);
-            return;
-        }
         if worker.life == Life::Starting {
             worker.life = Life::Serving;
             worker.ready_at = Some(now);
@@ -263,15 +258,7 @@ impl Core {
             // What failed before was only that a name could not be looked up.
             deployment.starts.reset();
         }
-        let worker = &mut deployment.workers[place];
-        let effect = match worker.life {
-            // It was called off while it was being started.
-            Life::Stopping => Some(Effect::Stop(id.clone())),
-            Life::FallingAsleep | Life::Asleep { .. } | Life::Waking { .. } => {
-                self.resume_sleep(id)
-            }
-            _ => Some(worker.probe(&deployment.spec.probes)),
-        };
+        let effect = self.greet(id);
         self.effects.extend(effect);
         self.touched.insert(key);
     }

@@ -123,6 +123,7 @@ impl DeploymentState {
 
     /// The same where the next worker comes from sleep: one is being woken, or none starts and one sleeps.
     fn coming_awake(&self, now: Duration) -> Option<Coming> {
+        self.spec.sleep.as_ref()?;
         let waking = || {
             self.workers.iter().filter_map(|worker| match worker.life {
                 Life::Waking { since } => Some((since, worker.adopted)),

@@ -5,23 +5,21 @@
 //! and its own GPUs are free: a process cannot be given others. What fails on the way ends the worker, as if
 //! there were no sleep.
 
+mod facts;
+
 use std::{sync::Arc, time::Duration};
 
-use penstock_config::{Sleep, fleet::WorkerId};
+use penstock_config::fleet::WorkerId;
 
+pub(super) use self::facts::any_asleep;
 use super::{
     Core,
-    deployment::{DeploymentState, Key},
-    effect::{Effect, Memory, Nap},
+    deployment::Key,
+    effect::{Effect, Memory},
     gpus::Holding,
-    worker::{Life, Worker},
+    worker::Life,
 };
-use crate::{
-    plan::{DrainCause, StartTimes, StopCause},
-    remembered::{SleepNote, SleepState, StartRow},
-    revisions::digest_of,
-    scale::Seconds,
-};
+use crate::{plan::StopCause, remembered::StartRow, revisions::digest_of};
 
 impl Core {
     /// Whether a worker that has drained is to sleep rather than end.
@@ -167,12 +165,25 @@ impl Core {
         self.touched.insert(key);
     }
 
-    /// A woken worker passes its probes.
-    pub(super) fn note_awake(&mut self, id: &WorkerId, since: Duration) {
+    /// A worker passes its probes. Whether that means that it is awake again.
+    pub(super) fn comes_awake(&mut self, id: &WorkerId) -> bool {
         let (now, at_ms) = (self.now.at, self.now.wall_ms);
         let Some((key, deployment, place)) = self.worker_mut(id) else {
-            return;
+            return false;
         };
+        let worker = &mut deployment.workers[place];
+        let Life::Waking { since } = worker.life else {
+            return false;
+        };
+        if !worker.is_probed {
+            // An old answer: it is not asked yet.
+            return true;
+        }
+        worker.life = Life::Serving;
+        worker.passes = true;
+        worker.probe_failure = None;
+        worker.ready_at = Some(now);
+        deployment.changed = true;
         let worker = &deployment.workers[place];
         let (slot, took) = (worker.new.slot, now.saturating_sub(since));
         let text = format!("worker {slot} is awake after {:.1} s", took.as_secs_f64());
@@ -191,6 +202,9 @@ impl Core {
             self.effects.push(Effect::Remember(Memory::Started(row)));
         }
         self.note(&key, "worker_ready", &text);
+        self.watch_sleep_of(id);
+        self.touched.insert(key);
+        true
     }
 
     /// A worker that serves is asked now and then whether it sleeps, where that can be asked.
@@ -236,11 +250,6 @@ impl Core {
         let Some(deployment) = self.deployment(key) else {
             return;
         };
-        let is_settled =
-            |worker: &Worker| !worker.is_asleep() && !matches!(worker.life, Life::Waking { .. });
-        if deployment.workers.iter().all(is_settled) {
-            return;
-        }
         let due = deployment.sleepers_to_end(may_sleep, now);
         for (id, why) in due {
             if why == StopCause::WakeFailed {
@@ -291,187 +300,19 @@ impl Core {
         beds.collect()
     }
 
-    /// What an earlier run knew of the sleep of a worker that is taken over, which exists.
-    pub(super) fn resume_sleep(&mut self, id: &WorkerId) -> Option<Effect> {
+    /// What a worker that exists is told or asked first. One that is taken over may sleep.
+    pub(super) fn greet(&mut self, id: &WorkerId) -> Option<Effect> {
         let (_, deployment, place) = self.worker_mut(id)?;
-        let sleep = deployment.spec.sleep.clone()?;
+        let sleep = deployment.spec.sleep.clone();
         let worker = &mut deployment.workers[place];
-        match worker.life {
-            Life::Asleep { .. } => worker.watch_sleep(sleep),
+        match (worker.life, sleep) {
+            // It was called off while it was being started.
+            (Life::Stopping, _) => Some(Effect::Stop(id.clone())),
+            (Life::Asleep { .. }, Some(sleep)) => worker.watch_sleep(sleep),
             // Both can be asked for twice.
-            Life::FallingAsleep => Some(Effect::Sleep(worker.nap(sleep))),
-            Life::Waking { .. } => Some(Effect::Wake(worker.nap(sleep))),
-            _ => None,
+            (Life::FallingAsleep, Some(sleep)) => Some(Effect::Sleep(worker.nap(sleep))),
+            (Life::Waking { .. }, Some(sleep)) => Some(Effect::Wake(worker.nap(sleep))),
+            _ => Some(worker.probe(&deployment.spec.probes)),
         }
     }
-}
-
-impl DeploymentState {
-    /// Whether one of its workers that has drained is to sleep, as far as this deployment goes.
-    pub(super) fn sends_to_sleep(&self, id: &WorkerId) -> bool {
-        let mut workers = self.workers.iter();
-        let worker = workers.find(|worker| worker.id() == id);
-        worker.is_some_and(|worker| {
-            let cause = match worker.life {
-                Life::Draining { cause, .. } => cause,
-                _ => return false,
-            };
-            let goes_on = matches!(
-                cause,
-                DrainCause::Surplus | DrainCause::MakesRoom | DrainCause::GivesTurn
-            );
-            goes_on && self.may_sleep(worker) && self.tracker.in_flight(id) == 0
-        })
-    }
-
-    fn may_sleep(&self, worker: &Worker) -> bool {
-        let may = self.spec.sleep.is_some() && !self.removed && self.paused.is_none();
-        may && self.is_current(worker) && worker.broken.is_none() && worker.address.is_some()
-    }
-
-    /// Its workers that sleep and could be woken, the one that has slept least first.
-    pub(super) fn sleepers(&self) -> Vec<&Worker> {
-        if self.spec.sleep.is_none() {
-            return Vec::new();
-        }
-        let mut all: Vec<(Duration, &Worker)> = self
-            .workers
-            .iter()
-            .filter_map(|worker| match worker.life {
-                Life::Asleep { since } if self.may_sleep(worker) => Some((since, worker)),
-                _ => None,
-            })
-            .collect();
-        all.sort_by_key(|(since, worker)| (std::cmp::Reverse(*since), worker.new.slot));
-        all.into_iter().map(|(_, worker)| worker).collect()
-    }
-
-    fn sleepers_to_end(&self, may_sleep: bool, now: Duration) -> Vec<(WorkerId, StopCause)> {
-        let keep_for = self.spec.sleep.as_ref().map(|sleep| sleep.keep_for);
-        let is_over = |since: Duration, limit: Duration| now.saturating_sub(since) >= limit;
-        let due = self.workers.iter().filter_map(|worker| {
-            let may = may_sleep && self.may_sleep(worker);
-            let why = match worker.life {
-                Life::FallingAsleep | Life::Asleep { .. } if !may => StopCause::Unwanted,
-                Life::Waking { .. } if !may && self.decision.desired == 0 => StopCause::Unwanted,
-                Life::Asleep { since } if is_over(since, keep_for?) => StopCause::SleptLong,
-                Life::Waking { since } if is_over(since, self.spec.start_timeout) => {
-                    StopCause::WakeFailed
-                }
-                _ => return None,
-            };
-            Some((worker.id().clone(), why))
-        });
-        due.collect()
-    }
-
-    /// How long it takes until it has one worker more: from sleep, where one sleeps.
-    pub(super) fn raise_times(&self) -> Option<StartTimes> {
-        let wakes = self.spec.sleep.is_some() && self.workers.iter().any(Worker::is_asleep);
-        let times = self.starts.wake_times().filter(|_| wakes);
-        times.or_else(|| self.starts.times())
-    }
-
-    /// The same for one of its workers that is given up now and wanted back later.
-    pub(super) fn regain_times(&self) -> Option<StartTimes> {
-        let times = self.starts.wake_times();
-        let times = times.filter(|_| self.spec.sleep.is_some());
-        times.or_else(|| self.starts.times())
-    }
-
-    /// Asks its workers by new settings whether they sleep.
-    pub(super) fn watch_sleep_anew(&mut self) -> Vec<Effect> {
-        let sleep = self.spec.sleep.clone();
-        let workers = self.workers.iter_mut();
-        let settled = workers.filter(|worker| {
-            worker.address.is_some() && matches!(worker.life, Life::Serving | Life::Asleep { .. })
-        });
-        let effects = settled.filter_map(|worker| match &sleep {
-            Some(sleep) => worker.watch_sleep(Arc::clone(sleep)),
-            None => Some(Effect::StopWatchingSleep(worker.id().clone())),
-        });
-        effects.collect()
-    }
-
-    /// What there is to say of one of its workers that sleeps.
-    pub(super) fn about_sleep(&self, worker: &Worker, now: Duration) -> Option<String> {
-        let slot = worker.new.slot;
-        let expected = || match self.starts.wake_times() {
-            Some(times) => format!(", which takes {}", Seconds(times.p50)),
-            None => String::new(),
-        };
-        match worker.life {
-            Life::FallingAsleep => Some(format!("worker {slot} falls asleep")),
-            Life::Asleep { since } => {
-                let slept = now.saturating_sub(since);
-                let keep_for = self.spec.sleep.as_ref()?.keep_for;
-                Some(format!(
-                    "worker {slot} has slept for {}; it is woken when it is needed{}, and ended in {}",
-                    Seconds(slept),
-                    expected(),
-                    Seconds(keep_for.saturating_sub(slept))
-                ))
-            }
-            Life::Waking { since } => {
-                let since = Seconds(now.saturating_sub(since));
-                Some(format!(
-                    "worker {slot} has been waking up for {since}{}",
-                    expected()
-                ))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Worker {
-    fn nap(&mut self, sleep: Arc<Sleep>) -> Nap {
-        Nap {
-            worker: self.id().clone(),
-            sleep,
-            recorded: self.recorded.clone(),
-        }
-    }
-
-    /// It is asked whether it sleeps, where that can be asked.
-    pub(super) fn watch_sleep(&mut self, sleep: Arc<Sleep>) -> Option<Effect> {
-        self.naps += 1;
-        sleep.is_sleeping.as_ref()?;
-        Some(Effect::WatchSleep {
-            worker: self.id().clone(),
-            sleep,
-            number: self.naps,
-        })
-    }
-
-    /// Neither probes nor anything else ask it any more.
-    fn ask_nothing(&mut self) -> Vec<Effect> {
-        self.naps += 1;
-        let mut effects = vec![Effect::StopWatchingSleep(self.id().clone())];
-        if std::mem::take(&mut self.is_probed) {
-            effects.push(Effect::StopProbing(self.id().clone()));
-        }
-        self.probe_says = None;
-        effects
-    }
-
-    /// What an earlier run knew of its sleep.
-    pub(super) fn remember_sleep(&mut self, note: SleepNote, now: Duration) {
-        self.recorded = note.recorded.map(Into::into);
-        self.life = match note.state {
-            SleepState::Awake => return,
-            SleepState::FallingAsleep => Life::FallingAsleep,
-            SleepState::Asleep => Life::Asleep { since: now },
-            SleepState::Waking => Life::Waking { since: now },
-        };
-        self.ready_at = Some(now);
-    }
-}
-
-/// Whether a deployment has a worker that sleeps.
-pub(super) fn any_asleep(deployment: &DeploymentState) -> bool {
-    deployment
-        .workers
-        .iter()
-        .any(|worker| matches!(worker.life, Life::Asleep { .. }))
 }

@@ -109,7 +109,7 @@ fn files(path: &Path) -> Vec<(PathBuf, Option<u32>)> {
     let Some((before, after)) = name.split_once(SLOT) else {
         return vec![(path.to_owned(), None)];
     };
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter_map(|entry| {
         let name = entry.file_name();

@@ -188,7 +188,8 @@ async fn a_file_of_an_older_penstock_is_brought_up_to_date_with_all_that_is_in_i
     let (tables, id) = (open::STEPS[0], open::APPLICATION_ID);
     let make = format!("{tables} PRAGMA application_id = {id}; PRAGMA user_version = 1;");
     db.execute_batch(&make).expect("it can be written");
-    rows::put_worker(&db, &worker("a", "found")).expect("it can be written");
+    let row = "INSERT INTO workers VALUES ('a', 'chat', 'stable', 3, 'r', 'found')";
+    db.execute_batch(row).expect("it can be written");
     let old =
         "INSERT INTO journal VALUES (1, 7, 'chat', 'stable', 'wake', 'entry 7', 7, 8, 'one\ntwo')";
     db.execute_batch(old).expect("it can be written");

@@ -11,7 +11,7 @@ use penstock_control::status::{
 };
 
 use self::class_and_mirror::{about_classes, about_mirror};
-use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
+use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, style_of, styled};
 use crate::pause;
 
 /// From one column to the next.
@@ -390,15 +390,6 @@ pub(crate) fn about_rollout(rollout: &RolloutStatus) -> (String, Style) {
         text += &format!("; in this step {seen}");
     }
     (text, style)
-}
-
-fn style_of(state: &str) -> Style {
-    match state {
-        "ready" | "warm" => GOOD,
-        "failed" | "degraded" | "waiting" | "not_ready" => BAD,
-        "cold" | "asleep" => DIM,
-        _ => CHANGING,
-    }
 }
 
 /// The two largest units will do.

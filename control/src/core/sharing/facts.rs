@@ -179,7 +179,7 @@ impl Core {
         worker.is_some_and(|(_, worker)| worker.is_kept())
     }
 
-    pub(super) fn worker(&self, id: &WorkerId) -> Option<(Key, &Worker)> {
+    pub(in crate::core) fn worker(&self, id: &WorkerId) -> Option<(Key, &Worker)> {
         let key = self.owners.get(id)?;
         let deployment = self.deployment(key)?;
         let worker = deployment.workers.iter().find(|worker| worker.id() == id)?;

@@ -35,6 +35,10 @@ enum Happening {
     OutcomeTwice(u8),
     /// A start comes to nothing: for want of room, or for good.
     Fails(u8, bool),
+    /// A worker cannot be put to sleep, or cannot be woken.
+    Insomnia(u8),
+    /// What a worker says of its sleep.
+    Says(u8, bool),
     /// A worker dies.
     Dies(u8),
     /// What its probe finds out.
@@ -63,6 +67,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => any::<u8>().prop_map(Happening::Outcome),
         1 => any::<u8>().prop_map(Happening::OutcomeTwice),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(which, room)| Happening::Fails(which, room)),
+        1 => any::<u8>().prop_map(Happening::Insomnia),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(which, sleeps)| Happening::Says(which, sleeps)),
         2 => any::<u8>().prop_map(Happening::Dies),
         5 => (any::<u8>(), 0_u8..6).prop_map(|(which, what)| Happening::Probed(which, what)),
         4 => (0_u8..60, any::<bool>())
@@ -83,6 +89,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 enum UnderWay {
     Start(WorkerId),
     Stop(WorkerId),
+    Sleep(WorkerId),
+    Wake(WorkerId),
     Sweep,
 }
 
@@ -113,6 +121,7 @@ fn settings(min: u8, max: u8, command: u8) -> String {
     format!(
         "[services.chat.deployments.stable]
          process = {{ command = [\"serve-{command}\"] }}
+         sleep = {{ engine = \"vllm\", for = \"60s\" }}
          start_timeout = \"30s\"
          drain_timeout = \"10s\"
          max_concurrency = 10
@@ -174,6 +183,8 @@ impl World {
                     assert!(!self.under_way.contains(&stop), "stopped twice: {stop:?}");
                     self.under_way.push(stop);
                 }
+                Effect::Sleep(nap) => self.under_way.push(UnderWay::Sleep(nap.worker)),
+                Effect::Wake(nap) => self.under_way.push(UnderWay::Wake(nap.worker)),
                 Effect::Sweep(_) => self.under_way.push(UnderWay::Sweep),
                 Effect::Forget(id) => {
                     self.places.remove(&id);
@@ -219,6 +230,10 @@ impl World {
                         Some(UnderWay::Stop(worker.id().clone()))
                     }
                     Life::Stopping => Some(UnderWay::Start(worker.id().clone())),
+                    Life::FallingAsleep => Some(UnderWay::Sleep(worker.id().clone())),
+                    Life::Waking { .. } if !worker.is_probed => {
+                        Some(UnderWay::Wake(worker.id().clone()))
+                    }
                     _ => None,
                 };
                 let comes = waits_for.is_none_or(|what| self.under_way.contains(&what));
@@ -277,6 +292,30 @@ impl World {
                         StartError::Failed("no such program".to_owned())
                     };
                     self.tell(Event::Started(id, Err(error)));
+                }
+            }
+            Happening::Insomnia(which) => {
+                let naps = self.under_way.iter();
+                let naps =
+                    naps.filter(|what| matches!(what, UnderWay::Sleep(_) | UnderWay::Wake(_)));
+                let naps: Vec<_> = naps.cloned().collect();
+                let reason = "HTTP status 500".to_owned();
+                let Some(what) = nth(&naps, *which).cloned() else {
+                    return;
+                };
+                let place = self.under_way.iter().position(|known| *known == what);
+                self.under_way.remove(place.expect("it is there"));
+                self.tell(match what {
+                    UnderWay::Sleep(id) => Event::Slept(id, Err(reason)),
+                    UnderWay::Wake(id) => Event::Woke(id, Err(reason)),
+                    _ => return,
+                });
+            }
+            Happening::Says(which, sleeps) => {
+                let running: Vec<_> = self.running.keys().cloned().collect();
+                if let Some(id) = nth(&running, *which).cloned() {
+                    let number = self.core.worker(&id).map_or(0, |(_, worker)| worker.naps);
+                    self.tell(Event::Sleeps(id, number, *sleeps));
                 }
             }
             Happening::Dies(which) => {
@@ -397,6 +436,8 @@ impl World {
                 self.places.remove(&id);
                 self.tell(Event::Stopped(id));
             }
+            UnderWay::Sleep(id) => self.tell(Event::Slept(id, Ok(None))),
+            UnderWay::Wake(id) => self.tell(Event::Woke(id, Ok(()))),
             UnderWay::Sweep => self.tell(Event::Swept),
         }
     }

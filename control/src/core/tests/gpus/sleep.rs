@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    super::play::config,
+    super::play::{Play, config},
     house::House,
     timelines::{check, house},
 };
-use crate::core::{Ask, AskId, Event, WorkersAsk, WorkersRequest};
+use crate::{
+    core::{Ask, AskId, Event, ProbeEvent, WorkersAsk, WorkersRequest, revision::revision},
+    remembered::{Remembered, SleepNote, SleepState, WorkerRow},
+    secret::SecretKey,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -162,4 +166,71 @@ fn what_a_worker_says_of_its_own_sleep_is_believed() {
     assert_eq!((house.starts, house.wakes, house.all_queued()), (1, 1, 0));
     assert!(house.waits[1] >= SECOND, "{:?}", house.waits);
     check("sleep_by_itself", &house);
+}
+
+#[test]
+fn of_an_earlier_run_those_that_slept_sleep_on_and_what_was_under_way_goes_on() {
+    let service = |name: &str| {
+        format!(
+            "[services.{name}.deployments.stable]
+             process = {{ command = [\"serve\"], gpus = 1 }}
+             {SLEEPS}\n"
+        )
+    };
+    let text = [
+        ONE.to_owned(),
+        "\n".into(),
+        service("a"),
+        service("b"),
+        service("c"),
+    ]
+    .concat();
+    let config = config(&text);
+    let services = |name: &str| &config.services[name].deployments["stable"];
+    let row = |id: &str, service: &str, sleep: SleepState| WorkerRow {
+        id: id.to_owned(),
+        service: service.to_owned(),
+        deployment: "stable".to_owned(),
+        slot: 0,
+        revision: revision(services(service), &SecretKey::default()).to_string(),
+        saved: "pid 7".to_owned(),
+        sleep: SleepNote {
+            state: sleep,
+            recorded: None,
+        }
+        .to_text(),
+    };
+    let remembered = Remembered {
+        workers: vec![
+            row("a-1", "a", SleepState::Asleep),
+            row("b-2", "b", SleepState::Waking),
+            row("c-3", "c", SleepState::FallingAsleep),
+        ],
+        ..Remembered::default()
+    };
+    let (mut play, _) = Play::after(&config, remembered);
+    for number in 1..=3 {
+        let id = play.id(number);
+        play.tell(Event::Holds(id.clone(), vec!["0".to_owned()]));
+        play.tell(Event::Adopted(id, Some(([127, 0, 0, 1], 8000).into())));
+    }
+    play.tell(Event::Swept);
+    let states = |play: &Play| {
+        let services = play.core.status().services.into_iter();
+        let workers = services
+            .flat_map(|one| one.deployments)
+            .flat_map(|one| one.workers);
+        workers
+            .map(|worker| worker.state.into_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(&play), ["asleep", "waking", "falling_asleep"]);
+    let (waking, falling) = (play.id(2), play.id(3));
+    play.tell(Event::Slept(falling, Ok(None)));
+    play.tell(Event::Woke(waking.clone(), Ok(())));
+    play.tell(Event::Probed(ProbeEvent::Ready(waking)));
+    assert_eq!(states(&play), ["asleep", "ready", "asleep"]);
+    let status = play.core.status();
+    let held = status.gpus[0].devices[0].worker.clone();
+    assert_eq!(held.as_deref(), Some("b/stable#0"));
 }
