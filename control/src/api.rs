@@ -1,7 +1,9 @@
 //! The admin address: health, metrics, and the API that `penstock status` and friends use.
 //!
-//! Made for operators and machines, never for browsers: see `guard`.
+//! Made for operators and machines, never for web pages of others: see `guard`; and for those alone who
+//! may: see `access`.
 
+mod access;
 mod body;
 mod explain;
 mod guard;
@@ -9,24 +11,31 @@ mod impatient;
 mod pause;
 mod problem;
 mod serve;
+mod socket;
 mod text;
 mod traffic;
 mod workers;
 
-use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Json, Router,
     extract::{FromRequestParts, Path, Query, State},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use penstock_config::{Admin, fleet::ServiceInsight};
+use penstock_config::{Admin, AdminToken, fleet::ServiceInsight};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::body::{OptionalBody, Who};
+pub(crate) use self::access::describe;
+use self::{
+    access::{Caller, Tokens},
+    body::{OptionalBody, Who},
+    socket::SocketFile,
+};
 pub use self::{problem::Problem, serve::Bounds, text::Write};
 use crate::{
     Control, ControlError,
@@ -77,7 +86,19 @@ pub struct Hooks {
 #[derive(Debug)]
 pub struct Api {
     address: SocketAddr,
-    task: JoinHandle<()>,
+    tokens: Tokens,
+    tasks: Vec<JoinHandle<()>>,
+    /// Removed with the server.
+    _socket: Option<SocketFile>,
+}
+
+/// Why the admin address cannot be served.
+#[derive(Debug)]
+pub enum ListenError {
+    /// The address cannot be had.
+    Address(io::Error),
+    /// The Unix socket cannot be had.
+    Socket(io::Error),
 }
 
 #[derive(Clone)]
@@ -92,13 +113,33 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When the address cannot be had.
-    pub async fn start(admin: &Admin, bounds: Bounds, router: Router) -> io::Result<Self> {
-        let listener = TcpListener::bind(admin.address).await?;
-        let address = listener.local_addr()?;
-        let router = guard::protect(serve::bounded(router, bounds), &admin.hosts);
-        let task = tokio::spawn(serve::serve(listener, router, bounds));
-        Ok(Self { address, task })
+    /// When the address or the socket cannot be had.
+    pub async fn start(admin: &Admin, bounds: Bounds, router: Router) -> Result<Self, ListenError> {
+        let listener = TcpListener::bind(admin.address).await;
+        let listener = listener.map_err(ListenError::Address)?;
+        let address = listener.local_addr().map_err(ListenError::Address)?;
+        let socket = admin.socket.as_deref().map(socket::bind).transpose();
+        let socket = socket.map_err(ListenError::Socket)?;
+        let tokens = Tokens::new(&admin.tokens);
+        let bounded = serve::bounded(router, bounds);
+        let router = guard::protect(access::protect(bounded, tokens.clone()), &admin.hosts);
+        let mut tasks = vec![tokio::spawn(serve::serve(listener, router.clone(), bounds))];
+        let mut file = None;
+        if let Some((listener, made)) = socket {
+            tasks.push(tokio::spawn(serve::serve(listener, router, bounds)));
+            file = Some(made);
+        }
+        Ok(Self {
+            address,
+            tokens,
+            tasks,
+            _socket: file,
+        })
+    }
+
+    /// From now on these tokens alone count.
+    pub fn set_tokens(&self, tokens: &BTreeMap<String, AdminToken>) {
+        self.tokens.set(tokens);
     }
 
     /// Where it listens.
@@ -109,7 +150,9 @@ impl Api {
 
 impl Drop for Api {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
@@ -123,6 +166,7 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/whoami", get(whoami))
         .route("/api/v1/services/{service}", get(service))
         .route("/api/v1/services/{service}/requests", get(requests))
         .merge(traffic::routes())
@@ -156,8 +200,22 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     )
 }
 
-async fn status(State(shared): State<Shared>) -> Answer {
-    text::json(shared.control.status().await?).await
+async fn status(State(shared): State<Shared>, Extension(caller): Extension<Caller>) -> Answer {
+    let mut status = shared.control.status().await?;
+    if caller.services().is_some() {
+        status.keep_only(|service| caller.sees(service));
+    }
+    text::json(status).await
+}
+
+/// Who the caller is to us: for pages that show only what can be done.
+async fn whoami(Extension(caller): Extension<Caller>) -> Response {
+    Json(json!({
+        "token": caller.name(),
+        "role": caller.role().as_str(),
+        "services": caller.services(),
+    }))
+    .into_response()
 }
 
 async fn service(State(shared): State<Shared>, Named(name): Named) -> Answer {
@@ -207,6 +265,7 @@ struct JournalParameters {
 
 async fn journal(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Parameters(parameters): Parameters<JournalParameters>,
 ) -> Answer {
     let JournalParameters {
@@ -214,6 +273,15 @@ async fn journal(
         deployment,
         limit,
     } = parameters;
+    let may = match &service {
+        Some(service) => caller.sees(service),
+        None => caller.services().is_none(),
+    };
+    if !may {
+        let detail =
+            "the token is for certain services: ask for the journal of one, with `service`";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     let query = JournalQuery {
         service,
         deployment,

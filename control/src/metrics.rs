@@ -37,6 +37,7 @@ pub fn describe() {
     rollout::describe();
     gpus::describe();
     crate::store::describe();
+    crate::api::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
     metrics::describe_gauge!(

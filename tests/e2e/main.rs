@@ -8,6 +8,7 @@
 mod support;
 
 mod access;
+mod admin_access;
 mod affinity;
 mod bad_input;
 mod bad_start;
