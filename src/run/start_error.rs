@@ -1,6 +1,6 @@
 //! Why the program cannot start, in words that name the key of the configuration to change.
 
-use std::{fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path};
+use std::{fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt};
 
 use anyhow::Context;
 use nix::unistd::{AccessFlags, access};
@@ -34,7 +34,7 @@ pub(super) fn of_admin(admin: &Admin, error: ListenError) -> anyhow::Error {
         }
         ListenError::Socket(error) => error,
     };
-    let path = admin.socket.as_deref().unwrap_or(Path::new(""));
+    let path = admin.socket.clone().unwrap_or_default();
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => "another process listens there already".to_owned(),
         io::ErrorKind::NotFound => "its folder does not exist".to_owned(),

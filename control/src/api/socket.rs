@@ -45,7 +45,7 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         },
     }
     // Under another name until its mode is right: nobody may come in before.
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let new = folder.join(format!(".{}", std::process::id()));
     let _ = fs::remove_file(&new);
     let listener = UnixListener::bind(&new)?;
