@@ -75,7 +75,7 @@ pub use scaling::{
     TargetTrackingRule, UpPace, WorkerMetric,
 };
 pub use schema::schema;
-pub use service::{MinRate, Protocol, Queue, Service, Timeouts};
+pub use service::{MinRate, Protocol, Queue, Service, Timeouts, TokenUsage};
 pub use settings::{
     AccessLog, AccessLogTo, Config, GatewaySettings, Listener, LogFormat, RequestLimits, WorkerLogs,
 };

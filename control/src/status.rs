@@ -15,6 +15,7 @@ pub use self::revisions::{
     DeploymentRevisions, OverrideStatus, RevisionStatus, RevisionsStatus, UpdateStatus,
 };
 pub(crate) use self::settings::describe as describe_settings;
+pub use self::tokens::TokenStatus;
 pub use self::traffic::{
     ByHandStatus, DeploymentWeight, RolloutStatus, WeightsChange, WeightsStatus,
 };
@@ -27,6 +28,7 @@ mod insight;
 mod pause;
 mod revisions;
 mod settings;
+mod tokens;
 mod traffic;
 
 /// All of it.
@@ -124,6 +126,9 @@ pub struct ServiceStatus {
     /// Where copies of its requests go, if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorStatus>,
+    /// Tokens of its models, where answers told any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenStatus>,
     /// Its deployments by name.
     pub deployments: Vec<DeploymentStatus>,
 }
@@ -187,6 +192,9 @@ pub struct DeploymentStatus {
     pub in_flight: u32,
     /// Requests waiting for a worker, by the newest reports.
     pub queued: u32,
+    /// Tokens of its models, where answers told any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenStatus>,
     /// Label of the reason of the last decision.
     pub reason: Cow<'static, str>,
     /// The reason in words.

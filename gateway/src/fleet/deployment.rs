@@ -29,6 +29,8 @@ use crate::{
         metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
         outcome_meter::OutcomeMeter,
         recent::RecentMeter,
+        spread,
+        tokens::ModelMeters,
     },
     fleet::{
         ejection::Ejections,
@@ -70,6 +72,10 @@ pub(crate) struct DeploymentState {
     pub(crate) metrics: DeploymentMetrics,
     /// Copies of requests that are mirrored here.
     pub(crate) copies: Copies,
+    /// What is counted of its models.
+    pub(crate) models: ModelMeters,
+    /// When a worker last became ready where none was, in microseconds.
+    woke_at: AtomicU64,
     view: ArcSwap<View>,
     ejections: Ejections,
     reminders: Arc<Reminders>,
@@ -123,6 +129,8 @@ impl DeploymentState {
             outcomes,
             recent: RecentMeter::new(around.threads),
             copies: Copies::default(),
+            models: ModelMeters::default(),
+            woke_at: AtomicU64::new(0),
             view: ArcSwap::from_pointee(view),
             ejections: Ejections::new(eject, Arc::clone(&around.reminders)),
             reminders: around.reminders,
@@ -177,6 +185,10 @@ impl DeploymentState {
             self.clock,
             self.threads,
         )));
+        if !old.has_ready() && self.view().has_ready() {
+            let now = spread::micros(self.clock.now());
+            self.woke_at.store(now, Ordering::Relaxed);
+        }
         old.close_all_but(&self.view());
         let ready = self.view();
         let ready = ready.picker.candidates();
@@ -225,6 +237,11 @@ impl DeploymentState {
     /// Whether control finds no room for a worker that is wanted.
     pub(crate) fn has_no_room(&self) -> Option<NoRoom> {
         self.view.load().no_room()
+    }
+
+    /// When a worker last became ready where none was.
+    pub(crate) fn woke_at(&self) -> Duration {
+        Duration::from_micros(self.woke_at.load(Ordering::Relaxed))
     }
 
     /// Whether there is a worker that takes requests beside those with these keys.
@@ -316,6 +333,7 @@ impl DeploymentState {
             service_time: self.service_time.snapshot(),
             outcomes: self.outcomes.read(),
             woken: self.copies.woken(),
+            tokens: self.models.load(),
             workers: self
                 .view
                 .load()
@@ -331,6 +349,7 @@ impl DeploymentState {
     pub(crate) fn write_last_metrics(&self, page: &mut Page) {
         if self.is_over() {
             page.add_last(&self.metrics, self.ejections.total());
+            page.add_models(&self.metrics, &self.models);
             self.write_copies(page);
         } else {
             self.write_metrics(page, 0);
@@ -347,6 +366,7 @@ impl DeploymentState {
         page.add(&self.metrics, self.queue.len(), weight, workers);
         let (ejected, total) = (self.ejections.ejected(), self.ejections.total());
         page.add_health(&self.metrics, ejected, total);
+        page.add_models(&self.metrics, &self.models);
         self.write_copies(page);
     }
 

@@ -8,6 +8,7 @@ mod at_worker;
 mod own;
 mod record;
 mod seldom;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
@@ -329,6 +330,7 @@ impl Exchange {
                 })
                 .request(&settled);
         }
+        self.count_tokens(duration);
         let seldom = self.seldom.as_mut();
         if let Some(copy) = seldom.and_then(|seldom| seldom.mirrored.take()) {
             self.tell(copy);

@@ -10,7 +10,7 @@ use penstock_control::status::{
     WorkerStatus,
 };
 
-use self::class_and_mirror::{about_classes, about_mirror};
+use self::class_and_mirror::{about_classes, about_mirror, about_tokens};
 use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
 use crate::pause;
 
@@ -72,6 +72,8 @@ impl Rows {
         if let Some(mirror) = &service.mirror {
             self.note(&about_mirror(mirror), Style::new());
         }
+        let tokens = service.tokens.iter().map(about_tokens);
+        tokens.for_each(|text| self.note(&text, DIM));
         for deployment in &service.deployments {
             self.add_deployment(&service.name, deployment, detailed);
         }
