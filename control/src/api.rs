@@ -1,8 +1,10 @@
-//! The admin address: health, metrics, and the API that `penstock status` and friends use.
+//! The admin address: health, metrics, the API that `penstock status` and friends use, and the console.
 //!
-//! Made for operators and machines, never for browsers: see `guard`.
+//! Pages of other origins are kept away: see `guard`.
 
 mod body;
+mod console;
+mod events;
 mod explain;
 mod guard;
 mod impatient;
@@ -11,6 +13,7 @@ mod problem;
 mod serve;
 mod text;
 mod traffic;
+mod try_it;
 mod workers;
 
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
@@ -26,8 +29,12 @@ use penstock_config::{Admin, fleet::ServiceInsight};
 use serde::Deserialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::body::{OptionalBody, Who};
-pub use self::{problem::Problem, serve::Bounds, text::Write};
+use self::{
+    body::{OptionalBody, Who},
+    events::Events,
+    try_it::Tries,
+};
+pub use self::{problem::Problem, serve::Bounds, text::Write, try_it::Door};
 use crate::{
     Control, ControlError,
     revisions::{Origin, Via},
@@ -69,6 +76,8 @@ pub struct Hooks {
     pub insight: Arc<dyn Fn(String, usize) -> Asked + Send + Sync>,
     /// Why requests cannot be served yet or any more, if so.
     pub not_ready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Where the gateway listens now.
+    pub doors: Arc<dyn Fn() -> Vec<Door> + Send + Sync>,
     /// Reads the configuration again and applies it, for whoever asks.
     pub reload: Arc<dyn Fn(Origin) -> Reload + Send + Sync>,
 }
@@ -84,6 +93,8 @@ pub struct Api {
 struct Shared {
     control: Arc<Control>,
     hooks: Hooks,
+    events: Events,
+    tries: Tries,
 }
 
 impl Api {
@@ -129,6 +140,9 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .merge(explain::routes())
         .merge(pause::routes())
         .merge(workers::routes())
+        .merge(events::routes())
+        .merge(try_it::routes())
+        .merge(console::routes())
         .route("/api/v1/journal", get(journal))
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such page") })
@@ -138,7 +152,12 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
                 "this page does not take this method",
             )
         })
-        .with_state(Shared { control, hooks })
+        .with_state(Shared {
+            control,
+            hooks,
+            events: Events::default(),
+            tries: Tries::default(),
+        })
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
