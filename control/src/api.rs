@@ -1,10 +1,11 @@
-//! The admin address: health, metrics, and the API that `penstock status` and friends use.
+//! The admin address: health, metrics, the API that `penstock status` and friends use, and the console.
 //!
-//! Made for operators and machines, never for web pages of others: see `guard`; and for those alone who
-//! may: see `access`.
+//! Pages of other origins are kept away: see `guard`; and all who may not ask: see `access`.
 
 mod access;
 mod body;
+mod console;
+mod events;
 mod explain;
 mod guard;
 mod impatient;
@@ -14,6 +15,7 @@ mod serve;
 mod socket;
 mod text;
 mod traffic;
+mod try_it;
 mod workers;
 
 use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
@@ -34,9 +36,11 @@ pub(crate) use self::access::describe;
 use self::{
     access::{Caller, Tokens},
     body::{OptionalBody, Who},
+    events::Events,
     socket::SocketFile,
+    try_it::Tries,
 };
-pub use self::{problem::Problem, serve::Bounds, text::Write};
+pub use self::{problem::Problem, serve::Bounds, text::Write, try_it::Door};
 use crate::{
     Control, ControlError,
     revisions::{Origin, Via},
@@ -78,6 +82,8 @@ pub struct Hooks {
     pub insight: Arc<dyn Fn(String, usize) -> Asked + Send + Sync>,
     /// Why requests cannot be served yet or any more, if so.
     pub not_ready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Where the gateway listens now.
+    pub doors: Arc<dyn Fn() -> Vec<Door> + Send + Sync>,
     /// Reads the configuration again and applies it, for whoever asks.
     pub reload: Arc<dyn Fn(Origin) -> Reload + Send + Sync>,
 }
@@ -105,6 +111,8 @@ pub enum ListenError {
 struct Shared {
     control: Arc<Control>,
     hooks: Hooks,
+    events: Events,
+    tries: Tries,
 }
 
 impl Api {
@@ -173,6 +181,9 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .merge(explain::routes())
         .merge(pause::routes())
         .merge(workers::routes())
+        .merge(events::routes())
+        .merge(try_it::routes())
+        .merge(console::routes())
         .route("/api/v1/journal", get(journal))
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such page") })
@@ -182,7 +193,12 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
                 "this page does not take this method",
             )
         })
-        .with_state(Shared { control, hooks })
+        .with_state(Shared {
+            control,
+            hooks,
+            events: Events::default(),
+            tries: Tries::default(),
+        })
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {

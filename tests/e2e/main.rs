@@ -19,6 +19,7 @@ mod client_leaves;
 mod clocks;
 mod cold_start;
 mod commands;
+mod console;
 mod crash;
 mod crowd;
 mod ejection;

@@ -76,6 +76,7 @@ impl Scene {
                 take("penstock_up ".to_owned()) && take("1\n".to_owned())
             }),
             insight: Arc::new(|service, max| Box::pin(insight(service, max))),
+            doors: Arc::new(Vec::new),
             not_ready: Arc::new(move || {
                 (!is_ready.load(Ordering::Relaxed)).then(|| "shutting down".to_owned())
             }),

@@ -68,6 +68,8 @@ pub(crate) struct DeploymentState {
     pub(crate) outcomes: OutcomeMeter,
     /// How its requests did of late.
     pub(crate) recent: RecentMeter,
+    /// Requests that got an error or were cut off.
+    pub(crate) errors: AtomicU64,
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
     /// Copies of requests that are mirrored here.
@@ -137,6 +139,7 @@ impl DeploymentState {
             retired: AtomicBool::new(false),
             queue: Arc::default(),
             places: around.places,
+            errors: AtomicU64::new(0),
             no_capacity: AtomicU64::new(0),
             pace: Pace::default(),
             poke: around.poke,
@@ -328,6 +331,7 @@ impl DeploymentState {
             integral: sums.integral,
             arrivals: sums.arrivals,
             completions: sums.completions,
+            errors: self.errors.load(Ordering::Relaxed),
             no_capacity: self.no_capacity.load(Ordering::Relaxed),
             wait: self.wait.snapshot(),
             service_time: self.service_time.snapshot(),

@@ -10,7 +10,10 @@ mod record;
 mod seldom;
 mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::Method;
 use penstock_config::fleet::Stage;
@@ -320,7 +323,11 @@ impl Exchange {
             deployment.load.end(self.connection.thread.index, now);
             deployment.metrics.request(&settled);
             let thread = self.connection.thread.index;
-            deployment.recent.ended(thread, now, self.ended(duration));
+            let ended = self.ended(duration);
+            if ended.failed {
+                deployment.errors.fetch_add(1, Ordering::Relaxed);
+            }
+            deployment.recent.ended(thread, now, ended);
         } else {
             let seldom = self.seldom.as_ref();
             let service = seldom.and_then(|seldom| seldom.turned_away.as_deref());
