@@ -289,15 +289,7 @@ async fn journal(
         deployment,
         limit,
     } = parameters;
-    let may = match &service {
-        Some(service) => caller.sees(service),
-        None => caller.services().is_none(),
-    };
-    if !may {
-        let detail =
-            "the token is for certain services: ask for the journal of one, with `service`";
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    }
+    caller.may_ask_about(service.as_deref())?;
     let query = JournalQuery {
         service,
         deployment,

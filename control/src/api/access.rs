@@ -24,11 +24,21 @@ use ring::digest::{SHA256, digest};
 
 use super::Problem;
 
-/// Pages for machines that only ask whether this process lives.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// Pages for machines that only ask whether this process lives, and the console, which says nothing by
+/// itself: what it shows it asks for with a token.
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/"];
+
+/// Where the console's files are.
+const CONSOLE: &str = "/console/";
 
 /// Pages that show to each caller what it may see; they ask the [`Caller`] themselves.
-const OWN_VIEW: [&str; 3] = ["/api/v1/status", "/api/v1/journal", "/api/v1/whoami"];
+const OWN_VIEW: [&str; 5] = [
+    "/api/v1/status",
+    "/api/v1/events",
+    "/api/v1/history",
+    "/api/v1/journal",
+    "/api/v1/whoami",
+];
 
 /// Where the pages of one service are.
 const SERVICES: &str = "/api/v1/services/";
@@ -93,6 +103,17 @@ impl Caller {
     pub(super) fn sees(&self, service: &str) -> bool {
         self.services()
             .is_none_or(|services| services.contains(service))
+    }
+
+    /// Fails if it may not know of this service, or not of all services.
+    pub(super) fn may_ask_about(&self, service: Option<&str>) -> Result<(), Problem> {
+        let may = match service {
+            Some(service) => self.sees(service),
+            None => self.services().is_none(),
+        };
+        let detail = "the token is for certain services: ask for one of them, with `service`";
+        may.then_some(())
+            .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, detail))
     }
 
     /// Who stands in the journal for a change: with a token its name, beside whom the caller says to be.
@@ -230,7 +251,7 @@ pub(super) fn protect(router: Router, tokens: Tokens) -> Router {
 
 async fn admit(tokens: &Tokens, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    if OPEN.contains(&path.as_str()) {
+    if OPEN.contains(&path.as_str()) || path.starts_with(CONSOLE) {
         return next.run(request).await;
     }
     let peer = request.extensions().get::<Peer>().copied();
@@ -371,7 +392,7 @@ mod tests {
             "/api/v1/services//llama",
             "/api/v1/services/other/../llama",
             "/api/v1/anything",
-            "/",
+            "/api/v1/try",
         ] {
             assert_eq!(
                 refused("team", Method::GET, path),
