@@ -68,8 +68,7 @@ fn describe_service(
     wall_ms: u64,
     now: Duration,
 ) -> ServiceStatus {
-    let told: Vec<_> = gateways.told(&service.spec.name).collect();
-    let told = || told.iter().copied();
+    let told = || gateways.told(&service.spec.name);
     let own_hosts = &service.spec.access.deployment_hosts;
     ServiceStatus {
         name: service.spec.name.to_string(),
@@ -81,12 +80,18 @@ fn describe_service(
         paused: service.describe_pause(None),
         classes: status::classes(&service.spec, told()),
         mirror: status::mirror(&service.spec, told()),
+        cost: {
+            let mut costs = service.deployments.values();
+            let costs = costs.by_ref().filter_map(DeploymentState::describe_cost);
+            costs.reduce(|a, b| [a, b].into_iter().sum())
+        },
         deployments: service
             .deployments
             .values()
             .map(|deployment| DeploymentStatus {
                 host: own_host(service, deployment),
                 host_needs_key: matches!(own_hosts, DeploymentHosts::Key(_)),
+                overflow: status::overflow(&deployment.spec.name, told()),
                 rollout: service.describe_rollout(&deployment.spec.name),
                 paused: service.describe_pause(Some(deployment.spec.name.as_str())),
                 ..describe_deployment(deployment, wall_ms, now)
@@ -127,6 +132,9 @@ fn describe_deployment(
         host_needs_key: false,
         weight: deployment.weight,
         file_weight: deployment.spec.weight,
+        tier: deployment.spec.tier,
+        overflow: None,
+        cost: deployment.describe_cost(),
         rollout: None,
         removed: deployment.removed,
         phase: deployment.state_word(&troubles).into(),
