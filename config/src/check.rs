@@ -21,6 +21,7 @@ mod scaling;
 mod service;
 mod settings;
 mod split;
+mod tiers;
 mod tls;
 mod update;
 

@@ -14,7 +14,7 @@ pub use self::{
     coming::Coming,
     insight::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
     latency::{LatencyHistogram, METRIC_BOUNDS_MS},
-    service_load::{MirrorLoad, ServiceLoad},
+    service_load::{MirrorLoad, OverflowLoad, ServiceLoad},
 };
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 

@@ -41,6 +41,7 @@ mod load;
 mod logs;
 mod long_request;
 mod mirror;
+mod overflow;
 mod own_answers;
 mod pause;
 mod proxy_protocol;
