@@ -52,14 +52,31 @@ pub struct Service {
     pub limits: Vec<Limit>,
     /// Paths for operators of workers that clients may reach all the same; `*` for all of them.
     pub operator_paths: Vec<String>,
+    /// How long a request may wait in one tier before it may go to the next one; `None`: all deployments
+    /// are of one tier.
+    pub overflow_after: Option<Duration>,
     /// Bounds and order of the queue, for all deployments of the service together.
     pub queue: Queue,
     /// The clocks of a request.
     pub timeouts: Timeouts,
+    /// What is done to know the tokens of its requests.
+    pub token_usage: TokenUsage,
     /// Longest request body in bytes; `None` for no limit.
     pub max_body_bytes: Option<u64>,
     /// The deployments by name; never empty.
     pub deployments: BTreeMap<DeploymentName, Arc<Deployment>>,
+}
+
+/// What is done to know the tokens of requests for models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenUsage {
+    /// Answers are read as they pass, and workers are asked for the usage of streams at the front door.
+    Ask,
+    /// Answers are read as they pass.
+    Read,
+    /// Nothing.
+    Off,
 }
 
 /// Protocol spoken to the workers.

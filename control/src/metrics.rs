@@ -1,5 +1,6 @@
 //! Control's metrics. Handles are looked up once per deployment.
 
+mod cost;
 mod gpus;
 mod registry;
 mod rollout;
@@ -8,7 +9,7 @@ mod sleep;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 pub use self::registry::{Registry, install};
-use self::{gpus::GpuMetrics, sleep::SleepMetrics};
+use self::{cost::CostMetrics, gpus::GpuMetrics, sleep::SleepMetrics};
 pub(crate) use self::{gpus::GroupMetrics, registry::forget, rollout::RolloutMetrics};
 use crate::core::{ExitReason, Metric, STATES, StartFailure};
 
@@ -33,6 +34,7 @@ pub(crate) struct DeploymentMetrics {
     gpus: GpuMetrics,
     /// How its workers sleep and wake; only once one did.
     sleep: Option<Box<SleepMetrics>>,
+    cost: CostMetrics,
 }
 
 /// Says what the metrics mean; to be called once a recorder is there.
@@ -40,7 +42,9 @@ pub fn describe() {
     rollout::describe();
     gpus::describe();
     sleep::describe();
+    cost::describe();
     crate::store::describe();
+    crate::api::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
     metrics::describe_gauge!(
@@ -115,6 +119,7 @@ impl DeploymentMetrics {
             scrapes: None,
             gpus: GpuMetrics::default(),
             sleep: None,
+            cost: CostMetrics::default(),
             service,
             deployment,
         }
@@ -147,6 +152,7 @@ impl DeploymentMetrics {
             }
             Metric::Slept(well) => self.sleep().slept(well),
             Metric::Woke(seconds) => self.sleep().woke(seconds),
+            Metric::Cost(cost) => self.cost.add(&self.service, &self.deployment, cost),
         }
     }
 

@@ -9,7 +9,9 @@ mod chat;
 mod completions;
 mod embeddings;
 mod engine;
+mod messages;
 mod pages;
+mod responses;
 mod serve;
 mod sleep;
 mod text;
@@ -106,6 +108,10 @@ struct Faults {
     /// Wake up with damaged weights: healthy, but every answer is nonsense.
     #[arg(long)]
     wake_corrupt: bool,
+
+    /// Break every stream off after so many tokens, as if the worker had died.
+    #[arg(long, value_name = "TOKENS")]
+    break_after: Option<u64>,
 
     /// Go on after SIGTERM and SIGINT as if nothing had come.
     #[arg(long)]

@@ -8,6 +8,7 @@
 mod support;
 
 mod access;
+mod admin_access;
 mod affinity;
 mod asleep;
 mod bad_input;
@@ -19,6 +20,7 @@ mod client_leaves;
 mod clocks;
 mod cold_start;
 mod commands;
+mod console;
 mod crash;
 mod crowd;
 mod ejection;
@@ -40,6 +42,7 @@ mod load;
 mod logs;
 mod long_request;
 mod mirror;
+mod overflow;
 mod own_answers;
 mod pause;
 mod preempt;

@@ -197,7 +197,7 @@ impl Core {
                 took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 woke: true,
             };
-            deployment.starts.woke(took, true);
+            deployment.starts.woke(took, &row.revision);
             deployment.tally.woke(Some(took.as_secs_f64()));
             self.effects.push(Effect::Remember(Memory::Started(row)));
         }
