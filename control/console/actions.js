@@ -18,7 +18,7 @@ function traffic(service, method, page, body) {
     const told = await ask(method, at(service.name, page), { ...body, dry_run: true });
     const before = told.change?.before ?? {};
     return {
-      words: `${capital(told.change?.done ?? "Nothing would change")}. The weights, each in relation to the others:`,
+      words: told.change ? `What it comes to: ${told.change.done}. The weights, each in relation to the others:` : "Nothing would change.",
       rows: told.deployments.map(({ name, weight }) => [name, before[name] ?? weight, weight]),
       warning: told.change?.needs_force,
       force: told.change?.needs_force,

@@ -1,7 +1,7 @@
 // All deployments at a glance.
 
 import { h, text, attr, show, keyed, put } from "./dom.js";
-import { Chart } from "./chart.js";
+import { Chart, SPANS, setSpan, span } from "./chart.js";
 import { number, duration, range, tone, sign, stateWord, deployments, byName } from "./words.js";
 
 const PAGE = 50;
@@ -62,6 +62,12 @@ export function charts(kinds) {
       { label: "desired", colour: 4, kind: "step", value: (one) => one.desired }] }),
   };
   return kinds.map((kind) => made[kind]());
+}
+
+/** Chooses how far the charts reach back. */
+export function spanPicker(drawn) {
+  const select = h("select", { id: "span", onchange: () => { setSpan(Number(select.value)); drawn(); } }, SPANS.map((minutes) => h("option", { value: minutes, selected: minutes === span() }, `${minutes} min`)));
+  return [h("label", { for: "span" }, "Last"), select];
 }
 
 /** The numbers at the top; those of what is not measured everywhere show only where they are. */
@@ -150,7 +156,8 @@ export class Overview {
     this.on = h("button", { type: "button", onclick: () => { this.page += 1; this.rows(); } }, "Next");
     this.none = h("p.faint", { hidden: true }, "Nothing matches.");
     this.node = h("div.overview", {}, h("h1.unseen", {}, "Overview"), this.numbers, this.wrong,
-      h("section.charts", { "aria-label": "The last ten minutes of everything" }, this.charts.map((chart) => chart.figure)),
+      h("div.tools.spans", {}, spanPicker(() => this.samples())),
+      h("section.charts", { "aria-label": "Charts of everything" }, this.charts.map((chart) => chart.figure)),
       h("section", { "aria-labelledby": "deployments" },
         h("div.tools", {}, h("h2", { id: "deployments" }, "Deployments"),
           h("label", { for: "filter" }, "Filter"), this.filter, h("label", { for: "sort" }, "Sort by"), this.sort),

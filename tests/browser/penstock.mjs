@@ -72,13 +72,14 @@ export async function browse() {
 }
 
 /** A page that the console is open in. What goes wrong in it fails the test. */
-export async function open(browser, url, options = {}) {
+export async function open(browser, url, options = {}, prepare = () => {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   page.wrong = [];
   page.on("pageerror", (error) => page.wrong.push(error.stack));
   page.on("console", (message) => { if (message.type() === "error" && !/Failed to load resource/.test(message.text())) page.wrong.push(message.text()); });
+  await prepare(page);
   await page.goto(url);
   await page.getByText("● live").waitFor();
   return page;
