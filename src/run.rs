@@ -195,9 +195,8 @@ impl Program {
             .merge(log_pages::router(&config.worker_logs, control.fleet()));
         let settings = config.admin.clone();
         let starts = async move { Api::start(&settings, Bounds::default(), router).await };
-        let api = admin.spawn(starts).await?.map_err(|error| {
-            start_error::cannot_listen("admin.address", config.admin.address, &error)
-        })?;
+        let api = admin.spawn(starts).await?;
+        let api = api.map_err(|error| start_error::of_admin(&config.admin, error))?;
         let listeners = gateway.addresses();
         ready_file::write(&listeners, api.address()).await?;
         service_manager::ready(listeners.len());
@@ -303,6 +302,7 @@ impl Program {
                 .map_err(start_error::of_gateway)?;
             self.doors.look(&self.gateway);
         }
+        self.api.set_tokens(&config.admin.tokens);
         self.warnings.tell(warnings, changed);
         // Even if nothing changed: an earlier refusal is over.
         let generation = self.control.apply(Arc::clone(&config), origin).await;
@@ -314,7 +314,10 @@ impl Program {
 
     fn refuse_what_needs_a_restart(&self, new: &Config) -> anyhow::Result<()> {
         let old = &*self.config;
-        anyhow::ensure!(new.admin == old.admin, "admin: a change needs a restart");
+        anyhow::ensure!(
+            old.admin.can_become(&new.admin),
+            "admin: a change of anything but tokens needs a restart"
+        );
         anyhow::ensure!(
             new.gateway.threads == old.gateway.threads,
             "gateway.threads: a change needs a restart"

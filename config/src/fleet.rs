@@ -14,7 +14,7 @@ pub use self::{
     coming::Coming,
     insight::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
     latency::{LatencyHistogram, METRIC_BOUNDS_MS},
-    service_load::{MirrorLoad, ServiceLoad},
+    service_load::{MirrorLoad, OverflowLoad, ServiceLoad},
 };
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 
@@ -172,8 +172,20 @@ pub struct DeploymentLoad {
     /// Grows with every mirrored copy that wakes the deployment, and from report to report as long
     /// as there is one. Such a copy is no load by that, but keeps the deployment from sleeping.
     pub woken: u64,
+    /// Tokens of its models so far.
+    pub tokens: TokenLoad,
     /// The workers this gateway knows, draining ones included.
     pub workers: Vec<WorkerLoad>,
+}
+
+/// Tokens of a deployment's models, as far as answers tell them. Those of an answer that is not over are counted
+/// as they pass; the sum may seem to stand still where that was too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenLoad {
+    /// Of prompts.
+    pub input: u64,
+    /// Of answers.
+    pub output: u64,
 }
 
 /// How well a deployment answered what the split sent there. Mirrored copies and requests at its own

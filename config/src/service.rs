@@ -50,14 +50,31 @@ pub struct Service {
     pub access: Access,
     /// How much may be used; all of them hold.
     pub limits: Vec<Limit>,
+    /// How long a request may wait in one tier before it may go to the next one; `None`: all deployments
+    /// are of one tier.
+    pub overflow_after: Option<Duration>,
     /// Bounds and order of the queue, for all deployments of the service together.
     pub queue: Queue,
     /// The clocks of a request.
     pub timeouts: Timeouts,
+    /// What is done to know the tokens of its requests.
+    pub token_usage: TokenUsage,
     /// Longest request body in bytes; `None` for no limit.
     pub max_body_bytes: Option<u64>,
     /// The deployments by name; never empty.
     pub deployments: BTreeMap<DeploymentName, Arc<Deployment>>,
+}
+
+/// What is done to know the tokens of requests for models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenUsage {
+    /// Answers are read as they pass, and workers are asked for the usage of streams at the front door.
+    Ask,
+    /// Answers are read as they pass.
+    Read,
+    /// Nothing.
+    Off,
 }
 
 /// Protocol spoken to the workers.

@@ -1,5 +1,7 @@
 // What the program says, as it says it: one stream of server-sent events.
 
+import { asked, Events } from "./token.js";
+
 /** Does to `target` what a merge patch of RFC 7396 says; what is not changed stays the same object. */
 export function merge(target, patch) {
   if (patch === null || typeof patch !== "object" || Array.isArray(patch)) return patch;
@@ -44,9 +46,9 @@ export class Live {
 
   connect() {
     this.source?.close();
+    this.again = 0;
     const query = this.watched ? `?service=${encodeURIComponent(this.watched)}` : "";
-    const source = new EventSource(`/api/v1/events${query}`);
-    this.source = source;
+    const source = this.source = new Events(`/api/v1/events${query}`);
     this.heard = Date.now();
     const events = {
       state: (data) => { this.state = data; this.on.state(data, null); },
@@ -55,22 +57,22 @@ export class Live {
       service: (data) => { this.detail = data; this.on.detail(data); },
       problem: (data) => { this.problem = data.detail; this.on.connection("bad", data.detail); },
     };
-    for (const [name, take] of Object.entries(events)) {
-      source.addEventListener(name, (event) => {
-        if (this.source !== source) return;
-        this.heard = Date.now();
-        if (name === "state" || name === "patch") { this.problem = null; this.on.connection("good", "live"); }
-        take(JSON.parse(event.data));
-      });
-    }
-    source.addEventListener("error", () => {
+    source.read((name, data) => {
+      this.heard = Date.now();
+      if (name === "state" || name === "patch") { this.problem = null; this.on.connection("good", "live"); }
+      events[name]?.(JSON.parse(data));
+    }).then(() => null, (error) => error).then((error) => {
       if (this.source !== source) return;
-      this.on.connection("bad", this.problem ?? "no connection; trying again");
-      // The browser tries again by itself, unless the answer was no stream.
-      if (source.readyState === EventSource.CLOSED) {
-        this.source = null;
-        this.again = Date.now() + 2000;
+      this.source = null;
+      if (error?.status === 401) {
+        // Until there is a token.
+        this.again = Infinity;
+        this.on.token();
+        return;
       }
+      const words = error?.status ? error.message : "no connection; trying again";
+      this.on.connection("bad", this.problem ?? words);
+      this.again = Date.now() + 2000;
     });
   }
 
@@ -108,7 +110,7 @@ export class Live {
 export async function ask(method, path, body) {
   let answer;
   try {
-    answer = await fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await asked(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
     throw new Error("Penstock does not answer. Nothing may have been changed; look before trying again.");
   }

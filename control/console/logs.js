@@ -2,6 +2,7 @@
 
 import { h, text, show, put } from "./dom.js";
 import { at } from "./live.js";
+import { asked } from "./token.js";
 
 const LINES_MAX = 2000;
 
@@ -41,7 +42,7 @@ export class Logs {
     const query = new URLSearchParams({ lines: "200", follow: "true" });
     if (this.which.value) query.set("deployment", this.which.value);
     try {
-      const answer = await fetch(`${at(this.service, "logs")}?${query}`, { signal: stop.signal });
+      const answer = await asked(`${at(this.service, "logs")}?${query}`, { signal: stop.signal });
       if (!answer.ok) throw new Error((await answer.json()).detail);
       text(this.state, "New lines show as they are written.");
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

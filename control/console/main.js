@@ -6,6 +6,7 @@ import { Overview, Journal } from "./overview.js";
 import { Service } from "./service.js";
 import { Gpus, Workers } from "./gpus.js";
 import { reload } from "./actions.js";
+import { signIn, signOut, whoami } from "./token.js";
 
 const PAGES = [["#/", "Overview"], ["#/workers", "Workers"], ["#/gpus", "GPUs"], ["#/journal", "Journal"]];
 const main = document.getElementById("page");
@@ -18,6 +19,11 @@ const source = new Live({
   state: (state) => draw(state),
   history: () => page?.samples(),
   detail: (detail) => page?.detail?.(detail),
+  token: async () => {
+    text(live, "○ a token is needed");
+    known(await signIn());
+    source.connect();
+  },
   connection: (tone, words) => {
     attr(live, "class", `live ${tone}`);
     text(live, `${{ good: "●", off: "○" }[tone] ?? "✕"} ${words}`);
@@ -27,6 +33,15 @@ const source = new Live({
 const links = PAGES.map(([href, label]) => h("a", { href }, label));
 document.getElementById("pages").append(...links);
 document.getElementById("reload").addEventListener("click", () => { if (source.state) reload(source.state); });
+
+/** Shows who is signed in, and to whom nothing is allowed no buttons for it. */
+function known(who) {
+  if (!who?.token) return;
+  attr(document.documentElement, "data-role", who.role);
+  put(document.getElementById("who"), h("button.quiet", { type: "button", onclick: signOut }, `Sign out ${who.token} (${who.role})`));
+}
+
+whoami().then(known, () => null);
 
 function draw(state) {
   if (!page) return;

@@ -234,7 +234,7 @@ export class Journal {
 
   async look() {
     try {
-      const answer = await fetch("/api/v1/journal?limit=300");
+      const answer = await asked("/api/v1/journal?limit=300");
       const told = await answer.json();
       if (!answer.ok) throw new Error(told.detail);
       this.entries = told;

@@ -1,6 +1,7 @@
 // Sends a request through the gateway and shows how it is answered, as it is.
 
 import { h, text, show, put, say } from "./dom.js";
+import { asked } from "./token.js";
 import { duration, bytes, byName } from "./words.js";
 
 const SHOWN_MAX = 200000;
@@ -64,7 +65,7 @@ export class TryIt {
     try {
       const request = this.request();
       this.begin();
-      const answer = await fetch("/api/v1/try", { method: "POST", body: JSON.stringify(request), signal: abort.signal });
+      const answer = await asked("/api/v1/try", { method: "POST", body: JSON.stringify(request), signal: abort.signal });
       if (!answer.ok) throw new Error((await answer.json()).detail);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";

@@ -180,6 +180,7 @@ fn write_config(dir: &Path, display_name: &str) {
         [services.told.deployments.main]
         process = {{ command = ["{program}", "worker", "--load-time", "0s"], gpus = 1 }}
         scaling = {{ mode = "advise" }}
+        price_per_hour = 2
         [services.crashes.deployments.main]
         process = {{ command = ["{program}", "worker", "--crash-on-start"] }}
         [services.chat.deployments.canary]

@@ -42,7 +42,7 @@ macro_rules! assets {
 }
 
 /// All of them. The first one is the page.
-static ASSETS: [Asset; 16] = assets! {
+static ASSETS: [Asset; 17] = assets! {
     "index.html": HTML,
     "console.css": CSS,
     "icon.svg": SVG,
@@ -59,6 +59,7 @@ static ASSETS: [Asset; 16] = assets! {
     "gpus.js": SCRIPT,
     "logs.js": SCRIPT,
     "tryit.js": SCRIPT,
+    "token.js": SCRIPT,
 };
 
 /// What tells one version of a file from another, in the order of [`ASSETS`].

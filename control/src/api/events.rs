@@ -20,7 +20,7 @@ mod model;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes},
     extract::State,
     http::{StatusCode, header},
@@ -36,7 +36,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Answer, Parameters, Problem, Shared, text};
+use super::{Answer, Parameters, Problem, Shared, access::Caller, text};
 use crate::{
     Control, ControlError,
     history::{Row, STEP_MS, Sample},
@@ -98,7 +98,12 @@ struct Which {
 }
 
 /// The samples as they are now, for scripts.
-async fn history(State(shared): State<Shared>, Parameters(which): Parameters<Which>) -> Answer {
+async fn history(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Parameters(which): Parameters<Which>,
+) -> Answer {
+    caller.may_ask_about(which.service.as_deref())?;
     if let Some(service) = &which.service {
         // For its error, if there is no such service.
         shared.control.service(service.clone()).await?;
@@ -107,7 +112,14 @@ async fn history(State(shared): State<Shared>, Parameters(which): Parameters<Whi
     text::json(series.unwrap_or_default()).await
 }
 
-async fn stream(State(shared): State<Shared>, Parameters(which): Parameters<Which>) -> Answer {
+async fn stream(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Parameters(which): Parameters<Which>,
+) -> Answer {
+    if which.service.is_some() {
+        caller.may_ask_about(which.service.as_deref())?;
+    }
     let place = Arc::clone(&shared.events.places).try_acquire_owned();
     let place = place.map_err(|_| {
         let detail = format!("{WATCHERS_MAX} clients watch events already");
@@ -115,7 +127,11 @@ async fn stream(State(shared): State<Shared>, Parameters(which): Parameters<Whic
     })?;
     let frames = shared.events.watch(&shared.control);
     let (events, body) = Channel::<Bytes>::new(EVENTS_MAX);
-    tokio::spawn(watched(shared, which.service, frames, events, place));
+    let what = What {
+        service: which.service,
+        caller,
+    };
+    tokio::spawn(watched(shared, what, frames, events, place));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -181,10 +197,16 @@ async fn next(control: &Control, last: Option<Arc<Frame>>) -> Option<Frame> {
     made.await.ok()
 }
 
+/// What one client watches.
+struct What {
+    service: Option<String>,
+    caller: Caller,
+}
+
 /// Sends to one client until it is gone.
 async fn watched(
     shared: Shared,
-    service: Option<String>,
+    what: What,
     mut frames: watch::Receiver<Option<Arc<Frame>>>,
     mut events: Sender<Bytes>,
     _place: OwnedSemaphorePermit,
@@ -194,15 +216,21 @@ async fn watched(
     loop {
         let frame = frames.borrow_and_update().clone();
         if let Some(frame) = frame.filter(|frame| frame.number != number) {
-            let text = match frame.number == number + 1 && number > 0 {
-                true => frame.patch.clone(),
-                false => event("state", &*frame.state),
+            let follows = frame.number == number + 1 && number > 0;
+            let text = match (what.caller.services(), follows) {
+                (None, true) => frame.patch.clone(),
+                (None, false) => event("state", &*frame.state),
+                // A few services are sent whole each time.
+                (Some(_), _) => {
+                    let seen = model::part(&frame.state, |service| what.caller.sees(service));
+                    event("state", &seen)
+                }
             };
             number = frame.number;
             if events.send_data(text).await.is_err() {
                 return;
             }
-            let told = told(&shared, service.as_deref(), &mut tick).await;
+            let told = told(&shared, &what, &mut tick).await;
             if events.send_data(told).await.is_err() {
                 return;
             }
@@ -227,9 +255,12 @@ async fn watched(
 }
 
 /// What the client is told besides the state.
-async fn told(shared: &Shared, service: Option<&str>, tick: &mut u64) -> Bytes {
+async fn told(shared: &Shared, what: &What, tick: &mut u64) -> Bytes {
     let mut told = Vec::new();
-    if let Some(samples) = samples(&shared.control, service, *tick) {
+    let service = what.service.as_deref();
+    // Those of all services together are for who may see all.
+    let may = service.is_some() || what.caller.services().is_none();
+    if may && let Some(samples) = samples(&shared.control, service, *tick) {
         *tick = samples.newest + 1;
         told.extend_from_slice(&event("history", &samples));
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use penstock_config::fleet::{DeploymentLoad, Outcomes, TimeHistogram};
+use penstock_config::fleet::{DeploymentLoad, Outcomes, TimeHistogram, TokenLoad};
 
 use super::*;
 
@@ -37,6 +37,7 @@ fn load(deployment: &str, completions: u64, errors: u64) -> DeploymentLoad {
         service_time: TimeHistogram::default(),
         outcomes,
         woken: 0,
+        tokens: TokenLoad::default(),
         workers: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use penstock_config::{
     DeploymentName, ServiceName,
-    fleet::{DeploymentFleet, DeploymentLoad, Outcomes, TimeHistogram, WorkerLoad},
+    fleet::{DeploymentFleet, DeploymentLoad, Outcomes, TimeHistogram, TokenLoad, WorkerLoad},
 };
 
 /// Nothing happens.
@@ -21,6 +21,7 @@ pub(crate) fn idle(service: &ServiceName, deployment: &DeploymentName) -> Deploy
         service_time: TimeHistogram::default(),
         outcomes: Outcomes::default(),
         woken: 0,
+        tokens: TokenLoad::default(),
         workers: Vec::new(),
     }
 }

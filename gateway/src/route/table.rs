@@ -10,14 +10,17 @@ use std::{
 
 use penstock_balancer::{BudgetRules, RetryBudget};
 use penstock_config::{
-    DeploymentName, Protocol, Retries, Service, ServiceName,
+    DeploymentName, Protocol, Retries, Service, ServiceName, TokenUsage,
     fleet::{ServiceFleet, ServiceLoad},
 };
 
 use crate::{
     admit::{access::Access, classes::Classes, limits::Limits},
     base::date,
-    count::metrics::{DeploymentMetrics, Page},
+    count::{
+        metrics::{DeploymentMetrics, Page},
+        tokens::Names,
+    },
     fleet::deployment::DeploymentState,
     request::request_key::RequestHead,
     route::{
@@ -70,6 +73,8 @@ pub(crate) struct ServiceState {
     pub(crate) retry_budget: Arc<RetryBudget>,
     /// Copies of its requests, if there are to be any.
     pub(crate) mirror: Option<MirrorState>,
+    /// The names of its models, where answers are read; `None`: they are not.
+    pub(crate) reads: Option<Arc<Names>>,
     /// Whether some of its workers speak HTTP/2.
     pub(crate) speaks_h2: bool,
     /// Since when it is there, in seconds of Unix time.
@@ -185,6 +190,7 @@ impl ServiceState {
             classes: Classes::new(spec, previous.map(|previous| &previous.classes)),
             retry_budget: retry_budget(spec, &deployments, previous),
             mirror: MirrorState::new(spec, &deployments, mirror),
+            reads: (spec.token_usage != TokenUsage::Off).then(|| names(spec)),
             spec: Arc::clone(spec),
             speaks_h2: deployments
                 .iter()
@@ -215,18 +221,23 @@ impl ServiceState {
             .for_each(|(deployment, weight)| deployment.write_metrics(page, weight));
     }
 
-    /// What there is to tell of it besides the load; `None` where it has neither classes nor a mirror.
+    /// What there is to tell of it besides the load; `None` where it has neither classes nor a mirror nor
+    /// several tiers.
     pub(crate) fn report(&self) -> Option<ServiceLoad> {
         let target = self.spec.mirror.as_ref().map(|mirror| &mirror.to);
-        if target.is_none() && self.classes.is_empty() {
+        let has_tiers = self.spec.overflow_after.is_some();
+        if target.is_none() && self.classes.is_empty() && !has_tiers {
             return None;
         }
+        let overflow = self.deployments.iter().filter(|_| has_tiers);
+        let overflow = overflow.map(|deployment| deployment.report_overflow());
         let mut deployments = self.deployments.iter();
         let target = deployments.find(|deployment| Some(&deployment.name) == target);
         Some(ServiceLoad {
             service: self.spec.name.clone(),
             classes: self.classes.queued(),
             mirror: target.map(|target| target.copies.report()),
+            overflow: overflow.collect(),
         })
     }
 
@@ -240,11 +251,40 @@ impl ServiceState {
         self.split.choose(&self.spec, &self.deployments, head, now)
     }
 
+    /// The deployment of the next tier above this one that a request may go to.
+    pub(crate) fn choose_above(
+        &self,
+        tier: u8,
+        hash: Option<u64>,
+        now: Duration,
+    ) -> Option<&Arc<DeploymentState>> {
+        let all = &self.deployments;
+        all.get(self.split.choose_above(tier, all, hash, now)?)
+    }
+
+    /// Whether there is a tier above this one that a request may go to.
+    pub(crate) fn has_above(&self, tier: u8) -> bool {
+        self.split.has_above(tier)
+    }
+
+    /// What binds a request to deployments of higher tiers.
+    pub(crate) fn binding(&self, head: &RequestHead<'_>) -> Option<u64> {
+        self.split.binding(&self.spec, head).0
+    }
+
     /// Chooses anew for a request whose deployment was paused.
     pub(crate) fn choose_another(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
         let split = &self.split;
         split.choose_another(&self.spec, &self.deployments, head, now)
     }
+}
+
+/// Its models, as answers name them.
+fn names(spec: &Service) -> Arc<Names> {
+    let models = spec.models.iter();
+    Arc::new(Names::of(
+        models.map(|model| (&*model.name, &*model.upstream)),
+    ))
 }
 
 /// `host/path`; all paths are not worth a word.

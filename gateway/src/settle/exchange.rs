@@ -5,9 +5,11 @@
 //! shutdown), its drop gives the lease back and books the request exactly once.
 
 mod at_worker;
+mod elsewhere;
 mod own;
 mod record;
 mod seldom;
+mod tokens;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -73,6 +75,8 @@ pub(crate) struct Exchange {
     pub(crate) client: ClientId,
     /// Whether the client named the deployment by its host.
     pub(crate) is_direct: bool,
+    /// Whether it may be served by a higher tier of its service.
+    pub(crate) may_overflow: bool,
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
     /// Time spent on opening a connection to the worker, if one was opened.
@@ -120,6 +124,7 @@ impl Exchange {
             pick_by: PickBy::default(),
             client: ClientId::UNTOLD,
             is_direct: false,
+            may_overflow: false,
             upload: None,
             connect_time: None,
             retries: 0,
@@ -225,6 +230,7 @@ impl Exchange {
     /// The deployment that it was part of was removed, and from now on it is part of `deployment`'s load.
     pub(crate) fn move_to(&mut self, deployment: &Arc<DeploymentState>) {
         let (thread, now) = (self.connection.thread.index, self.connection.now());
+        self.is_nowhere_else();
         deployment.load.start(thread, now);
         self.listed.entry().is_for(deployment.address());
         if let Some(left) = self.deployment.replace(Arc::clone(deployment)) {
@@ -336,6 +342,7 @@ impl Exchange {
                 })
                 .request(&settled);
         }
+        self.count_tokens(duration);
         let seldom = self.seldom.as_mut();
         if let Some(copy) = seldom.and_then(|seldom| seldom.mirrored.take()) {
             self.tell(copy);

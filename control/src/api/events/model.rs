@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     history::{History, STEP_MS},
-    status::Status,
+    status::{GpuGroupStatus, Status},
 };
 
 /// How much the beginning of something may seem to move before it is believed, in milliseconds: an age is
@@ -74,6 +74,33 @@ pub(super) fn state(status: &Status, rates: &Rates, before: Option<&Value>) -> V
         }
     }
     state
+}
+
+/// What somebody may know of a state who may know of those services alone of which `sees` says yes.
+pub(super) fn part(state: &Value, sees: impl Fn(&str) -> bool) -> Value {
+    let mut part = Map::new();
+    for (name, value) in state.as_object().into_iter().flatten() {
+        let value = match (name.as_str(), value) {
+            ("services", Value::Object(services)) => {
+                let seen = services.iter().filter(|(name, _)| sees(name));
+                seen.map(|(name, service)| (name.clone(), service.clone()))
+                    .collect()
+            }
+            ("gpus", gpus) => {
+                let groups = serde_json::from_value::<Vec<GpuGroupStatus>>(gpus.clone());
+                let mut groups = groups.unwrap_or_default();
+                for group in &mut groups {
+                    group.keep_only(&sees);
+                }
+                json!(groups)
+            }
+            // Errors and certificates of the configuration are about all services.
+            ("config", _) => continue,
+            _ => value.clone(),
+        };
+        part.insert(name.clone(), value);
+    }
+    part.into()
 }
 
 /// Replaces an age in seconds by the time since when, which stays what it is `known` to be unless it moved.

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use penstock_config::fleet::{DeploymentLoad, LoadReport, Outcomes, TimeHistogram, WorkerId};
+use penstock_config::fleet::{
+    DeploymentLoad, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId,
+};
 use proptest::prelude::*;
 
 use super::play::{begin, config};
@@ -362,6 +364,7 @@ impl World {
             service_time: TimeHistogram::default(),
             outcomes: Outcomes::default(),
             woken: 0,
+            tokens: TokenLoad::default(),
             workers: Vec::new(),
         };
         self.tell(Event::Report(LoadReport {

@@ -1,6 +1,6 @@
 mod gateways;
 
-use penstock_config::fleet::{LoadReport, Outcomes, TimeHistogram};
+use penstock_config::fleet::{LoadReport, Outcomes, TimeHistogram, TokenLoad};
 
 use super::*;
 
@@ -39,6 +39,7 @@ impl Words {
             service_time,
             outcomes: Outcomes::default(),
             woken: 0,
+            tokens: TokenLoad::default(),
             workers: self
                 .workers
                 .iter()

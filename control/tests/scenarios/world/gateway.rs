@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use penstock_config::fleet::{
-    DeploymentLoad, LoadReport, Outcomes, TimeHistogram, WorkerId, WorkerLoad, WorkerState,
+    DeploymentLoad, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId, WorkerLoad,
+    WorkerState,
 };
 
 use super::{Setup, control::Published};
@@ -313,6 +314,7 @@ impl Gateway {
             service_time,
             outcomes: Outcomes::default(),
             woken: self.woken,
+            tokens: TokenLoad::default(),
             workers: self.workers.iter().map(worker).collect(),
         };
         LoadReport {

@@ -8,9 +8,11 @@ use super::{
     Cause, ClassMetrics, DeploymentMetrics,
     metric::Metric,
     mirror::{MirrorMetrics, MirrorPart},
+    models::ModelPart,
 };
 use crate::{
     base::tally::Tally,
+    count::tokens::ModelMeters,
     socket::{crowd::Crowd, tls::Handshakes},
 };
 
@@ -33,6 +35,7 @@ pub(crate) struct Page {
     ejections: Metric,
     retries: Metric,
     retries_refused: Metric,
+    overflow: Metric,
     connections: Metric,
     refused_headers: Metric,
     shed: Metric,
@@ -40,6 +43,7 @@ pub(crate) struct Page {
     handshakes: Metric,
     certificates: Metric,
     mirror: MirrorPart,
+    models: ModelPart,
 }
 
 impl Page {
@@ -113,6 +117,10 @@ impl Page {
                 "retries_refused_total",
                 "Requests that were not sent again because the budget was used up.",
             ),
+            overflow: Metric::counter(
+                "overflow_total",
+                "Requests that a deployment took because no lower tier could serve them in time.",
+            ),
             connections: Metric::gauge("connections", "Open connections of clients."),
             refused_headers: Metric::counter(
                 "proxy_headers_refused_total",
@@ -135,6 +143,7 @@ impl Page {
                 "When a certificate of a listener ends to be valid, in seconds since 1970.",
             ),
             mirror: MirrorPart::new(),
+            models: ModelPart::new(),
         }
     }
 
@@ -155,6 +164,7 @@ impl Page {
             &mut self.ejections,
             &mut self.retries,
             &mut self.retries_refused,
+            &mut self.overflow,
             &mut self.connections,
             &mut self.refused_headers,
             &mut self.shed,
@@ -162,7 +172,8 @@ impl Page {
             &mut self.handshakes,
             &mut self.certificates,
         ];
-        own.into_iter().chain(self.mirror.all()).collect()
+        let parts = self.mirror.all().into_iter().chain(self.models.all());
+        own.into_iter().chain(parts).collect()
     }
 
     /// Adds the number of downstream connections open now.
@@ -240,10 +251,22 @@ impl Page {
         self.class_wait.times(&class.labels, wait);
     }
 
+    /// Adds what is counted of the models of a deployment.
+    pub(crate) fn add_models(&mut self, metrics: &DeploymentMetrics, meters: &ModelMeters) {
+        self.models.add(&metrics.labels, meters);
+    }
+
     /// Adds how many workers of a deployment are ejected now, how often any was, and the retries.
     pub(crate) fn add_health(&mut self, metrics: &DeploymentMetrics, now: usize, total: u64) {
         self.add_sums_of_health(metrics, total);
         self.ejected.sample("", &metrics.labels, now);
+    }
+
+    /// Adds what a deployment took from lower tiers, if anything.
+    pub(crate) fn add_overflow(&mut self, metrics: &DeploymentMetrics, taken: u64) {
+        if taken > 0 {
+            self.overflow.sample("", &metrics.labels, taken);
+        }
     }
 
     /// Adds the counts of a deployment that was removed and has no requests any more.

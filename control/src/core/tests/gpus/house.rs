@@ -10,8 +10,8 @@ use std::{
 use penstock_config::{
     Config,
     fleet::{
-        DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, TimeHistogram, WorkerId, WorkerLoad,
-        WorkerState,
+        DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId,
+        WorkerLoad, WorkerState,
     },
 };
 
@@ -269,6 +269,7 @@ impl House {
                 service_time: TimeHistogram::default(),
                 outcomes: Outcomes::default(),
                 woken: 0,
+                tokens: TokenLoad::default(),
                 workers: workers.collect(),
             }
         });
