@@ -2,6 +2,7 @@
 
 import { h, text, attr, show, keyed, put } from "./dom.js";
 import { Chart, SPANS, setSpan, span } from "./chart.js";
+import { asked } from "./token.js";
 import { number, duration, range, tone, sign, stateWord, deployments, byName } from "./words.js";
 
 const PAGE = 50;
@@ -18,9 +19,9 @@ const SORTS = {
 /** What is wrong, the worst first: { tone, words, href }. */
 export function troubles(state) {
   const found = [];
-  if (state.config.last_error) found.push({ tone: "bad", words: `The configuration was refused: ${state.config.last_error}` });
+  if (state.config?.last_error) found.push({ tone: "bad", words: `The configuration was refused: ${state.config?.last_error}` });
   if (state.state_failure) found.push({ tone: "bad", words: state.state_failure });
-  for (const certificate of state.config.certificates ?? []) {
+  for (const certificate of state.config?.certificates ?? []) {
     if (certificate.warning) found.push({ tone: "warn", words: `Certificate ${certificate.file} (${certificate.names.join(", ")}) ${certificate.warning}` });
   }
   for (const { service, deployment } of deployments(state)) {
