@@ -23,10 +23,14 @@ pub struct Deployment {
     pub takes_traffic: bool,
     /// What becomes of its share while no worker is ready.
     pub when_cold: WhenCold,
+    /// Its tier: requests go to the lowest one that can serve them soon.
+    pub tier: u8,
     /// How its share is raised step by step; `None`: it has its weight.
     pub rollout: Option<Rollout>,
     /// Which deployments keep their GPUs when there are too few: those with more.
     pub priority: i32,
+    /// What one worker costs in an hour; `None`: what its GPUs cost.
+    pub price_per_hour: Option<f64>,
     /// Most requests in flight on one worker; `None` for no limit.
     pub max_concurrency: Option<u32>,
     /// Whether a fresh worker is filled gently: 1, 2, 4, … at once.

@@ -14,7 +14,7 @@ pub use self::{
     coming::Coming,
     insight::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
     latency::{LatencyHistogram, METRIC_BOUNDS_MS},
-    service_load::{MirrorLoad, ServiceLoad},
+    service_load::{MirrorLoad, OverflowLoad, ServiceLoad},
 };
 use crate::{Deployment, DeploymentName, Service, ServiceName};
 
@@ -159,6 +159,8 @@ pub struct DeploymentLoad {
     pub arrivals: u64,
     /// Requests that ended so far, in whatever way.
     pub completions: u64,
+    /// Of these, those that were answered with a status from 500, also by the gateway, or cut off.
+    pub errors: u64,
     /// Requests so far that found no worker ready or free.
     pub no_capacity: u64,
     /// Waits in the queue of requests that got a worker.

@@ -50,6 +50,9 @@ pub struct Service {
     pub access: Access,
     /// How much may be used; all of them hold.
     pub limits: Vec<Limit>,
+    /// How long a request may wait in one tier before it may go to the next one; `None`: all deployments
+    /// are of one tier.
+    pub overflow_after: Option<Duration>,
     /// Bounds and order of the queue, for all deployments of the service together.
     pub queue: Queue,
     /// The clocks of a request.

@@ -188,7 +188,7 @@ fn find_keys(
 const REQUIRED: &str = "
     address devices cookie to headers to requests concurrent command tcp http exec type shell grpc
     type metric target type metric threshold adjustment steps type cron duration min type
-    target type target type image addresses balance header name sha256 classes class_header addresses
+    target type target type image tier addresses balance header name sha256 classes class_header addresses
     split hash addresses addresses addresses
 ";
 

@@ -35,6 +35,7 @@ mod adopt;
 mod advice;
 mod apply;
 mod carry_out;
+mod cost;
 mod demand;
 mod deployment;
 mod describe;
@@ -158,6 +159,8 @@ pub struct Core {
     /// Deployments whose plan changes by itself before the next tick.
     due: BTreeMap<Duration, BTreeSet<Key>>,
     next_tick: Duration,
+    /// Until when the costs of workers are noted.
+    costs_at: Option<Duration>,
     /// When the next turn is to be, as it was told.
     alarm: Option<Duration>,
     /// Makes worker ids; together with `run` never used twice.
@@ -286,6 +289,7 @@ impl Core {
         self.end_pauses();
         self.touched.clear();
         self.due.clear();
+        self.note_costs();
         let keys: Vec<Key> = self.keys().cloned().collect();
         for key in keys {
             self.turn(&key, now);

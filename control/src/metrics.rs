@@ -1,13 +1,14 @@
 //! Control's metrics. Handles are looked up once per deployment.
 
+mod cost;
 mod gpus;
 mod registry;
 mod rollout;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use self::gpus::GpuMetrics;
 pub use self::registry::{Registry, install};
+use self::{cost::CostMetrics, gpus::GpuMetrics};
 pub(crate) use self::{gpus::GroupMetrics, registry::forget, rollout::RolloutMetrics};
 use crate::core::{ExitReason, Metric, STATES, StartFailure};
 
@@ -30,13 +31,16 @@ pub(crate) struct DeploymentMetrics {
     scrapes: Option<[Counter; 2]>,
     /// GPUs of its workers, and how often they made room for others; only once there was something to tell.
     gpus: GpuMetrics,
+    cost: CostMetrics,
 }
 
 /// Says what the metrics mean; to be called once a recorder is there.
 pub fn describe() {
     rollout::describe();
     gpus::describe();
+    cost::describe();
     crate::store::describe();
+    crate::api::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
     metrics::describe_gauge!(
@@ -106,6 +110,7 @@ impl DeploymentMetrics {
             start_seconds: histogram!("penstock_start_seconds", &labels),
             scrapes: None,
             gpus: GpuMetrics::default(),
+            cost: CostMetrics::default(),
             service,
             deployment,
         }
@@ -131,6 +136,7 @@ impl DeploymentMetrics {
                 self.gpus.made_room(&self.service, &self.deployment, idle);
             }
             Metric::Gpus(count) => self.gpus.held(&self.service, &self.deployment, count),
+            Metric::Cost(cost) => self.cost.add(&self.service, &self.deployment, cost),
         }
     }
 

@@ -15,6 +15,8 @@ pub use self::revisions::{
     DeploymentRevisions, OverrideStatus, RevisionStatus, RevisionsStatus, UpdateStatus,
 };
 pub(crate) use self::settings::describe as describe_settings;
+pub(crate) use self::tiers_and_cost::overflow;
+pub use self::tiers_and_cost::{CostStatus, OverflowStatus};
 pub use self::tokens::TokenStatus;
 pub use self::traffic::{
     ByHandStatus, DeploymentWeight, RolloutStatus, WeightsChange, WeightsStatus,
@@ -28,6 +30,7 @@ mod insight;
 mod pause;
 mod revisions;
 mod settings;
+mod tiers_and_cost;
 mod tokens;
 mod traffic;
 
@@ -48,6 +51,19 @@ pub struct Status {
     pub gpus: Vec<GpuGroupStatus>,
     /// Every service by name.
     pub services: Vec<ServiceStatus>,
+}
+
+impl Status {
+    /// Leaves out what is about services of which `sees` says no.
+    pub(crate) fn keep_only(&mut self, sees: impl Fn(&str) -> bool) {
+        self.services.retain(|service| sees(&service.name));
+        for group in &mut self.gpus {
+            group.keep_only(&sees);
+        }
+        // Errors and certificates of the configuration are about all services.
+        self.config.last_error = None;
+        self.config.certificates.clear();
+    }
 }
 
 /// About the configuration in force.
@@ -116,6 +132,9 @@ pub struct ServiceStatus {
     /// Tokens of its models, where answers told any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenStatus>,
+    /// What its workers cost, where prices are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
     /// Its deployments by name.
     pub deployments: Vec<DeploymentStatus>,
 }
@@ -134,6 +153,15 @@ pub struct DeploymentStatus {
     pub weight: u32,
     /// What the file says about it.
     pub file_weight: u32,
+    /// Its tier: requests go to the lowest one that can serve them soon.
+    #[serde(default)]
+    pub tier: u8,
+    /// What it took from lower tiers and gave to higher ones, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<OverflowStatus>,
+    /// What its workers cost, where their price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
     /// How far its rollout has come, if it has one.
     pub rollout: Option<RolloutStatus>,
     /// Whether it is no longer configured and only finishes what it has.

@@ -107,14 +107,18 @@ impl Weights {
             service,
             &Wanted::from([(deployment.to_owned(), Amount::Weight(100))]),
         )?;
-        let names = service.deployments.keys();
-        let weights = names.map(|name| {
-            (
-                name.to_string(),
-                100 * u32::from(name.as_str() == deployment),
-            )
+        let own = service.deployments.get(deployment).map(|found| found.tier);
+        let weights = service.deployments.iter().map(|(name, found)| {
+            let weight = match (&self.by_hand, Some(found.tier) == own) {
+                (_, true) => 100 * u32::from(name.as_str() == deployment),
+                // Other tiers share what they get as before.
+                (Some(by_hand), false) => by_hand.of(name.as_str()),
+                (None, false) => found.weight,
+            };
+            (name.to_string(), weight)
         });
-        self.put(service, weights.collect(), change)
+        let weights = weights.collect();
+        self.put(service, weights, change)
     }
 
     /// Gives the service back to the file; whether anything had been set.

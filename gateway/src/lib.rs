@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `run` | `gateway` starts and stops it, `follower` obeys control's snapshots and reports to it, `insight` tells why a service is slow |
 //! | `listen` | `listener` takes connections, `begin` finds out who is there and what they speak, `serving` serves them to their end; `server` has the threads that do so |
-//! | `serve` | `relay` drives a request of HTTP/1.1 to a worker of HTTP/1.1, both as bytes; `proxy` and `onward` drive every other one, by hyper (`by_hyper`); `destination`, `front_door`, `entry`, `find`, `early`, `admission`, `attempt`, `retry` and `sibling` are the steps of both, `failure` what comes of them otherwise |
+//! | `serve` | `relay` drives a request of HTTP/1.1 to a worker of HTTP/1.1, both as bytes; `proxy` and `onward` drive every other one, by hyper (`by_hyper`); `destination`, `front_door`, `entry`, `find`, `early`, `admission`, `attempt`, `retry`, `sibling` and `tiers` are the steps of both, `failure` what comes of them otherwise |
 //! | `stream` | `outgoing` is the request as the worker gets it; `request_body`, `response_body`, `unread`, `tunnel`, and the copy for a `mirror` with its `copied_body` |
 //! | `settle` | `exchange`, the account of a request, and `upload`, that of its body, what a copy is told of its `original`, and the `access_log`; `thread`, what is the thread's and what all share |
 //! | `route` | `table` leads to the service by its index of `hosts_and_paths`, `models` names the service that has one, `split` leads to the deployment, `mirroring` to that of a copy |
@@ -32,7 +32,7 @@
 //! | 3 | `http1::request`, or `headers::check`; `redirect`, `request_head`, `request_key` | a request that must not be passed on is refused, one that should come by HTTPS sent there; what decides about the others sees a small view of them |
 //! | 4 | `destination`, `table`, `hosts_and_paths`, `split` | host and path name the service, or at the `front_door` the model does, for which as much of the body is read as it takes (`door`, `model`, `models`); once it has let the request in (5), the split, or the host, names the deployment |
 //! | 5 | `access`, `networks`, `limits` | who may use the service, and how much |
-//! | 6 | `entry`, `find`, `early`; `admission`, `pick_by`, `classes`, `deployment`, `queue`, `lease` | a body that is not long is read first; then a lease on a worker, at once or after a wait, of which `wait_notice` tells the client; or a `refusal` |
+//! | 6 | `entry`, `find`, `early`; `admission`, `pick_by`, `classes`, `deployment`, `queue`, `lease`, `tiers` | a body that is not long is read first; then a lease on a worker, at once or after a wait, of which `wait_notice` tells the client; or a `refusal` |
 //! | 7 | `http1::write`, or `outgoing` and `headers`; `relay::up`, or `request_body` | the request as the worker gets it; `mirror` may send a copy elsewhere |
 //! | 8 | `attempt`, `retry`, `sibling`; `relay::sending` with `upstream::raw`, or `upstream` | a pooled or new connection of this thread; a try that failed may lead back to 6, and when the deployment is removed to another one |
 //! | 9 | `relay::down`, or `response_body`, `incoming` and `unread`; `tunnel` | the answer streams through, piece by piece; an upgrade becomes a tunnel |

@@ -15,3 +15,4 @@ pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod retry;
 pub(crate) mod sibling;
+mod tiers;

@@ -52,6 +52,7 @@ impl Page {
             by_hand,
             update,
             advice,
+            cost,
             inputs,
             wishes,
             clamps,
@@ -72,6 +73,16 @@ impl Page {
             text += &self.item("advice", &would, LIMIT);
         }
         text += &self.item("inputs", &inputs.to_string(), Style::new());
+        if let Some(taken) = inputs.overflow.as_ref().filter(|one| one.taken > 0) {
+            let (taken, percent) = (taken.taken, taken.percent);
+            let words = format!(
+                "took {taken} requests that lower tiers could not serve in time ({percent:.1} % of all)"
+            );
+            text += &self.item("overflow", &words, Style::new());
+        }
+        if let Some(cost) = cost {
+            text += &self.item("cost", &cost.to_string(), Style::new());
+        }
         text += &self.wishes(wishes);
         text += &self.clamps(clamps);
         text += &self.plan("plan", plan);

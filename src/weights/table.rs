@@ -70,14 +70,18 @@ fn row(deployment: &DeploymentWeight, status: &WeightsStatus) -> [String; 5] {
         let in_the_split = status
             .deployments
             .iter()
-            .filter(|each| each.takes_traffic && !each.paused);
+            .filter(|each| each.takes_traffic && !each.paused && each.tier == deployment.tier);
         let total: u64 = in_the_split.map(|each| u64::from(weight(each))).sum();
         if !deployment.takes_traffic || total == 0 {
             return "none".to_owned();
         }
         let percent = 100.0 * f64::from(weight(deployment)) / total as f64;
         // Two digits tell a canary of a hundredth of a percent from none.
-        format!("{} %", (percent * 100.0).round() / 100.0)
+        let percent = (percent * 100.0).round() / 100.0;
+        match deployment.tier {
+            0 => format!("{percent} %"),
+            tier => format!("{percent} % of tier {tier}"),
+        }
     };
     let before = status.change.as_ref().map(|change| &change.before);
     let had = |each: &DeploymentWeight| before.and_then(|before| before.get(&each.name)).copied();
@@ -112,6 +116,7 @@ mod tests {
             weight,
             file_weight: 50,
             takes_traffic,
+            tier: 0,
             paused: false,
             rollout: None,
         }

@@ -60,9 +60,16 @@ pub(super) fn check_together(
     if split != Split::Weights && !check.touches(&service.key("split")) {
         check.error(&first_path, "is only for `split = \"weights\"`");
     }
-    let mut siblings = deployments.values().filter(|d| d.rollout.is_none());
+    let rolling_tier = first.tier;
+    let siblings = deployments.values().filter(|d| d.rollout.is_none());
+    let mut siblings = siblings.filter(|d| d.tier == rolling_tier);
     if !siblings.any(|d| d.takes_traffic && d.weight > 0) && !check.touches(&path) {
-        let rule = "there is no other deployment that takes traffic and could be compared with";
+        let rule = match deployments.values().any(|d| d.tier != rolling_tier) {
+            true => {
+                "there is no other deployment of its tier that takes traffic and could be compared with"
+            }
+            false => "there is no other deployment that takes traffic and could be compared with",
+        };
         check.error(&first_path, rule);
     }
 }

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Check, access, balance, deployment, health, mirror, models, queue, rollout, split};
+use super::{
+    Check, access, balance, deployment, health, mirror, models, queue, rollout, split, tiers,
+};
 use crate::{FrontDoor, Gpus, Service, ServiceName, key_path::KeyPath, raw};
 
 /// The end of every service's own host name.
@@ -90,6 +92,7 @@ pub(super) fn service(
         ejection: health::ejection(check, &path.key("ejection"), &raw.ejection),
         retries: health::retries(check, &path.key("retries"), raw.retries),
         limits: access::limits(check, path, raw.limits, &access),
+        overflow_after: tiers::overflow_after(check, path, raw.overflow_after, &deployments),
         queue: queue::queue(check, path, raw.queue, &access),
         access,
         timeouts: raw.timeouts,
@@ -111,6 +114,7 @@ fn check_together(check: &mut Check<'_>, path: &KeyPath, service: &Service) {
     } else {
         rollout::check_together(check, path, service.split, &service.deployments);
         split::check_together(check, &deployments, &service.deployments);
+        tiers::check_together(check, &deployments, service);
     }
     if service.max_body_bytes == Some(0) {
         check.error(

@@ -248,11 +248,4 @@ pub(super) fn check_together(check: &mut Check<'_>, path: &KeyPath, deployments:
             check.error_without_value(path, rule);
         }
     }
-    if let (1, Some(only)) = (deployments.len(), deployments.values().next())
-        && only.when_cold == WhenCold::Spill
-        && !check.touches(path)
-    {
-        let path = path.key(only.name.as_str()).key("when_cold");
-        check.error(&path, "there is no other deployment to spill to");
-    }
 }

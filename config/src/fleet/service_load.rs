@@ -1,6 +1,6 @@
 //! What a gateway tells besides the load.
 
-use crate::ServiceName;
+use crate::{DeploymentName, ServiceName};
 
 /// What is told of one service for people: nothing is decided by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,21 @@ pub struct ServiceLoad {
     pub classes: Vec<(Box<str>, u32)>,
     /// What became of mirrored copies, where there are to be any.
     pub mirror: Option<MirrorLoad>,
+    /// What went from one tier to another, by deployment; empty where there is but one.
+    pub overflow: Vec<OverflowLoad>,
+}
+
+/// What one deployment gives to higher tiers and takes from lower ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverflowLoad {
+    /// Which deployment.
+    pub deployment: DeploymentName,
+    /// Of its load now, requests that a worker of a higher tier has.
+    pub away: u32,
+    /// Requests so far that came to it first.
+    pub came: u64,
+    /// Requests so far that it served because no lower tier could in time.
+    pub taken: u64,
 }
 
 /// What became of the copies for the deployment that a service's requests are mirrored to.

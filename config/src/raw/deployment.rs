@@ -24,12 +24,19 @@ pub(crate) struct Deployment {
     pub(crate) takes_traffic: bool,
     /// What becomes of its share while no worker is ready.
     pub(crate) when_cold: WhenCold,
+    /// Requests go to the deployments of the lowest tier. One of a higher tier gets only those that would
+    /// wait there for longer than the service's `overflow_after`.
+    #[schemars(range(max = 9))]
+    pub(crate) tier: u8,
     /// Raises its share step by step, in place of `weight`. Default: none.
     pub(crate) rollout: Option<Rollout>,
     /// Which deployments keep their GPUs when there are too few. A worker gives its own up for a deployment
     /// with less only while it is idle, and among idle ones those with the least give way first. Default: 0.
     #[schemars(range(min = -1000, max = 1000))]
     pub(crate) priority: Option<i32>,
+    /// What one worker costs in an hour, in the currency of the GPU groups. Default: what its GPUs cost.
+    #[schemars(range(min = 0.0, max = 1_000_000.0))]
+    pub(crate) price_per_hour: Option<f64>,
     /// Most requests in flight on one worker. Default: no limit.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_concurrency: Option<u32>,
@@ -69,8 +76,10 @@ impl Default for Deployment {
             weight: 1,
             takes_traffic: true,
             when_cold: WhenCold::Hold,
+            tier: 0,
             rollout: None,
             priority: None,
+            price_per_hour: None,
             max_concurrency: None,
             ramp: true,
             protocol: None,

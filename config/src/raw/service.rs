@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ApiKey, Balance, Clients, Deployment, DeploymentHosts, Ejection, Hash, Limit, MatchRule,
     Mirror, Model, Queue, Retries, Split, Sticky,
-    text::{self, ByteSize, HostName, UrlPath},
+    text::{self, ByteSize, HostName, HumanDuration, UrlPath},
 };
 use crate::{DeploymentName, Protocol, Timeouts, TokenUsage};
 
@@ -68,6 +68,9 @@ pub(crate) struct Service {
     pub(crate) limits: Vec<Limit>,
     /// Protocol spoken to the workers. gRPC services need "h2".
     pub(crate) protocol: Protocol,
+    /// How long a request may wait in one tier of deployments before it may go to the next one. Only with
+    /// deployments of several tiers. Default: "2s".
+    pub(crate) overflow_after: Option<HumanDuration>,
     /// Bounds and order of the queue in which requests wait for a worker, for all deployments
     /// together.
     pub(crate) queue: Queue,

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     remembered::{DesiredRow, Remembered, WorkerRow},
     reports::Gateways,
-    revisions::{Origin, Via, digest_of},
+    revisions::{Origin, Via},
     scale::{Bounds, Decision, History, Reason, ScaleState},
     status::ConfigStatus,
 };
@@ -50,6 +50,7 @@ impl Core {
             touched: BTreeSet::new(),
             due: BTreeMap::new(),
             next_tick: now.at,
+            costs_at: None,
             alarm: None,
             workers_made: 0,
             run: now.wall_ms,
@@ -80,6 +81,13 @@ impl Core {
             match self.adopt(&row) {
                 Some(id) => kept.push(id),
                 None => self.effects.push(Effect::Forget(WorkerId(row.id.into()))),
+            }
+        }
+        // Before the file is looked at: an update goes back to what has been ready.
+        for row in remembered.starts {
+            if let Some(deployment) = self.named_mut(&row.service, &row.deployment) {
+                let took = Duration::from_millis(row.took_ms);
+                deployment.starts.remember(took, &row.revision);
             }
         }
         // What the file says new meanwhile is an update of the workers that were taken over.
@@ -118,13 +126,6 @@ impl Core {
             let deployment = self.named_mut(&row.service, &row.deployment);
             if let Some(deployment) = deployment.filter(|deployment| deployment.advises()) {
                 deployment.keep_on(row.kept, row.advised, now);
-            }
-        }
-        for row in remembered.starts {
-            if let Some(deployment) = self.named_mut(&row.service, &row.deployment) {
-                let took = Duration::from_millis(row.took_ms);
-                let current = *row.revision == *digest_of(&deployment.revision);
-                deployment.starts.remember(took, current);
             }
         }
         self.restore_demand(remembered.demand);

@@ -104,7 +104,12 @@ impl Core {
             deployment.starts.gave_way();
         }
         deployment.changed = true;
-        if why == DrainCause::GivesWay {
+        let lacks_successors = || {
+            let deployment = self.deployment(&key);
+            deployment.is_some_and(|deployment| deployment.lacks_successors(&self.gpus))
+        };
+        let is_replaced = why == DrainCause::Outdated && lacks_successors();
+        if why == DrainCause::GivesWay || is_replaced {
             // To its own successor.
             self.gpus.promise(id, &key);
         }

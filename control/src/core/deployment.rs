@@ -6,6 +6,7 @@ use penstock_config::{Deployment, DeploymentName, Scaling, ServiceName, fleet::P
 
 use super::{
     advice::Advice,
+    cost::Bill,
     describe::News,
     pauses::Paused,
     revision::{revision, wanted_addresses},
@@ -80,6 +81,8 @@ pub(super) struct DeploymentState {
     /// Whether the gateways must be told something.
     pub(super) changed: bool,
     pub(super) tally: Tally,
+    /// What its workers cost, where they have a price.
+    pub(super) bill: Option<Bill>,
     /// Places of workers that are to be started as soon as there are GPUs for them.
     pub(super) wanted: Vec<u32>,
     /// Those who wait, where that matters to others: where workers have GPUs.
@@ -110,9 +113,13 @@ impl DeploymentState {
         secret_key: &Arc<SecretKey>,
     ) -> Self {
         let desired = scale.desired();
+        let revision = revision(&spec, secret_key);
+        let mut starts = StartRecord::default();
+        starts.revised(&revision);
         Self {
             tally: Tally::default(),
-            revision: revision(&spec, secret_key),
+            bill: None,
+            revision,
             secret_key: Arc::clone(secret_key),
             scrape: ScrapeSpec::of(&spec),
             key,
@@ -124,7 +131,7 @@ impl DeploymentState {
             spec,
             removed: false,
             scale,
-            starts: StartRecord::default(),
+            starts,
             exits: Exits::default(),
             tracker: Tracker::default(),
             outcomes: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use penstock_config::fleet::Phase;
 
 use super::{
-    deployment::{DeploymentState, Turn, count},
+    deployment::{DeploymentState, Key, Turn, count},
     worker::Life,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     plan::plan,
     reports::Gateways,
     scale::{Bounds, Decision},
+    status,
 };
 
 /// The word for a phase in the API.
@@ -71,8 +72,16 @@ impl DeploymentState {
             let workers = self.workers.iter();
             count(workers.filter(|worker| is(worker.life)))
         };
+        let Key {
+            service,
+            deployment,
+        } = &self.key;
+        let overflow = status::overflow(deployment, gateways.told(service));
+        let elsewhere = overflow.map_or(0, |overflow| overflow.away);
+        let on_workers = measured.current.saturating_sub(measured.queued);
         Inputs {
-            in_flight: measured.current.saturating_sub(measured.queued),
+            in_flight: on_workers.saturating_sub(elsewhere),
+            overflow: overflow.filter(|overflow| overflow.taken > 0 || overflow.away > 0),
             queued: measured.queued,
             arrivals_per_second: measured.load.arrival_rate,
             mean_arrivals_per_second: self.means.as_ref().and_then(|means| means.arrivals()),
@@ -137,6 +146,7 @@ impl DeploymentState {
                 .filter(|update| update.why.is_none())
                 .map(|update| update.words),
             advice: self.describe_advice(),
+            cost: self.describe_cost(),
             inputs: self.inputs(turn.gateways, now),
             wishes: rules.wishes,
             clamps: rules.clamps,

@@ -262,6 +262,13 @@ impl Ledger {
         self.promises.get(id)
     }
 
+    /// The deployments for which workers of their own give up what they have.
+    pub(super) fn promised_to_own(&self) -> impl Iterator<Item = &Key> {
+        let holders = self.devices().filter_map(|device| device.holder.as_ref());
+        let own = holders.filter(|holder| self.promised_by(&holder.id) == Some(&holder.key));
+        own.map(|holder| &holder.key)
+    }
+
     /// The workers that make room for a deployment.
     pub(super) fn making_room_for(&self, key: &Key) -> Vec<String> {
         let holders = self.devices().filter_map(|device| device.holder.as_ref());

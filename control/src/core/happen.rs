@@ -138,7 +138,8 @@ impl Core {
             } else {
                 text = format!("worker {slot} is ready after {:.1} s", took.as_secs_f64());
                 let revision = Arc::clone(&worker.revision);
-                deployment.starts.ready(worker.started_at, took);
+                let (of, began) = (digest_of(&revision), worker.started_at);
+                deployment.starts.ready_as(of, began, took);
                 deployment.tally.started(took.as_secs_f64());
                 self.remember_start(&key, &revision, took);
             }

@@ -215,10 +215,13 @@ impl Rolling {
 
     /// The weights it asks for, of all deployments that share the traffic.
     pub(super) fn weights(&self, service: &Service) -> WeightMap {
-        let others = service
-            .deployments
-            .values()
-            .filter(|deployment| deployment.takes_traffic && deployment.name != self.deployment);
+        let own = service.deployments.get(&self.deployment);
+        let tier = own.map(|deployment| deployment.tier);
+        let others = service.deployments.values().filter(|deployment| {
+            deployment.takes_traffic
+                && deployment.name != self.deployment
+                && Some(deployment.tier) == tier
+        });
         let own: Vec<u32> = others.clone().map(|deployment| deployment.weight).collect();
         let (canary, siblings) = rollout::weights(self.run.memory.share(), &own);
         let names = others.map(|deployment| deployment.name.to_string());

@@ -27,8 +27,11 @@ impl Core {
             .filter(|(_, _, keeps)| *keeps)
             .map(|(key, want, _)| (key, &*want.groups))
             .collect();
+        let updating = self.updating();
         self.gpus.keep_promises(|key, group| {
-            let groups = kept.get(key);
+            let groups = kept.get(key).copied();
+            // One whose old workers still drain may want nothing yet.
+            let groups = groups.or_else(|| updating.get(key).map(|groups| &**groups));
             groups.is_some_and(|groups| groups.contains(&group))
         });
         if wanting.is_empty() {

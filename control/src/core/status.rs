@@ -70,8 +70,7 @@ fn describe_service(
     wall_ms: u64,
     now: Duration,
 ) -> ServiceStatus {
-    let told: Vec<_> = gateways.told(&service.spec.name).collect();
-    let told = || told.iter().copied();
+    let told = || gateways.told(&service.spec.name);
     let own_hosts = &service.spec.access.deployment_hosts;
     let tokens = service.deployments.values();
     let tokens = tokens.filter_map(|deployment| TokenStatus::of(deployment.tracker.tokens(now)));
@@ -86,12 +85,18 @@ fn describe_service(
         classes: status::classes(&service.spec, told()),
         mirror: status::mirror(&service.spec, told()),
         tokens: TokenStatus::sum(tokens),
+        cost: {
+            let mut costs = service.deployments.values();
+            let costs = costs.by_ref().filter_map(DeploymentState::describe_cost);
+            costs.reduce(|a, b| [a, b].into_iter().sum())
+        },
         deployments: service
             .deployments
             .values()
             .map(|deployment| DeploymentStatus {
                 host: own_host(service, deployment),
                 host_needs_key: matches!(own_hosts, DeploymentHosts::Key(_)),
+                overflow: status::overflow(&deployment.spec.name, told()),
                 rollout: service.describe_rollout(&deployment.spec.name),
                 paused: service.describe_pause(Some(deployment.spec.name.as_str())),
                 ..describe_deployment(deployment, wall_ms, now)
@@ -132,6 +137,9 @@ fn describe_deployment(
         host_needs_key: false,
         weight: deployment.weight,
         file_weight: deployment.spec.weight,
+        tier: deployment.spec.tier,
+        overflow: None,
+        cost: deployment.describe_cost(),
         rollout: None,
         removed: deployment.removed,
         phase: deployment.state_word(&troubles).into(),

@@ -36,6 +36,9 @@ pub enum Metric {
     MadeRoom(bool),
     /// GPUs that its workers have.
     Gpus(u32),
+    /// What its workers cost in an hour now, what they have cost since the last time, and of that what they
+    /// cost while they were ready and had nothing to do.
+    Cost([f64; 3]),
 }
 
 /// Why a start failed.
@@ -209,6 +212,11 @@ impl Tally {
         if std::mem::replace(&mut self.gpus, gpus) != gpus {
             self.news.push(Metric::Gpus(gpus));
         }
+    }
+
+    /// What its workers cost.
+    pub(super) fn cost(&mut self, cost: [f64; 3]) {
+        self.news.push(Metric::Cost(cost));
     }
 
     /// A worker made room for another deployment.

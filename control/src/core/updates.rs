@@ -15,7 +15,7 @@ use super::{
     revision::{is_current, revision as digest},
     worker::Worker,
 };
-use crate::revisions::{Origin, Revision, Switched, Updating};
+use crate::revisions::{Origin, Revision, Switched, Updating, digest_of};
 
 impl DeploymentState {
     /// Takes in what the file says of what workers run; what there is to tell of it.
@@ -79,10 +79,12 @@ impl DeploymentState {
         if let Some(in_force) = self.course.in_force() {
             self.revision = self.course.text(&in_force.digest);
         }
+        let (_, text) = self.what_to_start();
+        self.starts.revised(digest_of(&text));
     }
 
-    /// Brings up to date what workers are to run. If those that are there run something else, that is an
-    /// update.
+    /// Brings up to date what workers are to run. If those that are there run something else, or something
+    /// else is known to work, that is an update.
     pub(super) fn aim(&mut self, is_restart: bool, wall_ms: u64) {
         let (spec, text) = self.target();
         if *self.spec != *spec {
@@ -93,20 +95,24 @@ impl DeploymentState {
             return;
         }
         let before = std::mem::replace(&mut self.revision, text);
-        self.starts.revised();
-        self.starts.reset();
+        let had_been_ready = self.starts.has_been_ready();
         let under_way = self.course.update.take();
         self.course_changed |= under_way.is_some();
+        self.starts_other();
         if self.is_static() {
             return;
         }
+        // What served before an update that was not finished is what is known to work.
+        let from = match &under_way {
+            Some(update) => update.from,
+            None => self.course.number_of(&before),
+        };
+        // Where no worker runs, as after its turn with a GPU, there is something to go back to all the same.
+        let target = self.course.in_force().map(|revision| revision.number);
+        let is_known_to_work = under_way.is_some() || had_been_ready;
+        let can_go_back = from.is_some() && from != target && is_known_to_work;
         let differs = |worker: &Worker| worker.is_kept() && worker.revision != self.revision;
-        if self.workers.iter().any(differs) {
-            // What served before an update that was not finished is what is known to work.
-            let from = match &under_way {
-                Some(update) => update.from,
-                None => self.course.number_of(&before),
-            };
+        if can_go_back || self.workers.iter().any(differs) {
             self.course.update = Some(Updating {
                 from,
                 is_restart,
@@ -135,6 +141,14 @@ impl DeploymentState {
         number
             .and_then(|number| self.kept(number))
             .unwrap_or_else(|| (Arc::clone(&self.spec), Arc::clone(&self.revision)))
+    }
+
+    /// Something else may be started from now on than was: what failed was that, and what is known of how long
+    /// it takes is that of what it is.
+    pub(super) fn starts_other(&mut self) {
+        let (_, text) = self.what_to_start();
+        self.starts.revised(digest_of(&text));
+        self.starts.reset();
     }
 
     /// The GPUs that each new worker is given; `None`: none.

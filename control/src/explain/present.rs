@@ -11,7 +11,7 @@ use super::{
 use crate::{
     remembered::JournalEntry,
     scale::{Decision, Outlook},
-    status::AdviceStatus,
+    status::{AdviceStatus, CostStatus},
 };
 
 /// One deployment: its decision now, and the changes that led there.
@@ -57,6 +57,9 @@ pub struct Present {
     /// comes next are about this advice.
     #[serde(default)]
     pub advice: Option<AdviceStatus>,
+    /// What its workers cost, where their price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
     /// What it is made from.
     pub inputs: Inputs,
     /// What each rule asks for, in the order of the rules.

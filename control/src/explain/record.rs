@@ -4,7 +4,10 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::scale::{Clamp, Decision, Wish};
+use crate::{
+    scale::{Clamp, Decision, Wish},
+    status::OverflowStatus,
+};
 
 /// One decision: its inputs, what each rule asked for, what limited it, and what was planned.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,9 @@ pub struct Inputs {
     pub in_flight: u32,
     /// Requests waiting for a worker.
     pub queued: u32,
+    /// What went from one tier to another, if anything did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<OverflowStatus>,
     /// Requests per second that came, by the newest reports.
     pub arrivals_per_second: f64,
     /// The same over the last minute; absent before anything was measured.
@@ -138,6 +144,12 @@ impl fmt::Display for Inputs {
         write!(f, "{in_flight} in flight, {queued} queued")?;
         if let Some(mean) = self.mean_concurrency {
             write!(f, " ({mean:.1} over the last minute)")?;
+        }
+        match &self.overflow {
+            Some(overflow) if overflow.away > 0 => {
+                write!(f, ", {} served by higher tiers", overflow.away)?;
+            }
+            _ => {}
         }
         write!(f, ", {arrivals_per_second:.1} requests per second")?;
         if let Some(mean) = self.mean_arrivals_per_second {

@@ -93,7 +93,7 @@ impl Registry {
             let Some(first) = family.series.values().next() else {
                 continue;
             };
-            let (help, kind) = (&family.help, first.kind());
+            let (help, kind) = (&family.help, first.kind(&name));
             let mut text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
             for (labels, series) in &family.series {
                 series.write(&name, labels, &mut text);
@@ -172,9 +172,11 @@ fn labels(key: &Key) -> String {
 }
 
 impl Series {
-    fn kind(&self) -> &'static str {
+    fn kind(&self, name: &str) -> &'static str {
         match self {
             Self::Counter(_) => "counter",
+            // The facade has counters of whole numbers only.
+            Self::Gauge(_) if name.ends_with("_total") => "counter",
             Self::Gauge(_) => "gauge",
             Self::Histogram(_) => "histogram",
         }

@@ -85,19 +85,34 @@ impl StartRecord {
         self.times.least()
     }
 
-    /// A worker became ready `took` after its start, maybe in an earlier run. `current`: it ran what
-    /// would be started now.
-    pub fn remember(&mut self, took: Duration, current: bool) {
-        self.times.remember(took, current);
+    /// A worker that runs `of` became ready `took` after its start, in an earlier run.
+    pub fn remember(&mut self, took: Duration, of: &str) {
+        self.times.remember(took, of);
     }
 
-    /// From now on something else is started, which may be quicker.
-    pub fn revised(&mut self) {
-        self.times.revised();
+    /// Whether a worker that runs what would be started now has ever become ready, maybe in an earlier run.
+    pub fn has_been_ready(&self) -> bool {
+        self.times.any_current()
     }
 
-    /// A worker became ready `took` after its start at `began`.
+    /// From now on this is started, which may be quicker than what was.
+    pub fn revised(&mut self, to: &str) {
+        self.times.revised(to);
+    }
+
+    /// A worker became ready `took` after its start at `began`. It runs what would be started now.
     pub fn ready(&mut self, began: Duration, took: Duration) {
+        self.is_ready(began);
+        self.times.remember_current(took);
+    }
+
+    /// The same of a worker that runs `of`.
+    pub fn ready_as(&mut self, of: &str, began: Duration, took: Duration) {
+        self.is_ready(began);
+        self.times.remember(took, of);
+    }
+
+    fn is_ready(&mut self, began: Duration) {
         self.failed = None;
         // One that was on its way already when another one failed does not end the pause after it.
         if self.failed_at.is_none_or(|failed_at| began > failed_at) {
@@ -105,7 +120,6 @@ impl StartRecord {
         }
         self.found_room();
         self.facts.gave_way = false;
-        self.remember(took, true);
     }
 
     /// A worker of an older revision was asked to make room for a newer one.

@@ -202,7 +202,10 @@ impl Gateways {
     }
 
     /// What each live gateway told last of a service besides its load.
-    pub fn told<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a ServiceLoad> {
+    pub fn told<'a>(
+        &'a self,
+        service: &'a ServiceName,
+    ) -> impl Iterator<Item = &'a ServiceLoad> + Clone {
         let gateways = self.live.values();
         gateways.filter_map(move |gateway| gateway.services.get(service))
     }
@@ -239,6 +242,7 @@ mod tests {
             service: chat.clone(),
             classes: vec![("batch".into(), queued)],
             mirror: None,
+            overflow: Vec::new(),
         };
         let mut gateways = Gateways::new(false, at(0));
         for (gateway, sequence, queued, now) in [(1, 1, 9, 1), (1, 2, 3, 2), (2, 1, 4, 8)] {

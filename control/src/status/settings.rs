@@ -1,10 +1,35 @@
 //! What a service is set to do with its traffic, in words.
 
+use std::collections::BTreeMap;
+
 use penstock_config::{Balance, Overflow, Service, Split};
 
 /// One line per setting that is worth a look.
 pub(crate) fn describe(service: &Service) -> Vec<String> {
-    vec![split(service), balance(service)]
+    let mut lines = vec![split(service), balance(service)];
+    lines.extend(tiers(service));
+    lines
+}
+
+/// Which deployments requests go to one after the other, if not all are of one tier.
+fn tiers(service: &Service) -> Option<String> {
+    let after = service.overflow_after?;
+    let mut tiers: BTreeMap<u8, Vec<&str>> = BTreeMap::new();
+    for (name, deployment) in &service.deployments {
+        tiers
+            .entry(deployment.tier)
+            .or_default()
+            .push(name.as_str());
+    }
+    let tiers = tiers.into_iter();
+    let tiers: Vec<String> = tiers
+        .map(|(tier, names)| format!("{tier} ({})", names.join(", ")))
+        .collect();
+    Some(format!(
+        "tiers: {}, each for what the one before could not serve within {}",
+        tiers.join(", "),
+        humantime::format_duration(after)
+    ))
 }
 
 fn split(service: &Service) -> String {

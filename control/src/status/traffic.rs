@@ -55,6 +55,9 @@ pub struct DeploymentWeight {
     pub file_weight: u32,
     /// Whether the split sends requests here at all.
     pub takes_traffic: bool,
+    /// Its tier, within which it has its share.
+    #[serde(default)]
+    pub tier: u8,
     /// Whether it is paused: its share goes to those that are not.
     #[serde(default)]
     pub paused: bool,

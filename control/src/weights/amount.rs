@@ -109,25 +109,29 @@ impl fmt::Display for Share {
     }
 }
 
-/// The weights that these amounts come to, where `in_force` hold now.
+/// The weights that these amounts come to, where `in_force` hold now. Each tier is shared out by itself.
 pub(super) fn weights(
     service: &Service,
     wanted: &Wanted,
     in_force: &WeightMap,
 ) -> Result<WeightMap, Refused> {
-    let mut shares = BTreeMap::new();
-    let mut weights = WeightMap::new();
+    let mut tiers: BTreeMap<u8, (BTreeMap<String, u32>, WeightMap)> = BTreeMap::new();
     for (name, amount) in wanted {
+        let (shares, weights) = tiers.entry(tier(service, name)).or_default();
         match amount {
             Amount::Weight(weight) => drop(weights.insert(name.clone(), *weight)),
             Amount::Share(Share(share)) => drop(shares.insert(name.clone(), *share)),
         }
     }
-    match (shares.is_empty(), weights.is_empty()) {
-        (true, _) => by_weights(service, &weights, in_force),
-        (false, true) => by_shares(service, &shares, in_force),
-        (false, false) => Err(Refused::SharesAndWeights),
+    let mut all = in_force.clone();
+    for (shares, weights) in tiers.values() {
+        all = match (shares.is_empty(), weights.is_empty()) {
+            (true, _) => by_weights(service, weights, &all)?,
+            (false, true) => by_shares(service, shares, &all)?,
+            (false, false) => return Err(Refused::SharesAndWeights),
+        };
     }
+    Ok(all)
 }
 
 /// Bare numbers are weights. Where deployments are left out they could be meant in percent as well;
@@ -140,7 +144,8 @@ fn by_weights(
     let mut weights = in_force.clone();
     weights.extend(wanted.iter().map(|(name, weight)| (name.clone(), *weight)));
     let others = others(service, wanted);
-    let total = total(service, &weights);
+    let any = wanted.keys().next();
+    let total = any.map_or(0, |any| total_beside(service, &weights, any));
     let differs = wanted
         .iter()
         .find(|(_, weight)| **weight > 0 && total != 100);
@@ -197,11 +202,13 @@ fn by_shares(
     Ok(weights)
 }
 
-/// The deployments that share the traffic and are not named.
+/// The deployments that share the traffic with those that are named, all of one tier.
 fn others<'s, T>(service: &'s Service, named: &BTreeMap<String, T>) -> Vec<&'s str> {
+    let own = named.keys().next().map_or(0, |name| tier(service, name));
     let deployments = service.deployments.iter();
     deployments
-        .filter(|(name, deployment)| deployment.takes_traffic && !named.contains_key(name.as_str()))
+        .filter(|(_, deployment)| deployment.takes_traffic && deployment.tier == own)
+        .filter(|(name, _)| !named.contains_key(name.as_str()))
         .map(|(name, _)| name.as_str())
         .collect()
 }
@@ -240,24 +247,38 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The weights of those that share the traffic, together.
+/// The weights of those that take traffic, together.
 pub(crate) fn total(service: &Service, weights: &WeightMap) -> u64 {
+    sum(service, weights, |_| true)
+}
+
+/// Those of a deployment and the others of its tier.
+fn total_beside(service: &Service, weights: &WeightMap, name: &str) -> u64 {
+    let own = tier(service, name);
+    sum(service, weights, |tier| tier == own)
+}
+
+fn sum(service: &Service, weights: &WeightMap, of: impl Fn(u8) -> bool) -> u64 {
     let takes = |name: &str| {
         let deployment = service.deployments.get(name);
-        deployment.is_some_and(|deployment| deployment.takes_traffic)
+        deployment.is_some_and(|deployment| deployment.takes_traffic && of(deployment.tier))
     };
     let shared = weights.iter().filter(|(name, _)| takes(name));
     shared.map(|(_, weight)| u64::from(*weight)).sum()
 }
 
-/// The share of a deployment that shares the traffic, in percent.
+fn tier(service: &Service, name: &str) -> u8 {
+    service.deployments.get(name).map_or(0, |found| found.tier)
+}
+
+/// The share of a deployment of what its tier gets, in percent.
 pub(crate) fn percent(service: &Service, weights: &WeightMap, name: &str) -> f64 {
     let weight = weights.get(name).copied().unwrap_or(0);
     let takes = service
         .deployments
         .get(name)
         .is_some_and(|found| found.takes_traffic);
-    match total(service, weights) {
+    match total_beside(service, weights, name) {
         total if total > 0 && takes => 100.0 * f64::from(weight) / total as f64,
         _ => 0.0,
     }

@@ -15,6 +15,7 @@ pub(crate) fn idle(service: &ServiceName, deployment: &DeploymentName) -> Deploy
         integral: 0.0,
         arrivals: 0,
         completions: 0,
+        errors: 0,
         no_capacity: 0,
         wait: TimeHistogram::default(),
         service_time: TimeHistogram::default(),

@@ -3,6 +3,7 @@
 mod admit;
 mod copies;
 mod eta;
+mod overflow;
 mod pace;
 mod standing;
 mod view;
@@ -19,11 +20,11 @@ use arc_swap::ArcSwap;
 use penstock_balancer::{EjectRules, Policy, Strikes};
 use penstock_config::{
     DeploymentName, ServiceName,
-    fleet::{DeploymentFleet, DeploymentInsight, DeploymentLoad},
+    fleet::{DeploymentFleet, DeploymentInsight, DeploymentLoad, OverflowLoad},
 };
 
 use crate::{
-    base::{clock::Clock, reason::Reason, refusal::Refusal},
+    base::{clock::Clock, reason::Reason, refusal::Refusal, wait_notice::WaitsFor},
     count::{
         load_meter::LoadMeter,
         metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
@@ -41,13 +42,15 @@ use crate::{
     },
 };
 
-use self::pace::Pace;
 pub(crate) use self::{
     admit::{Admission, Wanted},
     copies::{Copies, CopyLease, Load, Waking},
     standing::Standing,
     view::{NoRoom, View},
 };
+use tokio::sync::{Notify, futures::Notified};
+
+use self::{overflow::Overflows, pace::Pace};
 
 /// A deployment as the gateway keeps it: what changes is in its view, everything else survives
 /// snapshots and reloads.
@@ -68,6 +71,8 @@ pub(crate) struct DeploymentState {
     pub(crate) outcomes: OutcomeMeter,
     /// How its requests did of late.
     pub(crate) recent: RecentMeter,
+    /// Requests that got an error or were cut off.
+    pub(crate) errors: AtomicU64,
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
     /// Copies of requests that are mirrored here.
@@ -76,7 +81,11 @@ pub(crate) struct DeploymentState {
     pub(crate) models: ModelMeters,
     /// When a worker last became ready where none was, in microseconds.
     woke_at: AtomicU64,
+    /// What goes to other tiers and comes from them.
+    pub(crate) overflow: Overflows,
     view: ArcSwap<View>,
+    /// Told when another view is there.
+    changed: Notify,
     ejections: Ejections,
     reminders: Arc<Reminders>,
     /// Whether the newest snapshot does not list it.
@@ -131,12 +140,15 @@ impl DeploymentState {
             copies: Copies::default(),
             models: ModelMeters::default(),
             woke_at: AtomicU64::new(0),
+            overflow: Overflows::default(),
             view: ArcSwap::from_pointee(view),
+            changed: Notify::new(),
             ejections: Ejections::new(eject, Arc::clone(&around.reminders)),
             reminders: around.reminders,
             retired: AtomicBool::new(false),
             queue: Arc::default(),
             places: around.places,
+            errors: AtomicU64::new(0),
             no_capacity: AtomicU64::new(0),
             pace: Pace::default(),
             poke: around.poke,
@@ -196,6 +208,12 @@ impl DeploymentState {
         self.refuse_if_hopeless();
         self.serve_queue();
         self.refuse_late(&old);
+        self.changed.notify_waiters();
+    }
+
+    /// Ready when a snapshot has come that is newer than this call.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Obeys a snapshot that does not list the deployment any more. A request that was routed here
@@ -226,7 +244,8 @@ impl DeploymentState {
     /// What one more request would cost it: the requests it would then have, and more if it fails
     /// them.
     pub(crate) fn cost(&self, now: Duration) -> f64 {
-        (f64::from(self.load.current()) + 1.0) * self.strikes.factor(now)
+        let current = self.load.current().saturating_sub(self.overflow.away());
+        (f64::from(current) + 1.0) * self.strikes.factor(now)
     }
 
     /// Time since the gateway's start.
@@ -242,6 +261,11 @@ impl DeploymentState {
     /// When a worker last became ready where none was.
     pub(crate) fn woke_at(&self) -> Duration {
         Duration::from_micros(self.woke_at.load(Ordering::Relaxed))
+    }
+
+    /// Whether it has no worker because there is no GPU for one.
+    pub(crate) fn lacks_gpu(&self) -> bool {
+        self.view.load().waits_for() == WaitsFor::Gpu
     }
 
     /// Whether there is a worker that takes requests beside those with these keys.
@@ -328,6 +352,7 @@ impl DeploymentState {
             integral: sums.integral,
             arrivals: sums.arrivals,
             completions: sums.completions,
+            errors: self.errors.load(Ordering::Relaxed),
             no_capacity: self.no_capacity.load(Ordering::Relaxed),
             wait: self.wait.snapshot(),
             service_time: self.service_time.snapshot(),
@@ -344,12 +369,19 @@ impl DeploymentState {
         }
     }
 
+    /// What a report says of what goes to other tiers and comes from them.
+    pub(crate) fn report_overflow(&self) -> OverflowLoad {
+        let arrivals = self.load.read(self.clock.now()).arrivals;
+        self.overflow.report(&self.name, arrivals)
+    }
+
     /// Adds what there is to tell of it after it was removed. Gauges only while it has requests: they
     /// would say that there is something where there is nothing.
     pub(crate) fn write_last_metrics(&self, page: &mut Page) {
         if self.is_over() {
             page.add_last(&self.metrics, self.ejections.total());
             page.add_models(&self.metrics, &self.models);
+            page.add_overflow(&self.metrics, self.overflow.taken());
             self.write_copies(page);
         } else {
             self.write_metrics(page, 0);
@@ -367,6 +399,7 @@ impl DeploymentState {
         let (ejected, total) = (self.ejections.ejected(), self.ejections.total());
         page.add_health(&self.metrics, ejected, total);
         page.add_models(&self.metrics, &self.models);
+        page.add_overflow(&self.metrics, self.overflow.taken());
         self.write_copies(page);
     }
 

@@ -13,10 +13,13 @@
 //! What a waiter has to expect is said once, when it joins; it cannot be told later anyway.
 
 use std::{
+    future::poll_fn,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -95,7 +98,7 @@ impl Queue {
     /// the queue afterwards, because a place may have become free just before.
     pub(crate) fn join(
         self: &Arc<Self>,
-        place: Place,
+        place: Option<Place>,
         (turn, patience): (Turn, Patience),
         needs: WorkerNeeds,
         home: impl FnOnce(&WorkerNeeds) -> Home,
@@ -117,7 +120,7 @@ impl Queue {
             ticket,
             grant,
             wait_notice: None,
-            _place: place,
+            place,
         };
         Joined {
             waiter,
@@ -262,18 +265,30 @@ pub(crate) struct Waiter {
     grant: oneshot::Receiver<Grant>,
     /// What it had to expect when it joined.
     pub(crate) wait_notice: Option<WaitNotice>,
-    _place: Place,
+    place: Option<Place>,
 }
 
 impl Waiter {
     /// Waits for a lease or a refusal. Can be cancelled and called again.
     pub(crate) async fn granted(&mut self) -> Grant {
-        match (&mut self.grant).await {
+        poll_fn(|cx| self.poll_granted(cx)).await
+    }
+
+    /// The same.
+    pub(crate) fn poll_granted(&mut self, cx: &mut Context<'_>) -> Poll<Grant> {
+        Pin::new(&mut self.grant).poll(cx).map(|grant| match grant {
             Ok(grant) => grant,
             Err(_) => Err(Refusal::new(
                 Reason::ShuttingDown,
                 "the gateway is shutting down",
             )),
+        })
+    }
+
+    /// Gives its place in the queues of the service to another waiter of the same request.
+    pub(crate) fn hand_place_to(&mut self, other: &mut Self) {
+        if other.place.is_none() {
+            other.place = self.place.take();
         }
     }
 

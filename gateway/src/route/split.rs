@@ -3,7 +3,7 @@
 mod rule;
 mod sticky;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use penstock_balancer::{Share, SplitPolicy, SplitQuery, Splitter, key};
@@ -17,12 +17,14 @@ use crate::{base::luck, fleet::deployment::DeploymentState, request::request_key
 /// How the requests of one service are split between its deployments. Immutable: another one takes
 /// over when settings, weights in force, pauses or, where they count, numbers of workers change.
 pub(crate) struct ServiceSplit {
-    splitter: Splitter,
-    shares: Vec<Share>,
+    /// The tier that requests go to.
+    first: Tier,
+    /// Those that they may go to from there, in their order. Empty where all deployments are of one tier.
+    above: Box<[Tier]>,
+    /// What it was made of.
+    shares: Shares,
     /// Whether choosing needs random numbers.
     draws: bool,
-    /// The only deployment with a weight, if there is but one.
-    only: Option<usize>,
     /// Positions of the deployments that the service's rules lead to.
     rule_targets: Vec<usize>,
     /// Which deployments leave their share to the others while they have no worker. Empty when none
@@ -36,26 +38,26 @@ pub(crate) struct Choice {
     pub(crate) deployment: usize,
     /// A `Set-Cookie` that binds the client to it from now on.
     pub(crate) cookie: Option<HeaderValue>,
+    /// Whether the request may go to a higher tier.
+    pub(crate) may_overflow: bool,
 }
 
 impl ServiceSplit {
     /// The split of `fleet`, going on from where `previous` stands.
     pub(crate) fn new(fleet: &ServiceFleet, previous: Option<&Self>) -> Self {
         let spec = &*fleet.spec;
-        let shares = shares(fleet);
+        let shares = Shares::of(fleet);
         let spills = spec.deployments.values();
         let spills: Box<[bool]> = spills
             .map(|deployment| deployment.when_cold == WhenCold::Spill)
             .collect();
         let position = |name| spec.deployments.keys().position(|known| known == name);
+        let tier = |number| Tier::new(fleet, number, &shares.all, previous);
+        let mut above = shares.tiers.iter().skip(1);
         Self {
-            splitter: Splitter::new(
-                policy(spec),
-                shares.clone(),
-                previous.map(|previous| &previous.splitter),
-            ),
+            first: tier(shares.tiers[0]),
+            above: above.by_ref().map(|number| tier(*number)).collect(),
             draws: policy(spec) != SplitPolicy::Turns,
-            only: only(&shares),
             shares,
             rule_targets: spec
                 .matches
@@ -72,12 +74,12 @@ impl ServiceSplit {
 
     /// Whether it still is what `fleet` asks for, if the settings did not change.
     pub(crate) fn suits(&self, fleet: &ServiceFleet) -> bool {
-        self.shares == shares(fleet)
+        self.shares == Shares::of(fleet)
     }
 
     /// The weights in force, in the order of names.
     pub(crate) fn weights(&self) -> impl Iterator<Item = u32> {
-        self.shares.iter().map(|share| share.weight)
+        self.shares.all.iter().map(|share| share.weight)
     }
 
     /// Chooses among `deployments` at `now`. `None` when none of them takes requests.
@@ -92,12 +94,34 @@ impl ServiceSplit {
             return Some(Choice {
                 deployment,
                 cookie: None,
+                // Whoever wrote the rule wants it there.
+                may_overflow: false,
             });
         }
-        self.choose_bound(spec, head, |hash| match self.only {
+        self.choose_bound(spec, head, |hash| match self.first.only {
             Some(only) => Some(only),
             None => self.choose_by(hash, deployments, now),
         })
+    }
+
+    /// Whether there is a tier above this one that takes requests.
+    pub(crate) fn has_above(&self, tier: u8) -> bool {
+        self.above.iter().any(|above| above.number > tier)
+    }
+
+    /// Chooses among the deployments of the first tier above this one. `None` when there is none that takes
+    /// requests.
+    pub(crate) fn choose_above(
+        &self,
+        tier: u8,
+        deployments: &[Arc<DeploymentState>],
+        hash: Option<u64>,
+        now: Duration,
+    ) -> Option<usize> {
+        let above = self.above.iter().find(|above| above.number > tier)?;
+        let cost = |index: usize| deployments[index].cost(now);
+        let chosen = || above.splitter.choose(&self.query(hash), cost, |_| true);
+        above.only.or_else(chosen)
     }
 
     /// Chooses anew for a request whose deployment was paused before it had a worker, maybe so short a
@@ -115,7 +139,8 @@ impl ServiceSplit {
         let cost = |index: usize| deployments[index].cost(now);
         let may_take = |index: usize| !deployments[index].view().is_paused();
         self.choose_bound(spec, head, |hash| {
-            self.splitter.choose(&self.query(hash), cost, may_take)
+            let splitter = &self.first.splitter;
+            splitter.choose(&self.query(hash), cost, may_take)
         })
     }
 
@@ -127,8 +152,11 @@ impl ServiceSplit {
         choose: impl FnOnce(Option<u64>) -> Option<usize>,
     ) -> Option<Choice> {
         let (hash, cookie) = self.binding(spec, head);
-        let deployment = choose(hash)?;
-        Some(Choice { deployment, cookie })
+        Some(Choice {
+            deployment: choose(hash)?,
+            cookie,
+            may_overflow: !self.above.is_empty(),
+        })
     }
 
     /// The deployment that a rule of the service leads to.
@@ -139,7 +167,7 @@ impl ServiceSplit {
     }
 
     /// What binds the request to a deployment, and a cookie to be set for that.
-    fn binding(
+    pub(crate) fn binding(
         &self,
         spec: &Service,
         head: &RequestHead<'_>,
@@ -172,14 +200,17 @@ impl ServiceSplit {
         now: Duration,
     ) -> Option<usize> {
         let query = self.query(hash);
+        let Tier {
+            splitter, shares, ..
+        } = &self.first;
         let cost = |index: usize| deployments[index].cost(now);
-        let chosen = self.splitter.choose(&query, cost, |_| true)?;
+        let chosen = splitter.choose(&query, cost, |_| true)?;
         let is_away = |index: usize| {
             self.spills.get(index) == Some(&true) && !deployments[index].view().has_ready()
         };
         let may_take = |index: usize| !is_away(index);
         let has_sibling = || {
-            let mut shares = self.shares.iter().enumerate();
+            let mut shares = shares.iter().enumerate();
             shares.any(|(index, share)| share.weight > 0 && may_take(index))
         };
         // When all are cold, the request waits where it belongs.
@@ -188,33 +219,103 @@ impl ServiceSplit {
         }
         // Its share wakes it all the same: without it the deployment would stay at zero for ever.
         deployments[chosen].spilled();
-        let sibling = self.splitter.choose(&query, cost, may_take);
+        let sibling = splitter.choose(&query, cost, may_take);
         sibling.or(Some(chosen))
     }
 }
 
-/// What each deployment gets, in the order of names.
-///
-/// A paused one gets nothing: unlike one that is cold it will have no worker however long its share
-/// waits. Only when all are paused, requests are refused where the weights say.
-fn shares(fleet: &ServiceFleet) -> Vec<Share> {
-    let parts = || fleet.deployments.iter();
-    let all_paused = !parts().any(|part| takes(part) && !is_paused(part));
-    let takes = |part: &DeploymentFleet| takes(part) && (all_paused || !is_paused(part));
-    let by_workers = fleet.spec.split == Split::Workers
-        // While nobody has a worker, requests wait where the weights say.
-        && parts().any(|part| takes(part) && ready(part) > 0);
-    let weight = |part: &DeploymentFleet| match fleet.spec.split {
-        _ if !takes(part) => 0,
-        Split::RoundRobin => 1,
-        Split::Workers if by_workers => ready(part),
-        _ => part.weight,
-    };
-    let share = |part: &DeploymentFleet| Share {
-        key: key(part.spec.name.as_str().as_bytes()),
-        weight: weight(part),
-    };
-    fleet.deployments.iter().map(share).collect()
+/// The deployments of one tier.
+struct Tier {
+    number: u8,
+    splitter: Splitter,
+    /// Those of other tiers have none.
+    shares: Box<[Share]>,
+    /// The only deployment with a weight, if there is but one.
+    only: Option<usize>,
+}
+
+impl Tier {
+    fn new(
+        fleet: &ServiceFleet,
+        number: u8,
+        all: &[Share],
+        previous: Option<&ServiceSplit>,
+    ) -> Self {
+        let own = |(part, share): (&DeploymentFleet, &Share)| Share {
+            weight: match part.spec.tier == number {
+                true => share.weight,
+                false => 0,
+            },
+            ..*share
+        };
+        let shares: Vec<Share> = fleet.deployments.iter().zip(all).map(own).collect();
+        let before = previous.and_then(|previous| {
+            let mut tiers = std::iter::once(&previous.first).chain(&previous.above);
+            tiers.find(|tier| tier.number == number)
+        });
+        let before = before.map(|tier| &tier.splitter);
+        Self {
+            number,
+            splitter: Splitter::new(policy(&fleet.spec), shares.clone(), before),
+            only: only(&shares),
+            shares: shares.into(),
+        }
+    }
+}
+
+/// What each deployment gets of what its tier gets.
+#[derive(PartialEq)]
+struct Shares {
+    /// In the order of names.
+    all: Vec<Share>,
+    /// The tiers that take requests, in their order; at least one.
+    tiers: Vec<u8>,
+}
+
+impl Shares {
+    /// A paused deployment gets nothing: unlike one that is cold it will have no worker however long its
+    /// share waits. A tier of which all are paused is passed over. Only when all there are are paused,
+    /// requests are refused where the weights say.
+    fn of(fleet: &ServiceFleet) -> Self {
+        let numbers = |fits: fn(&DeploymentFleet) -> bool| {
+            let parts = fleet.deployments.iter().filter(|part| fits(part));
+            BTreeSet::from_iter(parts.map(|part| part.spec.tier))
+        };
+        let running = numbers(|part| takes(part) && !is_paused(part));
+        let mut tiers: Vec<u8> = match running.is_empty() {
+            true => numbers(takes).into_iter().take(1).collect(),
+            false => running.iter().copied().collect(),
+        };
+        if tiers.is_empty() {
+            tiers.push(0);
+        }
+        let parts = |tier: u8| {
+            let parts = fleet.deployments.iter();
+            parts.filter(move |part| part.spec.tier == tier && takes(part))
+        };
+        let share = |part: &DeploymentFleet| {
+            let tier = part.spec.tier;
+            let is_open = |part: &DeploymentFleet| {
+                takes(part) && (!running.contains(&tier) || !is_paused(part))
+            };
+            let by_workers = fleet.spec.split == Split::Workers
+                // While nobody has a worker, requests wait where the weights say.
+                && parts(tier).any(|part| is_open(part) && ready(part) > 0);
+            Share {
+                key: key(part.spec.name.as_str().as_bytes()),
+                weight: match fleet.spec.split {
+                    _ if !is_open(part) => 0,
+                    Split::RoundRobin => 1,
+                    Split::Workers if by_workers => ready(part),
+                    _ => part.weight,
+                },
+            }
+        };
+        Self {
+            all: fleet.deployments.iter().map(share).collect(),
+            tiers,
+        }
+    }
 }
 
 fn only(shares: &[Share]) -> Option<usize> {

@@ -221,18 +221,23 @@ impl ServiceState {
             .for_each(|(deployment, weight)| deployment.write_metrics(page, weight));
     }
 
-    /// What there is to tell of it besides the load; `None` where it has neither classes nor a mirror.
+    /// What there is to tell of it besides the load; `None` where it has neither classes nor a mirror nor
+    /// several tiers.
     pub(crate) fn report(&self) -> Option<ServiceLoad> {
         let target = self.spec.mirror.as_ref().map(|mirror| &mirror.to);
-        if target.is_none() && self.classes.is_empty() {
+        let has_tiers = self.spec.overflow_after.is_some();
+        if target.is_none() && self.classes.is_empty() && !has_tiers {
             return None;
         }
+        let overflow = self.deployments.iter().filter(|_| has_tiers);
+        let overflow = overflow.map(|deployment| deployment.report_overflow());
         let mut deployments = self.deployments.iter();
         let target = deployments.find(|deployment| Some(&deployment.name) == target);
         Some(ServiceLoad {
             service: self.spec.name.clone(),
             classes: self.classes.queued(),
             mirror: target.map(|target| target.copies.report()),
+            overflow: overflow.collect(),
         })
     }
 
@@ -244,6 +249,27 @@ impl ServiceState {
     /// Chooses the deployment of a request at `now`.
     pub(crate) fn choose(&self, head: &RequestHead<'_>, now: Duration) -> Option<Choice> {
         self.split.choose(&self.spec, &self.deployments, head, now)
+    }
+
+    /// The deployment of the next tier above this one that a request may go to.
+    pub(crate) fn choose_above(
+        &self,
+        tier: u8,
+        hash: Option<u64>,
+        now: Duration,
+    ) -> Option<&Arc<DeploymentState>> {
+        let all = &self.deployments;
+        all.get(self.split.choose_above(tier, all, hash, now)?)
+    }
+
+    /// Whether there is a tier above this one that a request may go to.
+    pub(crate) fn has_above(&self, tier: u8) -> bool {
+        self.split.has_above(tier)
+    }
+
+    /// What binds a request to deployments of higher tiers.
+    pub(crate) fn binding(&self, head: &RequestHead<'_>) -> Option<u64> {
+        self.split.binding(&self.spec, head).0
     }
 
     /// Chooses anew for a request whose deployment was paused.

@@ -36,6 +36,16 @@ pub(crate) enum Try<'a> {
     Again(&'a [u64]),
 }
 
+impl<'a> Try<'a> {
+    /// Keys of the workers that failed it.
+    pub(super) fn tried(self) -> &'a [u64] {
+        match self {
+            Self::First(_) => &[],
+            Self::Again(tried) => tried,
+        }
+    }
+}
+
 /// Whether a client is still there.
 pub(crate) trait Presence: Send {
     /// Ready when it has gone.
@@ -81,6 +91,7 @@ pub(crate) fn lease_at_once(
         tried: &[],
         now,
         max_queued: service.spec.queue.max_requests,
+        has_place: false,
     });
     let Some(lease) = lease else { return false };
     exchange.leased(lease, now);
@@ -96,15 +107,16 @@ pub(crate) async fn lease(
     presence: &mut impl Presence,
 ) -> Result<(), Failure> {
     let clock = exchange.clock();
-    let (now, tried) = match number {
-        Try::First(_) => (exchange.ready_at(), &[][..]),
-        Try::Again(tried) => (clock.now(), tried),
+    let now = match number {
+        Try::First(_) => exchange.ready_at(),
+        Try::Again(_) => clock.now(),
     };
     let wanted = Wanted {
         pick_by: &exchange.pick_by,
-        tried,
+        tried: number.tried(),
         now,
         max_queued: service.spec.queue.max_requests,
+        has_place: false,
     };
     let waits = || {
         let (until, _) = time_is_over(exchange, service, clock.now());
@@ -134,7 +146,7 @@ pub(crate) async fn lease(
 }
 
 /// Where in the queue a request belongs.
-fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
+pub(super) fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
     let fair_by = service.spec.queue.fair_by.as_ref();
     Turn {
         arrived: exchange.ready_at(),
@@ -149,7 +161,7 @@ fn turn(exchange: &Exchange, service: &ServiceState, number: Try<'_>) -> Turn {
 }
 
 /// When a request that waits from `begun` on must have a worker, and what to call it when it has not.
-fn time_is_over(
+pub(super) fn time_is_over(
     exchange: &Exchange,
     service: &ServiceState,
     begun: Duration,
@@ -202,7 +214,7 @@ async fn wait(
     grant.map_err(Failure::Refused)
 }
 
-fn too_long(reason: Reason, max_wait: Duration, no_room: Option<NoRoom>) -> Refusal {
+pub(super) fn too_long(reason: Reason, max_wait: Duration, no_room: Option<NoRoom>) -> Refusal {
     match (reason, no_room) {
         (Reason::QueueTimeout, Some(NoRoom::ForAny)) => {
             let detail = format!("no GPU became free for a worker within {max_wait:?}");

@@ -106,6 +106,7 @@ impl Destination {
     ) -> Option<Arc<DeploymentState>> {
         let choice = choice?;
         exchange.sets_cookie(choice.cookie);
+        exchange.may_overflow = choice.may_overflow;
         self.service.deployments.get(choice.deployment).cloned()
     }
 }

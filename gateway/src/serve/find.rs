@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    admission::{self, Presence, Try},
+    admission::{Presence, Try},
     destination::Destination,
     early::{Coming, Wanted},
     failure::Failure,
     sibling::Sibling,
+    tiers::{self, Aim},
 };
 use crate::{
     fleet::deployment::DeploymentState, request::request_key::RequestHead,
@@ -26,10 +27,19 @@ pub(super) async fn find_worker(
     let head = head.of_key(key.as_deref());
     loop {
         let (Destination { service, .. }, deployment) = &to;
-        let first = Try::First(&head);
-        let leased = admission::lease(exchange, service, deployment, first, presence).await;
-        let Err(Failure::Refused(refusal)) = leased else {
-            return leased.map(|()| to);
+        let aim = Aim {
+            service,
+            deployment,
+            hash: exchange
+                .may_overflow
+                .then(|| service.binding(&head))
+                .flatten(),
+        };
+        let refusal = match tiers::lease(exchange, aim, Try::First(&head), presence).await {
+            Ok(None) => return Ok(to),
+            Ok(Some(higher)) => return Ok((to.0, higher)),
+            Err(Failure::Refused(refusal)) => refusal,
+            Err(gone) => return Err(gone),
         };
         let sibling = Sibling::after(refusal, deployment, exchange, &head)?;
         to = (Destination::split(sibling.service), sibling.deployment);

@@ -75,6 +75,7 @@ impl Sibling {
             return None;
         }
         exchange.sets_cookie(choice.cookie);
+        exchange.may_overflow = choice.may_overflow;
         Some(Self {
             service,
             deployment,

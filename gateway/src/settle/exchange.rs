@@ -5,12 +5,16 @@
 //! shutdown), its drop gives the lease back and books the request exactly once.
 
 mod at_worker;
+mod elsewhere;
 mod own;
 mod record;
 mod seldom;
 mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::Method;
 use penstock_config::fleet::Stage;
@@ -71,6 +75,8 @@ pub(crate) struct Exchange {
     pub(crate) client: ClientId,
     /// Whether the client named the deployment by its host.
     pub(crate) is_direct: bool,
+    /// Whether it may be served by a higher tier of its service.
+    pub(crate) may_overflow: bool,
     /// The body being sent, if the request has one.
     pub(crate) upload: Option<Arc<Upload>>,
     /// Time spent on opening a connection to the worker, if one was opened.
@@ -118,6 +124,7 @@ impl Exchange {
             pick_by: PickBy::default(),
             client: ClientId::UNTOLD,
             is_direct: false,
+            may_overflow: false,
             upload: None,
             connect_time: None,
             retries: 0,
@@ -223,6 +230,7 @@ impl Exchange {
     /// The deployment that it was part of was removed, and from now on it is part of `deployment`'s load.
     pub(crate) fn move_to(&mut self, deployment: &Arc<DeploymentState>) {
         let (thread, now) = (self.connection.thread.index, self.connection.now());
+        self.is_nowhere_else();
         deployment.load.start(thread, now);
         self.listed.entry().is_for(deployment.address());
         if let Some(left) = self.deployment.replace(Arc::clone(deployment)) {
@@ -320,7 +328,11 @@ impl Exchange {
             deployment.load.end(self.connection.thread.index, now);
             deployment.metrics.request(&settled);
             let thread = self.connection.thread.index;
-            deployment.recent.ended(thread, now, self.ended(duration));
+            let ended = self.ended(duration);
+            if ended.failed {
+                deployment.errors.fetch_add(1, Ordering::Relaxed);
+            }
+            deployment.recent.ended(thread, now, ended);
         } else {
             let seldom = self.seldom.as_ref();
             let service = seldom.and_then(|seldom| seldom.turned_away.as_deref());

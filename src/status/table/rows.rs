@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anstyle::Style;
 use penstock_control::status::{
-    ByHandStatus, DeploymentStatus, OverrideStatus, PausedStatus, RolloutStatus, ServiceStatus,
-    WorkerStatus,
+    ByHandStatus, DeploymentStatus, OverflowStatus, OverrideStatus, PausedStatus, RolloutStatus,
+    ServiceStatus, WorkerStatus,
 };
 
 use self::class_and_mirror::{about_classes, about_mirror, about_tokens};
@@ -74,6 +74,10 @@ impl Rows {
         }
         let tokens = service.tokens.iter().map(about_tokens);
         tokens.for_each(|text| self.note(&text, DIM));
+        let is_divided = service.deployments.len() > 1;
+        if let Some(cost) = service.cost.as_ref().filter(|_| is_divided || !detailed) {
+            self.note(&cost.to_string(), DIM);
+        }
         for deployment in &service.deployments {
             self.add_deployment(&service.name, deployment, detailed);
         }
@@ -149,6 +153,12 @@ impl Rows {
         if let Some(rollout) = &deployment.rollout {
             let (text, style) = about_rollout(rollout);
             self.note(&text, style);
+        }
+        if let Some(overflow) = deployment.overflow.as_ref().and_then(about_overflow) {
+            self.note(&overflow, Style::new());
+        }
+        if let Some(cost) = deployment.cost.as_ref().filter(|_| detailed) {
+            self.note(&cost.to_string(), DIM);
         }
         if !is_paused && deployment.scaled.is_none() {
             self.note(&deployment.reason_text, DIM);
@@ -293,6 +303,9 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
     if deployment.removed {
         details += ", removed";
     }
+    if deployment.tier > 0 {
+        details += &format!(", tier {}", deployment.tier);
+    }
     if weight != file_weight {
         details += &format!(", weight {weight} (file: {file_weight})");
     } else if detailed {
@@ -302,6 +315,28 @@ fn about_deployment(deployment: &DeploymentStatus, detailed: bool) -> String {
         details += &format!(", starts in {seconds:.1} s");
     }
     details
+}
+
+/// What went from one tier to another, if anything did.
+fn about_overflow(overflow: &OverflowStatus) -> Option<String> {
+    let OverflowStatus {
+        taken,
+        percent,
+        away,
+    } = overflow;
+    let s = |count: u64| if count == 1 { "" } else { "s" };
+    let mut parts = Vec::new();
+    if *taken > 0 {
+        parts.push(format!(
+            "took {taken} request{} that lower tiers could not serve in time ({percent:.1} % of all)",
+            s(*taken)
+        ));
+    }
+    if *away > 0 {
+        let s = s(u64::from(*away));
+        parts.push(format!("{away} request{s} served by higher tiers now"));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// That workers ended by themselves, if any did.

@@ -16,7 +16,10 @@ impl ServiceState {
         let mut current = 0_u32;
         for (name, deployment) in &self.deployments {
             let is_canary = *name == rolling.deployment;
-            if deployment.removed || !(is_canary || deployment.spec.takes_traffic) {
+            // What overflows is not what the canary is compared with.
+            let is_beside =
+                deployment.spec.takes_traffic && deployment.spec.tier == canary.spec.tier;
+            if deployment.removed || !(is_canary || is_beside) {
                 continue;
             }
             current = current.saturating_add(deployment.measured.current);
@@ -50,6 +53,8 @@ impl ServiceState {
     fn stopped_part(&self, canary: &DeploymentName) -> Option<String> {
         let has_part = |deployment: &&DeploymentState| {
             let shares = deployment.spec.takes_traffic && deployment.weight > 0;
+            let own = self.deployments.get(canary).map(|found| found.spec.tier);
+            let shares = shares && own == Some(deployment.spec.tier);
             !deployment.removed && (shares || deployment.key.deployment == *canary)
         };
         let mut parts = self.deployments.values().filter(has_part);

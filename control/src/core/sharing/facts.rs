@@ -7,7 +7,7 @@ use penstock_config::{Source, fleet::WorkerId};
 use super::super::{
     Core, ServiceState,
     deployment::{DeploymentState, Key, count},
-    gpus::{Device, Holding},
+    gpus::{Device, Holding, Ledger},
     revision::is_current,
     worker::Worker,
 };
@@ -66,6 +66,20 @@ impl Core {
             all.push((key, want, keeps));
         }
         all
+    }
+
+    /// Deployments whose old workers give their GPUs to new ones while they drain, and the groups that these
+    /// may have theirs from.
+    pub(super) fn updating(&self) -> BTreeMap<Key, Vec<usize>> {
+        let promised = self.gpus.promised_to_own();
+        let groups = promised.filter_map(|key| {
+            let deployment = self.deployment(key)?;
+            let wants = deployment.decision.desired > deployment.kept_workers();
+            let wanted = deployment.gpus_to_start()?;
+            let groups = || self.gpus.usable(&key.service, &wanted);
+            (wants && deployment.is_updating()).then(|| (key.clone(), groups()))
+        });
+        groups.collect()
     }
 
     fn want(
@@ -168,7 +182,7 @@ impl Core {
         Some((key.clone(), worker))
     }
 
-    pub(super) fn deployment(&self, key: &Key) -> Option<&DeploymentState> {
+    pub(in crate::core) fn deployment(&self, key: &Key) -> Option<&DeploymentState> {
         self.services
             .get(&key.service)?
             .deployments
@@ -240,6 +254,13 @@ impl DeploymentState {
 
     fn kept_workers(&self) -> u32 {
         count(self.workers.iter().filter(|worker| worker.is_kept()))
+    }
+
+    /// Whether it keeps fewer workers than it wants, those counted for which GPUs are given up already.
+    pub(in crate::core) fn lacks_successors(&self, gpus: &Ledger) -> bool {
+        let promised = |worker: &&Worker| gpus.promised_by(worker.id()) == Some(&self.key);
+        let promised = count(self.workers.iter().filter(promised));
+        self.kept_workers().saturating_add(promised) < self.decision.desired
     }
 
     /// Workers that it keeps whatever the load.

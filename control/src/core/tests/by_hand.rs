@@ -206,3 +206,46 @@ fn an_update_whose_workers_only_crashed_is_not_finished_when_none_is_wanted_any_
     assert_eq!((revision, status.deployments[0].desired), (Some(2), 0));
     assert!(words.unwrap().contains("is under way"));
 }
+
+#[test]
+fn an_update_while_no_worker_runs_goes_back_to_the_revision_that_has_been_ready() {
+    let mut play = ready_for_none("");
+    idle(&mut play);
+    stopped(&mut play, 1);
+    assert!(play.core.owners.is_empty());
+    for (command, number) in [("two", 2), ("three", 3)] {
+        play.ask(number, apply_for_none(command, ""));
+        idle(&mut play);
+        let (revision, words) = update(&play);
+        assert_eq!(revision, Some(number));
+        assert_eq!(
+            words.unwrap(),
+            format!(
+                "the update to revision {number} is under way: no worker is wanted now, and it ends when a new one has been ready"
+            )
+        );
+    }
+    let told = play.ask(4, by_hand(WorkersAsk::Scale(Some(1))));
+    assert!(told.contains(&"start 2 as #0".to_owned()), "{told:?}");
+    let error = StartError::Failed("no such program".to_owned());
+    let told = play.tell(Event::Started(play.id(2), Err(error)));
+    assert!(told.contains(&"start 3 as #0".to_owned()), "{told:?}");
+    let words = update(&play).1.unwrap();
+    assert!(
+        words.contains("no such program; revision 1 serves on"),
+        "{words}"
+    );
+    // Back at what is known to work there is nothing to prove.
+    play.ask(5, by_hand(WorkersAsk::Switch(Some(1))));
+    assert_eq!(update(&play), (Some(1), None));
+}
+
+#[test]
+fn the_first_revision_that_ever_was_is_no_update_before_it_has_been_ready() {
+    let (mut play, _) = Play::new(&config(&file("one", "")));
+    play.tell(Event::Swept);
+    let error = StartError::Failed("no such program".to_owned());
+    play.tell(Event::Started(play.id(1), Err(error)));
+    play.ask(1, apply("two"));
+    assert_eq!(update(&play), (Some(2), None), "nothing is known to work");
+}

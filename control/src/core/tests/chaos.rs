@@ -358,6 +358,7 @@ impl World {
             integral: 0.0,
             arrivals: self.arrivals,
             completions: 0,
+            errors: 0,
             no_capacity: 0,
             wait: TimeHistogram::default(),
             service_time: TimeHistogram::default(),

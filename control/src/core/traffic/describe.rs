@@ -31,6 +31,7 @@ impl ServiceState {
                     weight: deployment.weight,
                     file_weight: deployment.spec.weight,
                     takes_traffic: deployment.spec.takes_traffic,
+                    tier: deployment.spec.tier,
                     paused: deployment.paused.is_some(),
                     rollout: self.describe_rollout(&deployment.spec.name),
                 })

@@ -267,8 +267,7 @@ impl DeploymentState {
             return false;
         }
         update.began_ms = wall_ms;
-        self.starts.revised();
-        self.starts.reset();
+        self.starts_other();
         self.course_changed = true;
         true
     }

@@ -73,6 +73,10 @@ impl DeploymentState {
         let new = ready.filter(|worker| worker.revision == self.revision);
         let words = match self.about_stopped() {
             Some(words) => words,
+            None if self.workers.is_empty() && self.decision.desired == 0 => format!(
+                "{} is under way: no worker is wanted now, and it ends when a new one has been ready",
+                self.name_of(update)
+            ),
             None => {
                 let old = self.workers.iter();
                 let old = old.filter(|worker| worker.revision != self.revision);

@@ -59,9 +59,6 @@ impl DeploymentState {
     }
 
     fn stop_update(&mut self, why: String, wall_ms: u64) -> String {
-        // What is started from now on is something else, and its failures would be its own.
-        self.starts.revised();
-        self.starts.reset();
         self.course_changed = true;
         self.changed = true;
         if let Some(update) = &mut self.course.update {
@@ -70,6 +67,8 @@ impl DeploymentState {
                 why,
             });
         }
+        // What is started from now on is something else, and its failures would be its own.
+        self.starts_other();
         self.about_stopped().unwrap_or_default()
     }
 
@@ -82,7 +81,8 @@ impl DeploymentState {
             return false;
         }
         if self.decision.desired == 0 {
-            return true;
+            // None is there to prove anything, so one that was must do.
+            return self.starts.has_been_ready();
         }
         let is_proven = self.workers.iter().any(|worker| worker.is_proven(now));
         is_proven && self.ready() >= self.decision.desired

@@ -1,6 +1,6 @@
 //! How long starts of one deployment took, and what that lets one expect.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Start times remembered: enough for a ninth decile, few enough to follow a change.
 pub(crate) const TIMES_MAX: u32 = 19;
@@ -15,14 +15,16 @@ const STARTS_MANY: usize = 10;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Times {
     took: VecDeque<Took>,
+    /// What would be started now.
+    current: Arc<str>,
 }
 
 /// How long one start took.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Took {
     time: Duration,
-    /// Whether what started is what would be started now.
-    current: bool,
+    /// What started.
+    of: Arc<str>,
 }
 
 /// How long starts take.
@@ -54,7 +56,7 @@ impl Times {
     /// files are cached.
     pub(super) fn least(&self) -> Option<Duration> {
         let times = || {
-            let current = self.took.iter().filter(|took| took.current);
+            let current = self.took.iter().filter(|took| took.of == self.current);
             current.map(|took| took.time)
         };
         let (quickest, slowest) = (times().min()?, times().max()?);
@@ -69,19 +71,35 @@ impl Times {
         }
     }
 
-    /// A worker became ready `took` after its start, maybe in an earlier run. `current`: it ran what
-    /// would be started now.
-    pub(super) fn remember(&mut self, took: Duration, current: bool) {
+    /// A worker that runs `of` became ready `took` after its start, maybe in an earlier run.
+    pub(super) fn remember(&mut self, took: Duration, of: &str) {
         let time = took;
-        self.took.push_back(Took { time, current });
+        let of = match *of == *self.current {
+            true => Arc::clone(&self.current),
+            false => of.into(),
+        };
+        self.took.push_back(Took { time, of });
         if self.took.len() > TIMES_MAX as usize {
             self.took.pop_front();
         }
     }
 
-    /// From now on something else is started, which may be quicker.
-    pub(super) fn revised(&mut self) {
-        self.took.iter_mut().for_each(|took| took.current = false);
+    /// The same, of what would be started now.
+    pub(super) fn remember_current(&mut self, took: Duration) {
+        let current = Arc::clone(&self.current);
+        self.remember(took, &current);
+    }
+
+    /// Whether anything that would be started now has ever become ready.
+    pub(super) fn any_current(&self) -> bool {
+        self.took.iter().any(|took| took.of == self.current)
+    }
+
+    /// From now on this is started, which may be quicker. What is known of it from before holds again.
+    pub(super) fn revised(&mut self, to: &str) {
+        if *self.current != *to {
+            self.current = to.into();
+        }
     }
 }
 
@@ -97,9 +115,9 @@ mod tests {
     fn median_and_ninth_decile_are_those_of_the_last_starts() {
         let mut times = Times::default();
         assert_eq!(times.usual(), None);
-        times.remember(at(500), true);
+        times.remember(at(500), "");
         for took in [3, 2, 4, 3, 3, 3, 3, 3, 90, 3, 3, 3, 3, 3, 3, 3, 50, 3, 3] {
-            times.remember(at(took), true);
+            times.remember(at(took), "");
         }
         let (p50, p90) = (at(3), at(50));
         assert_eq!(times.usual(), Some(StartTimes { p50, p90 }));
@@ -111,7 +129,7 @@ mod tests {
             let mut times = Times::default();
             seconds
                 .iter()
-                .for_each(|took| times.remember(at(*took), true));
+                .for_each(|took| times.remember(at(*took), ""));
             times.least().map(|least| least.as_secs_f64())
         };
         assert_eq!((least(&[]), least(&[100, 100])), (None, None));
@@ -128,13 +146,18 @@ mod tests {
     #[test]
     fn what_another_revision_took_is_no_lower_bound_for_this_one() {
         let mut times = Times::default();
-        (0..3).for_each(|_| times.remember(at(90), true));
+        times.revised("one");
+        (0..3).for_each(|_| times.remember_current(at(90)));
         assert_eq!(times.least(), Some(at(45)));
-        times.revised();
+        times.revised("two");
         assert_eq!(times.least(), None);
+        assert!(!times.any_current());
         assert_eq!(times.usual().map(|usual| usual.p50), Some(at(90)));
-        times.remember(at(80), false);
-        (0..3).for_each(|_| times.remember(at(10), true));
+        times.remember(at(80), "one");
+        (0..3).for_each(|_| times.remember_current(at(10)));
         assert_eq!(times.least(), Some(at(5)));
+        // Back at the first one, what is known of it holds again.
+        times.revised("one");
+        assert_eq!(times.least(), Some(at(40)));
     }
 }

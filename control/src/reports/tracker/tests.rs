@@ -33,6 +33,7 @@ impl Words {
             integral: self.integral,
             arrivals: self.arrivals,
             completions: self.arrivals.saturating_sub(self.current.into()),
+            errors: 0,
             no_capacity: self.no_capacity,
             wait: TimeHistogram::default(),
             service_time,

@@ -308,6 +308,7 @@ impl Gateway {
             integral: self.integral,
             arrivals: self.arrivals,
             completions: self.completions,
+            errors: 0,
             no_capacity: self.no_capacity,
             wait: self.waits,
             service_time,

@@ -35,6 +35,7 @@ pub(crate) struct Page {
     ejections: Metric,
     retries: Metric,
     retries_refused: Metric,
+    overflow: Metric,
     connections: Metric,
     refused_headers: Metric,
     shed: Metric,
@@ -116,6 +117,10 @@ impl Page {
                 "retries_refused_total",
                 "Requests that were not sent again because the budget was used up.",
             ),
+            overflow: Metric::counter(
+                "overflow_total",
+                "Requests that a deployment took because no lower tier could serve them in time.",
+            ),
             connections: Metric::gauge("connections", "Open connections of clients."),
             refused_headers: Metric::counter(
                 "proxy_headers_refused_total",
@@ -159,6 +164,7 @@ impl Page {
             &mut self.ejections,
             &mut self.retries,
             &mut self.retries_refused,
+            &mut self.overflow,
             &mut self.connections,
             &mut self.refused_headers,
             &mut self.shed,
@@ -254,6 +260,13 @@ impl Page {
     pub(crate) fn add_health(&mut self, metrics: &DeploymentMetrics, now: usize, total: u64) {
         self.add_sums_of_health(metrics, total);
         self.ejected.sample("", &metrics.labels, now);
+    }
+
+    /// Adds what a deployment took from lower tiers, if anything.
+    pub(crate) fn add_overflow(&mut self, metrics: &DeploymentMetrics, taken: u64) {
+        if taken > 0 {
+            self.overflow.sample("", &metrics.labels, taken);
+        }
     }
 
     /// Adds the counts of a deployment that was removed and has no requests any more.

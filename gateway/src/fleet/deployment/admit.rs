@@ -13,7 +13,7 @@ use crate::{
     fleet::{
         lease::Lease,
         pick_by::PickBy,
-        queue::{Patience, Waiter, WorkerNeeds},
+        queue::{Patience, Place, Waiter, WorkerNeeds},
         worker::WorkerState,
     },
 };
@@ -43,6 +43,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) now: Duration,
     /// Most requests that may wait in the queues of the service.
     pub(crate) max_queued: usize,
+    /// Whether it has a place in another one of them, which will do for this one too.
+    pub(crate) has_place: bool,
 }
 
 impl DeploymentState {
@@ -108,23 +110,31 @@ impl DeploymentState {
         let needs = wanted.needs();
         let home = self.view.load().home(&needs, wanted.now);
         self.refuse_in_vain(&turn, &patience, home)?;
-        let place = self.places.take(wanted.max_queued).map_or_else(
-            || {
-                let refusal = self.queue_full(wanted);
-                if self.queue.displace(&turn, || home, &refusal) {
-                    Ok(self.places.take_over())
-                } else {
-                    Err(refusal)
-                }
-            },
-            Ok,
-        )?;
+        let place = match wanted.has_place {
+            true => None,
+            false => Some(self.place(wanted, &turn, home)?),
+        };
         let mut joined = self.queue.join(place, (turn, patience), needs, |needs| {
             self.view.load().home(needs, wanted.now)
         });
         let wait_notice = self.wait_notice(joined.ahead, joined.home, self.clock.now());
         joined.waiter.wait_notice = Some(wait_notice);
         Ok((joined.waiter, joined.home))
+    }
+
+    /// A place in the queues of the service, if there is one or somebody gives one up.
+    fn place(&self, wanted: &Wanted<'_>, turn: &Turn, home: Home) -> Result<Place, Refusal> {
+        self.places.take(wanted.max_queued).map_or_else(
+            || {
+                let refusal = self.queue_full(wanted);
+                if self.queue.displace(turn, || home, &refusal) {
+                    Ok(self.places.take_over())
+                } else {
+                    Err(refusal)
+                }
+            },
+            Ok,
+        )
     }
 
     /// The refusal of a request for which there is no place. While nothing better is known: a full
@@ -217,7 +227,9 @@ impl DeploymentState {
     /// Requests in flight on all workers, this one not yet among them; mirrored copies may be missing.
     fn in_flight(&self) -> u32 {
         let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
-        self.load.current().saturating_sub(queued).saturating_sub(1)
+        let elsewhere = queued.saturating_add(self.overflow.away());
+        let current = self.load.current().saturating_sub(elsewhere);
+        current.saturating_sub(1)
     }
 
     fn try_lease(self: &Arc<Self>, query: &Query<'_>) -> Option<Lease> {

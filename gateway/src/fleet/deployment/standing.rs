@@ -43,6 +43,14 @@ impl DeploymentState {
     pub(crate) fn standing(&self) -> Standing {
         self.view.load().standing(self.clock.now())
     }
+
+    /// How long it takes until it has a worker, where a request would have to wake it and that is known.
+    pub(crate) fn wakes_in(&self) -> Option<Duration> {
+        match self.standing() {
+            Standing::Cold(eta) => eta.0,
+            _ => None,
+        }
+    }
 }
 
 impl View {

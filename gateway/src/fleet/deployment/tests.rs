@@ -125,6 +125,7 @@ fn admit(deployment: &Arc<DeploymentState>, max_queued: usize) -> Admission {
         tried: &[],
         now: Duration::ZERO,
         max_queued,
+        has_place: false,
     };
     deployment.admit(wanted, || patiently(Turn::default()))
 }
@@ -272,6 +273,7 @@ async fn a_full_queue_tells_when_to_come_again() {
             tried: &[],
             now: Duration::from_secs(now),
             max_queued: 1,
+            has_place: false,
         };
         match deployment.admit(wanted, || patiently(Turn::default())) {
             Admission::Refused(refusal) => refusal.retry_after.unwrap().as_secs(),
@@ -381,6 +383,7 @@ fn of_very_many_workers_none_gets_more_of_a_hot_key_than_the_bound() {
         tried: &[],
         now: Duration::ZERO,
         max_queued: 0,
+        has_place: false,
     };
     let leases: Vec<Lease> = (0..400)
         .map(|_| {

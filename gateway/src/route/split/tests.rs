@@ -1,4 +1,5 @@
 mod paused;
+mod tiers;
 
 use std::{net::SocketAddr, path::Path};
 
@@ -283,7 +284,7 @@ fn a_client_without_the_cookie_gets_one_that_leads_where_it_was_sent() {
         "sticky = { cookie = \"variant\", max_age = \"1h\" }",
         &[("weight = 50", 1), ("weight = 50", 1)],
     );
-    let mut cookies = std::collections::BTreeSet::new();
+    let mut cookies = BTreeSet::new();
     for _ in 0..50 {
         let first = service.choose(&get(&[]));
         let (pair, attributes) = parsed(&first.cookie.expect("a cookie"));

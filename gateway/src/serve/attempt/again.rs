@@ -9,10 +9,11 @@ use crate::{
     count::metrics::Cause,
     request::request_key::RequestHead,
     serve::{
-        admission::{self, Try},
+        admission::Try,
         failure::Failure,
         retry::Retry,
         sibling::Sibling,
+        tiers::{self, Aim},
     },
     settle::exchange::Exchange,
     socket::connection::Connection,
@@ -51,7 +52,8 @@ pub(super) async fn again<E: Engine>(
         let next = sibling.as_ref();
         let next = next.map_or(at.deployment, |sibling| &sibling.to.deployment);
         // Any answer is better than none.
-        let has_others = next.has_others(&tried);
+        let goes_up = !to.is_upgrade && tiers::may_go_up(exchange, at.service, next);
+        let has_others = next.has_others(&tried) || goes_up;
         if (cause.has_answer() && !has_others)
             || !retry.may(cause, engine.is_kept(), exchange, at.deployment)
         {
@@ -135,9 +137,24 @@ async fn lease_again<E: Engine>(
     loop {
         let at = moved.as_ref().map_or(to, |moved| moved.instead_of(to));
         let (service, deployment) = (at.service, at.deployment);
-        let leased = admission::lease(exchange, service, deployment, again, engine.presence());
+        // What was agreed on with the client about an upgrade depends on the protocol.
+        exchange.may_overflow &= !to.is_upgrade;
+        let binding = |head: &RequestHead<'_>| service.binding(head);
+        let aim = Aim {
+            service,
+            deployment,
+            hash: exchange.may_overflow.then(|| engine.see(binding)).flatten(),
+        };
+        let leased = tiers::lease(exchange, aim, again, engine.presence());
         let refusal = match leased.await {
-            Ok(()) => return Ok(moved),
+            Ok(None) => return Ok(moved),
+            Ok(Some(higher)) => {
+                let service = Arc::clone(service);
+                return Ok(Some(Moved::from(Sibling {
+                    service,
+                    deployment: higher,
+                })));
+            }
             Err(Failure::Refused(refusal)) => refusal,
             Err(gone) => return Err(gone),
         };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::Exchange;
+use super::{Exchange, elsewhere::Elsewhere};
 use crate::{
     admit::{classes::Class, limits::Held},
     base::wait_notice::WaitNotice,
@@ -32,6 +32,8 @@ pub(super) struct Seldom {
     pub(super) wake: Duration,
     /// The answer of a model, read as it passes.
     pub(super) watch: Option<Box<Watch>>,
+    /// Deployments of other tiers whose load it is part of as well.
+    pub(super) elsewhere: Vec<Elsewhere>,
     /// The link to its copy, if it has one.
     pub(super) mirrored: Option<Mirrored>,
     /// What happened to it, in full, when that is to be logged.

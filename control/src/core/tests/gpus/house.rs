@@ -263,6 +263,7 @@ impl House {
                 integral: gate.integral,
                 arrivals: gate.arrivals,
                 completions: gate.completions,
+                errors: 0,
                 no_capacity: 0,
                 wait: TimeHistogram::default(),
                 service_time: TimeHistogram::default(),

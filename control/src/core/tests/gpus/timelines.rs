@@ -208,3 +208,45 @@ fn what_is_promised_is_given_to_others_when_its_group_is_not_wanted_any_more() {
     house.run(75 * SECOND);
     assert_eq!((house.queued("b"), house.queued("a")), (0, 1));
 }
+
+/// `a` is updated while `b` waits for a GPU that one worker of `a` may not have been idle for.
+fn updated(update: &str) -> House {
+    let busy = format!("scaling = {{ min = 1, max = 1 }}\nupdate = {update}\npriority = -5");
+    let other = "scaling = { min = 0, max = 1 }\npriority = 5";
+    let mut house = house("[gpus]\ndevices = [\"0\"]", &[("a", &busy), ("b", other)]);
+    // One that takes long, so that the old worker drains for a while.
+    house.arrive("a", 20 * SECOND, 20 * SECOND);
+    house.arrive("b", 25 * SECOND, 5 * SECOND);
+    house.run(30 * SECOND);
+    let other = other.to_owned();
+    let text = |command: &str, settings: &str, name: &str| {
+        format!(
+            "[services.{name}.deployments.stable]
+             process = {{ command = [\"{command}\"], gpus = 1 }}
+             max_concurrency = 1
+             {settings}\n"
+        )
+    };
+    let services = [text("newer", &busy, "a"), text("serve", &other, "b")].concat();
+    house.reload(&config(&format!("[gpus]\ndevices = [\"0\"]\n{services}")));
+    house.run(60 * SECOND);
+    house
+}
+
+#[test]
+fn an_update_that_ends_old_workers_first_keeps_their_gpus_for_the_new_ones() {
+    for (name, update) in [
+        ("replaced", "{ max_surge = 0, max_unavailable = 1 }"),
+        ("recreated", "\"recreate\""),
+    ] {
+        let house = updated(update);
+        assert!(house.loaded().contains("a"), "{:#?}", house.told);
+        assert_eq!(
+            (house.queued("b"), house.starts),
+            (1, 2),
+            "{:#?}",
+            house.told
+        );
+        check(name, &house);
+    }
+}

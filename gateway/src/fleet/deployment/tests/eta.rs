@@ -53,6 +53,7 @@ fn ask(deployment: &Arc<DeploymentState>, hash: Option<u64>, patience: u64) -> A
         tried: &[],
         now,
         max_queued: 1000,
+        has_place: false,
     };
     let until = now + seconds(patience);
     deployment.admit(wanted, || {

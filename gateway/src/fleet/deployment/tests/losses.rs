@@ -64,6 +64,7 @@ impl Crowd {
             tried: &[],
             now,
             max_queued: 1000,
+            has_place: false,
         };
         let is_short = self.waiting.len() % 2 == 1;
         let until = now + seconds(if is_short { 600 } else { 3600 });

@@ -45,6 +45,7 @@ fn ask(deployment: &Arc<DeploymentState>, asks: Asks<'_>, max_queued: usize) -> 
         tried: asks.tried,
         now: Duration::ZERO,
         max_queued,
+        has_place: false,
     };
     deployment.admit(wanted, || patiently(asks.turn))
 }
