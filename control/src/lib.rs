@@ -63,6 +63,9 @@ pub mod status;
 
 pub mod core;
 
+// A world for the core to be tried in; nothing of the product runs it.
+pub mod virtual_world;
+
 // What touches the world.
 pub mod driver;
 mod metrics;
