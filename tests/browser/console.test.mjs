@@ -326,7 +326,7 @@ test("workers and GPUs are listed with who has them", async () => {
   await page.locator(".gpus li", { hasText: /chat\/stable#\d/ }).first().waitFor();
   await page.getByRole("link", { name: "Workers", exact: true }).click();
   await page.locator("tbody tr", { hasText: /chat\/stable#\d/ }).first().waitFor();
-  await page.getByLabel("Filter").fill("canary");
+  await page.getByLabel("Filter").fill("chat/canary");
   await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
   await page.getByRole("link", { name: "Journal", exact: true }).click();
   await page.locator(".journal li").first().waitFor();

@@ -33,11 +33,11 @@ afterEach(async (context) => {
 });
 
 async function signIn(hash, token) {
-  page = await open(browser, `${penstock.admin}/#/${hash}`, {}, () => {}, "A token is needed");
-  await page.getByLabel("Token").fill("pst_a-guess");
+  page = await open(browser, `${penstock.admin}/#/${hash}`, {}, () => {}, /^A token is needed$/);
+  await page.getByRole("textbox", { name: "Token" }).fill("pst_a-guess");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("alert").filter({ hasText: "No such token" }).waitFor();
-  await page.getByLabel("Token").fill(token);
+  await page.getByRole("textbox", { name: "Token" }).fill(token);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByText("● live").waitFor();
 }
@@ -59,7 +59,7 @@ test("an operator signs in, does something by name, and signs out", async () => 
   await page.locator("nav#pages").getByRole("link", { name: "Journal" }).click();
   await page.locator(".journal li", { hasText: "paused" }).first().waitFor();
   await page.getByText("Sign out ada (operator)").click();
-  await page.getByText("A token is needed").waitFor();
+  await page.getByText(/^A token is needed$/).waitFor();
 });
 
 test("a viewer of one service sees it alone, and no buttons", async () => {
