@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # What a failed test says shall not be buried under how it came there: `make unit BACKTRACE=1` tells
 # that too. It counts more than a RUST_BACKTRACE of the environment, which is often there for all.
 BACKTRACE ?= 0
-unit clients workers containers packaged: export RUST_BACKTRACE := $(BACKTRACE)
+unit clients workers containers packaged browser: export RUST_BACKTRACE := $(BACKTRACE)
 
 NEXTEST := $(shell cargo nextest --version 2>/dev/null)
 
@@ -50,6 +50,10 @@ deny: tools ## Check licences, sources, layers and advisories of the dependencie
 .PHONY: clients
 clients: build ## Try real clients, such as OpenAI's for Python, against the program
 	tests/clients/run
+
+.PHONY: browser
+browser: build ## Try the console in Chromium against the program
+	tests/browser/run
 
 .PHONY: workers
 workers: tools ## Try real inference servers: NVIDIA Triton and Ray Serve under the process driver

@@ -1,4 +1,4 @@
-//! What it costs to find the model that a request names in its body.
+//! What it costs to find the model that a request names in its body, and to read the tokens of an answer.
 //!
 //! `cargo bench --bench model`. Clients of OpenAI for Python write the messages first, so that all of a body is
 //! looked at before the model comes.
@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use penstock_gateway::model_of;
+use penstock_gateway::{model_of, tokens_of};
 use serde_json::{Value, json};
 
 /// A turn with an escape about every hundred bytes, as prose has them.
@@ -50,5 +50,56 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+/// Events of a stream, each in a piece of its own.
+fn events(count: usize, event: impl Fn(usize) -> Value, kind: &str) -> Vec<Vec<u8>> {
+    let each = (0..count).map(|number| format!("{kind}data: {}\n\n", event(number)).into_bytes());
+    each.collect()
+}
+
+fn bench_events(criterion: &mut Criterion) {
+    const COUNT: usize = 100;
+    let mut group = criterion.benchmark_group("tokens of an event");
+    let chat = |number| {
+        json!({
+            "id": "chatcmpl-4f1c0ab72f6e4a4e9f6d8a6d1c0b9e55", "object": "chat.completion.chunk",
+            "created": 1_796_083_200, "model": "meta-llama/Llama-3.1-8B-Instruct",
+            "choices": [{ "index": 0, "delta": { "content": format!(" word{number}") }, "logprobs": null, "finish_reason": null }],
+        })
+    };
+    let messages = |number| {
+        json!({
+            "type": "content_block_delta", "index": 0,
+            "delta": { "type": "text_delta", "text": format!(" word{number}") },
+        })
+    };
+    let responses = |number| {
+        json!({
+            "type": "response.output_text.delta", "sequence_number": number, "item_id": "msg_4f1c0ab72f6e4a4e9f6d",
+            "output_index": 0, "content_index": 0, "delta": format!(" word{number}"), "logprobs": [],
+        })
+    };
+    group.throughput(Throughput::Elements(COUNT as u64));
+    for (name, events) in [
+        ("chat", events(COUNT, chat, "")),
+        (
+            "messages",
+            events(COUNT, messages, "event: content_block_delta\n"),
+        ),
+        (
+            "responses",
+            events(COUNT, responses, "event: response.output_text.delta\n"),
+        ),
+    ] {
+        group.bench_with_input(
+            BenchmarkId::from_parameter(name),
+            &events,
+            |bencher, events| {
+                bencher.iter(|| tokens_of(black_box(events).iter().map(Vec::as_slice)));
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bench, bench_events);
 criterion_main!(benches);

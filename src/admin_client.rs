@@ -1,6 +1,6 @@
 //! A client of the admin address, for the commands that ask a running Penstock.
 
-use std::{fmt, future::Future, io::ErrorKind, str::FromStr, time::Duration};
+use std::{env, fmt, fs::File, future::Future, io, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -9,7 +9,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::key;
+
+/// The environment variable that holds a token: an option would show it to every user of the machine.
+const TOKEN: &str = "PENSTOCK_TOKEN";
 
 /// Longest time to connect, and again to get the head of the answer: whoever waits is a person.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// Where the admin API is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AdminArgs {
-    /// Admin address of the running Penstock.
+    /// Admin address of the running Penstock, host:port, or its Unix socket, unix:/PATH.
     #[arg(
         long,
         env = "PENSTOCK_ADMIN",
@@ -28,17 +36,43 @@ pub(crate) struct AdminArgs {
         default_value = "127.0.0.1:9900"
     )]
     admin: AdminAddress,
+    /// File with the token for the admin address, where one is needed [default: the token in the
+    /// environment variable PENSTOCK_TOKEN].
+    #[arg(long, env = "PENSTOCK_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
-/// `host:port`, of which the host may be a name.
+impl AdminArgs {
+    /// The token, if there is one.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        if let Some(file) = &self.token_file {
+            let token = File::open(file).map_err(Into::into).and_then(key::given);
+            let token = token.with_context(|| format!("the token file {}", file.display()))?;
+            return Ok(Some(token));
+        }
+        let token = env::var_os(TOKEN).filter(|token| !token.is_empty());
+        let token = token.map(|token| key::given(token.as_encoded_bytes()));
+        token.transpose().context(TOKEN)
+    }
+}
+
+/// `host:port`, of which the host may be a name; or a Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct AdminAddress(Authority);
+enum AdminAddress {
+    Tcp(Authority),
+    Unix(PathBuf),
+}
 
 impl FromStr for AdminAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "must be host:port, such as 127.0.0.1:9900".to_owned();
+        let path = text.strip_prefix("unix:").unwrap_or(text);
+        if path.starts_with('/') {
+            return Ok(Self::Unix(path.into()));
+        }
+        let wrong =
+            || "must be host:port, such as 127.0.0.1:9900, or unix:/PATH of a socket".to_owned();
         let bare = text.strip_prefix("http://").unwrap_or(text);
         let authority: Authority = bare
             .strip_suffix('/')
@@ -47,7 +81,7 @@ impl FromStr for AdminAddress {
             .map_err(|_| wrong())?;
         let complete = authority.port_u16().is_some() && !authority.as_str().contains('@');
         if complete {
-            Ok(Self(authority))
+            Ok(Self::Tcp(authority))
         } else {
             Err(wrong())
         }
@@ -56,7 +90,10 @@ impl FromStr for AdminAddress {
 
 impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0)
+        match self {
+            Self::Tcp(authority) => write!(f, "http://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 
@@ -69,14 +106,12 @@ struct Problem {
 /// The client. Every request has a connection of its own, for commands make one or two.
 #[derive(Debug)]
 pub(crate) struct AdminClient {
-    address: AdminAddress,
+    args: AdminArgs,
 }
 
 impl AdminClient {
     pub(crate) fn new(args: &AdminArgs) -> Self {
-        Self {
-            address: args.admin.clone(),
-        }
+        Self { args: args.clone() }
     }
 
     /// The answer to `GET path`, as text.
@@ -153,7 +188,7 @@ impl AdminClient {
             Ok(Problem { detail }) => bail!(detail),
             Err(_) => bail!(
                 "{} answers {status} to {path}: is this the admin address of penstock?",
-                self.address
+                self.args.admin
             ),
         }
     }
@@ -161,17 +196,17 @@ impl AdminClient {
     async fn text_of(&self, body: Incoming) -> anyhow::Result<String> {
         let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let bytes = read
-            .map_err(|error| anyhow!("{}: {error}", self.address))?
+            .map_err(|error| anyhow!("{}: {error}", self.args.admin))?
             .to_bytes();
         String::from_utf8(bytes.into())
-            .with_context(|| format!("the answer of {} is not text", self.address))
+            .with_context(|| format!("the answer of {} is not text", self.args.admin))
     }
 
     fn parse<T: DeserializeOwned>(&self, text: &str) -> anyhow::Result<T> {
         serde_json::from_str(text).with_context(|| {
             format!(
                 "{} does not answer as this version of penstock does",
-                self.address
+                self.args.admin
             )
         })
     }
@@ -182,41 +217,71 @@ impl AdminClient {
         path: &str,
         body: Bytes,
     ) -> anyhow::Result<Response<Incoming>> {
-        let stream = self.connect().await?;
+        let host = match &self.args.admin {
+            AdminAddress::Tcp(authority) => authority.as_str(),
+            AdminAddress::Unix(_) => "localhost",
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host);
+        if let Some(token) = self.args.token()? {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request
+            .body(Full::new(body))
+            .expect("paths are made of checked names, and tokens of visible characters");
+        match &self.args.admin {
+            AdminAddress::Tcp(authority) => {
+                let name = authority.host().trim_matches(['[', ']']);
+                let port = authority.port_u16().expect("checked when parsed");
+                let stream = self.connected(TcpStream::connect((name, port))).await?;
+                self.exchange(stream, request).await
+            }
+            AdminAddress::Unix(path) => {
+                let stream = self.connected(UnixStream::connect(path)).await?;
+                self.exchange(stream, request).await
+            }
+        }
+    }
+
+    async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<Response<Incoming>> {
         let asked = async {
             let (mut requests, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             // It ends with the answer; an error in it is one of the answer too.
             tokio::spawn(connection);
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, self.address.0.as_str());
-            let request = request
-                .body(Full::new(body))
-                .expect("paths are made of checked names");
             requests.send_request(request).await
         };
+        let address = &self.args.admin;
         let answer = in_time(asked)
             .await
-            .with_context(|| format!("no answer from {}", self.address))?;
-        answer.with_context(|| format!("{} does not answer as penstock does", self.address))
+            .with_context(|| format!("no answer from {address}"))?;
+        answer.with_context(|| format!("{address} does not answer as penstock does"))
     }
 
-    async fn connect(&self) -> anyhow::Result<TcpStream> {
-        let host = self.address.0.host().trim_matches(['[', ']']);
-        let port = self.address.0.port_u16().expect("checked when parsed");
-        let nobody = || format!("no penstock at {}", self.address);
-        match in_time(TcpStream::connect((host, port)))
-            .await
-            .with_context(nobody)?
-        {
+    async fn connected<S>(
+        &self,
+        connect: impl Future<Output = io::Result<S>>,
+    ) -> anyhow::Result<S> {
+        let nobody = || format!("no penstock at {}", self.args.admin);
+        match in_time(connect).await.with_context(nobody)? {
             Ok(stream) => Ok(stream),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => bail!(
-                "{}: connection refused — is it running? (--admin ADDRESS or PENSTOCK_ADMIN)",
-                nobody()
-            ),
-            Err(error) => Err(error).with_context(nobody),
+            Err(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => bail!(
+                    "{}: connection refused — is it running? (--admin ADDRESS or PENSTOCK_ADMIN)",
+                    nobody()
+                ),
+                io::ErrorKind::PermissionDenied => bail!(
+                    "{}: permission denied — the socket is for its owner and its group",
+                    nobody()
+                ),
+                _ => Err(error).with_context(nobody),
+            },
         }
     }
 }
@@ -245,6 +310,8 @@ mod tests {
             "http://127.0.0.1:9900/",
             "[::1]:9900",
             "admin.example:80",
+            "unix:/run/penstock/admin.sock",
+            "/run/penstock/admin.sock",
         ] {
             assert!(text.parse::<AdminAddress>().is_ok(), "{text}");
         }
@@ -256,6 +323,7 @@ mod tests {
             "a:1/x",
             "user@a:1",
             "a:99999",
+            "unix:admin.sock",
         ] {
             assert!(text.parse::<AdminAddress>().is_err(), "{text}");
         }

@@ -32,9 +32,9 @@ pub(crate) struct KeyArgs {
 pub(crate) fn run(args: &KeyArgs) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let key = if args.hash {
-        given(io::stdin().lock())?
+        given(io::stdin().lock()).context("standard input")?
     } else {
-        let key = new();
+        let key = new(PREFIX);
         writeln!(out, "{key}")?;
         key
     };
@@ -42,22 +42,22 @@ pub(crate) fn run(args: &KeyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn new() -> String {
+pub(crate) fn new(prefix: &str) -> String {
     let random: [u8; RANDOM_BYTES] = rand::random();
-    format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
+    format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
 }
 
 /// The key that `input` holds, without white space around it.
-fn given(input: impl Read) -> anyhow::Result<String> {
+pub(crate) fn given(input: impl Read) -> anyhow::Result<String> {
     let mut text = String::new();
     let limit = u64::try_from(KEY_BYTES_MAX)? + 2;
     input
         .take(limit)
         .read_to_string(&mut text)
-        .context("cannot read a key from standard input")?;
+        .context("cannot read the key")?;
     let key = text.trim();
     if key.is_empty() {
-        bail!("no key on standard input");
+        bail!("there is no key in it");
     }
     if key.len() > KEY_BYTES_MAX {
         bail!("the key is longer than {KEY_BYTES_MAX} bytes");
@@ -69,7 +69,7 @@ fn given(input: impl Read) -> anyhow::Result<String> {
     Ok(key.to_owned())
 }
 
-fn hash(key: &str) -> String {
+pub(crate) fn hash(key: &str) -> String {
     Sha256::digest(key)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn new_keys_are_printable_and_never_the_same() {
-        let keys = [new(), new()];
+        let keys = [new(PREFIX), new(PREFIX)];
         assert_ne!(keys[0], keys[1]);
         for key in keys {
             let random = key.strip_prefix(PREFIX).unwrap();
@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn what_no_header_could_carry_is_no_key() {
         for (input, error) in [
-            ("", "no key"),
-            (" \n", "no key"),
+            ("", "no key in it"),
+            (" \n", "no key in it"),
             ("two words", "visible ASCII"),
             ("schlüssel", "visible ASCII"),
             ("a\nb\n", "visible ASCII"),

@@ -27,6 +27,7 @@ mod status;
 mod switch;
 mod target;
 mod telemetry;
+mod token;
 mod weights;
 mod who;
 
@@ -55,6 +56,7 @@ enum Command {
     Check(check::CheckArgs),
     Schema(check::SchemaArgs),
     Key(key::KeyArgs),
+    Token(token::TokenArgs),
     Cert(cert::CertArgs),
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Schema(args) => check::schema(&args),
         Command::Key(args) => key::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Explain(args) => explain::run(&args),

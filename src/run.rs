@@ -6,6 +6,7 @@ mod log_pages;
 mod ready_file;
 mod service_manager;
 mod start_error;
+mod warnings;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +19,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use penstock_config::{AccessLogTo, Config, ConfigError, LogFormat, Source, fleet::FleetSnapshot};
+use penstock_config::{AccessLogTo, Config, LogFormat, Source, fleet::FleetSnapshot};
 use penstock_control::{
     Control, MetricsRegistry,
     api::{self, Api, Bounds},
@@ -31,7 +32,10 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use self::hooks::ReloadAsk;
+use self::{
+    hooks::{Doors, ReloadAsk},
+    warnings::Warnings,
+};
 use crate::{
     certificates, output,
     reload::FileWatch,
@@ -126,6 +130,7 @@ struct Program {
     config: Arc<Config>,
     control: Arc<Control>,
     gateway: Gateway,
+    doors: Doors,
     api: Api,
     signals: Signals,
     files: FileWatch,
@@ -176,14 +181,22 @@ impl Program {
         gateway.apply(&config).map_err(start_error::of_gateway)?;
         let (ask_reload, reloads) = mpsc::channel(1);
         let ending = Arc::new(AtomicBool::new(false));
-        let hooks = hooks::of(&gateway, &control, metrics, ask_reload, &ending);
+        let doors = Doors::default();
+        doors.look(&gateway);
+        let hooks = hooks::of(
+            &gateway,
+            doors.clone(),
+            &control,
+            metrics,
+            ask_reload,
+            &ending,
+        );
         let router = api::router(Arc::clone(&control), hooks)
             .merge(log_pages::router(&config.worker_logs, control.fleet()));
         let settings = config.admin.clone();
         let starts = async move { Api::start(&settings, Bounds::default(), router).await };
-        let api = admin.spawn(starts).await?.map_err(|error| {
-            start_error::cannot_listen("admin.address", config.admin.address, &error)
-        })?;
+        let api = admin.spawn(starts).await?;
+        let api = api.map_err(|error| start_error::of_admin(&config.admin, error))?;
         let listeners = gateway.addresses();
         ready_file::write(&listeners, api.address()).await?;
         service_manager::ready(listeners.len());
@@ -193,6 +206,7 @@ impl Program {
             config,
             control,
             gateway,
+            doors,
             api,
             signals,
             files,
@@ -286,7 +300,9 @@ impl Program {
             self.gateway
                 .apply(&config)
                 .map_err(start_error::of_gateway)?;
+            self.doors.look(&self.gateway);
         }
+        self.api.set_tokens(&config.admin.tokens);
         self.warnings.tell(warnings, changed);
         // Even if nothing changed: an earlier refusal is over.
         let generation = self.control.apply(Arc::clone(&config), origin).await;
@@ -298,7 +314,10 @@ impl Program {
 
     fn refuse_what_needs_a_restart(&self, new: &Config) -> anyhow::Result<()> {
         let old = &*self.config;
-        anyhow::ensure!(new.admin == old.admin, "admin: a change needs a restart");
+        anyhow::ensure!(
+            old.admin.can_become(&new.admin),
+            "admin: a change of anything but tokens needs a restart"
+        );
         anyhow::ensure!(
             new.gateway.threads == old.gateway.threads,
             "gateway.threads: a change needs a restart"
@@ -378,23 +397,4 @@ async fn given_workers_known(mut fleet: watch::Receiver<Arc<FleetSnapshot>>) {
     };
     // Neither time-out nor the end of control matters here: what follows deals with both.
     let _ = tokio::time::timeout(PATIENCE, fleet.wait_for(known)).await;
-}
-
-/// The warnings that were logged already.
-#[derive(Default)]
-struct Warnings {
-    told: Vec<ConfigError>,
-}
-
-impl Warnings {
-    /// Logs the warnings about the configuration that was just read: `all` of them, or only the new ones,
-    /// because the file is read again whenever something changes near it.
-    fn tell(&mut self, found: Vec<ConfigError>, all: bool) {
-        for warning in &found {
-            if all || !self.told.contains(warning) {
-                tracing::warn!("{warning}");
-            }
-        }
-        self.told = found;
-    }
 }

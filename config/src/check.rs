@@ -2,6 +2,7 @@
 //! one key, and the defaults that depend on other keys.
 
 mod access;
+mod admin;
 mod balance;
 mod container;
 mod deployment;
@@ -85,7 +86,13 @@ pub(crate) fn check(
     let containers = container::engine(&mut check, &root.key("containers"), file.containers);
     tls::check_hosts(&mut check, &root, &services, &front_door, &listeners);
     Config {
-        admin: settings::admin(&mut check, &root.key("admin"), file.admin, &listeners),
+        admin: admin::admin(
+            &mut check,
+            &root.key("admin"),
+            file.admin,
+            &listeners,
+            &services,
+        ),
         gateway: settings::gateway(&mut check, &root.key("gateway"), file.gateway, &worker_logs),
         containers,
         worker_logs,

@@ -159,6 +159,8 @@ pub struct DeploymentLoad {
     pub arrivals: u64,
     /// Requests that ended so far, in whatever way.
     pub completions: u64,
+    /// Of these, those that were answered with a status from 500, also by the gateway, or cut off.
+    pub errors: u64,
     /// Requests so far that found no worker ready or free.
     pub no_capacity: u64,
     /// Waits in the queue of requests that got a worker.
@@ -170,8 +172,20 @@ pub struct DeploymentLoad {
     /// Grows with every mirrored copy that wakes the deployment, and from report to report as long
     /// as there is one. Such a copy is no load by that, but keeps the deployment from sleeping.
     pub woken: u64,
+    /// Tokens of its models so far.
+    pub tokens: TokenLoad,
     /// The workers this gateway knows, draining ones included.
     pub workers: Vec<WorkerLoad>,
+}
+
+/// Tokens of a deployment's models, as far as answers tell them. Those of an answer that is not over are counted
+/// as they pass; the sum may seem to stand still where that was too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenLoad {
+    /// Of prompts.
+    pub input: u64,
+    /// Of answers.
+    pub output: u64,
 }
 
 /// How well a deployment answered what the split sent there. Mirrored copies and requests at its own

@@ -41,7 +41,9 @@ impl KeyPath {
     pub(crate) fn is_secret(&self) -> bool {
         let is = |at: usize, name: &str| matches!(self.0.get(at), Some(Segment::Key(key)) if key == name);
         let of_api_keys = is(2, "api_keys") && (self.0.len() <= 4 || is(4, "sha256"));
+        let of_tokens = is(1, "tokens") && (self.0.len() <= 3 || is(3, "sha256"));
         is(0, "services") && (of_api_keys || is(2, "deployment_hosts"))
+            || is(0, "admin") && of_tokens
     }
 
     /// Whether this is `other` or below it.

@@ -21,6 +21,7 @@
 //! `examples/full.toml`, which a test misses.
 
 mod access;
+mod admin;
 mod balance;
 mod check;
 mod container;
@@ -52,6 +53,7 @@ pub mod units;
 mod update;
 
 pub use access::{Access, ApiKey, DeploymentHosts, Limit, LimitKind};
+pub use admin::{Admin, AdminToken, Role};
 pub use balance::{Balance, Hash, Overflow};
 pub use container::{ContainerNetwork, ContainerSpec, Containers, Pull, Volume, VolumeSource};
 pub use deployment::{
@@ -73,10 +75,9 @@ pub use scaling::{
     TargetTrackingRule, UpPace, WorkerMetric,
 };
 pub use schema::schema;
-pub use service::{MinRate, Protocol, Queue, Service, Timeouts};
+pub use service::{MinRate, Protocol, Queue, Service, Timeouts, TokenUsage};
 pub use settings::{
-    AccessLog, AccessLogTo, Admin, Config, GatewaySettings, Listener, LogFormat, RequestLimits,
-    WorkerLogs,
+    AccessLog, AccessLogTo, Config, GatewaySettings, Listener, LogFormat, RequestLimits, WorkerLogs,
 };
 pub use shortage::is_shortage;
 pub use split::{MatchRule, Split, Sticky, WhenCold};

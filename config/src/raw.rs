@@ -6,6 +6,7 @@
 //! are written for the person who writes the file. Rules that need more than one key are in `check`.
 
 mod access;
+mod admin;
 mod balance;
 mod container;
 mod deployment;
@@ -31,6 +32,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{ApiKey, Clients, DeploymentHosts, KeyHashes, Limit};
+pub(crate) use admin::{Admin, AdminToken};
 pub(crate) use balance::{Balance, Hash, Overflow};
 pub(crate) use container::{Container, Containers, Pull};
 pub(crate) use deployment::{Deployment, Probe, Probes, Process, Static, StaticAddress, WorkerTls};
@@ -48,7 +50,7 @@ pub(crate) use scaling::{
 };
 pub(crate) use service::Service;
 pub(crate) use settings::{
-    AccessLog, AccessLogChoice, Admin, Gateway, Listener, LogFormat, ProxyProtocol, WorkerLogs,
+    AccessLog, AccessLogChoice, Gateway, Listener, LogFormat, ProxyProtocol, WorkerLogs,
 };
 pub(crate) use split::{MatchRule, Split, Sticky, WhenCold};
 pub(crate) use tls::{ListenerTls, RedirectHttps};

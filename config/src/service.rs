@@ -57,10 +57,24 @@ pub struct Service {
     pub queue: Queue,
     /// The clocks of a request.
     pub timeouts: Timeouts,
+    /// What is done to know the tokens of its requests.
+    pub token_usage: TokenUsage,
     /// Longest request body in bytes; `None` for no limit.
     pub max_body_bytes: Option<u64>,
     /// The deployments by name; never empty.
     pub deployments: BTreeMap<DeploymentName, Arc<Deployment>>,
+}
+
+/// What is done to know the tokens of requests for models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenUsage {
+    /// Answers are read as they pass, and workers are asked for the usage of streams at the front door.
+    Ask,
+    /// Answers are read as they pass.
+    Read,
+    /// Nothing.
+    Off,
 }
 
 /// Protocol spoken to the workers.

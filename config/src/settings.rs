@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Certificate, Containers, Gpus, ListenerTls, Service, ServiceName};
+use crate::{Admin, Certificate, Containers, Gpus, ListenerTls, Service, ServiceName};
 
 /// A whole configuration that cannot be wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,17 +56,6 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// The port that requests are redirected to, by HTTPS; `None`: they are served.
     pub redirect_https: Option<u16>,
-}
-
-/// The admin address and what control keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// Where the API, `/metrics`, `/healthz` and `/readyz` are served.
-    pub address: SocketAddr,
-    /// Host names it is asked by, besides IP addresses and `localhost`; lower case.
-    pub hosts: Vec<String>,
-    /// The SQLite file with journal, pauses, desired history and adopted workers; absolute.
-    pub state: PathBuf,
 }
 
 /// Settings of the data plane that belong to no service.

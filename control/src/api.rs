@@ -1,33 +1,46 @@
-//! The admin address: health, metrics, and the API that `penstock status` and friends use.
+//! The admin address: health, metrics, the API that `penstock status` and friends use, and the console.
 //!
-//! Made for operators and machines, never for browsers: see `guard`.
+//! Pages of other origins are kept away: see `guard`; and all who may not ask: see `access`.
 
+mod access;
 mod body;
+mod console;
+mod events;
 mod explain;
 mod guard;
 mod impatient;
 mod pause;
 mod problem;
 mod serve;
+mod socket;
 mod text;
 mod traffic;
+mod try_it;
 mod workers;
 
-use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Json, Router,
     extract::{FromRequestParts, Path, Query, State},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use penstock_config::{Admin, fleet::ServiceInsight};
+use penstock_config::{Admin, AdminToken, fleet::ServiceInsight};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::body::{OptionalBody, Who};
-pub use self::{problem::Problem, serve::Bounds, text::Write};
+pub(crate) use self::access::describe;
+use self::{
+    access::{Caller, Tokens},
+    body::{OptionalBody, Who},
+    events::Events,
+    socket::SocketFile,
+    try_it::Tries,
+};
+pub use self::{problem::Problem, serve::Bounds, text::Write, try_it::Door};
 use crate::{
     Control, ControlError,
     revisions::{Origin, Via},
@@ -69,6 +82,8 @@ pub struct Hooks {
     pub insight: Arc<dyn Fn(String, usize) -> Asked + Send + Sync>,
     /// Why requests cannot be served yet or any more, if so.
     pub not_ready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Where the gateway listens now.
+    pub doors: Arc<dyn Fn() -> Vec<Door> + Send + Sync>,
     /// Reads the configuration again and applies it, for whoever asks.
     pub reload: Arc<dyn Fn(Origin) -> Reload + Send + Sync>,
 }
@@ -77,13 +92,27 @@ pub struct Hooks {
 #[derive(Debug)]
 pub struct Api {
     address: SocketAddr,
-    task: JoinHandle<()>,
+    tokens: Tokens,
+    tasks: Vec<JoinHandle<()>>,
+    /// Removed with the server.
+    _socket: Option<SocketFile>,
+}
+
+/// Why the admin address cannot be served.
+#[derive(Debug)]
+pub enum ListenError {
+    /// The address cannot be had.
+    Address(io::Error),
+    /// The Unix socket cannot be had.
+    Socket(io::Error),
 }
 
 #[derive(Clone)]
 struct Shared {
     control: Arc<Control>,
     hooks: Hooks,
+    events: Events,
+    tries: Tries,
 }
 
 impl Api {
@@ -92,13 +121,33 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When the address cannot be had.
-    pub async fn start(admin: &Admin, bounds: Bounds, router: Router) -> io::Result<Self> {
-        let listener = TcpListener::bind(admin.address).await?;
-        let address = listener.local_addr()?;
-        let router = guard::protect(serve::bounded(router, bounds), &admin.hosts);
-        let task = tokio::spawn(serve::serve(listener, router, bounds));
-        Ok(Self { address, task })
+    /// When the address or the socket cannot be had.
+    pub async fn start(admin: &Admin, bounds: Bounds, router: Router) -> Result<Self, ListenError> {
+        let listener = TcpListener::bind(admin.address).await;
+        let listener = listener.map_err(ListenError::Address)?;
+        let address = listener.local_addr().map_err(ListenError::Address)?;
+        let socket = admin.socket.as_deref().map(socket::bind).transpose();
+        let socket = socket.map_err(ListenError::Socket)?;
+        let tokens = Tokens::new(&admin.tokens);
+        let bounded = serve::bounded(router, bounds);
+        let router = guard::protect(access::protect(bounded, tokens.clone()), &admin.hosts);
+        let mut tasks = vec![tokio::spawn(serve::serve(listener, router.clone(), bounds))];
+        let mut file = None;
+        if let Some((listener, made)) = socket {
+            tasks.push(tokio::spawn(serve::serve(listener, router, bounds)));
+            file = Some(made);
+        }
+        Ok(Self {
+            address,
+            tokens,
+            tasks,
+            _socket: file,
+        })
+    }
+
+    /// From now on these tokens alone count.
+    pub fn set_tokens(&self, tokens: &BTreeMap<String, AdminToken>) {
+        self.tokens.set(tokens);
     }
 
     /// Where it listens.
@@ -109,7 +158,9 @@ impl Api {
 
 impl Drop for Api {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
@@ -123,12 +174,16 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/whoami", get(whoami))
         .route("/api/v1/services/{service}", get(service))
         .route("/api/v1/services/{service}/requests", get(requests))
         .merge(traffic::routes())
         .merge(explain::routes())
         .merge(pause::routes())
         .merge(workers::routes())
+        .merge(events::routes())
+        .merge(try_it::routes())
+        .merge(console::routes())
         .route("/api/v1/journal", get(journal))
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such page") })
@@ -138,7 +193,12 @@ pub fn router(control: Arc<Control>, hooks: Hooks) -> Router {
                 "this page does not take this method",
             )
         })
-        .with_state(Shared { control, hooks })
+        .with_state(Shared {
+            control,
+            hooks,
+            events: Events::default(),
+            tries: Tries::default(),
+        })
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
@@ -156,8 +216,22 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     )
 }
 
-async fn status(State(shared): State<Shared>) -> Answer {
-    text::json(shared.control.status().await?).await
+async fn status(State(shared): State<Shared>, Extension(caller): Extension<Caller>) -> Answer {
+    let mut status = shared.control.status().await?;
+    if caller.services().is_some() {
+        status.keep_only(|service| caller.sees(service));
+    }
+    text::json(status).await
+}
+
+/// Who the caller is to us: for pages that show only what can be done.
+async fn whoami(Extension(caller): Extension<Caller>) -> Response {
+    Json(json!({
+        "token": caller.name(),
+        "role": caller.role().as_str(),
+        "services": caller.services(),
+    }))
+    .into_response()
 }
 
 async fn service(State(shared): State<Shared>, Named(name): Named) -> Answer {
@@ -207,6 +281,7 @@ struct JournalParameters {
 
 async fn journal(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Parameters(parameters): Parameters<JournalParameters>,
 ) -> Answer {
     let JournalParameters {
@@ -214,6 +289,7 @@ async fn journal(
         deployment,
         limit,
     } = parameters;
+    caller.may_ask_about(service.as_deref())?;
     let query = JournalQuery {
         service,
         deployment,

@@ -23,6 +23,7 @@ use crate::{
         process::{ProcessDriver, ProcessSettings},
     },
     explain::{Explanation, Unknown},
+    history::History,
     revisions::Origin,
     secret::SecretKey,
     shell::{Command, Drivers, Ends, Shell},
@@ -79,6 +80,7 @@ pub struct Control {
     reports: parking_lot::Mutex<Option<mpsc::Sender<LoadReport>>>,
     commands: mpsc::Sender<Command>,
     store: Store,
+    history: Arc<parking_lot::Mutex<History>>,
     task: AbortHandle,
     failure: Failure,
 }
@@ -124,11 +126,13 @@ impl Control {
         let (reports, reports_end) = mpsc::channel(REPORTS_MAX);
         let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
         let (snapshots, mut fleet) = watch::channel(Arc::default());
+        let history = Arc::<parking_lot::Mutex<History>>::default();
         let ends = Ends {
             reports: reports_end,
             exits,
             commands: commands_end,
             snapshots,
+            history: Arc::clone(&history),
         };
         let shell = Shell::new(config, drivers, store.clone(), remembered, ends);
         let failure = Failure::default();
@@ -140,6 +144,7 @@ impl Control {
             reports,
             commands,
             store,
+            history,
             task,
             failure,
         })
@@ -270,6 +275,11 @@ impl Control {
             });
         }
         Ok(explained)
+    }
+
+    /// How deployments did in the last minutes, for as long as it is looked at: control waits meanwhile.
+    pub(crate) fn history(&self) -> parking_lot::MutexGuard<'_, History> {
+        self.history.lock()
     }
 
     /// What was decided and what happened, newest first.

@@ -63,6 +63,8 @@ pub mod status;
 
 pub mod core;
 
+pub mod history;
+
 // What touches the world.
 pub mod driver;
 mod metrics;

@@ -40,6 +40,7 @@ pub fn describe() {
     gpus::describe();
     cost::describe();
     crate::store::describe();
+    crate::api::describe();
     metrics::describe_gauge!("penstock_workers", "Workers by state.");
     metrics::describe_gauge!("penstock_desired_workers", "Workers there should be.");
     metrics::describe_gauge!(

@@ -11,5 +11,5 @@ mod tracker;
 pub use self::{
     gateways::{Base, Gateways},
     outcomes::OutcomeSums,
-    tracker::{Measured, Tracker},
+    tracker::{Measured, TokenRates, Tracker},
 };

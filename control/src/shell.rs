@@ -10,6 +10,7 @@ mod page;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use penstock_config::{
     Config,
     fleet::{FleetSnapshot, LoadReport, WorkerId},
@@ -32,6 +33,7 @@ use crate::{
         Answer, Ask, AskId, Core, Effect, Event, NotSaved, ProbeEvent, ScrapeEvent, WorkerExit,
     },
     driver::process::gpu,
+    history::History,
     remembered::{Remembered, StateFailure},
     store::Store,
 };
@@ -59,6 +61,7 @@ pub(crate) struct Ends {
     pub(crate) exits: mpsc::UnboundedReceiver<WorkerExit>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) snapshots: watch::Sender<Arc<FleetSnapshot>>,
+    pub(crate) history: Arc<Mutex<History>>,
 }
 
 /// Where events come from.
@@ -88,6 +91,8 @@ pub(crate) struct Shell {
     state_failure: Option<StateFailure>,
     snapshots: watch::Sender<Arc<FleetSnapshot>>,
     page: Page,
+    /// For the charts of whoever looks.
+    history: Arc<Mutex<History>>,
     /// Who waits for an answer.
     asked: HashMap<AskId, oneshot::Sender<Answer>>,
     questions: u64,
@@ -133,6 +138,7 @@ impl Shell {
             state_failure: None,
             snapshots: ends.snapshots,
             page: Page::default(),
+            history: ends.history,
             asked: HashMap::new(),
             questions: 0,
             alarm: now.at,
@@ -163,7 +169,7 @@ impl Shell {
     async fn next_events(&mut self) -> bool {
         let inbox = &mut self.inbox;
         tokio::select! {
-            Some(report) = inbox.reports.recv() => self.tell(Event::Report(report)),
+            Some(report) = inbox.reports.recv() => self.on_report(report),
             Some(exit) = inbox.exits.recv() => self.tell(Event::Exited(exit)),
             Some(event) = inbox.probes.recv() => self.tell(Event::Probed(event)),
             Some(fact) = inbox.facts.recv() => self.on_fact(fact),
@@ -192,7 +198,7 @@ impl Shell {
             } else if let Ok(event) = inbox.scrapes.try_recv() {
                 self.tell(Event::Scraped(event));
             } else if let Ok(report) = inbox.reports.try_recv() {
-                self.tell(Event::Report(report));
+                self.on_report(report);
             } else if let Some(saved) = self.saves.try_join_next() {
                 self.on_saved(saved);
             } else {
@@ -203,6 +209,12 @@ impl Shell {
         if !self.ending.is_empty() && reports.is_closed() && reports.is_empty() {
             self.tell(Event::NobodyReports);
         }
+    }
+
+    fn on_report(&mut self, report: LoadReport) {
+        let now = self.clock.now();
+        self.history.lock().report(&report, now.wall_ms);
+        self.tell(Event::Report(report));
     }
 
     fn on_command(&mut self, command: Command) {

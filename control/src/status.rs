@@ -17,6 +17,7 @@ pub use self::revisions::{
 pub(crate) use self::settings::describe as describe_settings;
 pub(crate) use self::tiers_and_cost::overflow;
 pub use self::tiers_and_cost::{CostStatus, OverflowStatus};
+pub use self::tokens::TokenStatus;
 pub use self::traffic::{
     ByHandStatus, DeploymentWeight, RolloutStatus, WeightsChange, WeightsStatus,
 };
@@ -30,6 +31,7 @@ mod pause;
 mod revisions;
 mod settings;
 mod tiers_and_cost;
+mod tokens;
 mod traffic;
 
 /// All of it.
@@ -49,6 +51,19 @@ pub struct Status {
     pub gpus: Vec<GpuGroupStatus>,
     /// Every service by name.
     pub services: Vec<ServiceStatus>,
+}
+
+impl Status {
+    /// Leaves out what is about services of which `sees` says no.
+    pub(crate) fn keep_only(&mut self, sees: impl Fn(&str) -> bool) {
+        self.services.retain(|service| sees(&service.name));
+        for group in &mut self.gpus {
+            group.keep_only(&sees);
+        }
+        // Errors and certificates of the configuration are about all services.
+        self.config.last_error = None;
+        self.config.certificates.clear();
+    }
 }
 
 /// About the configuration in force.
@@ -114,6 +129,9 @@ pub struct ServiceStatus {
     /// Where copies of its requests go, if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorStatus>,
+    /// Tokens of its models, where answers told any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenStatus>,
     /// What its workers cost, where prices are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<CostStatus>,
@@ -189,6 +207,9 @@ pub struct DeploymentStatus {
     pub in_flight: u32,
     /// Requests waiting for a worker, by the newest reports.
     pub queued: u32,
+    /// Tokens of its models, where answers told any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenStatus>,
     /// Label of the reason of the last decision.
     pub reason: Cow<'static, str>,
     /// The reason in words.

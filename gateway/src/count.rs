@@ -6,3 +6,5 @@ pub(crate) mod metrics;
 pub(crate) mod open;
 pub(crate) mod outcome_meter;
 pub(crate) mod recent;
+pub(crate) mod spread;
+pub(crate) mod tokens;

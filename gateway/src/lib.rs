@@ -16,8 +16,8 @@
 //! | `admit` | `access`: who may; `limits`: how much; `classes`: who first |
 //! | `upstream` | connections to workers; `answer_health`, what answers say of them |
 //! | `fleet` | `deployment`, `pick_by`, `queue`, `lease`, `worker`; `ejection` and `reminders` of readmitting; `poke` makes control hear at once |
-//! | `count` | `metrics`, `open`, `recent`, `outcome_meter`, `load_meter`, `clients` |
-//! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS; `door`: which paths name a `model`, and where; `model`: how a body tells it, and is changed as it passes |
+//! | `count` | `metrics`, `open`, `recent`, `outcome_meter`, `load_meter`, `clients`, `spread`; `tokens`, which reads what answers of models tell of theirs |
+//! | `request` | `request_head`, `request_key`: the small view that decides; `redirect` to HTTPS; `api`: which one a path belongs to; `door`: which paths name a `model`, and where; `model`: how a body tells it, and is changed as it passes |
 //! | `socket` | `connection`, `crowd`, `terms`, `proxy_header`, `tls`, `io`, `read_through`, `small_writes`, `rejection`, `linger`, `dead_peer`, `client_gone` |
 //! | `http1` | heads and framing of HTTP/1.1 as bytes, without policy |
 //! | `http2` | both sides of HTTP/2 by the crate `h2`: `server`, `client`, what is sent (`pump`, `piece`) and what comes (`content`, `incoming`); no policy |
@@ -102,6 +102,10 @@ pub use request::model::trial;
 /// For a bench only.
 #[doc(hidden)]
 pub use request::model::model_of;
+
+/// For a bench only.
+#[doc(hidden)]
+pub use count::tokens::tokens_of;
 
 pub use base::lines::{Lines, LogFile, Output};
 pub use listen::server::Drained;

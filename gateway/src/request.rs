@@ -1,5 +1,6 @@
 //! What a request says of itself: the small view of its head that decides about it.
 
+pub(crate) mod api;
 pub(crate) mod door;
 pub(crate) mod model;
 pub(crate) mod redirect;

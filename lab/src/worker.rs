@@ -9,7 +9,9 @@ mod chat;
 mod completions;
 mod embeddings;
 mod engine;
+mod messages;
 mod pages;
+mod responses;
 mod serve;
 mod text;
 mod transport;
@@ -84,6 +86,10 @@ struct Faults {
     /// Answer every request after this many with status 500.
     #[arg(long, value_name = "REQUESTS")]
     fail_after: Option<u64>,
+
+    /// Break every stream off after so many tokens, as if the worker had died.
+    #[arg(long, value_name = "TOKENS")]
+    break_after: Option<u64>,
 
     /// Go on after SIGTERM and SIGINT as if nothing had come.
     #[arg(long)]

@@ -33,6 +33,9 @@ fn write(
         out,
         "  admin     http://{admin}   (/metrics, /api/v1/status)"
     )?;
+    if let Some(socket) = &config.admin.socket {
+        writeln!(out, "  admin     unix:{}", socket.display())?;
+    }
     let Some(listener) = listeners.first() else {
         return Ok(());
     };

@@ -1,22 +1,49 @@
 //! What the admin address needs of the rest of the program.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
 use metrics_process::Collector;
-use penstock_control::{Control, MetricsRegistry, api::Hooks, revisions::Origin};
+use penstock_config::Listener;
+use penstock_control::{
+    Control, MetricsRegistry,
+    api::{Door, Hooks},
+    revisions::Origin,
+};
 use penstock_gateway::Gateway;
 use tokio::sync::{mpsc, oneshot};
 
 /// Who asked for a reload, and where they wait for what came of it.
 pub(super) type ReloadAsk = (Origin, oneshot::Sender<Result<(), String>>);
 
+/// Where the gateway listens, for the requests that operators try. A reload may change it.
+#[derive(Clone, Default)]
+pub(super) struct Doors(Arc<Mutex<Vec<Door>>>);
+
+impl Doors {
+    /// Looks where the gateway listens now.
+    pub(super) fn look(&self, gateway: &Gateway) {
+        let listeners = gateway.listeners().into_iter();
+        // What waits for a PROXY protocol header, or only redirects, answers nobody from here.
+        let answers = |listener: &Listener| {
+            listener.proxy_protocol.is_empty() && listener.redirect_https.is_none()
+        };
+        let doors = listeners.filter(|(_, listener)| answers(listener));
+        let doors = doors.map(|(address, listener)| Door {
+            address,
+            tls: listener.tls.is_some(),
+        });
+        *self.0.lock().expect("nothing panics with it") = doors.collect();
+    }
+}
+
 /// The hooks of the admin address. Who asks for a reload does so by `ask_reload`; once the program is
 /// `ending`, it is not ready.
 pub(super) fn of(
     gateway: &Gateway,
+    doors: Doors,
     control: &Arc<Control>,
     metrics: Arc<MetricsRegistry>,
     ask_reload: mpsc::Sender<ReloadAsk>,
@@ -37,6 +64,7 @@ pub(super) fn of(
             let insight = insight.clone();
             Box::pin(async move { insight.of(&service, max).await })
         }),
+        doors: Arc::new(move || doors.0.lock().expect("nothing panics with it").clone()),
         not_ready: Arc::new(move || ending.load(Ordering::Relaxed).then(|| "ending".to_owned())),
         reload: Arc::new(move |origin| {
             let ask_reload = ask_reload.clone();

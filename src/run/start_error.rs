@@ -4,8 +4,8 @@ use std::{fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt};
 
 use anyhow::Context;
 use nix::unistd::{AccessFlags, access};
-use penstock_config::{Config, Source};
-use penstock_control::ControlError;
+use penstock_config::{Admin, Config, Source};
+use penstock_control::{ControlError, api::ListenError};
 use penstock_gateway::GatewayError;
 
 /// An address that cannot be listened on.
@@ -24,6 +24,23 @@ pub(super) fn cannot_listen(key: &str, address: SocketAddr, error: &io::Error) -
         _ => error.to_string(),
     };
     anyhow::anyhow!("{key}: cannot listen on {address}: {why}")
+}
+
+/// An admin address that cannot be served.
+pub(super) fn of_admin(admin: &Admin, error: ListenError) -> anyhow::Error {
+    let error = match error {
+        ListenError::Address(error) => {
+            return cannot_listen("admin.address", admin.address, &error);
+        }
+        ListenError::Socket(error) => error,
+    };
+    let path = admin.socket.clone().unwrap_or_default();
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there already".to_owned(),
+        io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+        _ => error.to_string(),
+    };
+    anyhow::anyhow!("admin.socket: cannot listen on {}: {why}", path.display())
 }
 
 /// A gateway that does not start, or does not take a configuration.

@@ -44,6 +44,14 @@ process = {{ command = ["PENSTOCK", "worker", "--load-time", "60s"] }}
 probes.ready = {{ http = "/health" }}
 scaling = {{ min = 0, max = 1 }}
 
+[services.breaks]
+models = ["breaks"]
+
+[services.breaks.deployments.stable]
+process = {{ command = ["PENSTOCK", "worker", "--model", "breaks", "--load-time", "0s", "--break-after", "5"] }}
+probes.ready = {{ http = "/health" }}
+scaling = {{ min = 0, max = 1 }}
+
 [services.limited]
 models = ["limited"]
 limits = [{{ requests = 1, period = "1h" }}]
@@ -94,9 +102,37 @@ class FrontDoor(unittest.TestCase):
             list(self.message("slow", stream=True))
         self.assertEqual(raised.exception.body["error"]["type"], "timeout_error")
 
+    def test_a_stream_that_breaks_is_an_error_and_no_answer(self):
+        # At the front door, and at the service's own host, which is served by another engine.
+        for url in [self.url, self.url.replace("//api.", "//breaks.")]:
+            client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+            chat = client.chat.completions.create(model="breaks", messages=MESSAGES, stream=True)
+            response = client.responses.create(model="breaks", input="Explain", stream=True)
+            for stream in [chat, response]:
+                with self.assertRaises(openai.APIError) as raised:
+                    list(stream)
+                self.assertEqual(raised.exception.code, "upstream_reset")
+            client = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0)
+            stream = client.messages.create(
+                model="breaks", messages=MESSAGES, max_tokens=100, stream=True
+            )
+            with self.assertRaises(anthropic.APIStatusError) as raised:
+                list(stream)
+            self.assertEqual(raised.exception.body["error"]["type"], "api_error")
+
+    def test_usage_is_told_to_those_who_ask(self):
+        usages = [chunk.usage for chunk in self.chat(stream=True) if chunk.usage]
+        self.assertEqual(usages, [])
+        options = {"include_usage": True}
+        chunks = list(self.chat(stream=True, stream_options=options))
+        usage = chunks[-1].usage
+        self.assertEqual((chunks[-1].choices, usage.prompt_tokens), ([], 3))
+        response = self.openai.responses.create(model="demo", input="Explain turbines please")
+        self.assertEqual(response.usage.output_tokens, usage.completion_tokens)
+
     def test_models_are_listed_without_waking_anybody(self):
         models = self.openai.models.list()
-        names = ["demo", "gpt-4o-mini", "limited", "claude-local", "slow"]
+        names = ["breaks", "demo", "gpt-4o-mini", "limited", "claude-local", "slow"]
         self.assertEqual([model.id for model in models], names)
         self.assertEqual({model.penstock["state"] for model in models}, {"cold"})
         self.assertEqual(self.openai.models.retrieve("demo").id, "demo")

@@ -1,10 +1,12 @@
 //! The front door: the model of a request names the service.
 
 mod bodies;
+mod breaks;
 mod keys;
 mod listing;
 mod refusals;
 mod together;
+mod tokens;
 mod waiting;
 
 use http::Method;

@@ -323,3 +323,15 @@ async fn a_drain_finishes_what_is_in_flight_over_tls() {
     drop(events);
     assert!(penstock.exit().await.success());
 }
+
+#[tokio::test]
+async fn operators_try_requests_where_there_is_nothing_but_https() {
+    let worker = FakeWorker::start().await;
+    let (penstock, _) = start(&worker).await;
+    penstock.until_ready("chat", 1).await;
+    let asked = r#"{"service": "chat", "path": "/"}"#;
+    let reply = penstock.admin().post("/api/v1/try", asked).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    // Its certificate is signed by nobody that this machine knows. To itself that does not matter.
+    assert!(reply.text().contains(r#""status":200"#), "{}", reply.text());
+}

@@ -8,6 +8,7 @@
 mod support;
 
 mod access;
+mod admin_access;
 mod affinity;
 mod bad_input;
 mod bad_start;
@@ -18,6 +19,7 @@ mod client_leaves;
 mod clocks;
 mod cold_start;
 mod commands;
+mod console;
 mod crash;
 mod crowd;
 mod ejection;

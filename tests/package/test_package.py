@@ -97,6 +97,8 @@ class Service:
         config = self.system.root / CONFIG
         text = config.read_text()
         config.write_text(re.sub(r"127\.0\.0\.1:(8080|9900)", "127.0.0.1:0", text))
+        # As RuntimeDirectory= and RuntimeDirectoryMode= make it.
+        self.system.run("install", "-d", "-o", "penstock", "-g", "penstock", "-m", "0750", "/run/penstock")
         self.messages = []
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(self.system.root / "run/notify"))
@@ -179,6 +181,8 @@ class Package(unittest.TestCase):
             print(f"first answer {time.monotonic() - begun:.1f} s after the start of the service", flush=True)
             self.assertEqual(status, 200, body)
             self.assertIn("demo", service.command("status").stdout)
+            by_socket = self.system.run("penstock", "status", PENSTOCK_ADMIN="unix:/run/penstock/admin.sock")
+            self.assertIn("demo", by_socket.stdout)
             self.own_model_with_a_canary(service)
             self.a_wrong_file_changes_nothing(service)
             service.process.send_signal(signal.SIGTERM)

@@ -84,7 +84,7 @@ pub(super) fn access(
 }
 
 /// The hashes of a key, each with its place.
-fn hashes(path: KeyPath, raw: raw::KeyHashes) -> Vec<(KeyPath, [u8; 32])> {
+pub(super) fn hashes(path: KeyPath, raw: raw::KeyHashes) -> Vec<(KeyPath, [u8; 32])> {
     match raw {
         raw::KeyHashes::One(hash) => vec![(path, hash.0)],
         raw::KeyHashes::Several(hashes) => hashes
@@ -95,7 +95,7 @@ fn hashes(path: KeyPath, raw: raw::KeyHashes) -> Vec<(KeyPath, [u8; 32])> {
     }
 }
 
-fn no_hash_twice(
+pub(super) fn no_hash_twice(
     check: &mut Check<'_>,
     hashes: &[(KeyPath, [u8; 32])],
     seen: &mut HashMap<[u8; 32], KeyPath>,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Check, service::Domain};
-use crate::{FrontDoor, Model, Service, ServiceName, key_path::KeyPath, raw, suggest};
+use crate::{FrontDoor, Model, Service, ServiceName, TokenUsage, key_path::KeyPath, raw, suggest};
 
 /// First label of the front door's host, unless the user names hosts.
 const LABEL: &str = "api";
@@ -99,6 +99,26 @@ fn check_name(check: &mut Check<'_>, path: &KeyPath, name: &str) {
         let rule = "must have no control characters, and no spaces at its ends";
         check.error(path, rule);
     }
+}
+
+/// What is done to know tokens: workers are asked for them at the front door alone.
+pub(super) fn token_usage(
+    check: &mut Check<'_>,
+    service: &KeyPath,
+    raw: Option<TokenUsage>,
+    models: &[Model],
+) -> TokenUsage {
+    let models_path = service.key("models");
+    if raw == Some(TokenUsage::Ask) && models.is_empty() && !check.touches(&models_path) {
+        let rule = format!(
+            "is for requests at the front door, and the service has no models: `{models_path}`; \"read\" reads answers"
+        );
+        check.error(&service.key("token_usage"), rule);
+    }
+    raw.unwrap_or(match models.is_empty() {
+        true => TokenUsage::Off,
+        false => TokenUsage::Ask,
+    })
 }
 
 /// Reports what is for the front door of a service that has no models there.

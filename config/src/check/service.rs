@@ -73,12 +73,14 @@ pub(super) fn service(
         hosts_of_deployments,
         raw.clients,
     );
+    let models = models::models(check, path, raw.models);
     let service = Service {
         name: name.clone(),
         display_name: display_name(check, path, name, raw.display_name),
         is_default: raw.default,
         hosts: hosts(check, path, domain.host(name.as_str()), raw.hosts),
-        models: models::models(check, path, raw.models),
+        token_usage: models::token_usage(check, path, raw.token_usage, &models),
+        models,
         front_door: Arc::clone(around.front_door),
         balance,
         split,

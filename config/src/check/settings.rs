@@ -1,14 +1,10 @@
 //! Tables that belong to no service.
 
-use std::{
-    collections::HashSet,
-    net::{IpAddr, SocketAddr},
-    thread,
-};
+use std::{collections::HashSet, net::IpAddr, thread};
 
 use super::{Check, service::Domain, tls};
 use crate::{
-    AccessLog, AccessLogTo, Admin, GatewaySettings, Listener, LogFormat, RequestLimits, WorkerLogs,
+    AccessLog, AccessLogTo, GatewaySettings, Listener, LogFormat, RequestLimits, WorkerLogs,
     key_path::KeyPath, raw, units,
 };
 
@@ -78,34 +74,6 @@ fn proxy_protocol(
             Vec::new()
         }
         raw::ProxyProtocol::From(networks) => networks.iter().map(|network| network.0).collect(),
-    }
-}
-
-pub(super) fn admin(
-    check: &mut Check<'_>,
-    path: &KeyPath,
-    admin: raw::Admin,
-    listeners: &[Listener],
-) -> Admin {
-    let address: SocketAddr = admin.address.0;
-    if address.port() != 0 && listeners.iter().any(|listener| listener.address == address) {
-        check.error(&path.key("address"), "is the address of a listener too");
-    }
-    let hosts = path.key("hosts");
-    for (index, host) in admin.hosts.iter().enumerate() {
-        let is_listed = admin.hosts[..index].iter().any(|other| other.0 == host.0);
-        if is_listed {
-            check.error(&hosts.index(index), "is listed twice");
-        }
-        if host.0.contains('*') {
-            let rule = "must be one host name, without a star";
-            check.error(&hosts.index(index), rule);
-        }
-    }
-    Admin {
-        address,
-        hosts: admin.hosts.into_iter().map(|host| host.0).collect(),
-        state: check.absolute(path, &admin.state),
     }
 }
 

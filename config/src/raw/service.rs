@@ -10,7 +10,7 @@ use super::{
     Mirror, Model, Queue, Retries, Split, Sticky,
     text::{self, ByteSize, HostName, HumanDuration, UrlPath},
 };
-use crate::{DeploymentName, Protocol, Timeouts};
+use crate::{DeploymentName, Protocol, Timeouts, TokenUsage};
 
 /// A service: the named thing with a URL that clients call.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +76,11 @@ pub(crate) struct Service {
     pub(crate) queue: Queue,
     /// The clocks of a request. All of them stop once an upgrade was accepted.
     pub(crate) timeouts: Timeouts,
+    /// What is done to know the tokens of requests for models: "read" reads answers of the OpenAI and Anthropic
+    /// APIs as they pass, "ask" also asks the workers for the usage of streams at the front door, where the
+    /// client does not, and takes it out of the answer again; "off" does nothing. Default: "ask" for a service
+    /// with models, "off" for others.
+    pub(crate) token_usage: Option<TokenUsage>,
     /// Longest request body. Default: no limit.
     pub(crate) max_body: Option<ByteSize>,
     /// The deployments by name: variants of the service with their own workers.

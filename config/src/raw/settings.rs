@@ -1,17 +1,13 @@
 //! Tables that belong to no service.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     ListenerTls, RedirectHttps,
-    text::{ByteSize, HostName, HumanDuration, Network, PositiveDuration, SocketAddress},
+    text::{ByteSize, HumanDuration, Network, PositiveDuration, SocketAddress},
 };
 
 /// An address the gateway accepts requests on: HTTP/1.1 and HTTP/2 on one port, with `tls` by HTTPS.
@@ -47,31 +43,6 @@ pub(crate) enum ProxyProtocol {
 impl Default for ProxyProtocol {
     fn default() -> Self {
         Self::From(Vec::new())
-    }
-}
-
-/// API, metrics, and what the control service keeps.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Admin {
-    /// IP address and port of the API, /metrics, /healthz and /readyz. There is no authentication:
-    /// keep it on an address that only operators reach.
-    pub(crate) address: SocketAddress,
-    /// Names by which the admin address is asked, besides IP addresses and localhost. Requests for
-    /// any other host are refused: they may come from a web page whose name was made to lead here.
-    pub(crate) hosts: Vec<HostName>,
-    /// SQLite file with decisions, pauses and adopted workers.
-    #[schemars(length(min = 1))]
-    pub(crate) state: PathBuf,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            address: SocketAddress(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900))),
-            hosts: Vec::new(),
-            state: PathBuf::from("penstock.db"),
-        }
     }
 }
 

@@ -6,8 +6,9 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
-use super::Problem;
+use super::{Problem, access::Caller};
 
 /// Longest name of a person, and longest reason, in bytes.
 const WORDS_MAX: usize = 500;
@@ -28,14 +29,16 @@ impl Who {
 }
 
 /// A body of JSON whose errors are problems too. Whatever the content type says: nobody sends
-/// anything else here.
+/// anything else here. Every body of a change has `by`, which a caller's token has a say in.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        read(&bytes(request, state).await?).map(Self)
+        let caller = request.extensions().get::<Caller>().cloned();
+        let bytes = bytes(request, state).await?;
+        read(&bytes, caller.as_ref()).map(Self)
     }
 }
 
@@ -46,11 +49,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let caller = request.extensions().get::<Caller>().cloned();
         let bytes = bytes(request, state).await?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        read(&bytes).map(Self)
+        let bytes = if bytes.is_empty() { b"{}" } else { &*bytes };
+        read(bytes, caller.as_ref()).map(Self)
     }
 }
 
@@ -59,9 +61,21 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Pro
     bytes.map_err(|error| Problem::new(error.status(), error.body_text()))
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
+fn read<T: DeserializeOwned>(bytes: &[u8], caller: Option<&Caller>) -> Result<T, Problem> {
+    let wrong = |error| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}"));
+    let Some(caller) = caller.filter(|caller| caller.name().is_some()) else {
+        return serde_json::from_slice(bytes).map_err(wrong);
+    };
+    let mut body: Value = serde_json::from_slice(bytes).map_err(wrong)?;
+    if let Value::Object(members) = &mut body {
+        let said = members.get("by").filter(|by| !by.is_null());
+        // What is no text is an error of the body, as it is without a token.
+        if said.is_none_or(Value::is_string) {
+            let said = said.and_then(Value::as_str).map(str::to_owned);
+            members.insert("by".to_owned(), caller.author(said).into());
+        }
+    }
+    serde_json::from_value(body).map_err(wrong)
 }
 
 /// What somebody said of a change, if it is neither too long nor nothing.

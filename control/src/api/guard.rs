@@ -6,19 +6,39 @@
 //!   address, for `localhost` or for a name of `admin.hosts` are answered;
 //! - ask for anything from an origin of its own (CSRF): browsers send `Origin` with whatever changes
 //!   something and whatever a script reads. Our own clients never do, and one that is there must be
-//!   the very host that is asked.
+//!   the very host that is asked;
+//! - make the browser ask without reading the answer, as for an image, which would hold one of the few
+//!   places of those who watch events: browsers say in `Sec-Fetch-Site` that another site asks. Only
+//!   following a link to here is allowed.
 
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::IntoResponse,
 };
 
 use super::Problem;
+
+/// What every answer tells a browser.
+const ON_EVERYTHING: [(HeaderName, &str); 5] = [
+    // What a worker wrote must not become a page of this origin.
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // Nothing here runs, loads or is framed; the console's own pages say what they need.
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
 
 /// Answers only what may be answered; `hosts` are names that lead here, in lower case.
 pub(super) fn protect(router: Router, hosts: &[String]) -> Router {
@@ -31,11 +51,10 @@ pub(super) fn protect(router: Router, hosts: &[String]) -> Router {
                 Some(reason) => Problem::new(StatusCode::FORBIDDEN, reason).into_response(),
                 None => next.run(request).await,
             };
-            // What a worker wrote must not become a page of this origin.
-            let as_it_says = HeaderValue::from_static("nosniff");
-            answer
-                .headers_mut()
-                .insert(header::X_CONTENT_TYPE_OPTIONS, as_it_says);
+            for (name, value) in ON_EVERYTHING {
+                let value = HeaderValue::from_static(value);
+                answer.headers_mut().entry(name).or_insert(value);
+            }
             answer
         }
     }))
@@ -58,7 +77,9 @@ fn refuse(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Option<String> {
     }
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let is_foreign = origins.any(|origin| !host.is_some_and(|host| is_origin_of(origin, host)));
-    is_foreign.then(|| "requests of other web pages are not taken here".to_owned())
+    let says = |name: &str, value: &str| headers.get(name).is_some_and(|said| said == value);
+    let is_embedded = says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate");
+    (is_foreign || is_embedded).then(|| "requests of other web pages are not taken here".to_owned())
 }
 
 fn is_ours(host: &str, hosts: &[String]) -> bool {
@@ -147,6 +168,21 @@ mod tests {
         assert!(!refused(&[host], Some("http://127.0.0.1:9900")));
         let https = Some("https://gpu.example.org");
         assert!(!refused(&["gpu.example.org"], https));
+    }
+
+    #[test]
+    fn another_site_may_link_to_here_and_do_nothing_else() {
+        let asks = |site: &'static str, mode: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:9900"));
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            headers.insert("sec-fetch-mode", HeaderValue::from_static(mode));
+            refuse(&Uri::from_static("/api/v1/events"), &headers, &[]).is_none()
+        };
+        assert!(asks("cross-site", "navigate"));
+        assert!(!asks("cross-site", "no-cors"));
+        assert!(asks("same-origin", "cors"));
+        assert!(asks("none", "navigate"));
     }
 
     #[test]

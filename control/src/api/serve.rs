@@ -6,6 +6,8 @@
 //! that only holds connections, or sends its requests a byte at a time, keeps nobody away.
 
 use std::{
+    future::Future,
+    io,
     pin::Pin,
     sync::{
         Arc,
@@ -34,13 +36,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::AbortHandle,
     time::timeout,
 };
 
-use super::{Problem, impatient::Impatient};
+use super::{Problem, access::Peer, impatient::Impatient};
 
 /// How long to wait after a connection could not be accepted: there are no descriptors, and others
 /// need time to give some back.
@@ -104,7 +107,7 @@ impl Drop for Busy {
 struct Count(Arc<AtomicU32>);
 
 /// An open connection.
-struct Peer {
+struct Open {
     busy: Arc<AtomicU32>,
     task: AbortHandle,
 }
@@ -117,43 +120,77 @@ pub(super) fn bounded(router: Router, bounds: Bounds) -> Router {
     }))
 }
 
+/// Where connections come from.
+pub(super) trait Accept: Send + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection, and from whom it is.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = Self::accept(self).await?;
+        // Answers are small; a failure costs a few milliseconds.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Peer::Address(address)))
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = Self::accept(self).await?;
+        let user = stream.peer_cred()?.uid();
+        Ok((stream, Peer::Socket(user)))
+    }
+}
+
 /// Accepts connections for ever.
-pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds) {
-    let mut peers: Vec<Peer> = Vec::new();
+pub(super) async fn serve(listener: impl Accept, router: Router, bounds: Bounds) {
+    let mut open: Vec<Open> = Vec::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the admin address cannot accept a connection");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
                 continue;
             }
         };
-        peers.retain(|peer| !peer.task.is_finished());
-        if peers.len() >= bounds.connections {
-            let mut idle = peers.iter();
-            let Some(oldest) = idle.position(|peer| peer.busy.load(Ordering::Relaxed) == 0) else {
+        open.retain(|connection| !connection.task.is_finished());
+        if open.len() >= bounds.connections {
+            let mut idle = open.iter();
+            let Some(oldest) = idle.position(|open| open.busy.load(Ordering::Relaxed) == 0) else {
                 // All are at work. Whoever comes now sees that by the end of the connection.
                 continue;
             };
-            peers.remove(oldest).task.abort();
+            open.remove(oldest).task.abort();
         }
         let count = Count::default();
         let busy = Arc::clone(&count.0);
-        let task = tokio::spawn(connection(stream, router.clone(), count, bounds));
-        peers.push(Peer {
+        let task = tokio::spawn(connection(stream, peer, router.clone(), count, bounds));
+        open.push(Open {
             busy,
             task: task.abort_handle(),
         });
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, count: Count, bounds: Bounds) {
-    // Answers are small; a failure costs a few milliseconds.
-    let _ = stream.set_nodelay(true);
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    count: Count,
+    bounds: Bounds,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(count.clone());
+        request.extensions_mut().insert(peer);
         hyper::service::Service::call(&router, request)
     });
     let served = http1::Builder::new()

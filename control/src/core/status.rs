@@ -15,7 +15,9 @@ use crate::{
     remembered::StateFailure,
     reports::Gateways,
     scale::Bounds,
-    status::{self, DeploymentStatus, ServiceStatus, Status, WorkerStatus, describe_settings},
+    status::{
+        self, DeploymentStatus, ServiceStatus, Status, TokenStatus, WorkerStatus, describe_settings,
+    },
 };
 
 impl Core {
@@ -70,6 +72,8 @@ fn describe_service(
 ) -> ServiceStatus {
     let told = || gateways.told(&service.spec.name);
     let own_hosts = &service.spec.access.deployment_hosts;
+    let tokens = service.deployments.values();
+    let tokens = tokens.filter_map(|deployment| TokenStatus::of(deployment.tracker.tokens(now)));
     ServiceStatus {
         name: service.spec.name.to_string(),
         display_name: service.spec.display_name.clone(),
@@ -80,6 +84,7 @@ fn describe_service(
         paused: service.describe_pause(None),
         classes: status::classes(&service.spec, told()),
         mirror: status::mirror(&service.spec, told()),
+        tokens: TokenStatus::sum(tokens),
         cost: {
             let mut costs = service.deployments.values();
             let costs = costs.by_ref().filter_map(DeploymentState::describe_cost);
@@ -153,6 +158,7 @@ fn describe_deployment(
         max: bounds.max,
         in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
         queued: deployment.measured.queued,
+        tokens: TokenStatus::of(deployment.tracker.tokens(now)),
         reason: decision.reason.label().into(),
         reason_text: decision.reason.to_string(),
         advice: deployment.describe_advice(),

@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use penstock_config::fleet::{DeploymentLoad, TimeHistogram, WorkerId, WorkerLoad};
 
+use self::tokens::TokenPace;
+pub use self::tokens::TokenRates;
+
 use super::gateways::{Base, Gateways};
 use crate::scale::Load;
+
+mod tokens;
 
 /// Between reports this far apart, what happened is spread over the whole time; closer ones are
 /// taken as belonging to the moment.
@@ -60,6 +65,7 @@ struct Source {
     woken: u64,
     current: u32,
     queued: u32,
+    tokens: TokenPace,
     /// In the order of ids.
     workers: Vec<WorkerLoad>,
 }
@@ -95,6 +101,7 @@ impl Source {
             woken: load.woken,
             current: load.current,
             queued: load.queued,
+            tokens: TokenPace::of(load.tokens, now),
             workers,
         }
     }
@@ -150,6 +157,7 @@ impl Tracker {
             (Base::This, _) => source.counted = load.integral,
             (Base::Last { gap }, Some(old)) => {
                 source.counted = old.counted;
+                source.tokens = old.tokens.then(load.tokens, now);
                 source.spoke_at = old.next_spoke_at(gap, now);
                 self.longest_gap = self.longest_gap.max(gap);
                 let arrivals = load.arrivals - old.arrivals;
@@ -251,6 +259,12 @@ impl Tracker {
         self.words_of(id)
             .map(|worker| worker.in_flight)
             .fold(0, u32::saturating_add)
+    }
+
+    /// Tokens of its models, over all gateways.
+    pub fn tokens(&self, now: Duration) -> TokenRates {
+        let rates = self.sources.iter().map(|source| source.tokens.rates(now));
+        rates.fold(TokenRates::default(), TokenRates::plus)
     }
 
     /// Whether any gateway sends a worker no requests because of how it answers.

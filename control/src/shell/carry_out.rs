@@ -130,8 +130,14 @@ impl Shell {
                     let _ = reply.send(answer);
                 }
             }
-            Effect::Metric(key, metric) => self.page.deployment(key, metric),
-            Effect::ForgetMetrics(key) => self.page.forget(&key),
+            Effect::Metric(key, metric) => {
+                self.history.lock().told(&key, metric);
+                self.page.deployment(key, metric);
+            }
+            Effect::ForgetMetrics(key) => {
+                self.history.lock().forget(&key);
+                self.page.forget(&key);
+            }
             Effect::GpuGroups(groups) => self.page.gpu_groups(&groups),
             Effect::Rollout(service, told) => self.page.rollout(service, told),
             Effect::Log(line) => log::line(&line),

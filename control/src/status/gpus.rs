@@ -20,6 +20,18 @@ pub struct GpuGroupStatus {
     pub devices: Vec<GpuStatus>,
 }
 
+impl GpuGroupStatus {
+    /// Leaves out the names of services of which `sees` says no: that a GPU is not free stays.
+    pub(crate) fn keep_only(&mut self, sees: &impl Fn(&str) -> bool) {
+        self.reserved_for.retain(|service| sees(service));
+        let is_seen = |place: &String| sees(place.split('/').next().unwrap_or_default());
+        for device in &mut self.devices {
+            device.worker = device.worker.take().filter(is_seen);
+            device.promised_to = device.promised_to.take().filter(is_seen);
+        }
+    }
+}
+
 /// One GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuStatus {

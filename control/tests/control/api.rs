@@ -1,6 +1,7 @@
 //! The admin API.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -75,6 +76,7 @@ impl Scene {
                 take("penstock_up ".to_owned()) && take("1\n".to_owned())
             }),
             insight: Arc::new(|service, max| Box::pin(insight(service, max))),
+            doors: Arc::new(Vec::new),
             not_ready: Arc::new(move || {
                 (!is_ready.load(Ordering::Relaxed)).then(|| "shutting down".to_owned())
             }),
@@ -87,6 +89,8 @@ impl Scene {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             hosts: vec!["gpu.example.org".to_owned()],
             state: "state.db".into(),
+            socket: None,
+            tokens: BTreeMap::new(),
         };
         let api = Api::start(&admin, bounds, router);
         let api = api.await.expect("a free port");

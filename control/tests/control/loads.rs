@@ -2,7 +2,7 @@
 
 use penstock_config::{
     DeploymentName, ServiceName,
-    fleet::{DeploymentFleet, DeploymentLoad, Outcomes, TimeHistogram, WorkerLoad},
+    fleet::{DeploymentFleet, DeploymentLoad, Outcomes, TimeHistogram, TokenLoad, WorkerLoad},
 };
 
 /// Nothing happens.
@@ -15,11 +15,13 @@ pub(crate) fn idle(service: &ServiceName, deployment: &DeploymentName) -> Deploy
         integral: 0.0,
         arrivals: 0,
         completions: 0,
+        errors: 0,
         no_capacity: 0,
         wait: TimeHistogram::default(),
         service_time: TimeHistogram::default(),
         outcomes: Outcomes::default(),
         woken: 0,
+        tokens: TokenLoad::default(),
         workers: Vec::new(),
     }
 }

@@ -1,7 +1,13 @@
 //! Counters that many threads write and somebody reads now and then: one copy per thread, so that
 //! no two threads write to one cache line.
 
-use std::sync::OnceLock;
+use std::{
+    cell::Cell,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use crossbeam_utils::CachePadded;
 
@@ -42,10 +48,29 @@ impl<T: Default> Shards<T> {
     }
 }
 
+/// As many as threads can run at once.
+pub(crate) fn shard_count() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// A number for this thread: 0, 1, 2, … in the order in which threads first count a request.
+pub(crate) fn own_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    OWN.with(|own| {
+        own.get().unwrap_or_else(|| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            own.set(Some(number));
+            number
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     #[test]

@@ -13,20 +13,20 @@ mod codes;
 mod histogram;
 mod metric;
 mod mirror;
+mod models;
 mod page;
 
 use std::{
-    cell::Cell,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use penstock_config::{DeploymentName, ServiceName, fleet::TimeHistogram};
 
-use crate::base::{reason::Reason, shards::Shards};
+use crate::base::{
+    reason::Reason,
+    shards::{Shards, own_number, shard_count},
+};
 use codes::CodeCounters;
 use histogram::Histogram;
 
@@ -130,27 +130,6 @@ impl DeploymentMetrics {
             retries_refused: AtomicU64::new(0),
         }
     }
-}
-
-/// As many as threads can run at once.
-fn shard_count() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// A number for this thread: 0, 1, 2, … in the order in which threads first count a request.
-fn own_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    OWN.with(|own| {
-        own.get().unwrap_or_else(|| {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            own.set(Some(number));
-            number
-        })
-    })
 }
 
 /// A [`TimeHistogram`] that any thread records into.

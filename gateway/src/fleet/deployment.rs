@@ -30,6 +30,8 @@ use crate::{
         metrics::{AtomicTimeHistogram, DeploymentMetrics, Page},
         outcome_meter::OutcomeMeter,
         recent::RecentMeter,
+        spread,
+        tokens::ModelMeters,
     },
     fleet::{
         ejection::Ejections,
@@ -69,10 +71,16 @@ pub(crate) struct DeploymentState {
     pub(crate) outcomes: OutcomeMeter,
     /// How its requests did of late.
     pub(crate) recent: RecentMeter,
+    /// Requests that got an error or were cut off.
+    pub(crate) errors: AtomicU64,
     /// Handles of its metrics.
     pub(crate) metrics: DeploymentMetrics,
     /// Copies of requests that are mirrored here.
     pub(crate) copies: Copies,
+    /// What is counted of its models.
+    pub(crate) models: ModelMeters,
+    /// When a worker last became ready where none was, in microseconds.
+    woke_at: AtomicU64,
     /// What goes to other tiers and comes from them.
     pub(crate) overflow: Overflows,
     view: ArcSwap<View>,
@@ -130,6 +138,8 @@ impl DeploymentState {
             outcomes,
             recent: RecentMeter::new(around.threads),
             copies: Copies::default(),
+            models: ModelMeters::default(),
+            woke_at: AtomicU64::new(0),
             overflow: Overflows::default(),
             view: ArcSwap::from_pointee(view),
             changed: Notify::new(),
@@ -138,6 +148,7 @@ impl DeploymentState {
             retired: AtomicBool::new(false),
             queue: Arc::default(),
             places: around.places,
+            errors: AtomicU64::new(0),
             no_capacity: AtomicU64::new(0),
             pace: Pace::default(),
             poke: around.poke,
@@ -186,6 +197,10 @@ impl DeploymentState {
             self.clock,
             self.threads,
         )));
+        if !old.has_ready() && self.view().has_ready() {
+            let now = spread::micros(self.clock.now());
+            self.woke_at.store(now, Ordering::Relaxed);
+        }
         old.close_all_but(&self.view());
         let ready = self.view();
         let ready = ready.picker.candidates();
@@ -241,6 +256,11 @@ impl DeploymentState {
     /// Whether control finds no room for a worker that is wanted.
     pub(crate) fn has_no_room(&self) -> Option<NoRoom> {
         self.view.load().no_room()
+    }
+
+    /// When a worker last became ready where none was.
+    pub(crate) fn woke_at(&self) -> Duration {
+        Duration::from_micros(self.woke_at.load(Ordering::Relaxed))
     }
 
     /// Whether it has no worker because there is no GPU for one.
@@ -332,11 +352,13 @@ impl DeploymentState {
             integral: sums.integral,
             arrivals: sums.arrivals,
             completions: sums.completions,
+            errors: self.errors.load(Ordering::Relaxed),
             no_capacity: self.no_capacity.load(Ordering::Relaxed),
             wait: self.wait.snapshot(),
             service_time: self.service_time.snapshot(),
             outcomes: self.outcomes.read(),
             woken: self.copies.woken(),
+            tokens: self.models.load(),
             workers: self
                 .view
                 .load()
@@ -358,6 +380,7 @@ impl DeploymentState {
     pub(crate) fn write_last_metrics(&self, page: &mut Page) {
         if self.is_over() {
             page.add_last(&self.metrics, self.ejections.total());
+            page.add_models(&self.metrics, &self.models);
             page.add_overflow(&self.metrics, self.overflow.taken());
             self.write_copies(page);
         } else {
@@ -375,6 +398,7 @@ impl DeploymentState {
         page.add(&self.metrics, self.queue.len(), weight, workers);
         let (ejected, total) = (self.ejections.ejected(), self.ejections.total());
         page.add_health(&self.metrics, ejected, total);
+        page.add_models(&self.metrics, &self.models);
         page.add_overflow(&self.metrics, self.overflow.taken());
         self.write_copies(page);
     }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::chunked::{Chunked, Malformed, Step};
+use super::chunked::{Chunked, Malformed, OpenChunk, Step};
 
 /// Longest trailers, with their names.
 const TRAILERS_MAX: usize = 16 * 1024;
@@ -67,6 +67,14 @@ impl Body {
     /// Whether a chunk has just ended, or none has begun.
     pub(crate) fn is_between_chunks(&self) -> bool {
         matches!(&self.state, State::Chunked(chunked) if chunked.is_between_chunks())
+    }
+
+    /// What must come before another chunk can begin, where that can be told.
+    pub(crate) fn open_chunk(&self) -> Option<OpenChunk> {
+        match &self.state {
+            State::Chunked(chunked) => chunked.open_chunk(),
+            State::Length(_) | State::Trailers(_) | State::UntilClose => None,
+        }
     }
 
     /// Bytes that are still to come, where that is known.

@@ -50,6 +50,15 @@ enum State {
     Trailers,
 }
 
+/// What is missing of a chunk that has begun to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenChunk {
+    /// Bytes of its data,
+    pub(crate) data: u64,
+    /// and what is behind them.
+    pub(crate) end: &'static [u8],
+}
+
 /// What to do with the bytes that were looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Step {
@@ -79,6 +88,18 @@ impl Chunked {
     /// Whether a size has begun of which nothing but zeros is known, or nothing at all: between chunks.
     pub(crate) fn is_between_chunks(&self) -> bool {
         self.state == State::Size && self.digits == 0
+    }
+
+    /// What must come before another chunk can begin; `None` in the middle of a size.
+    pub(crate) fn open_chunk(&self) -> Option<OpenChunk> {
+        let (data, end): (_, &[u8]) = match self.state {
+            State::Size if self.digits == 0 => (0, b""),
+            State::Data => (self.left, b"\r\n"),
+            State::DataCr => (0, b"\r\n"),
+            State::DataLf => (0, b"\n"),
+            _ => return None,
+        };
+        Some(OpenChunk { data, end })
     }
 
     /// Looks at `bytes`, which are not empty, as far as one step goes; `data` is told where in them the

@@ -167,6 +167,14 @@ impl Threads {
             .collect()
     }
 
+    /// The listeners as the configuration has them, with the addresses that they accept on.
+    pub(crate) fn listeners(&self) -> Vec<(SocketAddr, Listener)> {
+        let listeners = self.listeners.values();
+        listeners
+            .map(|listening| (listening.bound, listening.listener.clone()))
+            .collect()
+    }
+
     /// Stops accepting, finishes what is open within `timeout`, ends all threads.
     pub(crate) async fn drain(self, timeout: Duration) -> Drained {
         for listening in self.listeners.values() {

@@ -11,7 +11,7 @@ mod walk;
 pub(crate) use self::{
     body::{Found, Passing},
     rules::Rules,
-    scan::{Fault, NAME_MAX},
+    scan::{Fault, NAME_MAX, STREAM_OPTIONS},
 };
 
 #[cfg(any(test, fuzzing))]

@@ -10,14 +10,17 @@ use std::{
 
 use penstock_balancer::{BudgetRules, RetryBudget};
 use penstock_config::{
-    DeploymentName, Protocol, Retries, Service, ServiceName,
+    DeploymentName, Protocol, Retries, Service, ServiceName, TokenUsage,
     fleet::{ServiceFleet, ServiceLoad},
 };
 
 use crate::{
     admit::{access::Access, classes::Classes, limits::Limits},
     base::date,
-    count::metrics::{DeploymentMetrics, Page},
+    count::{
+        metrics::{DeploymentMetrics, Page},
+        tokens::Names,
+    },
     fleet::deployment::DeploymentState,
     request::request_key::RequestHead,
     route::{
@@ -70,6 +73,8 @@ pub(crate) struct ServiceState {
     pub(crate) retry_budget: Arc<RetryBudget>,
     /// Copies of its requests, if there are to be any.
     pub(crate) mirror: Option<MirrorState>,
+    /// The names of its models, where answers are read; `None`: they are not.
+    pub(crate) reads: Option<Arc<Names>>,
     /// Whether some of its workers speak HTTP/2.
     pub(crate) speaks_h2: bool,
     /// Since when it is there, in seconds of Unix time.
@@ -185,6 +190,7 @@ impl ServiceState {
             classes: Classes::new(spec, previous.map(|previous| &previous.classes)),
             retry_budget: retry_budget(spec, &deployments, previous),
             mirror: MirrorState::new(spec, &deployments, mirror),
+            reads: (spec.token_usage != TokenUsage::Off).then(|| names(spec)),
             spec: Arc::clone(spec),
             speaks_h2: deployments
                 .iter()
@@ -271,6 +277,14 @@ impl ServiceState {
         let split = &self.split;
         split.choose_another(&self.spec, &self.deployments, head, now)
     }
+}
+
+/// Its models, as answers name them.
+fn names(spec: &Service) -> Arc<Names> {
+    let models = spec.models.iter();
+    Arc::new(Names::of(
+        models.map(|model| (&*model.name, &*model.upstream)),
+    ))
 }
 
 /// `host/path`; all paths are not worth a word.

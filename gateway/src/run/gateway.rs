@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use penstock_config::{
-    AccessLogTo, Config, GatewaySettings,
+    AccessLogTo, Config, GatewaySettings, Listener,
     fleet::{FleetSnapshot, LoadReport},
 };
 use tokio::sync::{mpsc, watch};
@@ -130,6 +130,11 @@ impl Gateway {
     /// The addresses accepted on, with the ports that were taken for port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.threads.addresses()
+    }
+
+    /// The listeners as the configuration has them, with the addresses accepted on.
+    pub fn listeners(&self) -> Vec<(SocketAddr, Listener)> {
+        self.threads.listeners()
     }
 
     /// Opens the access log's file again, after it was rotated.

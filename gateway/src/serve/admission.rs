@@ -181,6 +181,7 @@ async fn wait(
 ) -> Result<Lease, Failure> {
     let clock = exchange.clock();
     let begun = clock.now();
+    let was_asleep = !deployment.view().has_ready();
     let in_class = exchange.class().map(|class| class.waits());
     let max_wait = service.spec.queue.max_wait;
     let (until, reason) = time_is_over(exchange, service, begun);
@@ -198,7 +199,12 @@ async fn wait(
             }),
     };
     let waited = clock.now().saturating_sub(begun);
-    exchange.has_waited(waited);
+    let woke_after = deployment.woke_at().checked_sub(begun);
+    let wake = match was_asleep {
+        true => woke_after.unwrap_or(waited).min(waited),
+        false => Duration::ZERO,
+    };
+    exchange.has_waited(waited, wake);
     if grant.is_ok() {
         deployment.wait.record(waited);
     }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use super::{destination::Destination, failure::too_large};
 use crate::{
     base::{grpc, reason::Reason, refusal::Refusal},
-    count::clients::ClientId,
+    count::{clients::ClientId, tokens::Watch},
     fleet::{deployment::DeploymentState, pick_by::PickBy},
     request::{
+        api::Api,
         redirect,
         request_key::{NamedKey, RequestHead},
     },
@@ -43,6 +46,13 @@ pub(super) fn enter(
     head: &RequestHead<'_>,
     size: u64,
 ) -> Result<Entered, Refusal> {
+    if let Some(names) = &destination.service.reads
+        && *head.method() == Method::POST
+        && let Some(api) = Api::of(head.path())
+    {
+        let model = destination.model().map(|model| &*model.name);
+        exchange.is_read_by(Watch::new(api, names, model));
+    }
     let (deployment, carriers) = match let_in(exchange, &destination, head, size) {
         Ok(let_in) => let_in,
         Err(refusal) => {

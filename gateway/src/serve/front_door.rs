@@ -7,6 +7,7 @@
 mod held;
 mod keys;
 mod listing;
+mod usage;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,6 +35,9 @@ use crate::{
     socket::connection::Connection,
     stream::request_body::ClientBody,
 };
+
+/// The parameter that asks for a stream.
+const STREAM: &str = "stream";
 
 /// What Google calls an answer in pieces.
 const GEMINI_STREAM: &str = ":streamGenerateContent";
@@ -84,8 +88,8 @@ impl<'r> AtDoor<'r> {
             Asks::Deployment { name, rest } => {
                 let named = self.find(door::decode(name, false))?;
                 self.retarget(door::deployment_path(rest))?;
-                let streams = self.body_is_for(&named).await?;
-                self.go(named, streams)
+                let (streams, asks) = self.body_is_for(&named).await?;
+                self.go_on(named, streams, asks)
             }
             Asks::InPath {
                 before,
@@ -132,9 +136,10 @@ impl<'r> AtDoor<'r> {
         held.until_model(self.exchange, body).await?;
         let named = self.find(held.found.model().map(str::to_owned))?;
         let streams = self.streams(&mut held, &named).await?;
+        let asks = self.asks_for_usage(&mut held, &named).await?;
         let passing = held.found.passing(&named.1);
         self.pass_by(passing, held.memory)?;
-        self.go(named, streams)
+        self.go_on(named, streams, asks)
     }
 
     /// Where that says whether the body is a form there must be no second one: a worker might take that.
@@ -157,7 +162,7 @@ impl<'r> AtDoor<'r> {
             return Ok(false);
         };
         held.until_whole(self.exchange, body).await?;
-        Ok(held.found.streams() && !named.1.drops("stream"))
+        Ok(held.found.streams() && !named.1.drops(STREAM))
     }
 
     /// Lets the request in that names its model in its query.
@@ -285,14 +290,16 @@ impl<'r> AtDoor<'r> {
     }
 
     /// The body names this model, whatever the client wrote: the path has named it. Whether it asks for a stream.
-    async fn body_is_for(&mut self, named: &Named) -> Result<bool, Failure> {
+    /// And whether its worker is to be asked for the usage.
+    async fn body_is_for(&mut self, named: &Named) -> Result<(bool, bool), Failure> {
         self.check_encoding()?;
         let content_type = self.content_type(true)?;
         let passing = Passing::named_by_path(content_type, &named.1).map_err(not_one_model)?;
         let mut held = Held::of(content_type, true, self.connection)?;
         let streams = self.streams(&mut held, named).await?;
+        let asks = self.asks_for_usage(&mut held, named).await?;
         self.pass_by(Some(passing), held.memory)?;
-        Ok(streams)
+        Ok((streams, asks))
     }
 
     /// From now on the body passes in this way.

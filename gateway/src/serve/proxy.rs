@@ -285,6 +285,9 @@ fn pass_on(
         grpc::announce_trailers(&mut parts.headers);
     }
     exchange.write_own(&mut parts.headers);
+    if exchange.strips() {
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     if let Some((downstream, upstream, status)) = switched {
         parts.status = status;
         tunnel::start(

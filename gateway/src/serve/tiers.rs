@@ -81,6 +81,8 @@ struct Waits {
     tier: u8,
     waiter: Waiter,
     since: Duration,
+    /// Whether there was no worker then.
+    was_asleep: bool,
     /// How long that is likely to take, if it is known.
     eta: Option<Duration>,
 }
@@ -141,7 +143,7 @@ async fn climb(
             continue;
         }
         if climb.waits.is_empty() {
-            climb.has_waited(exchange);
+            climb.has_waited(exchange, None);
             return Err(climb.refusal().into());
         }
         let at = climb.looks_at().unwrap_or(Duration::MAX).min(climb.until.0);
@@ -254,6 +256,7 @@ impl<'a> Climb<'a> {
                     tier: self.tier,
                     waiter,
                     since: now,
+                    was_asleep: !at.view().has_ready(),
                     eta: notice.and_then(|notice| notice.eta),
                 });
             }
@@ -343,7 +346,7 @@ impl<'a> Climb<'a> {
         lease: Lease,
     ) -> Option<Arc<DeploymentState>> {
         let now = self.clock.now();
-        self.has_waited(exchange);
+        self.has_waited(exchange, Some(by));
         for one in &self.waits {
             // Also where it waited in vain: that is what it would take more workers for.
             if one.tier <= self.tier_of(by) {
@@ -361,13 +364,17 @@ impl<'a> Climb<'a> {
         deployment.view().spec.tier
     }
 
-    /// Notes how long it waited, if it did.
-    fn has_waited(&mut self, exchange: &mut Exchange) {
+    /// Notes how long it waited, if it did, and how much of it for the first worker of who serves it.
+    fn has_waited(&mut self, exchange: &mut Exchange, by: Option<&Arc<DeploymentState>>) {
         let Some(since) = self.queued_at.take() else {
             return;
         };
         let waited = self.clock.now().saturating_sub(since);
-        exchange.has_waited(waited);
+        let mut waits = self.waits.iter();
+        let queued = by.and_then(|by| waits.find(|one| Arc::ptr_eq(&one.deployment, by)));
+        let woken = queued.filter(|one| one.was_asleep);
+        let wake = woken.map(|one| one.deployment.woke_at().saturating_sub(since).min(waited));
+        exchange.has_waited(waited, wake.unwrap_or_default());
         if let Some(in_class) = self.in_class.take() {
             in_class.waited(waited);
         }
@@ -390,7 +397,7 @@ impl<'a> Climb<'a> {
             let refusal = too_long(self.until.1, max_wait, lowest.has_no_room());
             refusal.predicted(lowest.retry_after(now))
         });
-        self.has_waited(exchange);
+        self.has_waited(exchange, None);
         for one in std::mem::take(&mut self.waits) {
             if let Some(Ok(lease)) = one.waiter.give_up() {
                 return Ok(self.served(exchange, &one.deployment, lease));

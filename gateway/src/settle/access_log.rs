@@ -15,7 +15,10 @@ use std::{
 
 use penstock_config::{AccessLog as Settings, AccessLogTo, LogFormat};
 
-use crate::base::lines::{Lines, LogFile, Output};
+use crate::{
+    base::lines::{Lines, LogFile, Output},
+    count::tokens::Told,
+};
 pub(crate) use current::CurrentLog;
 
 /// How long the writer waits for more after the first line. A person who watches sees no delay.
@@ -69,6 +72,18 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) duration: Duration,
     /// Attempts after the first.
     pub(crate) retries: u32,
+    /// What is known of a model's answer.
+    pub(crate) model: Option<ModelRecord<'a>>,
+}
+
+/// What is told of a model's answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ModelRecord<'a> {
+    /// Where it is known.
+    pub(crate) model: Option<&'a str>,
+    pub(crate) told: Told,
+    /// From the request head to the first token.
+    pub(crate) first_token: Option<Duration>,
 }
 
 /// An open access log.

@@ -9,8 +9,12 @@ mod elsewhere;
 mod own;
 mod record;
 mod seldom;
+mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::Method;
 use penstock_config::fleet::Stage;
@@ -324,7 +328,11 @@ impl Exchange {
             deployment.load.end(self.connection.thread.index, now);
             deployment.metrics.request(&settled);
             let thread = self.connection.thread.index;
-            deployment.recent.ended(thread, now, self.ended(duration));
+            let ended = self.ended(duration);
+            if ended.failed {
+                deployment.errors.fetch_add(1, Ordering::Relaxed);
+            }
+            deployment.recent.ended(thread, now, ended);
         } else {
             let seldom = self.seldom.as_ref();
             let service = seldom.and_then(|seldom| seldom.turned_away.as_deref());
@@ -334,6 +342,7 @@ impl Exchange {
                 })
                 .request(&settled);
         }
+        self.count_tokens(duration);
         let seldom = self.seldom.as_mut();
         if let Some(copy) = seldom.and_then(|seldom| seldom.mirrored.take()) {
             self.tell(copy);

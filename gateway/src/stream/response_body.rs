@@ -60,6 +60,7 @@ pub(crate) struct WorkerBody {
     /// slow, is not the worker's fault.
     waiting_since: Option<Duration>,
     timer: Timer,
+    /// Whether nothing more is said, whatever the worker has to say.
     failed: bool,
 }
 
@@ -206,44 +207,76 @@ impl WorkerBody {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<FrameResult> {
-        if self.failed {
-            return Poll::Ready(None);
-        }
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            return self.poll_stalled(cx, moment);
-        };
-        self.waiting_since = None;
-        match frame {
-            Some(Ok(mut frame)) => {
-                if let Some(trailers) = frame.trailers_mut() {
-                    clean_trailers(trailers);
-                }
+        loop {
+            if self.failed {
+                return Poll::Ready(None);
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                return self.poll_stalled(cx, moment);
+            };
+            self.waiting_since = None;
+            match frame {
                 // A body that never pauses never waits for the timer.
-                if let Some(reason) = self.exchange.overdue(moment) {
+                Some(Ok(frame)) => match self.exchange.overdue(moment) {
+                    Some(reason) => return Poll::Ready(self.fail(reason)),
+                    None => {
+                        if let Some(frame) = self.pass(frame, moment) {
+                            return Poll::Ready(Some(Ok(frame)));
+                        }
+                    }
+                },
+                Some(Err(error)) => {
+                    let reason = self.exchange.upload_failure().unwrap_or_else(|| {
+                        self.exchange.broken_by(Reason::UpstreamReset, &error);
+                        Reason::UpstreamReset
+                    });
                     return Poll::Ready(self.fail(reason));
                 }
-                self.exchange
-                    .sent(frame.data_ref().map_or(0, Bytes::len), moment);
-                if let Some(trailers) = frame.trailers_ref() {
-                    self.exchange.trailers(trailers);
-                }
-                if self.incoming.is_end_stream() {
+                None => {
                     self.end(moment);
+                    let held = self.exchange.held_back();
+                    self.failed = !held.is_empty();
+                    let frame = self.failed.then(|| Ok(Frame::data(held)));
+                    return Poll::Ready(frame);
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                let reason = self.exchange.upload_failure().unwrap_or_else(|| {
-                    self.exchange.broken_by(Reason::UpstreamReset, &error);
-                    Reason::UpstreamReset
-                });
-                Poll::Ready(self.fail(reason))
-            }
-            None => {
-                self.end(moment);
-                Poll::Ready(None)
             }
         }
+    }
+
+    /// What passes on of a frame; `None`: nothing of it.
+    fn pass(&mut self, mut frame: Frame<Bytes>, moment: &Moment) -> Option<Frame<Bytes>> {
+        if let Some(trailers) = frame.trailers_mut() {
+            clean_trailers(trailers);
+            self.exchange.trailers(trailers);
+        }
+        let is_over = self.incoming.is_end_stream();
+        if self.exchange.is_read() && frame.is_data() {
+            frame = self.read(frame, is_over, moment)?;
+        }
+        self.exchange
+            .sent(frame.data_ref().map_or(0, Bytes::len), moment);
+        if is_over {
+            self.end(moment);
+        }
+        Some(frame)
+    }
+
+    /// Reads a frame of data: what passes on of it.
+    fn read(
+        &mut self,
+        frame: Frame<Bytes>,
+        is_over: bool,
+        moment: &Moment,
+    ) -> Option<Frame<Bytes>> {
+        let piece = frame.into_data().unwrap_or_default();
+        let mut passes = self.exchange.passes(piece, moment);
+        if is_over {
+            let held = self.exchange.held_back();
+            if !held.is_empty() {
+                passes = [passes, held].concat().into();
+            }
+        }
+        (is_over || !passes.is_empty()).then(|| Frame::data(passes))
     }
 
     /// The worker sends nothing right now: fails once that has lasted for `idle` and the client has
@@ -264,7 +297,7 @@ impl WorkerBody {
         }
     }
 
-    /// The answer breaks off. gRPC has a form for that which clients understand and may retry on;
+    /// The answer breaks off. gRPC and streams of models have forms for that which clients understand;
     /// everything else is cut off so that nobody takes it for complete.
     fn fail(&mut self, reason: Reason) -> FrameResult {
         self.failed = true;
@@ -273,7 +306,8 @@ impl WorkerBody {
         self.incoming = Incoming::Empty;
         self.exchange.broke_off(reason);
         if !self.exchange.takes_grpc_status() {
-            return Some(Err(CutOff(reason)));
+            let event = self.exchange.error_event(reason);
+            return Some(event.map(Frame::data).ok_or(CutOff(reason)));
         }
         let mut trailers = HeaderMap::with_capacity(3);
         trailers.insert(
@@ -338,8 +372,8 @@ impl Body for DownstreamBody {
         match self {
             Self::Own { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
             Self::Streamed(slot) => match &slot.lock().body {
-                Some(body) => body.incoming.size_hint(),
-                None => SizeHint::default(),
+                Some(body) if !body.exchange.strips() => body.incoming.size_hint(),
+                _ => SizeHint::default(),
             },
             Self::Begun(_) => SizeHint::default(),
         }

@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 use super::{
     engine::Engine,
@@ -95,6 +95,11 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Ends an answer as if the worker had died.
+pub(super) fn broken() -> axum::Error {
+    axum::Error::new("broken off (simulated by --break-after)")
+}
+
 /// Reads a JSON body, whatever its `Content-Type`: `curl -d` calls everything a form.
 pub(super) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
@@ -178,20 +183,55 @@ pub(super) struct StreamOptions {
 }
 
 /// Tokens of a request.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usage {
-    pub(super) prompt_tokens: u64,
-    pub(super) completion_tokens: u64,
-    pub(super) total_tokens: u64,
+    pub(super) prompt: u64,
+    /// Of the prompt, those that were in the cache.
+    pub(super) cached: u64,
+    pub(super) generated: u64,
+    /// Of the answer, those that are thoughts.
+    pub(super) reasoning: u64,
 }
 
 impl Usage {
-    pub(super) fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
+    /// As Messages tell it.
+    pub(super) fn without_reasoning(self) -> Self {
         Self {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens: prompt_tokens.saturating_add(completion_tokens),
+            reasoning: 0,
+            ..self
         }
+    }
+
+    /// Under the names of chat completions.
+    pub(super) fn to_openai(self) -> Value {
+        json!({
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.generated,
+            "total_tokens": self.prompt + self.generated,
+            "prompt_tokens_details": { "cached_tokens": self.cached },
+            "completion_tokens_details": { "reasoning_tokens": self.reasoning },
+        })
+    }
+
+    /// Under the names of Responses.
+    pub(super) fn to_responses(self) -> Value {
+        json!({
+            "input_tokens": self.prompt,
+            "input_tokens_details": { "cached_tokens": self.cached },
+            "output_tokens": self.generated,
+            "output_tokens_details": { "reasoning_tokens": self.reasoning },
+            "total_tokens": self.prompt + self.generated,
+        })
+    }
+
+    /// Under the names of Messages, whose input leaves out what was cached.
+    pub(super) fn to_anthropic(self) -> Value {
+        json!({
+            "input_tokens": self.prompt - self.cached,
+            "cache_read_input_tokens": self.cached,
+            "cache_creation_input_tokens": 0,
+            "output_tokens": self.generated,
+        })
     }
 }
 

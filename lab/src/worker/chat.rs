@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    api::{AnswerHead, ApiError, Limits, StreamOptions, Usage, parse},
-    engine::{Engine, Request},
+    api::{AnswerHead, ApiError, Limits, StreamOptions, Usage, broken, parse},
+    engine::{Engine, Generation, Request},
     text::{Length, count_tokens},
 };
 
@@ -27,12 +27,17 @@ struct ChatRequest {
     #[serde(default)]
     stream: bool,
     stream_options: Option<StreamOptions>,
+    /// Whether it thinks first.
+    reasoning_effort: Option<String>,
     #[serde(flatten)]
     limits: Limits,
 }
 
+/// Words that are thought before others are said.
+pub(super) const THOUGHTS: u64 = 5;
+
 #[derive(Deserialize)]
-struct Message {
+pub(super) struct Message {
     role: String,
     content: Option<Content>,
 }
@@ -52,6 +57,14 @@ struct Part {
 }
 
 impl Message {
+    /// One of a user.
+    pub(super) fn of_user(text: String) -> Self {
+        Self {
+            role: "user".to_owned(),
+            content: Some(Content::Text(text)),
+        }
+    }
+
     fn text(&self) -> String {
         match &self.content {
             None => String::new(),
@@ -66,11 +79,49 @@ impl Message {
 }
 
 /// What is to be answered.
-struct Job {
-    head: AnswerHead,
-    prompt: String,
-    prompt_tokens: u64,
-    length: Length,
+pub(super) struct Job {
+    pub(super) head: AnswerHead,
+    pub(super) prompt: String,
+    pub(super) prompt_tokens: u64,
+    pub(super) cached: u64,
+    pub(super) length: Length,
+    pub(super) thoughts: u64,
+}
+
+impl Job {
+    /// The answer to these messages, whose identity begins so.
+    pub(super) fn of(
+        messages: &[Message],
+        limits: &Limits,
+        thinks: bool,
+        (prefix, engine, request): (&str, &Engine, &Request),
+    ) -> Result<Self, ApiError> {
+        let texts: Vec<String> = messages.iter().map(Message::text).collect();
+        if texts.is_empty() {
+            return Err(ApiError::invalid("messages", "messages must not be empty"));
+        }
+        let last_of_user = messages.iter().rposition(|message| message.role == "user");
+        let prompt = texts[last_of_user.unwrap_or(texts.len() - 1)].clone();
+        let prompt_tokens = texts.iter().map(|text| count_tokens(text)).sum();
+        Ok(Self {
+            head: AnswerHead::new(prefix, engine, &prompt),
+            prompt,
+            prompt_tokens,
+            cached: request.cached(&texts.join(" ")),
+            length: limits.check(prompt_tokens)?,
+            thoughts: if thinks { THOUGHTS } else { 0 },
+        })
+    }
+
+    /// What it took, when so many tokens were given.
+    pub(super) fn usage(&self, generation: &Generation<'_>) -> Usage {
+        Usage {
+            prompt: self.prompt_tokens,
+            cached: self.cached,
+            generated: generation.tokens(),
+            reasoning: generation.reasoning(),
+        }
+    }
 }
 
 pub(super) async fn complete(
@@ -80,24 +131,9 @@ pub(super) async fn complete(
     let request = engine.begin().unless_it_must_fail()?;
     let chat: ChatRequest = parse(&body)?;
     engine.check_model(chat.model.as_deref())?;
-    let texts: Vec<String> = chat.messages.iter().map(Message::text).collect();
-    if texts.is_empty() {
-        return Err(ApiError::invalid("messages", "messages must not be empty"));
-    }
-    let last_of_user = chat
-        .messages
-        .iter()
-        .rposition(|message| message.role == "user");
-    let prompt = texts[last_of_user.unwrap_or(texts.len() - 1)].clone();
-    let prompt_tokens = texts.iter().map(|text| count_tokens(text)).sum();
-    let length = chat.limits.check(prompt_tokens)?;
-    let head = AnswerHead::new("chatcmpl", &engine, &prompt);
-    let job = Job {
-        head,
-        prompt,
-        prompt_tokens,
-        length,
-    };
+    let thinks = chat.reasoning_effort.is_some_and(|effort| effort != "none");
+    let about = ("chatcmpl", &*engine, &request);
+    let job = Job::of(&chat.messages, &chat.limits, thinks, about)?;
     if chat.stream {
         let include_usage = chat.stream_options.unwrap_or_default().include_usage;
         Ok(stream(request, job, include_usage))
@@ -108,10 +144,20 @@ pub(super) async fn complete(
 
 async fn whole(request: Request, job: Job) -> Response {
     let place = request.enter_batch(job.prompt_tokens).await;
-    let mut generation = place.generate(&job.prompt, job.length);
-    let mut content = String::new();
+    let mut generation = place
+        .generate(&job.prompt, job.length)
+        .thinking(job.thoughts);
+    let (mut content, mut thoughts) = (String::new(), String::new());
     while let Some(token) = generation.next().await {
-        content.push_str(&token);
+        match generation.is_thinking() {
+            true => thoughts.push_str(&token),
+            false => content.push_str(&token),
+        }
+    }
+    let usage = job.usage(&generation);
+    let mut message = json!({ "role": "assistant", "content": content, "refusal": null });
+    if job.thoughts > 0 {
+        message["reasoning_content"] = json!(thoughts);
     }
     let answer = Json(json!({
         "id": job.head.id,
@@ -120,33 +166,43 @@ async fn whole(request: Request, job: Job) -> Response {
         "model": job.head.model,
         "choices": [{
             "index": 0,
-            "message": { "role": "assistant", "content": content, "refusal": null },
+            "message": message,
             "logprobs": null,
             "finish_reason": generation.finish_reason(),
         }],
-        "usage": Usage::new(job.prompt_tokens, generation.tokens()),
+        "usage": usage.to_openai(),
     }));
     drop(generation);
     drop(place);
-    request.finish();
+    request.finish(usage);
     answer.into_response()
 }
 
 fn stream(request: Request, job: Job, include_usage: bool) -> Response {
     let events = async_stream::stream! {
         let place = request.enter_batch(job.prompt_tokens).await;
-        let mut generation = place.generate(&job.prompt, job.length);
+        let mut generation = place.generate(&job.prompt, job.length).thinking(job.thoughts);
         yield job.head.chunk(json!({ "role": "assistant", "content": "" }), None);
         while let Some(token) = generation.next().await {
-            yield job.head.chunk(json!({ "content": token }), None);
+            yield match generation.is_thinking() {
+                true => job.head.chunk(json!({ "reasoning_content": token }), None),
+                false => job.head.chunk(json!({ "content": token }), None),
+            };
+            if generation.must_break() {
+                // What was said before leaves first.
+                tokio::task::yield_now().await;
+                yield Err(broken());
+                return;
+            }
         }
+        let usage = job.usage(&generation);
         yield job.head.chunk(json!({}), Some(generation.finish_reason()));
         if include_usage {
-            yield job.head.usage_chunk(Usage::new(job.prompt_tokens, generation.tokens()));
+            yield job.head.usage_chunk(usage);
         }
         drop(generation);
         drop(place);
-        request.finish();
+        request.finish(usage);
         yield Ok(Event::default().data("[DONE]"));
     };
     Sse::new(events).into_response()
@@ -172,7 +228,7 @@ impl AnswerHead {
             "created": self.created,
             "model": self.model,
             "choices": [],
-            "usage": usage,
+            "usage": usage.to_openai(),
         }))
     }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    api::{AnswerHead, ApiError, Limits, StreamOptions, Usage, parse},
+    api::{AnswerHead, ApiError, Limits, StreamOptions, Usage, broken, parse},
     embeddings::Input,
     engine::{Engine, Request},
     text::Length,
@@ -42,7 +42,19 @@ struct Job {
     head: AnswerHead,
     prompts: Vec<String>,
     prompt_tokens: u64,
+    cached: u64,
     length: Length,
+}
+
+impl Job {
+    fn usage(&self, generated: u64) -> Usage {
+        Usage {
+            prompt: self.prompt_tokens,
+            cached: self.cached,
+            generated,
+            reasoning: 0,
+        }
+    }
 }
 
 pub(super) async fn complete(
@@ -63,8 +75,10 @@ pub(super) async fn complete(
         .with_default(DEFAULT_MAX_TOKENS)
         .check(prompt_tokens)?;
     let head = AnswerHead::new("cmpl", &engine, &prompts[0]);
+    let cached = prompts.iter().map(|prompt| request.cached(prompt)).sum();
     let job = Job {
         head,
+        cached,
         prompts,
         prompt_tokens,
         length,
@@ -90,9 +104,9 @@ async fn whole(request: Request, job: Job) -> Response {
         choices.push(choice(index, &text, Some(generation.finish_reason())));
     }
     let mut answer = job.head.completion(Value::Array(choices));
-    answer["usage"] = json!(Usage::new(job.prompt_tokens, tokens));
+    answer["usage"] = job.usage(tokens).to_openai();
     drop(place);
-    request.finish();
+    request.finish(job.usage(tokens));
     Json(answer).into_response()
 }
 
@@ -104,6 +118,12 @@ fn stream(request: Request, job: Job, include_usage: bool) -> Response {
             let mut generation = place.generate(prompt, job.length);
             while let Some(token) = generation.next().await {
                 yield event(&job.head.completion(json!([choice(index, &token, None)])));
+                if generation.must_break() {
+                    // What was said before leaves first.
+                    tokio::task::yield_now().await;
+                    yield Err(broken());
+                    return;
+                }
             }
             tokens += generation.tokens();
             let end = choice(index, "", Some(generation.finish_reason()));
@@ -111,11 +131,11 @@ fn stream(request: Request, job: Job, include_usage: bool) -> Response {
         }
         if include_usage {
             let mut last = job.head.completion(json!([]));
-            last["usage"] = json!(Usage::new(job.prompt_tokens, tokens));
+            last["usage"] = job.usage(tokens).to_openai();
             yield event(&last);
         }
         drop(place);
-        request.finish();
+        request.finish(job.usage(tokens));
         yield Ok(Event::default().data("[DONE]"));
     };
     Sse::new(events).into_response()

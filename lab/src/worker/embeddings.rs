@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    api::{ApiError, parse},
+    api::{ApiError, Usage, parse},
     engine::Engine,
     text::{count_tokens, hash},
 };
@@ -101,7 +101,10 @@ pub(super) async fn embed(
         })
         .collect();
     drop(place);
-    request.finish();
+    request.finish(Usage {
+        prompt: tokens,
+        ..Usage::default()
+    });
     Ok(Json(json!({
         "object": "list",
         "model": engine.model,

@@ -1,8 +1,9 @@
 //! The pretended GPU: a batch of limited size, a token rate, and the counts that tell about them.
 
 use std::{
+    collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +17,7 @@ use tokio::{
 
 use super::{
     WorkerArgs,
-    api::ApiError,
+    api::{ApiError, Usage},
     text::{self, Words},
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Engine {
     token_interval: Duration,
     time_to_first_token: Duration,
     fail_after: Option<u64>,
+    break_after: Option<u64>,
+    cache: Mutex<Cache>,
     ready: AtomicBool,
     in_flight: watch::Sender<u64>,
     counts: Counts,
@@ -41,6 +44,10 @@ struct Counts {
     peak: AtomicU64,
     prompt_tokens: AtomicU64,
     generated_tokens: AtomicU64,
+    told_prompt_tokens: AtomicU64,
+    told_cached_tokens: AtomicU64,
+    told_generated_tokens: AtomicU64,
+    told_reasoning_tokens: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -62,6 +69,11 @@ pub(super) struct Stats {
     pub(super) aborted: u64,
     pub(super) prompt_tokens: u64,
     pub(super) generated_tokens: u64,
+    /// What the requests were told that were answered to their end.
+    pub(super) told_prompt_tokens: u64,
+    pub(super) told_cached_tokens: u64,
+    pub(super) told_generated_tokens: u64,
+    pub(super) told_reasoning_tokens: u64,
 }
 
 impl Engine {
@@ -73,6 +85,8 @@ impl Engine {
                 .max(Duration::from_nanos(1)),
             time_to_first_token: args.time_to_first_token,
             fail_after: args.faults.fail_after,
+            break_after: args.faults.break_after,
+            cache: Mutex::default(),
             ready: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
             counts: Counts::default(),
@@ -121,6 +135,10 @@ impl Engine {
             aborted: started.saturating_sub(finished + in_flight),
             prompt_tokens: load(&self.counts.prompt_tokens),
             generated_tokens: load(&self.counts.generated_tokens),
+            told_prompt_tokens: load(&self.counts.told_prompt_tokens),
+            told_cached_tokens: load(&self.counts.told_cached_tokens),
+            told_generated_tokens: load(&self.counts.told_generated_tokens),
+            told_reasoning_tokens: load(&self.counts.told_reasoning_tokens),
         }
     }
 }
@@ -140,9 +158,27 @@ impl Request {
         }
     }
 
-    /// Counts the request as answered to its end.
-    pub(super) fn finish(self) {
-        self.engine.counts.finished.fetch_add(1, Ordering::Relaxed);
+    /// Counts the request as answered to its end, and what it was told.
+    pub(super) fn finish(self, told: Usage) {
+        let counts = &self.engine.counts;
+        for (sum, more) in [
+            (&counts.finished, 1),
+            (&counts.told_prompt_tokens, told.prompt),
+            (&counts.told_cached_tokens, told.cached),
+            (&counts.told_generated_tokens, told.generated),
+            (&counts.told_reasoning_tokens, told.reasoning),
+        ] {
+            sum.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// How many tokens of this prompt are in the cache, where it is from now on.
+    pub(super) fn cached(&self, prompt: &str) -> u64 {
+        self.engine
+            .cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(prompt)
     }
 
     /// Waits for a place in the batch.
@@ -171,6 +207,37 @@ impl Drop for Request {
     }
 }
 
+/// The prefixes that are in the cache, in blocks of tokens, as engines keep them.
+#[derive(Debug, Default)]
+struct Cache(HashSet<u64>);
+
+/// Tokens of a block.
+const BLOCK: usize = 16;
+
+/// Blocks in the cache; when they are too many, it begins anew.
+const BLOCKS_MAX: usize = 1 << 16;
+
+impl Cache {
+    fn take(&mut self, prompt: &str) -> u64 {
+        let words: Vec<&str> = prompt.split_whitespace().collect();
+        let (mut cached, mut prefix, mut is_known) = (0, 0, true);
+        if self.0.len() > BLOCKS_MAX {
+            self.0.clear();
+        }
+        // The last token is always worked out.
+        for block in words
+            .get(..words.len().saturating_sub(1))
+            .unwrap_or_default()
+            .chunks_exact(BLOCK)
+        {
+            prefix = text::hash(&format!("{prefix:x} {}", block.join(" ")));
+            is_known &= !self.0.insert(prefix);
+            cached += if is_known { BLOCK as u64 } else { 0 };
+        }
+        cached
+    }
+}
+
 /// A place in the batch; given back on drop.
 pub(super) struct Place<'a> {
     engine: &'a Engine,
@@ -194,6 +261,7 @@ impl Place<'_> {
             engine: self.engine,
             pace,
             words: Words::new(prompt, length),
+            thoughts: 0,
         }
     }
 }
@@ -203,9 +271,33 @@ pub(super) struct Generation<'a> {
     engine: &'a Engine,
     pace: Interval,
     words: Words,
+    /// Tokens at the beginning that are thoughts.
+    thoughts: u64,
 }
 
 impl Generation<'_> {
+    /// The same, the first of its tokens being thoughts.
+    pub(super) fn thinking(mut self, thoughts: u64) -> Self {
+        self.thoughts = thoughts;
+        self
+    }
+
+    /// Whether the last token was a thought.
+    pub(super) fn is_thinking(&self) -> bool {
+        self.tokens() <= self.thoughts
+    }
+
+    /// Tokens given so far that were thoughts.
+    pub(super) fn reasoning(&self) -> u64 {
+        self.tokens().min(self.thoughts)
+    }
+
+    /// Whether it is time for the worker to break off, as it was asked to.
+    pub(super) fn must_break(&self) -> bool {
+        let after = self.engine.break_after;
+        after.is_some_and(|after| self.tokens() >= after)
+    }
+
     /// The next token; `None` after the last.
     pub(super) async fn next(&mut self) -> Option<String> {
         let word = self.words.next()?;

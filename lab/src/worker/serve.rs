@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    WorkerArgs, api::ApiError, chat, completions, embeddings, engine::Engine, pages, transport,
+    WorkerArgs, api::ApiError, chat, completions, embeddings, engine::Engine, messages, pages,
+    responses, transport,
 };
 
 /// Largest JSON body; prompts with pictures in them are long.
@@ -110,6 +111,8 @@ fn routes(engine: &Arc<Engine>) -> Router {
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/completions", post(completions::complete))
         .route("/v1/embeddings", post(embeddings::embed))
+        .route("/v1/messages", post(messages::answer))
+        .route("/v1/responses", post(responses::answer))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route("/echo", post(transport::echo))
         // Over HTTP/2 an upgrade is a CONNECT (RFC 8441).

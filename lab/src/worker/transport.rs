@@ -14,7 +14,10 @@ use futures_util::StreamExt;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::Deserialize;
 
-use super::engine::{Engine, Request};
+use super::{
+    api::Usage,
+    engine::{Engine, Request},
+};
 
 /// Longest delay that can be asked for, so that nobody parks a request for good.
 const DELAY_MAX: Duration = Duration::from_secs(3600);
@@ -52,7 +55,7 @@ fn send_back(
         while let Some(piece) = pieces.next().await {
             yield piece;
         }
-        request.finish();
+        request.finish(Usage::default());
     }
 }
 
@@ -76,5 +79,5 @@ async fn echo_messages(request: Request, mut socket: WebSocket) {
             return;
         }
     }
-    request.finish();
+    request.finish(Usage::default());
 }

@@ -1,6 +1,6 @@
 //! The pages over real files and sockets.
 
-use std::{fs, net::SocketAddr};
+use std::{collections::BTreeMap, fs, net::SocketAddr};
 
 use penstock_config::{
     Admin,
@@ -57,6 +57,8 @@ impl Pages {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             hosts: Vec::new(),
             state: "state.db".into(),
+            socket: None,
+            tokens: BTreeMap::new(),
         };
         let api = Api::start(&admin, Bounds::default(), shared.router())
             .await

@@ -10,7 +10,7 @@ use penstock_control::status::{
     ServiceStatus, WorkerStatus,
 };
 
-use self::class_and_mirror::{about_classes, about_mirror};
+use self::class_and_mirror::{about_classes, about_mirror, about_tokens};
 use super::{BAD, BOLD, CHANGING, DIM, GOOD, at, printable, styled};
 use crate::pause;
 
@@ -72,6 +72,8 @@ impl Rows {
         if let Some(mirror) = &service.mirror {
             self.note(&about_mirror(mirror), Style::new());
         }
+        let tokens = service.tokens.iter().map(about_tokens);
+        tokens.for_each(|text| self.note(&text, DIM));
         let is_divided = service.deployments.len() > 1;
         if let Some(cost) = service.cost.as_ref().filter(|_| is_divided || !detailed) {
             self.note(&cost.to_string(), DIM);

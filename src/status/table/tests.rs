@@ -252,3 +252,20 @@ OPEN REQUESTS: 57
     let widest = text.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(100), "{widest:?}");
 }
+
+#[test]
+fn tokens_of_models_have_a_line_where_there_are_any() {
+    let mut service = service();
+    service["tokens"] = json!({
+        "input": 1200, "output": 345, "input_per_second": 0.0, "output_per_second": 49.96,
+    });
+    let status: Status = serde_json::from_value(json!({
+        "generation": 7, "gateway_generation": 7,
+        "config": {"hash": "0", "loaded_at_ms": 1_000, "last_error": null},
+        "services": [service],
+    }))
+    .unwrap();
+    let text = plain(&overview(&status));
+    let line = "tokens: 50.0 out and 0.0 in per second; 345 out and 1200 in so far";
+    assert!(text.contains(line), "{text}");
+}

@@ -11,7 +11,7 @@ use crate::support::{
     penstock::Penstock,
 };
 
-fn hash(key: &str) -> String {
+pub(super) fn hash(key: &str) -> String {
     let hash = Sha256::digest(key);
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

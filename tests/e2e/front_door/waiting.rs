@@ -88,7 +88,9 @@ async fn stream(client: &Client, path: &str) -> Exchange {
 fn sse(data: &'static str) -> Behaviour {
     Behaviour::custom(move |request| async move {
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, ask_for_stream());
+        // The worker may be asked for more than its client has asked for.
+        let asked = ask_for_stream();
+        assert!(body.starts_with(asked.trim_end_matches('}').as_bytes()));
         http::Response::builder()
             .header("content-type", "text/event-stream; charset=utf-8")
             .body(full(data))
@@ -217,21 +219,17 @@ async fn a_stream_that_breaks_off_ends_with_an_error_event() {
     for (client, path) in [(&h1, CHAT), (&h2, CHAT), (&h1, INSIDE), (&h2, INSIDE)] {
         let mut exchange = stream(client, path).await;
         next(&mut exchange).await;
-        begun.push((exchange, path));
+        begun.push(exchange);
     }
     service.worker.release_all();
-    for (mut exchange, path) in begun {
+    for mut exchange in begun {
         let piece = next(&mut exchange).await;
         assert!(piece.starts_with("data: 1\n\n"), "{piece}");
         gate.add_permits(1);
         let told = exchange.whole().await;
         let text = told.text();
-        // An event that was not at its end is ended first.
-        let end = if path == INSIDE { "\n\n" } else { "" };
-        assert!(
-            text.starts_with(&format!("{end}data: {{\"error\":")),
-            "{text}"
-        );
+        // An event that was not at its end might have been the usage, and nobody gets the beginning of it.
+        assert!(text.starts_with("data: {\"error\":"), "{text}");
         assert!(text.contains("upstream_reset"), "{text}");
     }
 }

@@ -20,8 +20,8 @@ use tokio::process::{Child, Command};
 
 use super::{client::Client, eventually, fake::FakeWorker, metrics::Metrics, processes, soon};
 
-/// Free ports everywhere.
-const PREFIX: &str = r#"
+/// A free port for the admin address, unless the test has settings of its own for it.
+const ADMIN: &str = r#"
 admin = { address = "127.0.0.1:0" }
 "#;
 
@@ -292,7 +292,11 @@ fn write_config(dir: &Path, config: &str) {
         true => "",
         false => NO_GPUS,
     };
-    fs::write(&draft, format!("{listeners}{PREFIX}{gpus}{config}")).unwrap();
+    let admin = match config.contains("[admin]") {
+        true => "",
+        false => ADMIN,
+    };
+    fs::write(&draft, format!("{listeners}{admin}{gpus}{config}")).unwrap();
     fs::rename(draft, dir.join("penstock.toml")).unwrap();
 }
 

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use penstock_config::fleet::{DeploymentLoad, LoadReport, Outcomes, TimeHistogram, WorkerId};
+use penstock_config::fleet::{
+    DeploymentLoad, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId,
+};
 use proptest::prelude::*;
 
 use super::play::{begin, config};
@@ -356,11 +358,13 @@ impl World {
             integral: 0.0,
             arrivals: self.arrivals,
             completions: 0,
+            errors: 0,
             no_capacity: 0,
             wait: TimeHistogram::default(),
             service_time: TimeHistogram::default(),
             outcomes: Outcomes::default(),
             woken: 0,
+            tokens: TokenLoad::default(),
             workers: Vec::new(),
         };
         self.tell(Event::Report(LoadReport {

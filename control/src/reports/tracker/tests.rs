@@ -1,6 +1,6 @@
 mod gateways;
 
-use penstock_config::fleet::{LoadReport, Outcomes, TimeHistogram};
+use penstock_config::fleet::{LoadReport, Outcomes, TimeHistogram, TokenLoad};
 
 use super::*;
 
@@ -33,11 +33,13 @@ impl Words {
             integral: self.integral,
             arrivals: self.arrivals,
             completions: self.arrivals.saturating_sub(self.current.into()),
+            errors: 0,
             no_capacity: self.no_capacity,
             wait: TimeHistogram::default(),
             service_time,
             outcomes: Outcomes::default(),
             woken: 0,
+            tokens: TokenLoad::default(),
             workers: self
                 .workers
                 .iter()

@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use penstock_config::fleet::{
-    DeploymentLoad, LoadReport, Outcomes, TimeHistogram, WorkerId, WorkerLoad, WorkerState,
+    DeploymentLoad, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId, WorkerLoad,
+    WorkerState,
 };
 
 use super::{Setup, control::Published};
@@ -307,11 +308,13 @@ impl Gateway {
             integral: self.integral,
             arrivals: self.arrivals,
             completions: self.completions,
+            errors: 0,
             no_capacity: self.no_capacity,
             wait: self.waits,
             service_time,
             outcomes: Outcomes::default(),
             woken: self.woken,
+            tokens: TokenLoad::default(),
             workers: self.workers.iter().map(worker).collect(),
         };
         LoadReport {

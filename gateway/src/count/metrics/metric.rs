@@ -20,6 +20,8 @@ const NEVER_FAILS: &str = "writing to a string does not fail";
 /// The lines of one metric.
 #[derive(Debug)]
 pub(super) struct Metric {
+    /// Before the name: nothing where the name is somebody else's.
+    prefix: &'static str,
     name: &'static str,
     kind: &'static str,
     help: &'static str,
@@ -44,8 +46,17 @@ impl Metric {
         Self::new(name, "histogram", help)
     }
 
+    /// Times or amounts under a name that others have given.
+    pub(super) fn foreign_histogram(name: &'static str, help: &'static str) -> Self {
+        Self {
+            prefix: "",
+            ..Self::histogram(name, help)
+        }
+    }
+
     fn new(name: &'static str, kind: &'static str, help: &'static str) -> Self {
         Self {
+            prefix: "penstock_",
             name,
             kind,
             help,
@@ -57,15 +68,24 @@ impl Metric {
     /// From now on its lines are written.
     pub(super) fn begin(&mut self) {
         let Self {
-            name, kind, help, ..
+            prefix,
+            name,
+            kind,
+            help,
+            ..
         } = self;
         self.is_on = true;
-        self.text = format!("# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}\n");
+        self.text = format!("# HELP {prefix}{name} {help}\n# TYPE {prefix}{name} {kind}\n");
     }
 
     /// From now on those of another one are.
     pub(super) fn end(&mut self) {
         self.is_on = false;
+    }
+
+    /// Whether its lines are written now.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
     }
 
     /// What has been written since the last call.
@@ -86,8 +106,8 @@ impl Metric {
         if !self.is_on {
             return;
         }
-        let name = self.name;
-        writeln!(self.text, "penstock_{name}{suffix}{{{labels}}} {value}").expect(NEVER_FAILS);
+        let (prefix, name) = (self.prefix, self.name);
+        writeln!(self.text, "{prefix}{name}{suffix}{{{labels}}} {value}").expect(NEVER_FAILS);
     }
 
     /// One line per status that occurred.

@@ -8,9 +8,11 @@ use super::{
     Cause, ClassMetrics, DeploymentMetrics,
     metric::Metric,
     mirror::{MirrorMetrics, MirrorPart},
+    models::ModelPart,
 };
 use crate::{
     base::tally::Tally,
+    count::tokens::ModelMeters,
     socket::{crowd::Crowd, tls::Handshakes},
 };
 
@@ -41,6 +43,7 @@ pub(crate) struct Page {
     handshakes: Metric,
     certificates: Metric,
     mirror: MirrorPart,
+    models: ModelPart,
 }
 
 impl Page {
@@ -140,6 +143,7 @@ impl Page {
                 "When a certificate of a listener ends to be valid, in seconds since 1970.",
             ),
             mirror: MirrorPart::new(),
+            models: ModelPart::new(),
         }
     }
 
@@ -168,7 +172,8 @@ impl Page {
             &mut self.handshakes,
             &mut self.certificates,
         ];
-        own.into_iter().chain(self.mirror.all()).collect()
+        let parts = self.mirror.all().into_iter().chain(self.models.all());
+        own.into_iter().chain(parts).collect()
     }
 
     /// Adds the number of downstream connections open now.
@@ -244,6 +249,11 @@ impl Page {
         self.class_queued.sample("", &class.labels, queued);
         let wait = std::iter::once(&class.wait);
         self.class_wait.times(&class.labels, wait);
+    }
+
+    /// Adds what is counted of the models of a deployment.
+    pub(crate) fn add_models(&mut self, metrics: &DeploymentMetrics, meters: &ModelMeters) {
+        self.models.add(&metrics.labels, meters);
     }
 
     /// Adds how many workers of a deployment are ejected now, how often any was, and the retries.

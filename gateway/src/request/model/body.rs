@@ -63,6 +63,14 @@ impl Found {
         }
     }
 
+    /// Whether it says what a stream is to tell, as far as it has come.
+    pub(crate) fn has_options(&self) -> bool {
+        match self {
+            Self::Json(scan) => scan.has_options(),
+            Self::Form(..) => true,
+        }
+    }
+
     /// Whether all that counts of it has come.
     pub(crate) fn is_done(&self) -> bool {
         match self {

@@ -14,6 +14,9 @@ use super::{
 /// Longest name of a model that is looked up, in bytes.
 pub(crate) const NAME_MAX: usize = 800;
 
+/// The parameter by which a client asks for the usage of a stream.
+pub(crate) const STREAM_OPTIONS: &str = "stream_options";
+
 /// Why no model can be told by a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -60,6 +63,8 @@ pub(crate) struct Scan {
     is_stream: bool,
     /// Whether it asks for a stream of events.
     streams: bool,
+    /// Whether it says what such a stream is to tell.
+    has_options: bool,
 }
 
 impl Scan {
@@ -72,6 +77,7 @@ impl Scan {
                 Step::Key => {
                     let key = self.walk.text().read();
                     self.is_stream = key == Ok("stream");
+                    self.has_options |= key == Ok(STREAM_OPTIONS);
                     self.is_model = key.map_or(Ok(false), is_model)?;
                     if self.is_model && self.model.is_some() {
                         return Err(Fault::Twice);
@@ -100,6 +106,11 @@ impl Scan {
     /// Whether it asks for a stream of events, as far as it has come.
     pub(crate) fn streams(&self) -> bool {
         self.streams
+    }
+
+    /// Whether it says what such a stream is to tell.
+    pub(crate) fn has_options(&self) -> bool {
+        self.has_options
     }
 
     /// The model, once it has come.

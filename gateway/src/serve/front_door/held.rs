@@ -78,6 +78,20 @@ impl Held {
         Ok(())
     }
 
+    /// Holds it until all of it has come, unless it is long, or there is no memory for it.
+    pub(super) async fn until_done(
+        &mut self,
+        exchange: &mut Exchange,
+        body: &mut ClientBody,
+    ) -> Result<(), Failure> {
+        let most = (self.seen + LOOKED_AT_MAX).min(HELD_MAX);
+        let is_enough = |found: &Found| found.has_options() || found.is_done();
+        match self.until(exchange, body, most, is_enough).await {
+            Err(Failure::Refused(refusal)) if refusal.reason == Reason::QueueFull => Ok(()),
+            other => other,
+        }
+    }
+
     /// Holds it until it has told whether it asks for a stream, or all of it has come, unless it is long.
     pub(super) async fn until_whole(
         &mut self,

@@ -1,5 +1,6 @@
 //! A worker's answer on its way to the client of a relayed request.
 
+mod broken;
 mod stalled;
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use self::broken::BAD_CHUNKS;
 use super::{
     client::{Asking, Client, TOGETHER_MAX},
     sending::Got,
@@ -48,6 +50,8 @@ pub(super) struct Down {
     waiting_since: Option<Duration>,
     /// Whether the body has come to its end.
     is_over: bool,
+    /// Why it will not.
+    broken: Option<Reason>,
 }
 
 /// How an answer ended.
@@ -89,11 +93,28 @@ impl Down {
             taking: None,
             waiting_since: None,
             is_over: false,
+            broken: None,
         }
     }
 
     /// Passes the answer on, of which the head lies in the client's buffer, and the rest of the request.
     pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Client,
+        up: &mut Up,
+        exchange: &mut Exchange,
+        timer: &mut Timer,
+    ) -> Poll<Ended> {
+        match self.poll_whole(cx, client, up, exchange, timer) {
+            Poll::Ready(Ended::CutOff) if self.tells(client, exchange) => {
+                self.poll_whole(cx, client, up, exchange, timer)
+            }
+            ended => ended,
+        }
+    }
+
+    fn poll_whole(
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Client,
@@ -236,7 +257,15 @@ impl Down {
         moment: &Moment,
     ) -> Result<(), Option<Ended>> {
         let mut data = 0;
-        let step = match self.body.pass(bytes, |range| data += range.len()) {
+        let now = moment.now();
+        let passed = match exchange.is_read() {
+            false => self.body.pass(bytes, |range| data += range.len()),
+            true => self.body.pass(bytes, |range| {
+                data += range.len();
+                exchange.reads_piece(bytes.get(range).unwrap_or_default(), now);
+            }),
+        };
+        let step = match passed {
             Ok(Passed::Some(step)) => step,
             Ok(Passed::Trailers(taken, lines)) => {
                 let passed = self.pass_trailers(&lines, client, exchange);
@@ -291,12 +320,16 @@ impl Down {
         moment: &Moment,
     ) -> Result<usize, Reason> {
         let (mut used, mut data) = (0, 0);
+        let is_read = exchange.is_read();
         while used < bytes.len() && !self.body.is_over() {
             let rest = bytes.get(used..).unwrap_or_default();
             let (onto, out) = (self.onto, &mut client.out);
             let passed = self.body.pass(rest, |range| {
                 data += range.len();
                 let piece = rest.get(range).unwrap_or_default();
+                if is_read {
+                    exchange.reads_piece(piece, moment.now());
+                }
                 match onto {
                     Onto::AsItIs => {}
                     Onto::Plain => out.push(piece),
@@ -364,23 +397,4 @@ impl Down {
             taking.rests();
         }
     }
-
-    fn cut(&mut self, exchange: &mut Exchange, reason: Reason) -> Ended {
-        self.worker = None;
-        if !self.is_over {
-            exchange.broke_off(reason);
-        }
-        Ended::CutOff
-    }
-
-    fn cut_by(&mut self, exchange: &mut Exchange, reason: Reason, why: &str) -> Ended {
-        let reason = exchange.upload_failure().unwrap_or_else(|| {
-            exchange.broken_by(reason, &why);
-            reason
-        });
-        self.cut(exchange, reason)
-    }
 }
-
-/// What is said of an answer whose framing is wrong.
-const BAD_CHUNKS: &str = "the body of the answer is not framed as HTTP says";

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::AccessRecord;
+use super::{AccessRecord, ModelRecord};
 
 const NEVER_FAILS: &str = "writing to memory does not fail";
 
@@ -38,6 +38,7 @@ pub(super) fn json(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         first_byte_ms: record.first_byte.map(millis),
         duration_ms: millis(record.duration),
         retries: record.retries,
+        model: record.model.map(ModelLine::of),
     };
     serde_json::to_writer(&mut *line, &record).expect(NEVER_FAILS);
     line.push(b'\n');
@@ -77,6 +78,18 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
         id = Plain(record.request_id),
     )
     .expect(NEVER_FAILS);
+    if let Some(model) = &record.model {
+        let tokens = |count| OrDash(model.told.is_known.then_some(count));
+        write!(
+            line,
+            " model={name} tokens_in={input} tokens_out={output} first_token={first}",
+            name = Plain(model.model.unwrap_or_default()),
+            input = tokens(model.told.input),
+            output = tokens(model.told.output),
+            first = OrDash(model.first_token.map(Millis)),
+        )
+        .expect(NEVER_FAILS);
+    }
     if let Some(detail) = record.detail {
         write!(line, " detail={detail:?}").expect(NEVER_FAILS);
     }
@@ -108,6 +121,37 @@ struct JsonLine<'a> {
     first_byte_ms: Option<f64>,
     duration_ms: f64,
     retries: u32,
+    #[serde(flatten)]
+    model: Option<ModelLine<'a>>,
+}
+
+/// What there is to tell of a model's answer; absent where nobody read it.
+#[derive(Serialize)]
+struct ModelLine<'a> {
+    model: Option<&'a str>,
+    tokens_in: Option<u64>,
+    tokens_cached: Option<u64>,
+    tokens_out: Option<u64>,
+    tokens_reasoning: Option<u64>,
+    /// Whether those that went out were counted from pieces of the answer.
+    tokens_estimated: bool,
+    first_token_ms: Option<f64>,
+}
+
+impl<'a> ModelLine<'a> {
+    fn of(record: ModelRecord<'a>) -> Self {
+        let told = record.told;
+        let known = |count| told.is_known.then_some(count);
+        Self {
+            model: record.model,
+            tokens_in: known(told.input),
+            tokens_cached: known(told.cached),
+            tokens_out: known(told.output),
+            tokens_reasoning: known(told.reasoning),
+            tokens_estimated: told.is_estimated,
+            first_token_ms: record.first_token.map(millis),
+        }
+    }
 }
 
 /// With microsecond precision.

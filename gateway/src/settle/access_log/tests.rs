@@ -25,6 +25,7 @@ pub(super) fn record() -> AccessRecord<'static> {
         first_byte: Some(Duration::from_micros(1500)),
         duration: Duration::from_secs(2),
         retries: 1,
+        model: None,
     }
 }
 

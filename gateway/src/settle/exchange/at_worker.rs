@@ -86,6 +86,7 @@ impl Exchange {
         if let Some(copy) = self.mirrored() {
             copy.saw(fields);
         }
+        self.read_head(status, fields);
         let Some(lease) = &self.lease else { return };
         let now = self.connection.now();
         // The time that the client took to send is no fault of the worker's.

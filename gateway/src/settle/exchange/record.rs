@@ -69,6 +69,7 @@ impl Exchange {
             first_byte,
             duration,
             retries: self.retries,
+            model: self.model_record(),
         });
     }
 }

@@ -8,6 +8,7 @@ use super::{Exchange, elsewhere::Elsewhere};
 use crate::{
     admit::{classes::Class, limits::Held},
     base::wait_notice::WaitNotice,
+    count::tokens::Watch,
     route::table::ServiceState,
     settle::original::Mirrored,
 };
@@ -27,6 +28,10 @@ pub(super) struct Seldom {
     pub(super) wait_notice: Option<WaitNotice>,
     /// Time spent in the queue, if it was.
     pub(super) queue_wait: Option<Duration>,
+    /// Of that, the time in which no worker was there.
+    pub(super) wake: Duration,
+    /// The answer of a model, read as it passes.
+    pub(super) watch: Option<Box<Watch>>,
     /// Deployments of other tiers whose load it is part of as well.
     pub(super) elsewhere: Vec<Elsewhere>,
     /// The link to its copy, if it has one.
@@ -81,10 +86,12 @@ impl Exchange {
         }
     }
 
-    /// It has waited in the queue for so long, once more.
-    pub(crate) fn has_waited(&mut self, wait: Duration) {
+    /// It has waited in the queue for so long, once more; `wake` of it while no worker was there.
+    pub(crate) fn has_waited(&mut self, wait: Duration, wake: Duration) {
         let in_all = self.queue_wait().unwrap_or_default() + wait;
-        self.seldom_mut().queue_wait = Some(in_all);
+        let seldom = self.seldom_mut();
+        seldom.queue_wait = Some(in_all);
+        seldom.wake += wake;
     }
 
     /// Time spent in the queue, if it was.

@@ -72,6 +72,15 @@ impl ClientBody {
         Ok(())
     }
 
+    /// Adds a member, as JSON, behind those of an object that has some, all of which is held.
+    pub(crate) fn add_member(&mut self, member: &[u8]) {
+        let early = self.early.get_or_insert_default();
+        let body = early.take();
+        let end = body.iter().rposition(|byte| *byte == b'}');
+        let (before, after) = body.split_at_checked(end.unwrap_or(0)).unwrap_or_default();
+        early.put([before, b",", member, after].concat().into());
+    }
+
     /// The next piece of it, as it passes.
     pub(super) fn poll_named(
         &mut self,

@@ -1,6 +1,6 @@
 //! What there is to say of a service besides its load.
 
-use penstock_control::status::{ClassStatus, MirrorStatus};
+use penstock_control::status::{ClassStatus, MirrorStatus, TokenStatus};
 
 /// How many requests of each class wait.
 pub(super) fn about_classes(classes: &[ClassStatus]) -> String {
@@ -29,4 +29,17 @@ pub(super) fn about_mirror(mirror: &MirrorStatus) -> String {
         text += &format!("; {different} of {compared} answers have another status");
     }
     text
+}
+
+/// How many tokens there are in a second, and how many there were.
+pub(super) fn about_tokens(tokens: &TokenStatus) -> String {
+    let TokenStatus {
+        input,
+        output,
+        input_per_second,
+        output_per_second,
+    } = tokens;
+    format!(
+        "tokens: {output_per_second:.1} out and {input_per_second:.1} in per second; {output} out and {input} in so far"
+    )
 }

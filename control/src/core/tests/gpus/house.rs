@@ -10,8 +10,8 @@ use std::{
 use penstock_config::{
     Config,
     fleet::{
-        DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, TimeHistogram, WorkerId, WorkerLoad,
-        WorkerState,
+        DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId,
+        WorkerLoad, WorkerState,
     },
 };
 
@@ -263,11 +263,13 @@ impl House {
                 integral: gate.integral,
                 arrivals: gate.arrivals,
                 completions: gate.completions,
+                errors: 0,
                 no_capacity: 0,
                 wait: TimeHistogram::default(),
                 service_time: TimeHistogram::default(),
                 outcomes: Outcomes::default(),
                 woken: 0,
+                tokens: TokenLoad::default(),
                 workers: workers.collect(),
             }
         });

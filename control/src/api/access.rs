@@ -1,0 +1,418 @@
+//! Who may ask the admin address for what.
+//!
+//! Without tokens whoever reaches it may do everything, and the configuration keeps it on loopback. With
+//! tokens each request needs one; those that come through the Unix socket need none, for the file's
+//! permissions have let them in. Every change is logged with who asked for it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use metrics::counter;
+use penstock_config::{AdminToken, Role, ServiceName};
+use ring::digest::{SHA256, digest};
+
+use super::Problem;
+
+/// Pages for machines that only ask whether this process lives, and the console, which says nothing by
+/// itself: what it shows it asks for with a token.
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/"];
+
+/// Where the console's files are.
+const CONSOLE: &str = "/console/";
+
+/// Pages that show to each caller what it may see; they ask the [`Caller`] themselves.
+const OWN_VIEW: [&str; 5] = [
+    "/api/v1/status",
+    "/api/v1/events",
+    "/api/v1/history",
+    "/api/v1/journal",
+    "/api/v1/whoami",
+];
+
+/// Where the pages of one service are.
+const SERVICES: &str = "/api/v1/services/";
+
+/// Longest token that is looked at, in bytes; as for API keys.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+/// From where a request came.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Peer {
+    /// By the address, from there.
+    Address(std::net::SocketAddr),
+    /// By the Unix socket, from a process of this user.
+    Socket(u32),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Socket(user) => write!(f, "the admin socket, user {user}"),
+        }
+    }
+}
+
+/// Who asks, and what that allows.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// The token's name; `None` where none is needed.
+    name: Option<Arc<str>>,
+    role: Role,
+    /// `None`: all.
+    services: Option<Arc<BTreeSet<ServiceName>>>,
+}
+
+impl Caller {
+    /// Somebody who needs no token.
+    fn trusted() -> Self {
+        Self {
+            name: None,
+            role: Role::Operator,
+            services: None,
+        }
+    }
+
+    /// The token's name, if it needed one.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// What it may do.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The services that it may see; `None`: all.
+    pub(super) fn services(&self) -> Option<&BTreeSet<ServiceName>> {
+        self.services.as_deref()
+    }
+
+    /// Whether it may know of this service.
+    pub(super) fn sees(&self, service: &str) -> bool {
+        self.services()
+            .is_none_or(|services| services.contains(service))
+    }
+
+    /// Fails if it may not know of this service, or not of all services.
+    pub(super) fn may_ask_about(&self, service: Option<&str>) -> Result<(), Problem> {
+        let may = match service {
+            Some(service) => self.sees(service),
+            None => self.services().is_none(),
+        };
+        let detail = "the token is for certain services: ask for one of them, with `service`";
+        may.then_some(())
+            .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, detail))
+    }
+
+    /// Who stands in the journal for a change: with a token its name, beside whom the caller says to be.
+    pub(super) fn author(&self, said: Option<String>) -> Option<String> {
+        let Some(name) = self.name() else {
+            return said;
+        };
+        match said.filter(|said| said != name && !said.trim().is_empty()) {
+            Some(said) => Some(format!("{said} (token {name})")),
+            None => Some(name.to_owned()),
+        }
+    }
+
+    /// Why it may not ask for this page, if so.
+    fn refuse(&self, method: &Method, path: &str) -> Option<Refusal> {
+        if self.role == Role::Viewer && !matches!(*method, Method::GET | Method::HEAD) {
+            return Some(Refusal::Role);
+        }
+        if self.services.is_none() || OWN_VIEW.contains(&path) {
+            return None;
+        }
+        // Names of services need no escapes: a path with some is that of no service here.
+        let service = path
+            .strip_prefix(SERVICES)
+            .and_then(|rest| rest.split('/').next());
+        let may = service.is_some_and(|service| self.sees(service));
+        (!may).then_some(Refusal::Scope)
+    }
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// It has no token, or one that is not known.
+    Token,
+    /// The token is only for looking.
+    Role,
+    /// The token is for other services.
+    Scope,
+}
+
+impl Refusal {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Role => "role",
+            Self::Scope => "scope",
+        }
+    }
+
+    fn answer(self) -> Response {
+        let problem = match self {
+            Self::Token => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "a token of [admin.tokens] is needed: Authorization: Bearer TOKEN \
+                 (PENSTOCK_TOKEN or --token-file for the commands)",
+            ),
+            Self::Role => Problem::new(
+                StatusCode::FORBIDDEN,
+                "the token has the role viewer, and changes need the role operator",
+            ),
+            Self::Scope => Problem::new(StatusCode::FORBIDDEN, "the token is not for this"),
+        };
+        let mut answer = problem.into_response();
+        if self == Self::Token {
+            let how = header::HeaderValue::from_static("Bearer realm=\"penstock\"");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+        }
+        answer
+    }
+}
+
+/// The tokens in force.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tokens(Arc<ArcSwap<HashMap<[u8; 32], Caller>>>);
+
+impl Tokens {
+    pub(super) fn new(tokens: &BTreeMap<String, AdminToken>) -> Self {
+        let new = Self::default();
+        new.set(tokens);
+        new
+    }
+
+    /// From now on these alone count.
+    pub(super) fn set(&self, tokens: &BTreeMap<String, AdminToken>) {
+        let callers = tokens.iter().flat_map(|(name, token)| {
+            let caller = Caller {
+                name: Some(name.as_str().into()),
+                role: token.role,
+                services: token.services.clone().map(Arc::new),
+            };
+            token.sha256.iter().map(move |hash| (*hash, caller.clone()))
+        });
+        self.0.store(Arc::new(callers.collect()));
+    }
+
+    /// Who asks; `None`: somebody without a token that counts.
+    ///
+    /// Looking a hash up takes a time that depends on the hash, of which nobody can make one that is
+    /// near another.
+    fn caller(&self, peer: Option<Peer>, headers: &HeaderMap) -> Option<Caller> {
+        let tokens = self.0.load();
+        if tokens.is_empty() || matches!(peer, Some(Peer::Socket(_))) {
+            return Some(Caller::trusted());
+        }
+        let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(field), None) = (fields.next(), fields.next()) else {
+            return None;
+        };
+        let (scheme, token) = field.to_str().ok()?.split_once(' ')?;
+        let token = token.trim();
+        if !scheme.eq_ignore_ascii_case("bearer") || token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let hash: [u8; 32] = digest(&SHA256, token.as_bytes()).as_ref().try_into().ok()?;
+        tokens.get(&hash).cloned()
+    }
+}
+
+/// Says what the metrics mean; to be called once a recorder is there.
+pub(crate) fn describe() {
+    metrics::describe_counter!(
+        "penstock_admin_refused_total",
+        "Requests to the admin address that were refused, by reason."
+    );
+}
+
+/// Lets only those pages be asked for that the caller may ask for.
+pub(super) fn protect(router: Router, tokens: Tokens) -> Router {
+    router.layer(middleware::from_fn(move |request, next| {
+        let tokens = tokens.clone();
+        async move { admit(&tokens, request, next).await }
+    }))
+}
+
+async fn admit(tokens: &Tokens, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    if OPEN.contains(&path.as_str()) || path.starts_with(CONSOLE) {
+        return next.run(request).await;
+    }
+    let peer = request.extensions().get::<Peer>().copied();
+    let method = request.method().clone();
+    let caller = tokens.caller(peer, request.headers());
+    let refusal = match &caller {
+        None => Some(Refusal::Token),
+        Some(caller) => caller.refuse(&method, &path),
+    };
+    let by = caller.as_ref().and_then(Caller::name).map(str::to_owned);
+    let answer = match (refusal, caller) {
+        (None, Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        (refusal, _) => {
+            let refusal = refusal.unwrap_or(Refusal::Token);
+            counter!("penstock_admin_refused_total", "reason" => refusal.as_str()).increment(1);
+            refusal.answer()
+        }
+    };
+    // Those without a token are only counted: anybody could fill the log with them.
+    if !matches!(method, Method::GET | Method::HEAD) && refusal != Some(Refusal::Token) {
+        let by = by.as_deref().unwrap_or("-");
+        let from = peer.map(tracing::field::display);
+        let status = answer.status().as_u16();
+        tracing::info!(%method, path, status, token = by, from, "a change was asked for");
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Tokens {
+        let token = |text: &str, role, services: Option<&[&str]>| AdminToken {
+            sha256: vec![
+                digest(&SHA256, text.as_bytes())
+                    .as_ref()
+                    .try_into()
+                    .unwrap(),
+            ],
+            role,
+            services: services.map(|names| {
+                names
+                    .iter()
+                    .map(|n| ServiceName::try_from(*n).unwrap())
+                    .collect()
+            }),
+        };
+        Tokens::new(&BTreeMap::from([
+            ("ops".to_owned(), token("all", Role::Operator, None)),
+            ("look".to_owned(), token("view", Role::Viewer, None)),
+            (
+                "team".to_owned(),
+                token("team", Role::Operator, Some(&["llama"])),
+            ),
+        ]))
+    }
+
+    fn caller(tokens: &Tokens, field: &str) -> Option<Caller> {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, field.parse().unwrap())]);
+        tokens.caller(Some(Peer::Address(([10, 0, 0, 1], 1).into())), &headers)
+    }
+
+    #[test]
+    fn only_a_known_token_counts() {
+        let tokens = tokens();
+        for field in ["Bearer all", "bearer all", "BEARER  all "] {
+            assert_eq!(
+                caller(&tokens, field).unwrap().name(),
+                Some("ops"),
+                "{field}"
+            );
+        }
+        for field in [
+            "all",
+            "Basic all",
+            "Bearer",
+            "Bearer ",
+            "Bearer alll",
+            "Bearer all,view",
+        ] {
+            assert!(caller(&tokens, field).is_none(), "{field}");
+        }
+        assert!(caller(&tokens, &format!("Bearer {}", "x".repeat(5000))).is_none());
+        let two: HeaderMap = ["Bearer all", "Bearer view"]
+            .map(|field| (header::AUTHORIZATION, field.parse().unwrap()))
+            .into_iter()
+            .fold(HeaderMap::new(), |mut headers, (name, value)| {
+                headers.append(name, value);
+                headers
+            });
+        assert!(tokens.caller(None, &two).is_none(), "two tokens are none");
+        assert!(tokens.caller(None, &HeaderMap::new()).is_none());
+        let by_socket = tokens.caller(Some(Peer::Socket(1000)), &HeaderMap::new());
+        assert_eq!(by_socket.unwrap().role(), Role::Operator);
+        tokens.set(&BTreeMap::new());
+        assert!(
+            tokens.caller(None, &HeaderMap::new()).is_some(),
+            "nobody needs one"
+        );
+    }
+
+    #[test]
+    fn a_role_and_a_scope_say_what_is_allowed() {
+        let tokens = tokens();
+        let refused = |token: &str, method: Method, path: &str| {
+            let caller = caller(&tokens, &format!("Bearer {token}")).unwrap();
+            caller.refuse(&method, path)
+        };
+        let llama = "/api/v1/services/llama";
+        let pause = "/api/v1/services/llama/deployments/stable/pause";
+        for path in ["/metrics", "/api/v1/status", llama, pause, "/api/v1/reload"] {
+            assert_eq!(refused("all", Method::POST, path), None, "{path}");
+            assert_eq!(refused("view", Method::GET, path), None, "{path}");
+            for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+                assert_eq!(refused("view", method, path), Some(Refusal::Role), "{path}");
+            }
+        }
+        for path in [
+            "/api/v1/status",
+            "/api/v1/journal",
+            "/api/v1/whoami",
+            llama,
+            pause,
+        ] {
+            assert_eq!(refused("team", Method::GET, path), None, "{path}");
+        }
+        assert_eq!(refused("team", Method::POST, pause), None);
+        for path in [
+            "/metrics",
+            "/api/v1/reload",
+            "/api/v1/services/llama2",
+            "/api/v1/services/other/pause",
+            "/api/v1/services/%6clama/pause",
+            "/api/v1/services//llama",
+            "/api/v1/services/other/../llama",
+            "/api/v1/anything",
+            "/api/v1/try",
+        ] {
+            assert_eq!(
+                refused("team", Method::GET, path),
+                Some(Refusal::Scope),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_journal_names_the_token_whatever_the_caller_says() {
+        let tokens = tokens();
+        let ops = caller(&tokens, "Bearer all").unwrap();
+        let said = |by: &str| ops.author(Some(by.to_owned()));
+        assert_eq!(ops.author(None).as_deref(), Some("ops"));
+        assert_eq!(said("ops").as_deref(), Some("ops"));
+        assert_eq!(said(" ").as_deref(), Some("ops"));
+        assert_eq!(said("ann").as_deref(), Some("ann (token ops)"));
+        assert_eq!(Caller::trusted().author(None), None);
+        let ann = Caller::trusted().author(Some("ann".to_owned()));
+        assert_eq!(ann.as_deref(), Some("ann"));
+    }
+}
