@@ -154,10 +154,11 @@ async fn allowed(root: &Path) -> (String, String) {
     bench.start(&worker).await;
     bench.written("done").await;
     let cpus = fs::read_to_string(bench.path("cpus")).unwrap();
-    let log = fs::read_to_string(bench.path("logs/chat/stable-0.log"));
     bench.stop(&worker).await;
+    let files = fs::read_dir(bench.path("logs/chat")).unwrap();
+    let log = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let (_, cpus) = cpus.split_once(':').unwrap();
-    (cpus.trim().to_owned(), log.unwrap_or_default())
+    (cpus.trim().to_owned(), log.collect())
 }
 
 fn own_cpus() -> String {
@@ -191,15 +192,26 @@ async fn near() {
     let last = all.rsplit([',', '-']).next().unwrap();
     // Also where the node has CPUs that we may not use.
     for cpus in [last.to_owned(), format!("{last},900-901")] {
-        let (allowed, _) = allowed(machine(&cpus).path()).await;
+        let (allowed, log) = allowed(machine(&cpus).path()).await;
         assert_eq!(allowed, last);
+        let told = format!("note runs on CPUs {last}, near its GPUs (NUMA node 3)");
+        assert!(log.contains(&told), "{log}");
     }
 }
 
 async fn nowhere() {
     let root = tempfile::tempdir().unwrap();
-    for root in [root.path(), machine("900-901").path()] {
-        let (allowed, _) = allowed(root).await;
+    let elsewhere = machine("900-901");
+    for (root, why) in [
+        (root.path(), "nvidia-smi: No such file"),
+        (
+            elsewhere.path(),
+            "penstock itself may run on none of the CPUs near its GPUs (900-901)",
+        ),
+    ] {
+        let (allowed, log) = allowed(root).await;
         assert_eq!(allowed, own_cpus());
+        let told = format!("numa = true: runs on all CPUs, because {why}");
+        assert!(log.contains(&told), "{log}");
     }
 }
