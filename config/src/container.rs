@@ -26,6 +26,9 @@ pub struct ContainerSpec {
     pub directory: Option<String>,
     /// Its GPUs.
     pub gpus: GpuChoice,
+    /// Whether it runs on the CPUs near its GPUs only.
+    #[serde(default)]
+    pub numa: bool,
     /// Most CPU in billionths of a core.
     pub nano_cpus: Option<i64>,
     /// Most memory in bytes.

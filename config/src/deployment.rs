@@ -121,6 +121,9 @@ pub struct ProcessSpec {
     pub inherit_env: Vec<String>,
     /// Its GPUs; given through `CUDA_VISIBLE_DEVICES`.
     pub gpus: GpuChoice,
+    /// Whether it runs on the CPUs near its GPUs only.
+    #[serde(default)]
+    pub numa: bool,
     /// From SIGTERM to SIGKILL.
     pub stop_grace: Duration,
     /// Whether a process that the worker did not start may listen on its port.

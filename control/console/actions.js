@@ -18,7 +18,7 @@ function traffic(service, method, page, body) {
     const told = await ask(method, at(service.name, page), { ...body, dry_run: true });
     const before = told.change?.before ?? {};
     return {
-      words: `${capital(told.change?.done ?? "Nothing would change")}. The weights, each in relation to the others:`,
+      words: told.change ? `What it comes to: ${told.change.done}. The weights, each in relation to the others:` : "Nothing would change.",
       rows: told.deployments.map(({ name, weight }) => [name, before[name] ?? weight, weight]),
       warning: told.change?.needs_force,
       force: told.change?.needs_force,
@@ -193,8 +193,8 @@ export function reload(state) {
     title: "Reload the configuration", action: "Reload", done: () => "The configuration was read and is in force.",
     preview: () => ({
       words: "The file and what it includes are read again, which also happens by itself when they change. A file with an error changes nothing, and the errors are shown here. Deployments whose workers would run something else get a new revision.",
-      rows: [["In force since", new Date(state.config.loaded_at_ms).toLocaleString("en-GB"), "now, if anything changed"]],
-      warning: state.config.last_error ? `The last attempt failed: ${state.config.last_error}` : null,
+      rows: state.config ? [["In force since", new Date(state.config.loaded_at_ms).toLocaleString("en-GB"), "now, if anything changed"]] : [],
+      warning: state.config?.last_error ? `The last attempt failed: ${state.config?.last_error}` : null,
       run: (said) => ask("POST", "/api/v1/reload", plain(said)),
     }),
   });

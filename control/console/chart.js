@@ -2,6 +2,18 @@
 
 import { number, duration, clock } from "./words.js";
 
+// How far charts reach back; the same for all, and kept from page to page.
+let minutes = 10;
+export const SPANS = [3, 10, 30];
+
+export function span() {
+  return minutes;
+}
+
+export function setSpan(wanted) {
+  minutes = wanted;
+}
+
 const NS = "http://www.w3.org/2000/svg";
 const LEFT = 44, RIGHT = 8, TOP = 8, BOTTOM = 18, HEIGHT = 132;
 
@@ -17,8 +29,8 @@ function s(tag, attributes, text) {
  * is a gap. `unit` is "count" or "seconds".
  */
 export class Chart {
-  constructor({ title, series, unit = "count", minutes = 10, note }) {
-    Object.assign(this, { series, unit, minutes, title });
+  constructor({ title, series, unit = "count", note }) {
+    Object.assign(this, { series, unit, title });
     this.figure = document.createElement("figure");
     this.figure.className = "chart";
     const caption = document.createElement("figcaption");
@@ -66,7 +78,7 @@ export class Chart {
     if (!this.samples || !width || !this.figure.isConnected) return;
     const { samples, step } = this;
     const end = samples.length ? (samples.at(-1).tick + 1) * step : Date.now();
-    const begin = end - this.minutes * 60000;
+    const begin = end - minutes * 60000;
     const seen = samples.filter((sample) => (sample.tick + 1) * step >= begin);
     const largest = Math.max(0, ...seen.flatMap((sample) => this.series.map((one) => one.value(sample) ?? 0)));
     const top = nice(largest, this.unit);
@@ -79,7 +91,7 @@ export class Chart {
     }
     for (const back of [1, 0.5]) {
       const at = end - back * (end - begin);
-      parts.push(s("text", { x: x(at), y: HEIGHT - 3, "text-anchor": back === 1 ? "start" : "middle" }, `−${this.minutes * back} min`));
+      parts.push(s("text", { x: x(at), y: HEIGHT - 3, "text-anchor": back === 1 ? "start" : "middle" }, `−${minutes * back} min`));
     }
     parts.push(s("text", { x: width - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, "now"));
     for (const one of this.series) {
@@ -122,7 +134,7 @@ export class Chart {
     this.svg.replaceChildren(...parts);
     const last = samples.at(-1);
     const words = this.series.map((one) => `${one.label} ${last ? this.format(one.value(last)) : "unknown"}`);
-    this.svg.setAttribute("aria-label", `${this.title}, the last ${this.minutes} minutes; now ${words.join(", ")}`);
+    this.svg.setAttribute("aria-label", `${this.title}, the last ${minutes} minutes; now ${words.join(", ")}`);
   }
 
   end() {

@@ -1,7 +1,8 @@
 // All deployments at a glance.
 
 import { h, text, attr, show, keyed, put } from "./dom.js";
-import { Chart } from "./chart.js";
+import { Chart, SPANS, setSpan, span } from "./chart.js";
+import { asked } from "./token.js";
 import { number, duration, range, tone, sign, stateWord, deployments, byName } from "./words.js";
 
 const PAGE = 50;
@@ -18,9 +19,9 @@ const SORTS = {
 /** What is wrong, the worst first: { tone, words, href }. */
 export function troubles(state) {
   const found = [];
-  if (state.config.last_error) found.push({ tone: "bad", words: `The configuration was refused: ${state.config.last_error}` });
+  if (state.config?.last_error) found.push({ tone: "bad", words: `The configuration was refused: ${state.config?.last_error}` });
   if (state.state_failure) found.push({ tone: "bad", words: state.state_failure });
-  for (const certificate of state.config.certificates ?? []) {
+  for (const certificate of state.config?.certificates ?? []) {
     if (certificate.warning) found.push({ tone: "warn", words: `Certificate ${certificate.file} (${certificate.names.join(", ")}) ${certificate.warning}` });
   }
   for (const { service, deployment } of deployments(state)) {
@@ -62,6 +63,12 @@ export function charts(kinds) {
       { label: "desired", colour: 4, kind: "step", value: (one) => one.desired }] }),
   };
   return kinds.map((kind) => made[kind]());
+}
+
+/** Chooses how far the charts reach back. */
+export function spanPicker(drawn) {
+  const select = h("select", { id: "span", onchange: () => { setSpan(Number(select.value)); drawn(); } }, SPANS.map((minutes) => h("option", { value: minutes, selected: minutes === span() }, `${minutes} min`)));
+  return [h("label", { for: "span" }, "Last"), select];
 }
 
 /** The numbers at the top; those of what is not measured everywhere show only where they are. */
@@ -150,7 +157,8 @@ export class Overview {
     this.on = h("button", { type: "button", onclick: () => { this.page += 1; this.rows(); } }, "Next");
     this.none = h("p.faint", { hidden: true }, "Nothing matches.");
     this.node = h("div.overview", {}, h("h1.unseen", {}, "Overview"), this.numbers, this.wrong,
-      h("section.charts", { "aria-label": "The last ten minutes of everything" }, this.charts.map((chart) => chart.figure)),
+      h("div.tools.spans", {}, spanPicker(() => this.samples())),
+      h("section.charts", { "aria-label": "Charts of everything" }, this.charts.map((chart) => chart.figure)),
       h("section", { "aria-labelledby": "deployments" },
         h("div.tools", {}, h("h2", { id: "deployments" }, "Deployments"),
           h("label", { for: "filter" }, "Filter"), this.filter, h("label", { for: "sort" }, "Sort by"), this.sort),

@@ -4,7 +4,7 @@ import { h, text, attr, show, keyed, put, section } from "./dom.js";
 import { Logs } from "./logs.js";
 import { TryIt } from "./tryit.js";
 import { ask, at } from "./live.js";
-import { charts, entries, pill } from "./overview.js";
+import { charts, entries, pill, spanPicker } from "./overview.js";
 import { workerTrouble } from "./gpus.js";
 import { WhySlow, together } from "./slow.js";
 import * as actions from "./actions.js";
@@ -73,12 +73,13 @@ class Now {
     this.page = page;
     this.notes = h("ul.troubles", { "aria-label": "What is worth knowing" });
     this.which = h("select", { id: "chart-of", onchange: () => this.samples() }, h("option", { value: "" }, "all deployments"));
-    this.picker = h("div.tools", { hidden: true }, h("label", { for: "chart-of" }, "Charts of"), this.which);
+    this.picker = h("span.tools", { hidden: true }, h("label", { for: "chart-of" }, "Charts of"), this.which);
+    const tools = h("div.tools.spans", {}, this.picker, spanPicker(() => this.samples()));
     this.charts = charts(["requests", "times", "load", "workers"]);
     this.slow = new WhySlow();
     this.list = h("div");
-    this.node = h("div", {}, this.notes, this.picker,
-      h("section.charts", { "aria-label": "The last ten minutes" }, this.charts.map((chart) => chart.figure)), this.slow.node, this.list);
+    this.node = h("div", {}, this.notes, tools,
+      h("section.charts", { "aria-label": "Charts" }, this.charts.map((chart) => chart.figure)), this.slow.node, this.list);
     this.marks = [];
   }
 

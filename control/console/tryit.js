@@ -81,6 +81,7 @@ export class TryIt {
       const words = abort.signal.aborted ? "Stopped: the gateway was told that the client left." : error.message;
       put(this.wrong, "✕ ", words);
       show(this.wrong, true);
+      if (!this.clocks.childElementCount) show(this.result, false);
     } finally {
       if (this.abort === abort) {
         this.send.disabled = false;

@@ -1,7 +1,7 @@
 //! What control knows and decides: [`Core::handle`] is told what happened and when, and says what is
 //! to be done. It does nothing itself: no I/O, no task, no clock, no randomness. The
-//! `shell` carries its [`Effect`]s out and tells what came of them as [`Event`]s; the
-//! tests below it are other shells around the same core. The same events at the same moments give the
+//! `shell` carries its [`Effect`]s out and tells what came of them as [`Event`]s; in tests that is done by a
+//! [virtual world](crate::virtual_world) around the same core. The same events at the same moments give the
 //! same effects.
 //!
 //! # What happens, and what is done about it

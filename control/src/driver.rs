@@ -5,6 +5,7 @@
 
 pub mod container;
 pub mod fixed;
+pub mod numa;
 pub mod process;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -64,6 +64,8 @@ pub mod status;
 pub mod core;
 
 pub mod history;
+// A world for the core to be tried in; nothing of the product runs it.
+pub mod virtual_world;
 
 // What touches the world.
 pub mod driver;

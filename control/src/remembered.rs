@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{explain::Record, secret::SecretKey};
 
 /// What an earlier run left.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Remembered {
     /// Workers that ran.
     pub workers: Vec<WorkerRow>,

@@ -31,7 +31,7 @@ fn write(
     }
     writeln!(
         out,
-        "  admin     http://{admin}   (/metrics, /api/v1/status)"
+        "  admin     http://{admin}   (the console; /metrics, /api/v1/status)"
     )?;
     if let Some(socket) = &config.admin.socket {
         writeln!(out, "  admin     unix:{}", socket.display())?;

@@ -27,6 +27,13 @@ scaling = { min = 1, max = 1 }
 process = { shell = "echo '<script>alert(2)</script> says <b>hello</b>'; exec PENSTOCK worker --model talk --load-time 100ms" }
 probes.ready = { http = "/health", period = "200ms" }
 scaling = { min = 1, max = 1 }
+[services.roll.deployments.stable]
+process = { command = ["PENSTOCK", "worker", "--load-time", "100ms"] }
+probes.ready = { http = "/health", period = "200ms" }
+[services.roll.deployments.canary]
+process = { command = ["PENSTOCK", "worker", "--load-time", "100ms"] }
+probes.ready = { http = "/health", period = "200ms" }
+rollout = { steps = [10, 50, 100], interval = "1h" }
 [services.ill.deployments.main]
 process = { command = ["PENSTOCK", "worker", "--crash-on-start"] }
 scaling = { min = 1, max = 1 }
@@ -108,7 +115,7 @@ test("the page and its files are served so that nothing else can run in it", asy
 test("the overview shows every deployment as it is, and what is wrong first", async () => {
   await show();
   const rows = page.locator("table.deployments tbody tr");
-  await page.waitForFunction(() => document.querySelectorAll("table.deployments tbody tr").length === 4);
+  await page.waitForFunction(() => document.querySelectorAll("table.deployments tbody tr").length === 6);
   await page.locator(".troubles", { hasText: "ill/main" }).waitFor();
   await rows.first().filter({ hasText: "ill/main" }).waitFor();
   await page.getByLabel("Filter").fill("talk");
@@ -134,6 +141,9 @@ test("charts grow with what requests do, and the service says where their time g
   await page.getByRole("link", { name: "Now", exact: true }).click();
   await Promise.all(asked);
   const chart = page.getByRole("img", { name: /^Requests per second, the last 10 minutes; now all [0-9]/ });
+  await page.getByLabel("Last", { exact: true }).selectOption("3");
+  await page.getByRole("img", { name: /^Workers, the last 3 minutes/ }).waitFor();
+  await page.getByLabel("Last", { exact: true }).selectOption("10");
   await chart.waitFor();
   await page.waitForFunction(() => document.querySelector(".chart .line.k0")?.getAttribute("d").length > 10);
   const box = await chart.boundingBox();
@@ -183,6 +193,25 @@ test("a service and a deployment are paused and resumed", async () => {
   await button("Resume…", card("main")).click();
   await act("Resume");
   await ready("talk", "main");
+});
+
+test("a rollout is shown with its steps, held, taken back and begun anew", async () => {
+  await show("services/roll");
+  const rollout = page.locator(".rollout");
+  await rollout.getByText("Rollout: running").waitFor();
+  await rollout.locator(".steps .current, .steps .taken").first().waitFor();
+  await button("Pause rollout…", card("canary")).click();
+  await act("Pause the rollout", "wait for the morning");
+  await rollout.getByText("Rollout: paused").waitFor();
+  await button("Resume rollout…", card("canary")).click();
+  await act("Resume the rollout");
+  await rollout.getByText("Rollout: running").waitFor();
+  await button("Roll back…").click();
+  await act("Roll back", "it is slow");
+  await rollout.getByText("Rollout: rolled back").waitFor();
+  await button("Restart rollout…", card("canary")).click();
+  await act("Begin the rollout anew");
+  await rollout.getByText("Rollout: running").waitFor();
 });
 
 test("workers are scaled, drained and restarted by hand, and the rules take over again", async () => {
@@ -297,7 +326,7 @@ test("workers and GPUs are listed with who has them", async () => {
   await page.locator(".gpus li", { hasText: /chat\/stable#\d/ }).first().waitFor();
   await page.getByRole("link", { name: "Workers", exact: true }).click();
   await page.locator("tbody tr", { hasText: /chat\/stable#\d/ }).first().waitFor();
-  await page.getByLabel("Filter").fill("canary");
+  await page.getByLabel("Filter").fill("chat/canary");
   await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
   await page.getByRole("link", { name: "Journal", exact: true }).click();
   await page.locator(".journal li").first().waitFor();

@@ -1,6 +1,7 @@
 // A stand-in for the program: the console's own files, with a stream that a test makes up. For what no
 // machine of a test has: a thousand deployments, GPUs, hostile names.
 
+import { EventEmitter, once } from "node:events";
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 
@@ -42,7 +43,7 @@ export function history(of, name = "") {
 
 /** Serves the console. `first` are the events that a stream begins with; `answers` what else is asked for. */
 export async function fake(first, answers = {}) {
-  const streams = new Set();
+  const streams = new Set(), changes = new EventEmitter();
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url, "http://x");
     const file = pathname === "/" ? "index.html" : pathname.startsWith("/console/") ? pathname.slice(9) : null;
@@ -52,10 +53,11 @@ export async function fake(first, answers = {}) {
     } else if (pathname === "/api/v1/events") {
       response.writeHead(200, { "content-type": "text/event-stream" });
       streams.add(response);
-      response.on("close", () => streams.delete(response));
+      changes.emit("change");
+      response.on("close", () => { streams.delete(response); changes.emit("change"); });
       for (const [name, data] of first(searchParams.get("service"))) send(response, name, data);
     } else if (answers[pathname]) {
-      const { type = "application/json", body, status = 200 } = answers[pathname](request);
+      const { type = "application/json", body, status = 200 } = await answers[pathname](request);
       response.writeHead(status, { "content-type": type });
       response.end(body);
     } else {
@@ -67,6 +69,8 @@ export async function fake(first, answers = {}) {
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     send: (name, data) => { for (const stream of streams) send(stream, name, data); },
+    watched: () => streams.size,
+    until: async (is) => { while (!is()) await once(changes, "change"); },
     cut: () => { for (const stream of streams) stream.destroy(); },
     close: () => { server.closeAllConnections(); return new Promise((closed) => server.close(closed)); },
   };

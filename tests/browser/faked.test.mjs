@@ -77,6 +77,49 @@ test("a stream that breaks is begun anew, and what is gone goes", async () => {
   await page.getByText("● live").waitFor();
 });
 
+test("a page that nobody sees gives its connection back, and is live again when it is seen", async () => {
+  server = await fake(() => [["state", state([service("chat", [deployment("main")])])]]);
+  page = await open(browser, server.url, {}, (fresh) => fresh.clock.install());
+  const see = (hidden) => page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  assert.equal(server.watched(), 1);
+  await see(true);
+  await page.clock.runFor(15000);
+  await page.getByText("○ not live while hidden").waitFor();
+  await server.until(() => server.watched() === 0);
+  await see(false);
+  await page.getByText("● live").waitFor();
+  assert.equal(server.watched(), 1);
+});
+
+test("what needs force is done only for those who insist, and what is refused is said", async () => {
+  const said = [];
+  const promote = async (request) => {
+    let body = "";
+    for await (const piece of request) body += piece;
+    const asked = JSON.parse(body);
+    said.push(asked);
+    const refused = !asked.dry_run && said.length < 3;
+    const told = refused ? { detail: "the state file cannot be written" } : { service: "chat", deployments: [{ name: "canary", weight: 100 }, { name: "stable", weight: 0 }], change: { done: "canary promoted", before: { canary: 0, stable: 1 }, needs_force: "its rollout was taken back: 9 % errors" } };
+    return { status: refused ? 507 : 200, body: JSON.stringify(told) };
+  };
+  server = await fake(() => [["state", state([service("chat", [deployment("stable"), deployment("canary", { weight: 0 })])])]], { "/api/v1/services/chat/promote": promote });
+  page = await open(browser, `${server.url}/#/services/chat`);
+  await page.getByRole("region", { name: /^canary/ }).getByRole("button", { name: "Promote…" }).click();
+  const go = page.getByRole("button", { name: "Give it all traffic" });
+  await page.getByText("▲ its rollout was taken back: 9 % errors").waitFor();
+  assert.ok(await go.isDisabled());
+  await page.getByLabel("Do it all the same").check();
+  await page.getByLabel("Your name").fill("ada");
+  await go.click();
+  await page.getByRole("alert").filter({ hasText: "the state file cannot be written. The change is in force" }).waitFor();
+  await go.click();
+  await page.getByText("Canary promoted.").first().waitFor();
+  assert.deepEqual(said.map(({ dry_run, force, by }) => [dry_run, force, by]), [[true, undefined, undefined], [undefined, true, "ada"], [undefined, true, "ada"]].slice(0, said.length));
+});
+
 test("names and words that look like markup, and names that every object has, are only words", async () => {
   const evil = "<img src=x onerror='window.ran=1'>";
   const whole = state([service("chat", [deployment("__proto__", { phase: "failed", troubles: [evil], reason_text: evil }), deployment("constructor")], { display_name: evil })], { gpus: [{ name: evil, kind: evil, devices: [{ name: evil, state: "ready", worker: `${evil}#1` }] }] });

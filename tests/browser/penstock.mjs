@@ -20,8 +20,10 @@ export const { chromium } = TOOLS("playwright-core");
 export const axeFile = TOOLS.resolve("axe-core/axe.min.js");
 
 export class Penstock {
-  static async start(services) {
+  /** With these services; `tokens` are tables of those who may use the admin address. */
+  static async start(services, tokens = "") {
     const it = new Penstock();
+    it.tokens = tokens;
     it.folder = await mkdtemp(join(tmpdir(), "penstock-browser-"));
     it.file = join(it.folder, "penstock.toml");
     await it.write(services);
@@ -42,7 +44,7 @@ export class Penstock {
   }
 
   async write(services) {
-    const config = `listeners = [{ address = "127.0.0.1:0" }]\nadmin = { address = "127.0.0.1:0" }\ngpus = { devices = ["0", "1", "2", "3", "4", "5"] }\n${services}`;
+    const config = `listeners = [{ address = "127.0.0.1:0" }]\nadmin = { address = "127.0.0.1:0"${this.tokens} }\ngpus = { devices = ["0", "1", "2", "3", "4", "5"] }\n${services}`;
     await writeFile(this.file, config.replaceAll("PENSTOCK", PROGRAM));
   }
 
@@ -72,14 +74,15 @@ export async function browse() {
 }
 
 /** A page that the console is open in. What goes wrong in it fails the test. */
-export async function open(browser, url, options = {}) {
+export async function open(browser, url, options = {}, prepare = () => {}, shows = "● live") {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   page.wrong = [];
   page.on("pageerror", (error) => page.wrong.push(error.stack));
   page.on("console", (message) => { if (message.type() === "error" && !/Failed to load resource/.test(message.text())) page.wrong.push(message.text()); });
+  await prepare(page);
   await page.goto(url);
-  await page.getByText("● live").waitFor();
+  await page.getByText(shows).waitFor();
   return page;
 }

@@ -65,6 +65,7 @@ pub(super) fn container_spec(
     let volumes = volumes(check, &path.key("volumes"), &container.volumes);
     let network = network(check, path, container.network, container.port);
     let credentials = container.registry_credentials;
+    gpus::check_numa(check, path, container.numa, container.gpus.count());
     ContainerSpec {
         image,
         entrypoint: container.entrypoint,
@@ -80,6 +81,7 @@ pub(super) fn container_spec(
             context.service,
             container.gpus,
         ),
+        numa: container.numa,
         nano_cpus: container.cpus.map(nano),
         memory: container.memory.map(|size| size.0),
         shm_size: container.shm_size.map(|size| size.0),

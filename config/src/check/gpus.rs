@@ -42,6 +42,14 @@ pub(super) fn gpus(check: &mut Check<'_>, path: &KeyPath, gpus: raw::Gpus) -> Gp
     }
 }
 
+/// Without a GPU no CPU is nearer than another.
+pub(super) fn check_numa(check: &mut Check<'_>, path: &KeyPath, numa: bool, gpus: u32) {
+    if numa && gpus == 0 && !check.touches(&path.key("gpus")) {
+        let rule = "is only for workers with GPUs: it keeps them on the CPUs near these";
+        check.error(&path.key("numa"), rule);
+    }
+}
+
 fn named(
     check: &mut Check<'_>,
     path: &KeyPath,

@@ -38,7 +38,9 @@ pub(super) fn process_spec(
         Filled::Penstock,
     );
     check_inherited(check, &path.key("inherit_env"), &process.inherit_env);
+    gpus::check_numa(check, path, process.numa, process.gpus.count());
     ProcessSpec {
+        numa: process.numa,
         command: command(check, path, process.command, process.shell),
         directory: check.absolute(path, &process.directory),
         env: process.env,

@@ -40,6 +40,8 @@ pub(crate) struct Container {
     /// GPUs for each worker, given as a device request: a number, or { count = 2, groups = ["h100", "a100"] }
     /// with groups of `gpus.groups`, the best first.
     pub(crate) gpus: GpuChoice,
+    /// Whether a worker runs on the CPUs that are near its GPUs only: those of their NUMA nodes.
+    pub(crate) numa: bool,
     /// Most cores that a worker may use, such as 1.5. Default: no limit.
     #[schemars(range(min = 0.01, max = 4096.0))]
     pub(crate) cpus: Option<f64>,
@@ -82,6 +84,7 @@ impl Default for Container {
             inherit_env: Vec::new(),
             directory: None,
             gpus: GpuChoice::default(),
+            numa: false,
             cpus: None,
             memory: None,
             shm_size: None,

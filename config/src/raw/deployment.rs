@@ -189,6 +189,8 @@ pub(crate) struct Process {
     /// GPUs for each worker, given through CUDA_VISIBLE_DEVICES: a number, or { count = 2, groups = ["h100",
     /// "a100"] } with groups of `gpus.groups`, the best first.
     pub(crate) gpus: GpuChoice,
+    /// Whether a worker runs on the CPUs that are near its GPUs only: those of their NUMA nodes.
+    pub(crate) numa: bool,
     /// How long every process of a worker may take to end after SIGTERM, before SIGKILL.
     pub(crate) stop_grace: HumanDuration,
     /// Whether a process that the worker did not start may listen on the worker's port, as is the
@@ -205,6 +207,7 @@ impl Default for Process {
             env: BTreeMap::new(),
             inherit_env: INHERITED.split_whitespace().map(str::to_owned).collect(),
             gpus: GpuChoice::default(),
+            numa: false,
             stop_grace: HumanDuration(Duration::from_secs(30)),
             allow_foreign_listener: false,
         }

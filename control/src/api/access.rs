@@ -112,8 +112,11 @@ impl Caller {
             None => self.services().is_none(),
         };
         let detail = "the token is for certain services: ask for one of them, with `service`";
-        may.then_some(())
-            .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, detail))
+        if may {
+            return Ok(());
+        }
+        Refusal::Scope.count(1);
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
     }
 
     /// Who stands in the journal for a change: with a token its name, beside whom the caller says to be.
@@ -162,6 +165,10 @@ impl Refusal {
             Self::Role => "role",
             Self::Scope => "scope",
         }
+    }
+
+    fn count(self, times: u64) {
+        counter!("penstock_admin_refused_total", "reason" => self.as_str()).increment(times);
     }
 
     fn answer(self) -> Response {
@@ -239,6 +246,10 @@ pub(crate) fn describe() {
         "penstock_admin_refused_total",
         "Requests to the admin address that were refused, by reason."
     );
+    // They show from the beginning.
+    for refusal in [Refusal::Token, Refusal::Role, Refusal::Scope] {
+        refusal.count(0);
+    }
 }
 
 /// Lets only those pages be asked for that the caller may ask for.
@@ -269,7 +280,7 @@ async fn admit(tokens: &Tokens, mut request: Request, next: Next) -> Response {
         }
         (refusal, _) => {
             let refusal = refusal.unwrap_or(Refusal::Token);
-            counter!("penstock_admin_refused_total", "reason" => refusal.as_str()).increment(1);
+            refusal.count(1);
             refusal.answer()
         }
     };

@@ -80,6 +80,9 @@ struct Try {
     headers: Vec<(String, String)>,
     #[serde(default)]
     body: String,
+    /// Whose token it is, where there are tokens: set for every request. The log has it already.
+    #[serde(default, rename = "by")]
+    _by: Option<String>,
 }
 
 fn get() -> String {

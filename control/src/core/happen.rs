@@ -373,7 +373,9 @@ impl Core {
 
 /// Whether a report asks for a turn before the next tick: somebody waits, or the load is alive.
 fn cannot_wait(deployment: &DeploymentState, load: &DeploymentLoad) -> bool {
-    load.current > 0 || load.queued > 0 || (deployment.decision.desired == 0 && load.arrivals > 0)
+    // Of mirrored copies the gateway tells at once too, where no worker is there to take them.
+    let wakes = load.arrivals > 0 || load.woken > 0;
+    load.current > 0 || load.queued > 0 || (deployment.decision.desired == 0 && wakes)
 }
 
 /// An answered request is as good as a passed liveness probe: a busy worker may answer probes late.

@@ -26,14 +26,22 @@ pub(super) fn revision(deployment: &Deployment, key: &SecretKey) -> Arc<str> {
         ProcessCommand::Exec(command) => json!(command),
         ProcessCommand::Shell(line) => json!({ "shell": line }),
     };
-    let runs = json!({
+    let mut runs = json!({
         "command": command,
         "directory": spec.directory,
         "env": spec.env,
         "inherit_env": spec.inherit_env,
         "gpus": of_gpus(&spec.gpus),
     });
+    note_numa(&mut runs, spec.numa);
     key.digest(&runs.to_string()).into()
+}
+
+/// Only where it is set, so that nothing is replaced because there is such a setting now.
+fn note_numa(runs: &mut Value, numa: bool) {
+    if numa {
+        runs["numa"] = json!(true);
+    }
 }
 
 /// A number, as it was before there were groups: nothing is replaced because of them.
@@ -60,7 +68,7 @@ fn of_container(spec: &ContainerSpec) -> Value {
         ContainerNetwork::Host => json!("host"),
         ContainerNetwork::Named(name) => json!({ "name": name }),
     };
-    json!({
+    let mut runs = json!({
         "image": spec.image,
         "entrypoint": spec.entrypoint,
         "command": spec.command,
@@ -76,7 +84,9 @@ fn of_container(spec: &ContainerSpec) -> Value {
         "user": spec.user,
         "network": network,
         "init": spec.init,
-    })
+    });
+    note_numa(&mut runs, spec.numa);
+    runs
 }
 
 /// The addresses of a static deployment, each once; `None` for others.

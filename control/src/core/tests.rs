@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod chaos;
+mod crash;
 mod gpus;
 mod play;
 mod timelines;

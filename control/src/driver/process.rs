@@ -42,7 +42,10 @@ use self::{
     port::{Port, Ports},
     saved::Saved,
 };
-use crate::driver::{Driver, ExitSender, NewWorker, StartError, StartedWorker};
+use crate::driver::{
+    Driver, ExitSender, NewWorker, StartError, StartedWorker,
+    numa::{Near, Numa},
+};
 
 pub use self::{
     command::missing_program,
@@ -97,6 +100,7 @@ pub struct Resources {
 pub struct ProcessDriver {
     settings: ProcessSettings,
     ports: Arc<Ports>,
+    numa: Numa,
     exits: ExitSender,
     workers: Arc<Mutex<HashMap<WorkerId, Running>>>,
     /// Becomes true when no worker has time left to end by itself.
@@ -124,11 +128,18 @@ impl ProcessDriver {
         let state = Path::new(&settings.installation);
         Ok(Self {
             ports: Arc::new(Ports::new(state.parent().unwrap_or(state))),
+            numa: Numa::default(),
             workers: Arc::default(),
             hurry: watch::channel(false).0,
             settings,
             exits,
         })
+    }
+
+    /// Finds the CPUs near GPUs by these files.
+    pub fn with_numa(mut self, numa: Numa) -> Self {
+        self.numa = numa;
+        self
     }
 
     /// What workers of other drivers share with those of this one.
@@ -160,6 +171,7 @@ impl ProcessDriver {
             ),
             directory: spec.directory.clone(),
             stop_grace: spec.stop_grace,
+            cpus: None,
             log: self.log(worker),
         };
         Ok((launch, port))
@@ -219,8 +231,11 @@ impl Drop for ProcessDriver {
 #[async_trait]
 impl Driver for ProcessDriver {
     async fn start(&self, worker: &NewWorker) -> Result<StartedWorker, StartError> {
-        let (launch, port) = self.launch(worker)?;
+        let (mut launch, port) = self.launch(worker)?;
         let gpus = worker.gpus.as_deref().unwrap_or_default().to_vec();
+        if process_spec(worker)?.numa {
+            launch.cpus = Some(near(&self.numa, worker, &gpus).await);
+        }
         let (tell, told) = oneshot::channel();
         self.follow(worker, port, gpus, |life| life.start(launch, tell));
         let saved = told
@@ -305,6 +320,15 @@ fn process_spec(worker: &NewWorker) -> Result<&ProcessSpec, StartError> {
             Err(StartError::Failed(message))
         }
     }
+}
+
+/// The CPUs near the GPUs of a worker. Why they are not known is a warning too.
+pub(crate) async fn near(numa: &Numa, worker: &NewWorker, gpus: &[String]) -> Result<Near, String> {
+    let near = numa.near(gpus).await;
+    if let Err(why) = &near {
+        tracing::warn!(worker = title(worker), %why, "numa = true: the worker runs on all CPUs");
+    }
+    near
 }
 
 /// What people call a worker.

@@ -336,6 +336,7 @@ fn worker(folder: &Path) -> NewWorker {
         env: BTreeMap::from([("MODEL".to_owned(), "m-{port}".to_owned())]),
         inherit_env: vec!["PATH".to_owned()],
         gpus: 0.into(),
+        numa: false,
         stop_grace: LIMIT,
         allow_foreign_listener: false,
     };

@@ -63,6 +63,7 @@ impl Lines {
         self.env(&before.env, &after.env);
         self.list("inherit_env", &before.inherit_env, &after.inherit_env);
         self.shown("gpus", &before.gpus, &after.gpus);
+        self.noted("numa", &before.numa, &after.numa);
     }
 
     fn container(&mut self, before: &ContainerSpec, after: &ContainerSpec) {
@@ -79,6 +80,7 @@ impl Lines {
         self.list("inherit_env", &before.inherit_env, &after.inherit_env);
         self.noted("directory", &before.directory, &after.directory);
         self.shown("gpus", &before.gpus, &after.gpus);
+        self.noted("numa", &before.numa, &after.numa);
         self.noted(
             "cpus",
             &before.nano_cpus.map(cpus),

@@ -16,6 +16,7 @@ use penstock_config::{
 };
 use penstock_control::driver::{
     Driver, NewWorker, StartError, StartedWorker, WorkerExit,
+    numa::Numa,
     process::{ProcessDriver, ProcessSettings},
 };
 use tempfile::TempDir;
@@ -89,6 +90,12 @@ impl Bench {
         self.driver = Some(ProcessDriver::new(self.settings(), exits).unwrap());
     }
 
+    /// From now on the CPUs near GPUs are those that files below this folder tell.
+    pub(crate) fn learns_numa_below(&mut self, root: &Path) {
+        let driver = self.driver.take();
+        self.driver = driver.map(|driver| driver.with_numa(Numa::below(root)));
+    }
+
     fn settings(&self) -> ProcessSettings {
         ProcessSettings {
             executable: std::env::current_exe().unwrap(),
@@ -129,6 +136,7 @@ impl Bench {
             env: BTreeMap::new(),
             inherit_env: vec!["PATH".to_owned()],
             gpus: 0.into(),
+            numa: false,
             stop_grace: Duration::from_secs(20),
             allow_foreign_listener: false,
         }

@@ -20,6 +20,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("logs_are_for_our_user_alone", logs),
         trial("a_link_in_the_place_of_a_log_is_not_followed", link),
         trial("indices_of_gpus_are_counted_by_bus", gpu_order),
+        trial("a_worker_runs_on_the_cpus_near_its_gpus", near),
+        trial(
+            "a_worker_whose_gpus_are_nobody_knows_where_runs_on_all_cpus",
+            nowhere,
+        ),
     ]
 }
 
@@ -134,5 +139,79 @@ async fn gpu_order() {
         bench.start(&worker).await;
         assert_eq!(bench.written("order").await, expected);
         bench.stop(&worker).await;
+    }
+}
+
+/// The CPUs that a worker with GPU 0 may run on, and what its log says; GPU 0 is at the node that `root` has.
+async fn allowed(root: &Path) -> (String, String) {
+    let mut bench = Bench::with_gpus(&["0"]);
+    bench.learns_numa_below(root);
+    let script = "grep Cpus_allowed_list /proc/self/status > cpus; echo > done; exec sleep 1000";
+    let mut spec = bench.spec(script);
+    spec.gpus = 1.into();
+    spec.numa = true;
+    let worker = bench.worker("w0", 0, spec);
+    bench.start(&worker).await;
+    bench.written("done").await;
+    let cpus = fs::read_to_string(bench.path("cpus")).unwrap();
+    bench.stop(&worker).await;
+    let files = fs::read_dir(bench.path("logs/chat")).unwrap();
+    let log = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let (_, cpus) = cpus.split_once(':').unwrap();
+    (cpus.trim().to_owned(), log.collect())
+}
+
+fn own_cpus() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    line.unwrap().trim().to_owned()
+}
+
+/// A machine whose only GPU is at node 3, which has these CPUs.
+fn machine(cpus: &str) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        (
+            "proc/driver/nvidia/gpus/0000:01:00.0/information",
+            "GPU UUID: GPU-a",
+        ),
+        ("sys/bus/pci/devices/0000:01:00.0/numa_node", "3"),
+        ("sys/devices/system/node/node3/cpulist", cpus),
+    ] {
+        let file = root.path().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, format!("{text}\n")).unwrap();
+    }
+    root
+}
+
+async fn near() {
+    let all = own_cpus();
+    let last = all.rsplit([',', '-']).next().unwrap();
+    // Also where the node has CPUs that we may not use.
+    for cpus in [last.to_owned(), format!("{last},900-901")] {
+        let (allowed, log) = allowed(machine(&cpus).path()).await;
+        assert_eq!(allowed, last);
+        let told = format!("note runs on CPUs {last}, near its GPUs (NUMA node 3)");
+        assert!(log.contains(&told), "{log}");
+    }
+}
+
+async fn nowhere() {
+    let root = tempfile::tempdir().unwrap();
+    let elsewhere = machine("900-901");
+    for (root, why) in [
+        (root.path(), "nvidia-smi: No such file"),
+        (
+            elsewhere.path(),
+            "penstock itself may run on none of the CPUs near its GPUs (900-901)",
+        ),
+    ] {
+        let (allowed, log) = allowed(root).await;
+        assert_eq!(allowed, own_cpus());
+        let told = format!("numa = true: runs on all CPUs, because {why}");
+        assert!(log.contains(&told), "{log}");
     }
 }

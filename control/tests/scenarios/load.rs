@@ -6,7 +6,7 @@ use crate::{
     STEP,
     random::Random,
     script::Event,
-    world::{Request, World},
+    world::{Request, World, key},
 };
 
 /// Makes requests come.
@@ -44,7 +44,7 @@ impl LoadMaker {
                     });
                 }
                 if count < self.clients {
-                    world.gateway.send_away(self.clients - count);
+                    world.gateway.send_away(&key(), self.clients - count);
                 }
                 self.clients = count;
             }
@@ -56,7 +56,7 @@ impl LoadMaker {
                     });
                 }
             }
-            Event::Copies(count) => world.gateway.copy(count),
+            Event::Copies(count) => world.gateway.copy(&key(), count, world.now),
             Event::Outside(change) => world.change(change),
         }
     }

@@ -1,4 +1,4 @@
-//! Scripted load through `decide` and `plan` in simulated time.
+//! Scripted load through the core of control in virtual time.
 //!
 //! Every `cases/*.scenario` gives a timeline that must equal `cases/*.timeline`. After a wanted
 //! change run with `UPDATE_GOLDEN=1` and read the difference.
@@ -129,13 +129,12 @@ fn play(script: &Script) -> Played {
 }
 
 fn summary(world: &World) -> String {
+    let (in_flight, queued) = world.requests();
     format!(
-        "{:9.2}  — desired {}, ready {}, in flight {}, queued {} ({})",
+        "{:9.2}  — desired {}, ready {}, in flight {in_flight}, queued {queued} ({})",
         world.elapsed().as_secs_f64(),
         world.control.decision.desired,
         world.control.ready(),
-        world.gateway.in_flight(),
-        world.gateway.current() - world.gateway.in_flight(),
         world.control.decision.reason.label(),
     )
 }

@@ -29,7 +29,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use penstock_config::{ConcurrencyRule, Rule, Scaling, ScalingMode};
-use penstock_control::scale::{Past, PastDay};
+use penstock_control::scale::PastDay;
 
 use crate::world::Setup;
 
@@ -56,7 +56,7 @@ struct Usual {
 
 impl Usual {
     /// As it is found in the state file at a time in milliseconds since 1970.
-    fn past(self, wall_ms: u64) -> Option<Past> {
+    fn past(self, wall_ms: u64) -> Vec<PastDay> {
         let bucket = Duration::from_secs(300);
         let means = (0..288).map(|number| {
             let is_busy = (self.from..self.to).contains(&(bucket * number));
@@ -68,7 +68,7 @@ impl Usual {
             day,
             means: means.clone(),
         });
-        Past::restore(days, wall_ms)
+        days.collect()
     }
 }
 
@@ -115,9 +115,8 @@ impl Script {
             script.setup.scaling.rules = parse_rules(&rules, script.setup.max_concurrency);
         }
         script.events.sort_by_key(|(at, _)| *at);
-        script.setup.past = script
-            .usual
-            .and_then(|usual| usual.past(script.setup.wall_ms));
+        let past = script.usual.map(|usual| usual.past(script.setup.wall_ms));
+        script.setup.past = past.unwrap_or_default();
         script
     }
 

@@ -1,21 +1,23 @@
 //! One deployment, its workers and one gateway in simulated time.
 //!
-//! `scale`, `plan` and `reports` are the real ones. What `core` does with their results, and
-//! what gateway and driver do, is modelled here in a few lines each.
+//! Control is the very core that runs in production, in a virtual world. What the gateway does is modelled here
+//! in a few lines.
 
 mod control;
-mod gateway;
 
 use std::time::Duration;
 
 use penstock_config::{
     ConcurrencyRule, DownPace, Rule, Scaling, ScalingMode, UpPace, fleet::LoadReport,
 };
-use penstock_control::scale::{Past, Reason};
+pub(crate) use penstock_control::virtual_world::Request;
+use penstock_control::{
+    core::Key,
+    scale::PastDay,
+    virtual_world::{Door, Gateway},
+};
 
-use self::control::Control;
-use self::gateway::Gateway;
-pub(crate) use self::gateway::Request;
+use self::control::{Control, Order};
 use crate::{random::Random, script::Outside};
 
 /// What a run consists of.
@@ -34,7 +36,7 @@ pub(crate) struct Setup {
     /// How many workers' pages can be read.
     pub(crate) pages: usize,
     /// The load of the days before.
-    pub(crate) past: Option<Past>,
+    pub(crate) past: Vec<PastDay>,
     /// What wall clocks show at the beginning, in milliseconds since 1970.
     pub(crate) wall_ms: u64,
     /// From a change in control to the gateway, and from a report to control.
@@ -80,12 +82,15 @@ impl Default for Setup {
             starts_fail: false,
             batch: None,
             pages: usize::MAX,
-            past: None,
+            past: Vec::new(),
             wall_ms: 0,
             delay: Duration::from_millis(20),
         }
     }
 }
+
+/// From the beginning of time to that of a run.
+const BEGIN: Duration = Duration::from_secs(100_000);
 
 /// The whole simulation.
 pub(crate) struct World {
@@ -102,13 +107,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let now = Duration::from_secs(100_000);
-        let mut control = Control::new(setup.scaling.min, now);
-        control.remember(&setup);
+        let now = BEGIN;
+        let mut gateway = Gateway::new(1, now);
+        gateway.delay = setup.delay;
         Self {
             now,
-            control,
-            gateway: Gateway::new(1, now),
+            control: Control::new(&setup, now),
+            gateway,
             setup,
             bad_network: None,
             last_report: None,
@@ -116,38 +121,42 @@ impl World {
         }
     }
 
-    fn wall_ms(&self) -> u64 {
-        self.setup.wall_ms + self.elapsed().as_millis() as u64
-    }
-
     /// Time since the beginning of the run.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.now - Duration::from_secs(100_000)
+        self.now - BEGIN
+    }
+
+    /// Requests that the gateway has: on workers, and waiting.
+    pub(crate) fn requests(&self) -> (usize, usize) {
+        let door = self.gateway.door(&key());
+        door.map_or((0, 0), |door| (door.in_flight(), door.queued()))
     }
 
     pub(crate) fn arrive(&mut self, request: Request) {
-        self.gateway.arrive(request, self.now);
+        self.gateway.arrive(&key(), request, self.now);
     }
 
     /// Lets `step` pass.
     pub(crate) fn step(&mut self, step: Duration) {
         self.now += step;
         let now = self.now;
-        self.gateway.run(&self.setup, &self.control.published, now);
-        let mut reports = self.gateway.reports_due(self.setup.delay, now);
+        let refused = self.gateway.run(now);
+        let mut reports = self.gateway.reports_due(now);
         self.disturb(&mut reports);
-        let mut notes = self.control.run(&self.setup, reports, self.wall_ms(), now);
+        let on_workers = self.gateway.door(&key()).map(Door::on_workers);
+        let on_workers = on_workers.unwrap_or_default();
+        let mut notes = self.control.run(&self.setup, reports, on_workers, now);
+        if refused > 0 {
+            notes.push(format!("{refused} requests refused"));
+        }
+        for snapshot in self.control.published.drain(..) {
+            self.gateway.publish(&snapshot, now);
+        }
         for id in self.control.let_go.drain(..) {
             assert!(
                 !self.gateway.may_use(&id),
                 "worker {id} was stopped under the gateway's feet"
             );
-        }
-        if self.control.published.refused {
-            let refused = self.gateway.refuse_all(now);
-            if refused > 0 {
-                notes.push(format!("{refused} requests refused"));
-            }
         }
         for id in self.control.ended.drain(..) {
             let cut = self.gateway.lose(&id);
@@ -181,24 +190,56 @@ impl World {
     /// Something changes that is not the load.
     pub(crate) fn change(&mut self, change: Outside) {
         let scaling = &mut self.setup.scaling;
-        match change {
+        let order = match change {
             // In-flight requests go on, sums begin at zero.
-            Outside::RestartGateway => self.gateway.restart(self.now),
+            Outside::RestartGateway => {
+                self.gateway.restart(self.now);
+                None
+            }
+            Outside::GatewayIsSilent(silent) => {
+                self.gateway.is_silent = silent;
+                None
+            }
+            Outside::StartsFail(fail) => {
+                self.setup.starts_fail = fail;
+                None
+            }
+            Outside::Pages(count) => {
+                self.setup.pages = count;
+                None
+            }
+            Outside::Min(min) => {
+                scaling.min = min;
+                Some(Order::Apply)
+            }
+            Outside::Max(max) => {
+                scaling.max = max;
+                Some(Order::Apply)
+            }
+            Outside::Mode(mode) => {
+                scaling.mode = mode;
+                Some(Order::Apply)
+            }
             // The new one takes over the workers.
-            Outside::RestartControl => self.control.restart(&self.setup, self.now),
-            Outside::GatewayIsSilent(silent) => self.gateway.silent = silent,
-            Outside::StartsFail(fail) => self.setup.starts_fail = fail,
-            Outside::Pages(count) => self.setup.pages = count,
-            Outside::Min(min) => scaling.min = min,
-            Outside::Max(max) => scaling.max = max,
-            Outside::Pause => self.control.end = Some(Reason::Paused(": new GPUs".into())),
-            Outside::Resume => self.control.end = None,
-            Outside::Scale(count) => self.control.scale_by_hand(count, self.now),
-            Outside::Mode(mode) => scaling.mode = mode,
-            Outside::Remove => self.control.end = Some(Reason::Removed),
-            Outside::Shutdown => self.control.end = Some(Reason::Shutdown),
+            Outside::RestartControl => Some(Order::Restart),
+            Outside::Pause => Some(Order::Pause),
+            Outside::Resume => Some(Order::Resume),
+            Outside::Scale(count) => Some(Order::Scale(count)),
+            Outside::Remove => Some(Order::Remove),
+            Outside::Shutdown => Some(Order::Shutdown),
+        };
+        if let Some(order) = order {
+            self.control.order(order, &self.setup);
         }
         let time = self.elapsed().as_secs_f64();
         self.timeline.push(format!("{time:9.2}  {change}"));
+    }
+}
+
+/// The deployment.
+pub(crate) fn key() -> Key {
+    Key {
+        service: "s".try_into().expect("a name"),
+        deployment: "d".try_into().expect("a name"),
     }
 }

@@ -1,12 +1,14 @@
 //! Tokens of answers, counted as they pass: against what workers say that they gave.
 
 use http::Method;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::{CHAT, keys::hash};
 use crate::support::{
     client::{Client, Events, full},
     eventually,
+    fake::{Behaviour, FakeWorker},
     metrics::Metrics,
     penstock::Penstock,
     simulated::SimulatedWorker,
@@ -299,6 +301,34 @@ async fn a_client_gets_no_usage_that_it_did_not_ask_for() {
         json!({ "stream": true, "max_tokens": 12, "stream_options": { "include_usage": false } });
     let events = ask(&door, "one", CHAT, &body(CHAT, &refused), None).await;
     assert_eq!(content(&events), content(&direct));
+}
+
+#[tokio::test]
+async fn a_stream_of_a_known_length_is_shorter_without_its_usage() {
+    const BEFORE: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+    const USAGE: &str =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n";
+    const END: &str = "data: [DONE]\n\n";
+    let worker = FakeWorker::start().await;
+    let answer = Behaviour::custom(|request| async move {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(asked["stream_options"]["include_usage"], true);
+        http::Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(full([BEFORE, USAGE, END].concat()))
+            .unwrap()
+    });
+    worker.on(CHAT, answer);
+    let penstock = Penstock::before(worker.address, r#"models = ["demo"]"#).await;
+    penstock.until_known("chat", 1).await;
+    let door = penstock.client("api");
+    for client in [door.clone(), door.h2()] {
+        let body = body(CHAT, &json!({ "stream": true }));
+        let reply = client.post(CHAT, body).await;
+        assert_eq!(reply.text(), [BEFORE, END].concat());
+        assert!(!reply.headers.contains_key("content-length"));
+    }
 }
 
 #[tokio::test]

@@ -3,10 +3,7 @@
 //! promises of the core hold all the while, and once the world is calm again it gets to where it should
 //! be.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use penstock_config::fleet::{
     DeploymentLoad, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId,
@@ -17,10 +14,11 @@ use super::play::{begin, config};
 use crate::{
     core::{
         Ask, AskId, Core, Effect, Event, Moment, NotSaved, PauseAsk, PauseRequest, ProbeEvent,
-        StartError, WorkerExit, worker::Life,
+        StartError, worker::Life,
     },
     remembered::Remembered,
     revisions::{Origin, Via},
+    virtual_world::{Job, Machine},
 };
 
 /// Most workers of the deployment that any of the settings allows.
@@ -86,26 +84,13 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// Something that the core waits for.
-#[derive(Debug, Clone, PartialEq)]
-enum UnderWay {
-    Start(WorkerId),
-    Stop(WorkerId),
-    Sleep(WorkerId),
-    Wake(WorkerId),
-    Sweep,
-}
-
 /// The world as the drivers know it.
 struct World {
     core: Core,
     now: Moment,
-    under_way: Vec<UnderWay>,
-    called_off: BTreeSet<WorkerId>,
-    /// Processes that run, and the place that each has.
-    running: BTreeMap<WorkerId, u32>,
-    /// Workers that were started or are to be, and are not gone.
-    places: BTreeMap<WorkerId, u32>,
+    machine: Machine,
+    /// What the core waits for.
+    under_way: Vec<Job>,
     saves: Vec<u64>,
     asked: BTreeSet<u64>,
     asks: u64,
@@ -138,10 +123,8 @@ impl World {
         let mut this = Self {
             core,
             now,
+            machine: Machine::default(),
             under_way: Vec::new(),
-            called_off: BTreeSet::new(),
-            running: BTreeMap::new(),
-            places: BTreeMap::new(),
             saves: Vec::new(),
             asked: BTreeSet::new(),
             asks: 0,
@@ -168,31 +151,12 @@ impl World {
     fn obey(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             self.said += &format!("{effect:?}\n");
+            self.under_way.extend(self.machine.obey(&effect));
             match effect {
-                Effect::Start { worker, .. } => {
-                    self.started = true;
-                    let taken = self.places.values().any(|slot| *slot == worker.slot);
-                    assert!(!taken, "two workers in place {}", worker.slot);
-                    self.places.insert(worker.id.clone(), worker.slot);
-                    self.under_way.push(UnderWay::Start(worker.id));
-                }
-                Effect::CallOff(id) => {
-                    self.called_off.insert(id);
-                }
-                Effect::Stop(id) => {
-                    assert!(self.places.contains_key(&id), "{id} is nowhere");
-                    let stop = UnderWay::Stop(id);
-                    assert!(!self.under_way.contains(&stop), "stopped twice: {stop:?}");
-                    self.under_way.push(stop);
-                }
-                Effect::Sleep(nap) => self.under_way.push(UnderWay::Sleep(nap.worker)),
-                Effect::Wake(nap) => self.under_way.push(UnderWay::Wake(nap.worker)),
-                Effect::Sweep(_) => self.under_way.push(UnderWay::Sweep),
-                Effect::Forget(id) => {
-                    self.places.remove(&id);
-                }
+                Effect::Start { .. } => self.started = true,
                 Effect::Probe { worker, .. } => {
-                    assert!(self.places.contains_key(&worker), "{worker} is nowhere");
+                    let is_here = self.machine.get(&worker).is_some();
+                    assert!(is_here, "{worker} is nowhere");
                 }
                 Effect::Save { number, .. } => self.saves.push(number),
                 Effect::Answer(AskId(to), _) => {
@@ -210,6 +174,7 @@ impl World {
 
     /// What holds after every turn.
     fn check(&self) {
+        assert_eq!(self.machine.faults(), [""; 0]);
         let deployments = || {
             let services = self.core.services.values();
             services.flat_map(|service| service.deployments.values())
@@ -226,15 +191,15 @@ impl World {
             for worker in &deployment.workers {
                 let waits_for = match worker.life {
                     Life::Starting if worker.address.is_none() => {
-                        Some(UnderWay::Start(worker.id().clone()))
+                        Some(Job::Start(worker.id().clone()))
                     }
                     Life::Stopping if worker.address.is_some() => {
-                        Some(UnderWay::Stop(worker.id().clone()))
+                        Some(Job::Stop(worker.id().clone()))
                     }
-                    Life::Stopping => Some(UnderWay::Start(worker.id().clone())),
-                    Life::FallingAsleep => Some(UnderWay::Sleep(worker.id().clone())),
+                    Life::Stopping => Some(Job::Start(worker.id().clone())),
+                    Life::FallingAsleep => Some(Job::Sleep(worker.id().clone())),
                     Life::Waking { .. } if !worker.is_probed => {
-                        Some(UnderWay::Wake(worker.id().clone()))
+                        Some(Job::Wake(worker.id().clone()))
                     }
                     _ => None,
                 };
@@ -245,11 +210,10 @@ impl World {
         }
         let known = deployments().map(|deployment| deployment.workers.len());
         assert_eq!(known.sum::<usize>(), self.core.owners.len());
-        for id in self.running.keys() {
-            assert!(
-                self.core.owners.contains_key(id),
-                "{id} runs, and nobody knows"
-            );
+        for process in self.machine.running() {
+            let id = &process.worker.id;
+            let is_known = self.core.owners.contains_key(id);
+            assert!(is_known, "{id} runs, and nobody knows");
         }
         assert!(
             self.alarm <= self.now.at + Duration::from_secs(1),
@@ -274,63 +238,53 @@ impl World {
                 if let Some(what) = self.take(*which) {
                     self.come(what.clone());
                     // Nothing of it is known any more, or nothing is new.
-                    if let UnderWay::Stop(id) = what {
+                    if let Job::Stop(id) = what {
                         self.tell(Event::Stopped(id));
                     }
                 }
             }
             Happening::Fails(which, no_room) => {
                 let starts = self.under_way.iter();
-                let starts = starts.filter(|what| matches!(what, UnderWay::Start(_)));
+                let starts = starts.filter(|what| matches!(what, Job::Start(_)));
                 let starts: Vec<_> = starts.cloned().collect();
-                if let Some(UnderWay::Start(id)) = nth(&starts, *which) {
-                    let id = id.clone();
-                    self.under_way
-                        .retain(|what| *what != UnderWay::Start(id.clone()));
-                    self.places.remove(&id);
+                if let Some(Job::Start(id)) = nth(&starts, *which) {
+                    let job = Job::Start(id.clone());
+                    self.under_way.retain(|what| *what != job);
                     let error = if *no_room {
                         StartError::NoRoom("no GPU free".to_owned())
                     } else {
                         StartError::Failed("no such program".to_owned())
                     };
-                    self.tell(Event::Started(id, Err(error)));
+                    let event = self.machine.fail(&job, error);
+                    event.into_iter().for_each(|event| self.tell(event));
                 }
             }
             Happening::Insomnia(which) => {
                 let naps = self.under_way.iter();
-                let naps =
-                    naps.filter(|what| matches!(what, UnderWay::Sleep(_) | UnderWay::Wake(_)));
+                let naps = naps.filter(|job| matches!(job, Job::Sleep(_) | Job::Wake(_)));
                 let naps: Vec<_> = naps.cloned().collect();
-                let reason = "HTTP status 500".to_owned();
-                let Some(what) = nth(&naps, *which).cloned() else {
-                    return;
-                };
-                let place = self.under_way.iter().position(|known| *known == what);
-                self.under_way.remove(place.expect("it is there"));
-                self.tell(match what {
-                    UnderWay::Sleep(id) => Event::Slept(id, Err(reason)),
-                    UnderWay::Wake(id) => Event::Woke(id, Err(reason)),
-                    _ => return,
-                });
+                if let Some(job) = nth(&naps, *which) {
+                    let place = self.under_way.iter().position(|known| known == job);
+                    self.under_way.remove(place.expect("it is there"));
+                    let error = StartError::Failed("HTTP status 500".to_owned());
+                    let event = self.machine.fail(job, error);
+                    event.into_iter().for_each(|event| self.tell(event));
+                }
             }
             Happening::Says(which, sleeps) => {
-                let running: Vec<_> = self.running.keys().cloned().collect();
-                if let Some(id) = nth(&running, *which).cloned() {
+                if let Some(id) = nth(&self.running(), *which).cloned() {
                     let number = self.core.worker(&id).map_or(0, |(_, worker)| worker.naps);
                     self.tell(Event::Sleeps(id, number, *sleeps));
                 }
             }
             Happening::Dies(which) => {
-                let running: Vec<_> = self.running.keys().cloned().collect();
-                if let Some(id) = nth(&running, *which).cloned() {
-                    self.running.remove(&id);
-                    let reason = "killed by SIGKILL".to_owned();
-                    self.tell(Event::Exited(WorkerExit { id, reason }));
+                if let Some(id) = nth(&self.running(), *which) {
+                    let event = self.machine.die(id, "killed by SIGKILL");
+                    event.into_iter().for_each(|event| self.tell(event));
                 }
             }
             Happening::Probed(which, what) => {
-                let running: Vec<_> = self.running.keys().cloned().collect();
-                if let Some(id) = nth(&running, *which).cloned() {
+                if let Some(id) = nth(&self.running(), *which).cloned() {
                     let reason = "HTTP status 500".to_owned();
                     self.tell(Event::Probed(match what {
                         0 => ProbeEvent::NotReady(id, reason),
@@ -416,34 +370,20 @@ impl World {
         }));
     }
 
-    fn take(&mut self, which: u8) -> Option<UnderWay> {
+    fn take(&mut self, which: u8) -> Option<Job> {
         let place = usize::from(which).checked_rem(self.under_way.len())?;
         Some(self.under_way.remove(place))
     }
 
     /// What was under way has come to something.
-    fn come(&mut self, what: UnderWay) {
-        match what {
-            UnderWay::Start(id) if self.called_off.remove(&id) => {
-                self.places.remove(&id);
-                self.tell(Event::CalledOff(id));
-            }
-            UnderWay::Start(id) => {
-                if let Some(slot) = self.places.get(&id) {
-                    self.running.insert(id.clone(), *slot);
-                }
-                let address = ([127, 0, 0, 1], 8000).into();
-                self.tell(Event::Started(id, Ok(address)));
-            }
-            UnderWay::Stop(id) => {
-                self.running.remove(&id);
-                self.places.remove(&id);
-                self.tell(Event::Stopped(id));
-            }
-            UnderWay::Sleep(id) => self.tell(Event::Slept(id, Ok(None))),
-            UnderWay::Wake(id) => self.tell(Event::Woke(id, Ok(()))),
-            UnderWay::Sweep => self.tell(Event::Swept),
-        }
+    fn come(&mut self, job: Job) {
+        let events = self.machine.done(job);
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    fn running(&self) -> Vec<WorkerId> {
+        let running = self.machine.running();
+        running.map(|process| process.worker.id.clone()).collect()
     }
 
     /// Everything works again, and nobody asks for anything but what these settings say.
@@ -454,7 +394,7 @@ impl World {
             while let Some(what) = self.take(0) {
                 self.come(what);
             }
-            for id in self.running.keys().cloned().collect::<Vec<_>>() {
+            for id in self.running() {
                 self.tell(Event::Probed(ProbeEvent::Ready(id)));
             }
             while let Some(number) = self.saves.pop() {
@@ -469,7 +409,7 @@ impl World {
             .collect();
         assert_eq!(all.len(), 1, "what is not configured any more is gone");
         assert!(all[0].workers.iter().all(|worker| worker.is_ready()));
-        assert_eq!((all[0].workers.len(), self.running.len()), (2, 2));
+        assert_eq!((all[0].workers.len(), self.running().len()), (2, 2));
         assert_eq!(self.asked, BTreeSet::new(), "everybody has an answer");
         assert!(self.core.saves.is_empty() && self.core.touched.is_empty());
     }

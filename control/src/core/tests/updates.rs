@@ -1,11 +1,7 @@
 //! Whatever fails while workers of one revision make place for those of the next: there are never more
 //! than may be, no worker is let go that is needed, and once nothing fails any more the update ends well.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
 use penstock_config::{
     Update,
@@ -16,7 +12,7 @@ use proptest::prelude::*;
 use super::play::{begin, config};
 use crate::{
     core::{
-        Ask, AskId, Core, Effect, Event, Moment, ProbeEvent, StartError, WorkerExit, WorkersAsk,
+        Ask, AskId, Core, Effect, Event, Moment, ProbeEvent, StartError, WorkersAsk,
         WorkersRequest,
         deployment::DeploymentState,
         worker::{Life, Worker},
@@ -24,6 +20,7 @@ use crate::{
     plan::DrainCause,
     remembered::Remembered,
     revisions::{Origin, Via},
+    virtual_world::{Job, Machine},
 };
 
 /// How updates go.
@@ -78,12 +75,6 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum UnderWay {
-    Start(WorkerId),
-    Stop(WorkerId),
-}
-
 struct World {
     core: Core,
     now: Moment,
@@ -91,11 +82,9 @@ struct World {
     desired: usize,
     /// Workers that the devices have room for.
     room: usize,
-    under_way: Vec<UnderWay>,
-    called_off: BTreeSet<WorkerId>,
-    /// Processes that run, and what each runs.
-    running: BTreeMap<WorkerId, Arc<str>>,
-    texts: BTreeMap<WorkerId, Arc<str>>,
+    machine: Machine,
+    /// What the core waits for.
+    under_way: Vec<Job>,
     saves: Vec<u64>,
     /// Whether the last event led to a start.
     started: bool,
@@ -128,10 +117,8 @@ impl World {
             settings,
             desired,
             room: desired + room,
+            machine: Machine::default(),
             under_way: Vec::new(),
-            called_off: BTreeSet::new(),
-            running: BTreeMap::new(),
-            texts: BTreeMap::new(),
             saves: Vec::new(),
             started: false,
             sequence: 0,
@@ -166,22 +153,17 @@ impl World {
 
     fn obey(&mut self, effects: Vec<Effect>) {
         for effect in effects {
+            self.under_way.extend(self.machine.obey(&effect));
             match effect {
-                Effect::Start { worker, revision } => {
-                    if self.recreates() {
-                        let mut others = self.texts.values();
-                        assert!(
-                            others.all(|other| *other == revision),
-                            "another revision is still there"
-                        );
-                    }
+                Effect::Start { revision, .. } => {
+                    let mut others = self.machine.processes();
+                    let is_alone = others.all(|other| other.revision == revision);
+                    assert!(
+                        is_alone || !self.recreates(),
+                        "another revision is still there"
+                    );
                     self.started = true;
-                    self.texts.insert(worker.id.clone(), revision);
-                    self.under_way.push(UnderWay::Start(worker.id));
                 }
-                Effect::CallOff(id) => drop(self.called_off.insert(id)),
-                Effect::Stop(id) => self.under_way.push(UnderWay::Stop(id)),
-                Effect::Forget(id) => drop(self.texts.remove(&id)),
                 Effect::Save { number, .. } => self.saves.push(number),
                 Effect::Publish(snapshot) => self.generation = snapshot.generation,
                 _ => {}
@@ -195,6 +177,7 @@ impl World {
 
     /// What was promised.
     fn check(&self, ready_before: &[WorkerId]) {
+        assert_eq!(self.machine.faults(), [""; 0]);
         let deployment = self.deployment();
         let update = deployment.spec.update;
         let here = |worker: &&Worker| worker.is_kept() && worker.broken.is_none();
@@ -243,27 +226,24 @@ impl World {
             }
             Happening::Fails(which) => {
                 let starts = self.under_way.iter();
-                let starts = starts.filter(|what| matches!(what, UnderWay::Start(_)));
+                let starts = starts.filter(|what| matches!(what, Job::Start(_)));
                 let starts: Vec<_> = starts.cloned().collect();
-                if let Some(UnderWay::Start(id)) = nth(&starts, *which).cloned() {
-                    self.under_way
-                        .retain(|what| *what != UnderWay::Start(id.clone()));
-                    self.texts.remove(&id);
+                if let Some(Job::Start(id)) = nth(&starts, *which).cloned() {
+                    let job = Job::Start(id);
+                    self.under_way.retain(|what| *what != job);
                     let error = StartError::Failed("no such program".to_owned());
-                    self.tell(Event::Started(id, Err(error)));
+                    let event = self.machine.fail(&job, error);
+                    event.into_iter().for_each(|event| self.tell(event));
                 }
             }
             Happening::Dies(which) => {
-                let running: Vec<_> = self.running.keys().cloned().collect();
-                if let Some(id) = nth(&running, *which).cloned() {
-                    self.running.remove(&id);
-                    let reason = "killed by SIGKILL".to_owned();
-                    self.tell(Event::Exited(WorkerExit { id, reason }));
+                if let Some(id) = nth(&self.running(), *which) {
+                    let event = self.machine.die(id, "killed by SIGKILL");
+                    event.into_iter().for_each(|event| self.tell(event));
                 }
             }
             Happening::Probed(which, what) => {
-                let running: Vec<_> = self.running.keys().cloned().collect();
-                if let Some(id) = nth(&running, *which).cloned() {
+                if let Some(id) = nth(&self.running(), *which).cloned() {
                     let reason = "HTTP status 500".to_owned();
                     self.tell(Event::Probed(match what {
                         0 => ProbeEvent::NotReady(id, reason),
@@ -316,29 +296,20 @@ impl World {
         }));
     }
 
-    fn come(&mut self, what: UnderWay) {
-        match what {
-            UnderWay::Start(id) if self.called_off.remove(&id) => {
-                self.texts.remove(&id);
-                self.tell(Event::CalledOff(id));
-            }
-            UnderWay::Start(id) if self.running.len() >= self.room => {
-                self.texts.remove(&id);
-                let full = StartError::NoRoom("no GPU free".to_owned());
-                self.tell(Event::Started(id, Err(full)));
-            }
-            UnderWay::Start(id) => {
-                let text = self.texts[&id].clone();
-                self.running.insert(id.clone(), text);
-                let address = ([127, 0, 0, 1], 8000).into();
-                self.tell(Event::Started(id, Ok(address)));
-            }
-            UnderWay::Stop(id) => {
-                self.running.remove(&id);
-                self.texts.remove(&id);
-                self.tell(Event::Stopped(id));
-            }
-        }
+    fn come(&mut self, job: Job) {
+        let is_start = matches!(job, Job::Start(_));
+        let events = if is_start && self.running().len() >= self.room {
+            let full = StartError::NoRoom("no GPU free".to_owned());
+            Vec::from_iter(self.machine.fail(&job, full))
+        } else {
+            self.machine.done(job)
+        };
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    fn running(&self) -> Vec<WorkerId> {
+        let running = self.machine.running();
+        running.map(|process| process.worker.id.clone()).collect()
     }
 
     /// Everything works for a while.
@@ -348,7 +319,7 @@ impl World {
             while let Some(what) = self.under_way.pop() {
                 self.come(what);
             }
-            for id in self.running.keys().cloned().collect::<Vec<_>>() {
+            for id in self.running() {
                 self.tell(Event::Probed(ProbeEvent::Ready(id)));
             }
             for number in std::mem::take(&mut self.saves) {
@@ -375,7 +346,7 @@ impl World {
             .all(|worker| worker.is_ready() && worker.revision == deployment.revision);
         assert!(all_new, "{:?}", deployment.course.update);
         assert_eq!(deployment.workers.len(), self.desired);
-        assert_eq!(self.running.len(), self.desired);
+        assert_eq!(self.running().len(), self.desired);
         assert_eq!(deployment.course.update, None);
     }
 }
@@ -398,10 +369,9 @@ fn of_ten_workers_never_fewer_than_eight_are_ready_and_there_are_never_more_than
             let what = world.under_way.remove(0);
             world.come(what);
         }
-        let (ready, all) = (world.all_ready().len(), world.texts.len());
+        let (ready, all) = (world.all_ready().len(), world.machine.processes().count());
         (fewest, most) = (fewest.min(ready), most.max(all));
-        let ids: Vec<_> = world.running.keys().cloned().collect();
-        for id in ids {
+        for id in world.running() {
             world.tell(Event::Probed(ProbeEvent::Ready(id)));
         }
         world.report(true);

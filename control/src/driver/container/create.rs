@@ -14,6 +14,7 @@ use super::{
 };
 use crate::driver::{
     NewWorker,
+    numa::Near,
     process::{fill, inherited},
 };
 
@@ -30,6 +31,8 @@ pub(super) struct Plan<'p> {
     /// A port of this machine that nobody else has.
     pub(super) port: u16,
     pub(super) gpus: &'p [String],
+    /// The CPUs near these, where it is to run on them only and they are known.
+    pub(super) near: Option<Near>,
 }
 
 impl Plan<'_> {
@@ -104,6 +107,9 @@ impl Plan<'_> {
             // be told.
             memory_swap: spec.memory.map(bytes),
             nano_cpus: spec.nano_cpus,
+            cpuset_cpus: self.near.as_ref().map(Near::cpu_list),
+            // Unlike a process, a container is told in which nodes its memory lies too.
+            cpuset_mems: self.near.as_ref().map(Near::node_list),
             shm_size: spec.shm_size.map(bytes),
             mounts: Some(spec.volumes.iter().map(mount).collect()),
             device_requests: (!self.gpus.is_empty()).then(|| vec![gpus(self.gpus)]),
@@ -209,6 +215,10 @@ mod tests {
             installation: "ours",
             port: 21_000,
             gpus: &gpus,
+            near: spec.numa.then(|| Near {
+                nodes: vec![1],
+                cpus: [4, 5, 6, 9].into(),
+            }),
         };
         let ours = [("HF_TOKEN", "of-ours"), ("HOME", "/root")];
         let ours = ours.map(|(name, value)| (name.into(), value.into()));
@@ -253,7 +263,7 @@ mod tests {
     #[test]
     fn limits_devices_and_mounts_are_what_was_written() {
         let spec = spec(
-            "image = \"x\"\ngpus = 2\ncpus = 1.5\nmemory = \"1GiB\"\nshm_size = \"8MiB\"\nuser = \"7:8\"
+            "image = \"x\"\nnuma = true\ngpus = 2\ncpus = 1.5\nmemory = \"1GiB\"\nshm_size = \"8MiB\"\nuser = \"7:8\"
             volumes = [\"./models:/models:ro\", \"cache:/cache\"]\ninherit_env = [\"HF_*\"]",
         );
         let (_, body) = made(&spec, &["0", "GPU-b"]);
@@ -261,6 +271,8 @@ mod tests {
         assert_eq!(body.env.unwrap(), ["HF_TOKEN=of-ours", "PORT=21000"]);
         let host = body.host_config.unwrap();
         assert_eq!(host.nano_cpus, Some(1_500_000_000));
+        assert_eq!(host.cpuset_cpus.as_deref(), Some("4-6,9"));
+        assert_eq!(host.cpuset_mems.as_deref(), Some("1"));
         assert_eq!(
             (host.memory, host.memory_swap),
             (Some(1 << 30), Some(1 << 30))

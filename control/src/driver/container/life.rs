@@ -17,7 +17,8 @@ use tokio::{
 use super::{Shared, create::Plan, engine::Trouble, exit, image, output::Log, saved::Saved};
 use crate::driver::{
     NewWorker, StartError, StartedWorker, WorkerExit,
-    process::{EXIT_NOTE, LogOrder, port::Port},
+    numa::Numa,
+    process::{EXIT_NOTE, LogOrder, near, port::Port},
 };
 
 /// How long is waited before an engine that went away is asked again.
@@ -107,12 +108,18 @@ impl Life {
         let spec = super::container_spec(&self.worker)?;
         self.pull().await?;
         let port = shared.claim_port()?;
+        let gpus = self.worker.gpus.as_deref().unwrap_or_default();
+        let near = match spec.numa {
+            true => Some(near(&Numa::default(), &self.worker, gpus).await),
+            false => None,
+        };
         let plan = Plan {
             worker: &self.worker,
             spec,
             installation: &shared.installation,
             port: port.number,
-            gpus: self.worker.gpus.as_deref().unwrap_or_default(),
+            gpus,
+            near: near.as_ref().and_then(|near| near.as_ref().ok()).cloned(),
         };
         let docker = shared.engine.client().await.map_err(failed)?;
         let options = CreateContainerOptions {
@@ -126,6 +133,15 @@ impl Life {
             "starts as container {container:.12} of image {}",
             spec.image
         ));
+        match &near {
+            Some(Ok(near)) => log.note(&format!(
+                "runs on CPUs {}, near its GPUs (NUMA node {})",
+                near.cpu_list(),
+                near.node_list()
+            )),
+            Some(Err(why)) => log.note(&format!("numa = true: runs on all CPUs, because {why}")),
+            None => {}
+        }
         let begun = docker.start_container(&container, None).await;
         begun.map_err(|error| self.refused(&error))?;
         let saved = plan.saved();

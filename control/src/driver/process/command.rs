@@ -118,6 +118,7 @@ mod tests {
             env: BTreeMap::new(),
             inherit_env: Vec::new(),
             gpus: 0.into(),
+            numa: false,
             stop_grace: Duration::from_secs(1),
             allow_foreign_listener: false,
         }

@@ -32,6 +32,7 @@ use super::{
     },
     tree,
 };
+use crate::driver::numa::Near;
 
 /// Longest wait for a supervisor to say that the worker runs; it takes milliseconds.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -60,6 +61,8 @@ pub(crate) struct Launch {
     pub(crate) directory: PathBuf,
     /// From SIGTERM to SIGKILL.
     pub(crate) stop_grace: Duration,
+    /// The CPUs that it is to run on, or why they are not known. `None`: any.
+    pub(crate) cpus: Option<Result<Near, String>>,
     /// Its log.
     pub(crate) log: LogOrder,
 }
@@ -167,6 +170,7 @@ impl Launch {
             directory: self.directory,
             stop_grace: self.stop_grace,
             open_files: clean::open_files_before(),
+            cpus: self.cpus,
             log: self.log,
         };
         let order = serde_json::to_vec(&order).map_err(|error| format!("the order: {error}"))?;

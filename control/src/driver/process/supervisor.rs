@@ -13,6 +13,7 @@ pub(crate) mod clean;
 mod ending;
 pub(crate) mod lines;
 pub(crate) mod log_file;
+mod near;
 pub(crate) mod output;
 pub(crate) mod wire;
 
@@ -77,6 +78,9 @@ async fn run() -> Result<(), String> {
         clean::limit_open_files(soft);
     }
     let output = Output::open(order.log.clone())?;
+    if let Some(cpus) = &order.cpus {
+        near::keep_to(cpus, &output);
+    }
     let signals = Signals::new().map_err(|error| format!("signal handlers: {error}"))?;
     let worker = Worker::start(&order, output)?;
     worker.watch(signals).await;

@@ -93,6 +93,7 @@ fn told(input: u64, cached: u64, output: u64, reasoning: u64) -> Told {
         output,
         reasoning,
         is_estimated: false,
+        has_input: true,
         is_known: true,
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Told {
     pub(crate) reasoning: u64,
     /// Whether `output` was counted from pieces of the answer, because the worker had not told it.
     pub(crate) is_estimated: bool,
+    /// Whether the prompt was told.
+    pub(crate) has_input: bool,
     /// Whether anything is known at all.
     pub(crate) is_known: bool,
 }
@@ -44,6 +46,7 @@ impl Usage {
             output: self.output.unwrap_or(pieces),
             reasoning: self.reasoning.unwrap_or(0),
             is_estimated,
+            has_input: self.input.is_some(),
             is_known: is_estimated || self.output.is_some() || self.input.is_some(),
         }
     }

@@ -79,13 +79,13 @@ pub(super) fn text(line: &mut Vec<u8>, now: SystemTime, record: &AccessRecord<'_
     )
     .expect(NEVER_FAILS);
     if let Some(model) = &record.model {
-        let tokens = |count| OrDash(model.told.is_known.then_some(count));
+        let told = &model.told;
         write!(
             line,
             " model={name} tokens_in={input} tokens_out={output} first_token={first}",
             name = Plain(model.model.unwrap_or_default()),
-            input = tokens(model.told.input),
-            output = tokens(model.told.output),
+            input = OrDash(told.has_input.then_some(told.input)),
+            output = OrDash(told.is_known.then_some(told.output)),
             first = OrDash(model.first_token.map(Millis)),
         )
         .expect(NEVER_FAILS);
@@ -141,13 +141,14 @@ struct ModelLine<'a> {
 impl<'a> ModelLine<'a> {
     fn of(record: ModelRecord<'a>) -> Self {
         let told = record.told;
-        let known = |count| told.is_known.then_some(count);
+        let of_prompt = |count| told.has_input.then_some(count);
+        let of_answer = |count| told.is_known.then_some(count);
         Self {
             model: record.model,
-            tokens_in: known(told.input),
-            tokens_cached: known(told.cached),
-            tokens_out: known(told.output),
-            tokens_reasoning: known(told.reasoning),
+            tokens_in: of_prompt(told.input),
+            tokens_cached: of_prompt(told.cached),
+            tokens_out: of_answer(told.output),
+            tokens_reasoning: of_answer(told.reasoning),
             tokens_estimated: told.is_estimated,
             first_token_ms: record.first_token.map(millis),
         }

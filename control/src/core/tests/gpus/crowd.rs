@@ -57,18 +57,18 @@ fn a_thousand_deployments_share_64_gpus_and_none_is_idle_while_somebody_waits() 
             idle <= HAND_OVER,
             "{free} GPUs were free for {idle:?} while somebody waited"
         );
-        if house.waits.len() == 1000 {
+        if house.waits().len() == 1000 {
             break;
         }
     }
     assert_eq!(
-        (house.all_queued(), house.waits.len()),
+        (house.all_queued(), house.waits().len()),
         (0, 1000),
         "everybody was served"
     );
     // Not one model was loaded for nothing.
     assert!(house.starts <= 1000, "{} starts", house.starts);
-    let longest = house.waits.iter().max().unwrap();
+    let longest = house.waits().iter().max().unwrap();
     // Each GPU has sixteen turns, of a load, a request and a hand-over.
     assert!(*longest < 16 * (4 * SECOND + HAND_OVER), "{longest:?}");
 }
@@ -101,12 +101,12 @@ proptest! {
         let enough = at + busy + swap * u32::try_from(count).unwrap() + 10 * SECOND;
         let mut left = enough;
         let mut longest = Duration::ZERO;
-        while left > Duration::ZERO && (house.waits.len() < count) {
+        while left > Duration::ZERO && (house.waits().len() < count) {
             house.run(SECOND);
             left = left.saturating_sub(SECOND);
             longest = longest.max(house.longest_wait());
         }
-        prop_assert_eq!(house.waits.len(), count, "somebody starves");
+        prop_assert_eq!(house.waits().len(), count, "somebody starves");
         // Nobody is loaded more often than there are requests, and where requests of one model come together
         // they are served together.
         prop_assert!(house.starts <= count, "{} starts for {count} requests", house.starts);

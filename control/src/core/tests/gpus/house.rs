@@ -1,146 +1,99 @@
-//! The machine, its gateway and its workers.
+//! The machine, its gateway and its workers, with what is done in words.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use penstock_config::{
-    Config,
-    fleet::{
-        DeploymentLoad, FleetSnapshot, LoadReport, Outcomes, TimeHistogram, TokenLoad, WorkerId,
-        WorkerLoad, WorkerState,
-    },
-};
+use penstock_config::{Config, fleet::WorkerId};
 
 use super::super::play::begin;
 use crate::{
-    core::{Ask, AskId, Core, Effect, Event, Key, Moment, ProbeEvent},
+    core::{Ask, AskId, Core, Effect, Event, Key, NewWorker, StartError},
     remembered::Remembered,
     revisions::{Origin, Via},
+    virtual_world::{self, Request, Start, Workers},
 };
 
-/// From a stop to nothing being left of a worker.
-pub(super) const STOP: Duration = Duration::from_secs(1);
+/// From a start to a worker that exists.
+const EXISTS_AFTER: Duration = Duration::from_millis(100);
 
-/// How long a worker takes to fall asleep, and to wake up.
-const SLEEP: Duration = Duration::from_millis(500);
-const WAKE: Duration = Duration::from_secs(2);
-
-/// What comes about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
-    /// A request comes for this deployment that takes so long.
-    Arrival(Key, Duration),
-    /// A worker is there and loads.
-    Exists(WorkerId),
-    /// It has loaded.
-    Loaded(WorkerId),
-    /// It has answered a request.
-    Answered(WorkerId),
-    /// Nothing is left of it.
-    Gone(WorkerId),
-    /// It sleeps.
-    Slept(WorkerId),
-    /// It is awake.
-    Woke(WorkerId),
-    /// The gateway reports.
-    Report,
-    /// It does so because somebody waits where no worker is.
-    Poke,
-    /// The core wants a turn.
-    Alarm,
+/// Workers that load for a while.
+pub(super) struct Loads {
+    load_time: Duration,
+    /// Whether they cannot be put to sleep.
+    pub(super) sleep_fails: bool,
+    /// Whether they cannot be woken.
+    pub(super) wake_fails: bool,
 }
 
-/// A deployment as the gateway knows it.
-#[derive(Default)]
-struct Gate {
-    /// When each came, and how long it takes.
-    queue: VecDeque<(Duration, Duration)>,
-    /// Workers that are listed, and whether they take requests.
-    workers: BTreeMap<WorkerId, bool>,
-    busy: BTreeSet<WorkerId>,
-    arrivals: u64,
-    completions: u64,
-    integral: f64,
-    counted_to: Duration,
-    served: TimeHistogram,
+impl Workers for Loads {
+    fn start(&mut self, _: &NewWorker) -> Result<Start, StartError> {
+        Ok(Start {
+            exists_after: EXISTS_AFTER,
+            ready_after: EXISTS_AFTER + self.load_time,
+        })
+    }
+
+    fn stop(&mut self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn sleep(&mut self, _: &NewWorker) -> (Duration, Result<(), StartError>) {
+        let result = unless(self.sleep_fails, "it does not want to");
+        (Duration::from_millis(500), result)
+    }
+
+    fn wake(&mut self, _: &NewWorker) -> (Duration, Result<(), StartError>) {
+        let result = unless(self.wake_fails, "it is corrupt");
+        (Duration::from_secs(2), result)
+    }
+}
+
+fn unless(fails: bool, why: &str) -> Result<(), StartError> {
+    match fails {
+        true => Err(StartError::Failed(why.to_owned())),
+        false => Ok(()),
+    }
 }
 
 pub(super) struct House {
-    pub(super) core: Core,
-    now: Moment,
-    load_time: Duration,
-    events: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
-    happened: u64,
-    gates: BTreeMap<Key, Gate>,
-    owners: BTreeMap<WorkerId, Key>,
-    running: BTreeSet<WorkerId>,
-    /// Who has each GPU, by what was given to workers that are not gone.
-    holders: BTreeMap<String, WorkerId>,
-    /// What each was given.
-    given: BTreeMap<WorkerId, Vec<String>>,
-    /// Whether workers can be put to sleep, and woken.
-    pub(super) sleep_fails: bool,
-    pub(super) wake_fails: bool,
-    pub(super) wakes: usize,
-    /// Whether the gateway tells how long requests took.
-    pub(super) tells_times: bool,
-    /// Who was last to be asked whether it sleeps, and under which number.
-    pub(super) watched: Option<(WorkerId, u64)>,
-    generation: u64,
-    sequence: u64,
-    is_poked: bool,
-    alarm: Duration,
+    house: virtual_world::House<Loads>,
     /// What was done, in words; filled if wanted.
     pub(super) told: Vec<String>,
     tells: bool,
-    /// Waits of all requests that were begun.
-    pub(super) waits: Vec<Duration>,
     pub(super) starts: usize,
+    pub(super) wakes: usize,
+    /// Who was last to be asked whether it sleeps, and under which number.
+    pub(super) watched: Option<(WorkerId, u64)>,
 }
 
 impl House {
     pub(super) fn new(config: &Arc<Config>, load_time: Duration, tells: bool) -> Self {
-        let now = begin();
-        let (core, effects) = Core::new(config, Remembered::default(), now);
-        let mut this = Self {
-            core,
-            now,
+        let loads = Loads {
             load_time,
-            events: BinaryHeap::new(),
-            happened: 0,
-            gates: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            running: BTreeSet::new(),
-            holders: BTreeMap::new(),
-            given: BTreeMap::new(),
             sleep_fails: false,
             wake_fails: false,
-            wakes: 0,
-            tells_times: false,
-            watched: None,
-            generation: 0,
-            sequence: 0,
-            is_poked: false,
-            alarm: now.at,
+        };
+        let mut house = virtual_world::House::new(config, Remembered::default(), loads, begin());
+        // At once, but those who come together are told of together. In a crowd that is what takes the time of
+        // a test.
+        house.gateway.gathers = Duration::from_millis(if tells { 50 } else { 500 });
+        let mut this = Self {
+            house,
             told: Vec::new(),
             tells,
-            waits: Vec::new(),
             starts: 0,
+            wakes: 0,
+            watched: None,
         };
-        this.obey(effects);
-        this.tell(Event::Swept);
-        this.after(Duration::ZERO, Happening::Report);
+        this.listen();
         this
     }
 
-    fn after(&mut self, time: Duration, what: Happening) {
-        self.happened += 1;
-        let at = self.now.at + time;
-        self.events.push(Reverse((at, self.happened, what)));
+    pub(super) fn core(&self) -> &Core {
+        self.house.shell.core()
+    }
+
+    pub(super) fn workers(&mut self) -> &mut Loads {
+        &mut self.house.shell.workers
     }
 
     /// A request that comes after this time and takes so long.
@@ -149,190 +102,21 @@ impl House {
             service: service.try_into().unwrap(),
             deployment: "stable".try_into().unwrap(),
         };
-        self.after(after, Happening::Arrival(key, takes));
+        let request = Request {
+            service: takes,
+            again: false,
+        };
+        self.house.arrive(key, after, request);
     }
 
     /// Lets time pass.
     pub(super) fn run(&mut self, time: Duration) {
-        let end = self.now.at + time;
-        while self
-            .events
-            .peek()
-            .is_some_and(|Reverse((at, ..))| *at <= end)
-        {
-            let Some(Reverse((at, _, what))) = self.events.pop() else {
-                break;
-            };
-            self.pass(at);
-            self.happen(what);
+        let end = self.house.shell.now().at + time;
+        while self.house.step(end) {
+            self.listen();
         }
-        self.pass(end);
-    }
-
-    fn pass(&mut self, to: Duration) {
-        let passed = to.saturating_sub(self.now.at);
-        let ms = u64::try_from(passed.as_millis()).unwrap();
-        self.now = Moment {
-            at: to,
-            wall_ms: self.now.wall_ms + ms,
-            today_ms: self.now.today_ms + ms,
-        };
-    }
-
-    fn happen(&mut self, what: Happening) {
-        match what {
-            Happening::Arrival(key, takes) => {
-                let now = self.now.at;
-                let gate = self.gate(&key);
-                gate.arrivals += 1;
-                gate.queue.push_back((now, takes));
-                let is_cold = !gate.workers.values().any(|takes| *takes);
-                self.dispatch(&key);
-                // At once, but those who come together are told of together.
-                if is_cold && !std::mem::replace(&mut self.is_poked, true) {
-                    // In a crowd that is what takes the time of a test.
-                    let within = if self.tells { 50 } else { 500 };
-                    self.after(Duration::from_millis(within), Happening::Poke);
-                }
-            }
-            Happening::Exists(id) => {
-                if self.running.contains(&id) {
-                    let address = ([127, 0, 0, 1], 8000).into();
-                    self.tell(Event::Started(id.clone(), Ok(address)));
-                    self.after(self.load_time, Happening::Loaded(id));
-                }
-            }
-            Happening::Loaded(id) => {
-                if self.running.contains(&id) {
-                    self.tell(Event::Probed(ProbeEvent::Ready(id)));
-                }
-            }
-            Happening::Answered(id) => {
-                let key = self.owners[&id].clone();
-                let gate = self.gate(&key);
-                gate.busy.remove(&id);
-                gate.completions += 1;
-                self.dispatch(&key);
-            }
-            Happening::Gone(id) => {
-                assert!(self.running.remove(&id), "{id} is stopped twice");
-                self.holders.retain(|_, holder| *holder != id);
-                self.tell(Event::Stopped(id));
-            }
-            Happening::Slept(id) => {
-                let result = match self.sleep_fails {
-                    true => Err("it does not want to".to_owned()),
-                    false => Ok(None),
-                };
-                if result.is_ok() && self.running.contains(&id) {
-                    self.holders.retain(|_, holder| *holder != id);
-                }
-                self.tell(Event::Slept(id, result));
-            }
-            Happening::Woke(id) => {
-                let result = match self.wake_fails {
-                    true => Err("it is corrupt".to_owned()),
-                    false => Ok(()),
-                };
-                let is_well = result.is_ok();
-                self.tell(Event::Woke(id.clone(), result));
-                if is_well {
-                    self.tell(Event::Probed(ProbeEvent::Ready(id)));
-                }
-            }
-            Happening::Poke => {
-                self.is_poked = false;
-                self.report();
-            }
-            Happening::Report => {
-                self.report();
-                self.after(Duration::from_secs(1), Happening::Report);
-            }
-            Happening::Alarm => {
-                if self.now.at >= self.alarm {
-                    self.tell(Event::Turn);
-                }
-            }
-        }
-    }
-
-    /// The gate of a deployment, with what was counted up to now.
-    fn gate(&mut self, key: &Key) -> &mut Gate {
-        let now = self.now.at;
-        let gate = self.gates.entry(key.clone()).or_default();
-        let current = gate.queue.len() + gate.busy.len();
-        let passed = now.saturating_sub(gate.counted_to.max(begin().at));
-        gate.integral += current as f64 * passed.as_secs_f64();
-        gate.counted_to = now;
-        gate
-    }
-
-    fn dispatch(&mut self, key: &Key) {
-        let now = self.now.at;
-        loop {
-            let gate = self.gate(key);
-            let free = gate
-                .workers
-                .iter()
-                .find(|(id, takes)| **takes && !gate.busy.contains(*id));
-            let Some(id) = free.map(|(id, _)| id.clone()) else {
-                return;
-            };
-            let Some((came, takes)) = gate.queue.pop_front() else {
-                return;
-            };
-            gate.busy.insert(id.clone());
-            gate.served.counts[TimeHistogram::bucket(takes)] += 1;
-            self.waits.push(now - came);
-            self.after(takes, Happening::Answered(id));
-        }
-    }
-
-    fn report(&mut self) {
-        self.sequence += 1;
-        let keys: Vec<Key> = self.gates.keys().cloned().collect();
-        let loads = keys.iter().map(|key| {
-            let tells_times = self.tells_times;
-            let gate = self.gate(key);
-            let queued = u32::try_from(gate.queue.len()).unwrap();
-            let workers = gate.workers.keys().map(|id| WorkerLoad {
-                id: id.clone(),
-                in_flight: u32::from(gate.busy.contains(id)),
-                copies: 0,
-                answered: 0,
-                failed: 0,
-                ejected: false,
-            });
-            DeploymentLoad {
-                service: key.service.clone(),
-                deployment: key.deployment.clone(),
-                current: queued + u32::try_from(gate.busy.len()).unwrap(),
-                queued,
-                integral: gate.integral,
-                arrivals: gate.arrivals,
-                completions: gate.completions,
-                errors: 0,
-                no_capacity: 0,
-                wait: TimeHistogram::default(),
-                service_time: match tells_times {
-                    true => gate.served,
-                    false => TimeHistogram::default(),
-                },
-                outcomes: Outcomes::default(),
-                woken: 0,
-                tokens: TokenLoad::default(),
-                workers: workers.collect(),
-            }
-        });
-        let deployments = loads.collect();
-        self.tell(Event::Report(LoadReport {
-            gateway: 1,
-            sequence: self.sequence,
-            generation: self.generation,
-            at: self.now.at - begin().at,
-            deployments,
-            services: Vec::new(),
-        }));
+        let faults = self.house.shell.machine().faults();
+        assert_eq!(faults, [""; 0]);
     }
 
     /// The file says something else.
@@ -342,128 +126,86 @@ impl House {
     }
 
     pub(super) fn tell(&mut self, event: Event) {
-        let effects = self.core.handle(event, self.now);
-        self.obey(effects);
-        let effects = self.core.handle(Event::Turn, self.now);
-        self.obey(effects);
+        self.house.tell(event);
+        self.listen();
     }
 
-    fn obey(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
+    fn listen(&mut self) {
+        for effect in self.house.said() {
             match effect {
                 Effect::Start { worker, .. } => {
-                    let gpus = worker.gpus.as_deref().unwrap_or_default();
-                    let key = Key {
-                        service: worker.service.clone(),
-                        deployment: worker.deployment.clone(),
-                    };
-                    self.say(&format!(
-                        "{key}#{} starts on {}",
-                        worker.slot,
-                        gpus.join("+")
-                    ));
-                    self.given.insert(worker.id.clone(), gpus.to_vec());
-                    for gpu in gpus {
-                        let before = self.holders.insert(gpu.clone(), worker.id.clone());
-                        assert_eq!(before, None, "{gpu} is given twice");
-                    }
                     self.starts += 1;
-                    self.owners.insert(worker.id.clone(), key);
-                    self.running.insert(worker.id.clone());
-                    self.after(Duration::from_millis(100), Happening::Exists(worker.id));
+                    let gpus = worker.gpus.as_deref().unwrap_or_default().join("+");
+                    let (service, deployment) = (&worker.service, &worker.deployment);
+                    let slot = worker.slot;
+                    self.say(&format!("{service}/{deployment}#{slot} starts on {gpus}"));
                 }
-                Effect::Stop(id) | Effect::CallOff(id) => self.after(STOP, Happening::Gone(id)),
-                Effect::Sleep(nap) => self.after(SLEEP, Happening::Slept(nap.worker)),
-                Effect::Wake(nap) => {
-                    let gpus = self.given.get(&nap.worker).cloned().unwrap_or_default();
-                    for gpu in gpus {
-                        let before = self.holders.insert(gpu.clone(), nap.worker.clone());
-                        let is_own = before.as_ref().is_none_or(|id| *id == nap.worker);
-                        assert!(is_own, "{gpu} is given twice");
-                    }
-                    self.wakes += 1;
-                    self.after(WAKE, Happening::Woke(nap.worker));
-                }
+                Effect::Wake(_) => self.wakes += 1,
                 Effect::WatchSleep { worker, number, .. } => self.watched = Some((worker, number)),
-                Effect::Publish(snapshot) => self.follow(&snapshot),
                 Effect::Journal(entry) if self.tells => {
                     let about = format!("{}/{}", entry.service, entry.deployment);
                     self.say(&format!("{about}: {}: {}", entry.kind, entry.text));
-                }
-                Effect::Alarm(at) => {
-                    self.alarm = at;
-                    let left = at.saturating_sub(self.now.at);
-                    self.after(left, Happening::Alarm);
                 }
                 _ => {}
             }
         }
     }
 
-    fn follow(&mut self, snapshot: &FleetSnapshot) {
-        self.generation = snapshot.generation;
-        let mut keys = Vec::new();
-        for service in &snapshot.services {
-            for deployment in &service.deployments {
-                let key = Key {
-                    service: service.spec.name.clone(),
-                    deployment: deployment.spec.name.clone(),
-                };
-                let listed = deployment.workers.iter();
-                let listed =
-                    listed.map(|entry| (entry.id.clone(), entry.state == WorkerState::Ready));
-                self.gate(&key).workers = listed.collect();
-                keys.push(key);
-            }
-        }
-        keys.iter().for_each(|key| self.dispatch(key));
-    }
-
     fn say(&mut self, text: &str) {
         if self.tells {
-            let since = self.now.at - begin().at;
+            let since = self.house.shell.now().at - begin().at;
             self.told
                 .push(format!("{:7.1}  {text}", since.as_secs_f64()));
         }
     }
 
+    /// How long each request waited that was begun.
+    pub(super) fn waits(&self) -> &[Duration] {
+        &self.house.gateway.waits
+    }
+
     /// Requests that wait.
     pub(super) fn queued(&self, service: &str) -> usize {
-        let gates = self.gates.iter();
-        let own = gates.filter(|(key, _)| key.service.as_str() == service);
-        own.map(|(_, gate)| gate.queue.len()).sum()
+        let doors = self.house.gateway.doors();
+        let own = doors.filter(|(key, _)| key.service.as_str() == service);
+        own.map(|(_, door)| door.queued()).sum()
     }
 
     /// All requests that wait.
     pub(super) fn all_queued(&self) -> usize {
-        self.gates.values().map(|gate| gate.queue.len()).sum()
+        let doors = self.house.gateway.doors();
+        doors.map(|(_, door)| door.queued()).sum()
     }
 
     /// Deployments where somebody waits and for which no worker is on its way.
     pub(super) fn without_worker(&self) -> usize {
         let loaded = self.loaded();
-        let waiting = self.gates.iter().filter(|(_, gate)| !gate.queue.is_empty());
+        let waiting = self.house.gateway.doors();
+        let waiting = waiting.filter(|(_, door)| door.queued() > 0);
         let without = waiting.filter(|(key, _)| !loaded.contains(key.service.as_str()));
         without.count()
     }
 
     /// How long the first of all who wait has waited.
     pub(super) fn longest_wait(&self) -> Duration {
-        let first = self.gates.values().filter_map(|gate| gate.queue.front());
-        first
-            .map(|(came, _)| self.now.at - *came)
-            .max()
-            .unwrap_or_default()
+        let doors = self.house.gateway.doors();
+        let first = doors.filter_map(|(_, door)| door.oldest()).min();
+        first.map_or(Duration::ZERO, |came| self.house.shell.now().at - came)
     }
 
     /// GPUs that no worker has.
     pub(super) fn free(&self, all: usize) -> usize {
-        all - self.holders.len()
+        let taken = self.house.shell.machine().processes();
+        let taken: usize = taken.map(|process| process.gpus().len()).sum();
+        all - taken
     }
 
-    /// Services whose workers are there.
+    /// Services whose workers are there and awake.
     pub(super) fn loaded(&self) -> BTreeSet<&str> {
-        let owners = self.holders.values().map(|id| &self.owners[id]);
-        owners.map(|key| key.service.as_str()).collect()
+        let all = self.house.shell.machine().processes();
+        let with_gpus = all.filter(|process| !process.gpus().is_empty());
+        with_gpus
+            .map(|process| process.worker.service.as_str())
+            .collect()
     }
 }

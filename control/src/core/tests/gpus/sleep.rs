@@ -31,7 +31,7 @@ fn swap(settings: &str) -> House {
 
 /// All workers by their services, with their states.
 fn states(house: &House) -> Vec<String> {
-    let services = house.core.status().services.into_iter();
+    let services = house.core().status().services.into_iter();
     let told = services.flat_map(|service| {
         let workers = service.deployments.into_iter().flat_map(|one| one.workers);
         let told = workers.map(|worker| format!("{} {}", service.name, worker.state));
@@ -47,19 +47,19 @@ fn an_idle_worker_sleeps_rather_than_ends_and_is_woken_rather_than_another_one_s
     house.run(100 * SECOND);
     assert_eq!((house.all_queued(), house.starts, house.wakes), (0, 2, 2));
     // The last swap took a wake, and no start.
-    assert!(house.waits[3] < 4 * SECOND, "{:?}", house.waits);
+    assert!(house.waits()[3] < 4 * SECOND, "{:?}", house.waits());
     check("sleep", &house);
 }
 
 #[test]
 fn a_worker_that_cannot_sleep_ends_and_one_that_cannot_wake_is_replaced() {
     let mut house = swap(SLEEPS);
-    house.sleep_fails = true;
+    house.workers().sleep_fails = true;
     house.run(45 * SECOND);
     assert_eq!((house.all_queued(), house.starts), (0, 2));
-    house.sleep_fails = false;
+    house.workers().sleep_fails = false;
     house.run(35 * SECOND);
-    house.wake_fails = true;
+    house.workers().wake_fails = true;
     house.arrive("b", SECOND, SECOND);
     house.run(40 * SECOND);
     assert_eq!((house.all_queued(), house.wakes), (0, 1));
@@ -164,7 +164,7 @@ fn what_a_worker_says_of_its_own_sleep_is_believed() {
     house.arrive("a", Duration::ZERO, SECOND);
     house.run(10 * SECOND);
     assert_eq!((house.starts, house.wakes, house.all_queued()), (1, 1, 0));
-    assert!(house.waits[1] >= SECOND, "{:?}", house.waits);
+    assert!(house.waits()[1] >= SECOND, "{:?}", house.waits());
     check("sleep_by_itself", &house);
 }
 

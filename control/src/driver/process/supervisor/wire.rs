@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::driver::process::identity::Identity;
+use crate::driver::{numa::Near, process::identity::Identity};
 
 /// What a supervisor is to do; the whole of its standard input. The worker's environment is its
 /// own.
@@ -20,6 +20,9 @@ pub(crate) struct Order {
     pub(crate) stop_grace: Duration,
     /// The soft limit of open files; `None` to leave it.
     pub(crate) open_files: Option<u64>,
+    /// The CPUs that it is to run on, or why they are not known. `None`: any.
+    #[serde(default)]
+    pub(crate) cpus: Option<Result<Near, String>>,
     /// Where the output goes.
     pub(crate) log: LogOrder,
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::settle::access_log::tests::record;
+use crate::{count::tokens::Told, settle::access_log::tests::record};
 
 fn written(
     form: fn(&mut Vec<u8>, SystemTime, &AccessRecord<'_>),
@@ -40,6 +40,40 @@ fn a_text_line_tells_the_same_for_people() {
          200 chat/stable/2 reason=- in=12 out=345 wait=- connect=0.250ms first_byte=1.500ms \
          total=2000.000ms retries=1 key=mobile-app class=batch id=id-1\n"
     );
+}
+
+#[test]
+fn what_a_model_answered_is_told_as_far_as_it_is_known() {
+    let told = Told {
+        input: 20,
+        cached: 16,
+        output: 7,
+        reasoning: 2,
+        has_input: true,
+        is_known: true,
+        is_estimated: false,
+    };
+    let record = |told| AccessRecord {
+        model: Some(ModelRecord {
+            model: Some("a b"),
+            told,
+            first_token: Some(Duration::from_millis(3)),
+        }),
+        ..record()
+    };
+    let line = written(text, &record(told));
+    let end = " model=a\\x20b tokens_in=20 tokens_out=7 first_token=3.000ms\n";
+    assert!(line.ends_with(end), "{line}");
+    let line = written(json, &record(told));
+    let end = concat!(
+        r#","retries":1,"model":"a b","tokens_in":20,"tokens_cached":16,"tokens_out":7,"#,
+        r#""tokens_reasoning":2,"tokens_estimated":false,"first_token_ms":3.0}"#,
+        "\n"
+    );
+    assert!(line.ends_with(end), "{line}");
+    let unknown = written(json, &record(Told::default()));
+    assert!(unknown.contains(r#""tokens_in":null"#), "{unknown}");
+    assert!(unknown.contains(r#""tokens_out":null"#), "{unknown}");
 }
 
 #[test]
