@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Harness, chat};
+use crate::harness::{Harness, chat, config};
 
 pub(crate) struct Answer {
     pub(crate) status: u16,

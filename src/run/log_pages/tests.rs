@@ -1,6 +1,6 @@
 //! The pages over real files and sockets.
 
-use std::{fs, net::SocketAddr};
+use std::fs;
 
 use penstock_config::fleet::{Coming, DeploymentFleet, Phase, ServiceFleet};
 use penstock_control::api::{Api, Bounds};
