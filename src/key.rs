@@ -54,17 +54,17 @@ pub(crate) fn given(input: impl Read) -> anyhow::Result<String> {
     input
         .take(limit)
         .read_to_string(&mut text)
-        .context("cannot read the key")?;
+        .context("cannot be read")?;
     let key = text.trim();
     if key.is_empty() {
-        bail!("there is no key in it");
+        bail!("it is empty");
     }
     if key.len() > KEY_BYTES_MAX {
-        bail!("the key is longer than {KEY_BYTES_MAX} bytes");
+        bail!("it is longer than {KEY_BYTES_MAX} bytes");
     }
     // What cannot stand in a header field could never be sent.
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        bail!("a key is one line of visible ASCII characters without spaces");
+        bail!("it must be one line of visible ASCII characters without spaces");
     }
     Ok(key.to_owned())
 }
@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn what_no_header_could_carry_is_no_key() {
         for (input, error) in [
-            ("", "no key in it"),
-            (" \n", "no key in it"),
+            ("", "is empty"),
+            (" \n", "is empty"),
             ("two words", "visible ASCII"),
             ("schlüssel", "visible ASCII"),
             ("a\nb\n", "visible ASCII"),

@@ -193,7 +193,7 @@ impl Program {
         );
         let router = api::router(Arc::clone(&control), hooks)
             .merge(log_pages::router(&config.worker_logs, control.fleet()));
-        let settings = config.admin.clone();
+        let settings = Arc::clone(&config);
         let starts = async move { Api::start(&settings, Bounds::default(), router).await };
         let api = admin.spawn(starts).await?;
         let api = api.map_err(|error| start_error::of_admin(&config.admin, error))?;
@@ -302,7 +302,7 @@ impl Program {
                 .map_err(start_error::of_gateway)?;
             self.doors.look(&self.gateway);
         }
-        self.api.set_tokens(&config.admin.tokens);
+        self.api.set_tokens(&config);
         self.warnings.tell(warnings, changed);
         // Even if nothing changed: an earlier refusal is over.
         let generation = self.control.apply(Arc::clone(&config), origin).await;

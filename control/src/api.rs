@@ -18,7 +18,7 @@ mod traffic;
 mod try_it;
 mod workers;
 
-use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
@@ -27,7 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use penstock_config::{Admin, AdminToken, fleet::ServiceInsight};
+use penstock_config::{Config, fleet::ServiceInsight};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -122,13 +122,19 @@ impl Api {
     /// # Errors
     ///
     /// When the address or the socket cannot be had.
-    pub async fn start(admin: &Admin, bounds: Bounds, router: Router) -> Result<Self, ListenError> {
+    pub async fn start(
+        config: &Config,
+        bounds: Bounds,
+        router: Router,
+    ) -> Result<Self, ListenError> {
+        let admin = &config.admin;
         let listener = TcpListener::bind(admin.address).await;
         let listener = listener.map_err(ListenError::Address)?;
         let address = listener.local_addr().map_err(ListenError::Address)?;
         let socket = admin.socket.as_deref().map(socket::bind).transpose();
         let socket = socket.map_err(ListenError::Socket)?;
-        let tokens = Tokens::new(&admin.tokens);
+        let tokens = Tokens::default();
+        tokens.set(config);
         let bounded = serve::bounded(router, bounds);
         let router = guard::protect(access::protect(bounded, tokens.clone()), &admin.hosts);
         let mut tasks = vec![tokio::spawn(serve::serve(listener, router.clone(), bounds))];
@@ -145,9 +151,9 @@ impl Api {
         })
     }
 
-    /// From now on these tokens alone count.
-    pub fn set_tokens(&self, tokens: &BTreeMap<String, AdminToken>) {
-        self.tokens.set(tokens);
+    /// From now on the tokens of this configuration alone count.
+    pub fn set_tokens(&self, config: &Config) {
+        self.tokens.set(config);
     }
 
     /// Where it listens.

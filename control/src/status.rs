@@ -57,9 +57,7 @@ impl Status {
     /// Leaves out what is about services of which `sees` says no.
     pub(crate) fn keep_only(&mut self, sees: impl Fn(&str) -> bool) {
         self.services.retain(|service| sees(&service.name));
-        for group in &mut self.gpus {
-            group.keep_only(&sees);
-        }
+        self.gpus.retain_mut(|group| group.keep_only(&sees));
         // Errors and certificates of the configuration are about all services.
         self.config.last_error = None;
         self.config.certificates.clear();

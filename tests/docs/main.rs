@@ -235,7 +235,7 @@ fn metrics_and_pages_of_a_running_program_are_those_that_are_listed() {
             assert_eq!(labels, exist, "labels of {name}");
         }
     }
-    for row in pages::table("The admin address") {
+    for row in pages::table("Requests to the admin address") {
         let (method, path) = row[0].split_once(' ').unwrap();
         // What stands there as JSON is an example of a body.
         let example = pages::code(row[1]).find(|code| code.starts_with('{'));

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use http::{Method, StatusCode, header};
 
 use crate::support::{
-    client::empty,
+    client::{Body, empty, full},
     eventually,
     penstock::{NOBODY, Penstock},
 };
@@ -42,8 +42,24 @@ impl Test {
 
     /// The status and the body of the answer to a request with this token.
     async fn ask(&self, token: Option<&str>, method: Method, path: &str) -> (StatusCode, String) {
+        self.send(token, method, path, empty()).await
+    }
+
+    /// The same of a change with a body.
+    async fn post(&self, name: &str, path: &str, body: &'static str) -> (StatusCode, String) {
+        let token = self.token(name);
+        self.send(Some(token), Method::POST, path, full(body)).await
+    }
+
+    async fn send(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> (StatusCode, String) {
         let admin = self.penstock.admin();
-        let mut request = admin.request(method, path, empty());
+        let mut request = admin.request(method, path, body);
         if let Some(token) = token {
             let field = format!("Bearer {token}").parse().unwrap();
             request.headers_mut().insert(header::AUTHORIZATION, field);
@@ -127,6 +143,23 @@ async fn a_token_allows_what_its_role_and_its_services_say() {
         let status = test.status_of(name, method.clone(), path).await;
         assert_eq!(status, expected, "{name} {method} {path}");
     }
+    // Whose token it is cannot be hidden by another form of the body.
+    let forged = test.post("team", pause, r#"[60,"ann","forged"]"#).await;
+    assert_eq!(forged.0, StatusCode::BAD_REQUEST, "{}", forged.1);
+    let lines = test
+        .post("team", pause, r#"{"reason":"one\nteam/main ready"}"#)
+        .await;
+    assert_eq!(lines.0, StatusCode::UNPROCESSABLE_ENTITY, "{}", lines.1);
+    let tried = r#"{"service":"team","path":"/"}"#;
+    assert_eq!(
+        test.post("team", "/api/v1/try", tried).await.0,
+        StatusCode::OK
+    );
+    let tried = r#"{"service":"nobody","path":"/"}"#;
+    assert_eq!(
+        test.post("team", "/api/v1/try", tried).await.0,
+        StatusCode::FORBIDDEN
+    );
     let team = test.token("team").to_owned();
     let (_, status) = test.ask(Some(&team), Method::GET, "/api/v1/status").await;
     assert!(
@@ -143,7 +176,7 @@ async fn a_token_allows_what_its_role_and_its_services_say() {
     for line in [
         "penstock_admin_refused_total{reason=\"token\"} 8",
         "penstock_admin_refused_total{reason=\"role\"} 2",
-        "penstock_admin_refused_total{reason=\"scope\"} 6",
+        "penstock_admin_refused_total{reason=\"scope\"} 7",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }

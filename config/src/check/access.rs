@@ -105,7 +105,7 @@ pub(super) fn no_hash_twice(
         match seen.get(hash) {
             Some(first) => {
                 let (first, place) = (check.in_file(first), check.place(first));
-                let rule = format!("is the key of {first} too ({place})");
+                let rule = format!("is that of {first} too ({place})");
                 check.error_without_value(path, rule);
             }
             None => drop(seen.insert(*hash, path.clone())),

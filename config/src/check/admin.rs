@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
+    path::Path,
     sync::Arc,
 };
 
@@ -35,13 +36,8 @@ pub(super) fn admin(
     }
     check_hosts(check, &path.key("hosts"), &admin.hosts);
     let socket = admin.socket.map(|socket| check.absolute(path, &socket));
-    if let Some(length) = socket.as_ref().map(|path| path.as_os_str().len())
-        && length > SOCKET_PATH_MAX
-    {
-        let rule = format!(
-            "has {length} bytes with its folder; a socket's path has {SOCKET_PATH_MAX} at most"
-        );
-        check.error(&path.key("socket"), rule);
+    if let Some(path_of) = &socket {
+        check_socket(check, path, path_of);
     }
     let mut seen = HashMap::new();
     let tokens = admin
@@ -52,12 +48,32 @@ pub(super) fn admin(
             (name, token)
         })
         .collect();
+    let state = check.absolute(path, &admin.state);
+    if socket.as_ref() == Some(&state) {
+        check.error(&path.key("socket"), "is the file of `state` too");
+    }
     Admin {
         address,
         socket,
         hosts: admin.hosts.into_iter().map(|host| host.0).collect(),
-        state: check.absolute(path, &admin.state),
+        state,
         tokens,
+    }
+}
+
+fn check_socket(check: &mut Check<'_>, admin: &KeyPath, socket: &Path) {
+    let path = admin.key("socket");
+    let bytes = socket.as_os_str().as_encoded_bytes();
+    if bytes.contains(&0) {
+        check.error(&path, "must be the path of a file");
+    } else if bytes.len() > SOCKET_PATH_MAX {
+        let length = bytes.len();
+        let rule = format!(
+            "has {length} bytes with its folder; a socket's path has {SOCKET_PATH_MAX} at most"
+        );
+        check.error(&path, rule);
+    } else if socket.components().any(|part| part.as_os_str() == "unix:") {
+        check.error(&path, "must be a path, without unix: before it");
     }
 }
 

@@ -5,7 +5,7 @@
 //! permissions have let them in. Every change is logged with who asked for it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::Arc,
 };
@@ -13,14 +13,16 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::{
     Router,
+    body::to_bytes,
     extract::Request,
     http::{HeaderMap, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use metrics::counter;
-use penstock_config::{AdminToken, Role, ServiceName};
+use penstock_config::{Config, Role, ServiceName};
 use ring::digest::{SHA256, digest};
+use serde_json::Value;
 
 use super::Problem;
 
@@ -32,16 +34,20 @@ const OPEN: [&str; 3] = ["/healthz", "/readyz", "/"];
 const CONSOLE: &str = "/console/";
 
 /// Pages that show to each caller what it may see; they ask the [`Caller`] themselves.
-const OWN_VIEW: [&str; 5] = [
+const OWN_VIEW: [&str; 6] = [
     "/api/v1/status",
     "/api/v1/events",
     "/api/v1/history",
     "/api/v1/journal",
+    "/api/v1/try",
     "/api/v1/whoami",
 ];
 
 /// Where the pages of one service are.
 const SERVICES: &str = "/api/v1/services/";
+
+/// Longest answer that is looked through for names of services that the caller may not know, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Longest token that is looked at, in bytes; as for API keys.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -72,7 +78,12 @@ pub(super) struct Caller {
     role: Role,
     /// `None`: all.
     services: Option<Arc<BTreeSet<ServiceName>>>,
+    /// The other services of the configuration, of which it is told nothing.
+    others: Arc<BTreeSet<ServiceName>>,
 }
+
+/// What stands in texts for a worker or a deployment of a service that the caller may not know of.
+const ANOTHER: &str = "another service";
 
 impl Caller {
     /// Somebody who needs no token.
@@ -81,6 +92,7 @@ impl Caller {
             name: None,
             role: Role::Operator,
             services: None,
+            others: Arc::default(),
         }
     }
 
@@ -103,6 +115,16 @@ impl Caller {
     pub(super) fn sees(&self, service: &str) -> bool {
         self.services()
             .is_none_or(|services| services.contains(service))
+    }
+
+    /// Takes out of texts which other services there are: who has a GPU stands in the words about who waits.
+    pub(super) fn hide(&self, value: &mut Value) {
+        match value {
+            Value::String(text) if text.contains('/') => *text = without(text, &self.others),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.hide(value)),
+            Value::Object(members) => members.values_mut().for_each(|value| self.hide(value)),
+            _ => {}
+        }
     }
 
     /// Fails if it may not know of this service, or not of all services.
@@ -145,6 +167,31 @@ impl Caller {
         let may = service.is_some_and(|service| self.sees(service));
         (!may).then_some(Refusal::Scope)
     }
+}
+
+/// The text with [`ANOTHER`] for each `SERVICE/DEPLOYMENT` and `SERVICE/DEPLOYMENT#SLOT` of these services.
+fn without(text: &str, services: &BTreeSet<ServiceName>) -> String {
+    let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let mut told = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(slash) = rest.find('/') {
+        let (before, after) = (&rest[..slash], &rest[slash + 1..]);
+        let kept = before.trim_end_matches(of_name);
+        let name = &before[kept.len()..];
+        let deployment = after.find(|c| !of_name(c)).unwrap_or(after.len());
+        if deployment == 0 || kept.ends_with('/') || !services.contains(name) {
+            told.push_str(&rest[..=slash]);
+            rest = after;
+            continue;
+        }
+        told.push_str(kept);
+        told.push_str(ANOTHER);
+        rest = &after[deployment..];
+        if let Some(slot) = rest.strip_prefix('#') {
+            rest = slot.trim_start_matches(|c: char| c.is_ascii_digit());
+        }
+    }
+    told + rest
 }
 
 /// Why a request is refused.
@@ -198,23 +245,28 @@ impl Refusal {
 pub(super) struct Tokens(Arc<ArcSwap<HashMap<[u8; 32], Caller>>>);
 
 impl Tokens {
-    pub(super) fn new(tokens: &BTreeMap<String, AdminToken>) -> Self {
-        let new = Self::default();
-        new.set(tokens);
-        new
-    }
-
-    /// From now on these alone count.
-    pub(super) fn set(&self, tokens: &BTreeMap<String, AdminToken>) {
+    /// From now on those of this configuration alone count.
+    pub(super) fn set(&self, config: &Config) {
+        let tokens = &config.admin.tokens;
         let callers = tokens.iter().flat_map(|(name, token)| {
+            let seen = token.services.clone();
+            let is_seen =
+                |name: &&ServiceName| seen.as_ref().is_none_or(|seen| seen.contains(*name));
+            let others = config.services.keys().filter(|name| !is_seen(name));
             let caller = Caller {
                 name: Some(name.as_str().into()),
                 role: token.role,
+                others: Arc::new(others.cloned().collect()),
                 services: token.services.clone().map(Arc::new),
             };
             token.sha256.iter().map(move |hash| (*hash, caller.clone()))
         });
-        self.0.store(Arc::new(callers.collect()));
+        let before = self.0.swap(Arc::new(callers.collect()));
+        if tokens.is_empty() && !before.is_empty() {
+            tracing::warn!(
+                "there are no tokens any more: whoever reaches the admin address may do everything"
+            );
+        }
     }
 
     /// Who asks; `None`: somebody without a token that counts.
@@ -275,8 +327,12 @@ async fn admit(tokens: &Tokens, mut request: Request, next: Next) -> Response {
     let by = caller.as_ref().and_then(Caller::name).map(str::to_owned);
     let answer = match (refusal, caller) {
         (None, Some(caller)) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(caller.clone());
+            let answer = next.run(request).await;
+            match caller.services() {
+                Some(_) => told_to(&caller, answer).await,
+                None => answer,
+            }
         }
         (refusal, _) => {
             let refusal = refusal.unwrap_or(Refusal::Token);
@@ -294,34 +350,70 @@ async fn admit(tokens: &Tokens, mut request: Request, next: Next) -> Response {
     answer
 }
 
+/// The answer without what the caller may not know. Event streams see to it themselves.
+async fn told_to(caller: &Caller, answer: Response) -> Response {
+    let of_json = |value: &header::HeaderValue| value.as_bytes().ends_with(b"json");
+    if !answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(of_json)
+    {
+        return answer;
+    }
+    let (mut parts, body) = answer.into_parts();
+    let read = to_bytes(body, ANSWER_BYTES_MAX).await.ok();
+    let read = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let Some(mut value) = read else {
+        let detail = "the answer is too long to be looked through for what the token is not for";
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response();
+    };
+    caller.hide(&mut value);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, value.to_string().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tokens() -> Tokens {
-        let token = |text: &str, role, services: Option<&[&str]>| AdminToken {
-            sha256: vec![
-                digest(&SHA256, text.as_bytes())
-                    .as_ref()
-                    .try_into()
-                    .unwrap(),
-            ],
-            role,
-            services: services.map(|names| {
-                names
-                    .iter()
-                    .map(|n| ServiceName::try_from(*n).unwrap())
-                    .collect()
-            }),
+    fn config(tokens: bool) -> Config {
+        let token = |name: &str, text: &str, more: &str| {
+            let hash = digest(&SHA256, text.as_bytes());
+            let hash: String = hash
+                .as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            format!("[admin.tokens.{name}]\nsha256 = \"{hash}\"\n{more}\n")
         };
-        Tokens::new(&BTreeMap::from([
-            ("ops".to_owned(), token("all", Role::Operator, None)),
-            ("look".to_owned(), token("view", Role::Viewer, None)),
-            (
-                "team".to_owned(),
-                token("team", Role::Operator, Some(&["llama"])),
+        let tokens = [
+            token("ops", "all", "role = \"operator\""),
+            token("look", "view", "role = \"viewer\""),
+            token(
+                "team",
+                "team",
+                "role = \"operator\"\nservices = [\"llama\"]",
             ),
-        ]))
+        ]
+        .map(|table| if tokens { table } else { String::new() });
+        let service = |name: &str| {
+            format!(
+                "[services.{name}]\ndeployments.stable = {{ static = {{ addresses = [\"127.0.0.1:1\"] }} }}\n"
+            )
+        };
+        let text = format!(
+            "listeners = [{{ address = \"127.0.0.1:0\" }}]\n{}{}{}",
+            tokens.concat(),
+            service("llama"),
+            service("other")
+        );
+        penstock_config::parse(&text, std::path::Path::new("/penstock.toml")).unwrap()
+    }
+
+    fn tokens() -> Tokens {
+        let tokens = Tokens::default();
+        tokens.set(&config(true));
+        tokens
     }
 
     fn caller(tokens: &Tokens, field: &str) -> Option<Caller> {
@@ -361,7 +453,7 @@ mod tests {
         assert!(tokens.caller(None, &HeaderMap::new()).is_none());
         let by_socket = tokens.caller(Some(Peer::Socket(1000)), &HeaderMap::new());
         assert_eq!(by_socket.unwrap().role(), Role::Operator);
-        tokens.set(&BTreeMap::new());
+        tokens.set(&config(false));
         assert!(
             tokens.caller(None, &HeaderMap::new()).is_some(),
             "nobody needs one"
@@ -403,7 +495,6 @@ mod tests {
             "/api/v1/services//llama",
             "/api/v1/services/other/../llama",
             "/api/v1/anything",
-            "/api/v1/try",
         ] {
             assert_eq!(
                 refused("team", Method::GET, path),
@@ -411,6 +502,31 @@ mod tests {
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn texts_do_not_tell_which_other_services_there_are() {
+        let tokens = tokens();
+        let team = caller(&tokens, "Bearer team").unwrap();
+        for (text, told) in [
+            (
+                "0 used by other/stable#0, 1 by llama/stable#1",
+                "0 used by another service, 1 by llama/stable#1",
+            ),
+            ("other/a#12other/b", "another serviceanother service"),
+            ("gives way to other/stable", "gives way to another service"),
+            (
+                "another/stable other/ /other /v1/other/x no-other/x",
+                "another/stable other/ /other /v1/other/x no-other/x",
+            ),
+        ] {
+            let mut value = serde_json::json!({ "a": [{ "b": text }], "c": 1 });
+            team.hide(&mut value);
+            assert_eq!(value["a"][0]["b"], told);
+        }
+        let mut all = serde_json::json!("other/stable");
+        caller(&tokens, "Bearer all").unwrap().hide(&mut all);
+        assert_eq!(all, "other/stable");
     }
 
     #[test]

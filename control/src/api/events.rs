@@ -17,7 +17,11 @@
 mod difference;
 mod model;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -28,6 +32,7 @@ use axum::{
     routing::get,
 };
 use http_body_util::channel::{Channel, Sender};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -46,6 +51,9 @@ use crate::{
 
 /// Most streams at the same time.
 const WATCHERS_MAX: usize = 32;
+
+/// Most of them with one token, so that others can watch as well.
+const WATCHERS_OF_TOKEN_MAX: usize = 8;
 
 /// Events that may be ready before the client has taken them.
 const EVENTS_MAX: usize = 4;
@@ -71,8 +79,30 @@ struct Frame {
 pub(super) struct Events {
     frames: Arc<watch::Sender<Option<Arc<Frame>>>>,
     /// Whether frames are being made.
-    is_made: Arc<parking_lot::Mutex<bool>>,
+    is_made: Arc<Mutex<bool>>,
     places: Arc<Semaphore>,
+    /// The places that are taken with each token.
+    by_token: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// The right to watch, given back when dropped.
+struct Place {
+    _place: OwnedSemaphorePermit,
+    token: Option<String>,
+    by_token: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(token) = &self.token else { return };
+        let mut taken = self.by_token.lock();
+        if let Some(count) = taken.get_mut(token) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(token);
+            }
+        }
+    }
 }
 
 impl Default for Events {
@@ -81,6 +111,7 @@ impl Default for Events {
             frames: Arc::new(watch::channel(None).0),
             is_made: Arc::default(),
             places: Arc::new(Semaphore::new(WATCHERS_MAX)),
+            by_token: Arc::default(),
         }
     }
 }
@@ -120,11 +151,7 @@ async fn stream(
     if which.service.is_some() {
         caller.may_ask_about(which.service.as_deref())?;
     }
-    let place = Arc::clone(&shared.events.places).try_acquire_owned();
-    let place = place.map_err(|_| {
-        let detail = format!("{WATCHERS_MAX} clients watch events already");
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
-    })?;
+    let place = shared.events.place(caller.name())?;
     let frames = shared.events.watch(&shared.control);
     let (events, body) = Channel::<Bytes>::new(EVENTS_MAX);
     let what = What {
@@ -140,6 +167,29 @@ async fn stream(
 }
 
 impl Events {
+    /// A place for one more who watches.
+    fn place(&self, token: Option<&str>) -> Result<Place, Problem> {
+        let full = |max: usize, whose: &str| {
+            let detail = format!("{max} clients{whose} watch events already");
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| full(WATCHERS_MAX, ""))?;
+        if let Some(token) = token {
+            let mut taken = self.by_token.lock();
+            let count = taken.entry(token.to_owned()).or_default();
+            if *count == WATCHERS_OF_TOKEN_MAX {
+                return Err(full(WATCHERS_OF_TOKEN_MAX, " with this token"));
+            }
+            *count += 1;
+        }
+        Ok(Place {
+            _place: place,
+            token: token.map(str::to_owned),
+            by_token: Arc::clone(&self.by_token),
+        })
+    }
+
     /// The frames from now on. They are made as long as somebody has one of these.
     fn watch(&self, control: &Arc<Control>) -> watch::Receiver<Option<Arc<Frame>>> {
         let frames = self.frames.subscribe();
@@ -209,7 +259,7 @@ async fn watched(
     what: What,
     mut frames: watch::Receiver<Option<Arc<Frame>>>,
     mut events: Sender<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 ) {
     // The last frame that the client has, and the first tick that it has no samples of.
     let (mut number, mut tick) = (0, 0);
@@ -222,7 +272,8 @@ async fn watched(
                 (None, false) => event("state", &*frame.state),
                 // A few services are sent whole each time.
                 (Some(_), _) => {
-                    let seen = model::part(&frame.state, |service| what.caller.sees(service));
+                    let mut seen = model::part(&frame.state, |service| what.caller.sees(service));
+                    what.caller.hide(&mut seen);
                     event("state", &seen)
                 }
             };
@@ -267,8 +318,9 @@ async fn told(shared: &Shared, what: &What, tick: &mut u64) -> Bytes {
     if let Some(service) = service {
         // It may be that there is no such service any more, or not yet: the stream goes on.
         let detail = detail(shared, service).await;
-        let detail =
+        let mut detail =
             detail.unwrap_or_else(|error| json!({ "name": service, "problem": error.to_string() }));
+        what.caller.hide(&mut detail);
         told.extend_from_slice(&event("service", &detail));
     }
     told.into()

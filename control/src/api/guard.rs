@@ -103,7 +103,9 @@ fn is_origin_of(origin: &HeaderValue, host: &str) -> bool {
 /// The host of `host:port`, an IPv6 address without its brackets.
 fn without_port(host: &str) -> &str {
     if let Some(bracketed) = host.strip_prefix('[') {
-        return bracketed.split(']').next().unwrap_or_default();
+        let (name, port) = bracketed.split_once(']').unwrap_or_default();
+        let is_port = port.is_empty() || port.starts_with(':');
+        return if is_port { name } else { host };
     }
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
@@ -145,6 +147,8 @@ mod tests {
             "",
             "127.0.0.1.evil.example:80",
             "a.gpu.example.org",
+            "[::1].evil.example",
+            "[::1",
         ] {
             assert!(refused(&[host], None), "{host}");
         }

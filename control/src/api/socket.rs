@@ -2,26 +2,37 @@
 
 use std::{
     fs, io,
-    os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
-        net::UnixStream as StdStream,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
 
+use nix::{
+    errno::Errno,
+    sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr},
+};
 use tokio::net::UnixListener;
 
 /// Its owner and the owner's group may ask.
 const MODE: u32 = 0o660;
 
-/// A socket's file, removed when dropped.
+/// A socket's file, removed when dropped unless another one stands in its place.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    is: (u64, u64),
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it already.
-        let _ = fs::remove_file(&self.0);
+        let there = fs::symlink_metadata(&self.path);
+        if there.is_ok_and(|there| (there.dev(), there.ino()) == self.is) {
+            // Somebody may have removed it just now.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -38,23 +49,32 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
             let why = "something that is no socket is there already";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
-        Ok(_) => match StdStream::connect(path) {
-            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            Err(error) => return Err(error),
-        },
+        Ok(_) if !is_left_behind(path)? => return Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => {}
     }
     // Under another name until its mode is right: nobody may come in before.
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let new = folder.join(format!(".{}", std::process::id()));
     let _ = fs::remove_file(&new);
     let listener = UnixListener::bind(&new)?;
-    let file = SocketFile(new);
-    fs::set_permissions(&file.0, fs::Permissions::from_mode(MODE))?;
-    fs::rename(&file.0, path)?;
-    let mut file = file;
-    file.0 = path.to_owned();
+    let there = fs::symlink_metadata(&new)?;
+    let mut file = SocketFile {
+        path: new,
+        is: (there.dev(), there.ino()),
+    };
+    fs::set_permissions(&file.path, fs::Permissions::from_mode(MODE))?;
+    fs::rename(&file.path, path)?;
+    path.clone_into(&mut file.path);
     Ok((listener, file))
+}
+
+/// Whether nobody has this socket open any more. A listener whose queue is full does not answer, but refuses
+/// nobody.
+fn is_left_behind(path: &Path) -> io::Result<bool> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let probe = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let refused = socket::connect(probe.as_raw_fd(), &UnixAddr::new(path)?);
+    Ok(refused == Err(Errno::ECONNREFUSED))
 }
 
 #[cfg(test)]
@@ -77,6 +97,36 @@ mod tests {
         drop(file);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_somebody_else_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("busy.sock");
+        let (listener, file) = bind(&path).unwrap();
+        let mut full = Vec::new();
+        // Until its queue is full: a further one would have to wait.
+        for _ in 0..10_000 {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let one = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+            if socket::connect(one.as_raw_fd(), &UnixAddr::new(&path).unwrap()).is_err() {
+                break;
+            }
+            full.push(one);
+        }
+        assert!(full.len() < 10_000);
+        assert_eq!(bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        fs::remove_file(&path).unwrap();
+        let (_other, _its) = bind(&path).unwrap();
+        drop(file);
+        assert!(path.exists(), "the file of the next run is removed");
+        let datagrams = folder.path().join("datagrams.sock");
+        let _open = std::os::unix::net::UnixDatagram::bind(&datagrams).unwrap();
+        assert_eq!(
+            bind(&datagrams).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body as AnswerBody, Bytes},
     extract::State,
     http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header},
@@ -27,7 +27,7 @@ use http_body_util::Full;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Answer, Problem, Shared, body::Body};
+use super::{Answer, Problem, Shared, access::Caller, body::PlainBody};
 use crate::status::ServiceStatus;
 
 /// Most requests that are tried at the same time.
@@ -80,9 +80,6 @@ struct Try {
     headers: Vec<(String, String)>,
     #[serde(default)]
     body: String,
-    /// Whose token it is, where there are tokens: set for every request. The log has it already.
-    #[serde(default, rename = "by")]
-    _by: Option<String>,
 }
 
 fn get() -> String {
@@ -93,7 +90,12 @@ pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/api/v1/try", post(try_it))
 }
 
-async fn try_it(State(shared): State<Shared>, Body(wanted): Body<Try>) -> Answer {
+async fn try_it(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    PlainBody(wanted): PlainBody<Try>,
+) -> Answer {
+    caller.may_ask_about(Some(&wanted.service))?;
     let service = shared.control.service(wanted.service.clone()).await?;
     let host = host(&service, wanted.deployment.as_deref())?;
     let door = door((shared.hooks.doors)())?;

@@ -21,14 +21,24 @@ pub struct GpuGroupStatus {
 }
 
 impl GpuGroupStatus {
-    /// Leaves out the names of services of which `sees` says no: that a GPU is not free stays.
-    pub(crate) fn keep_only(&mut self, sees: &impl Fn(&str) -> bool) {
+    /// Leaves out the names of services of which `sees` says no: that a GPU is not free stays. Whether
+    /// anything stays: a group that is for others alone does not.
+    pub(crate) fn keep_only(&mut self, sees: &impl Fn(&str) -> bool) -> bool {
+        let is_reserved = !self.reserved_for.is_empty();
         self.reserved_for.retain(|service| sees(service));
         let is_seen = |place: &String| sees(place.split('/').next().unwrap_or_default());
         for device in &mut self.devices {
-            device.worker = device.worker.take().filter(is_seen);
+            if device
+                .worker
+                .as_ref()
+                .is_some_and(|worker| !is_seen(worker))
+            {
+                device.worker = None;
+                "used".clone_into(&mut device.state);
+            }
             device.promised_to = device.promised_to.take().filter(is_seen);
         }
+        !(is_reserved && self.reserved_for.is_empty())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The admin API.
 
 use std::{
-    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use penstock_config::{
-    Admin,
-    fleet::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage},
-};
+use penstock_config::fleet::{DeploymentInsight, OpenRequest, Recent, ServiceInsight, Stage};
 use penstock_control::api::{Api, Bounds, Hooks, router};
 use serde_json::Value;
 use tokio::{
@@ -21,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Harness, chat};
+use crate::harness::{Harness, chat, config};
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -85,14 +82,9 @@ impl Scene {
             }),
         };
         let router = router(Arc::clone(&harness.control), hooks);
-        let admin = Admin {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            hosts: vec!["gpu.example.org".to_owned()],
-            state: "state.db".into(),
-            socket: None,
-            tokens: BTreeMap::new(),
-        };
-        let api = Api::start(&admin, bounds, router);
+        let mut config = (*config(Path::new("/"), &chat("true", ""))).clone();
+        config.admin.hosts = vec!["gpu.example.org".to_owned()];
+        let api = Api::start(&config, bounds, router);
         let api = api.await.expect("a free port");
         Self {
             harness,

@@ -1,11 +1,8 @@
 //! The pages over real files and sockets.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr};
+use std::fs;
 
-use penstock_config::{
-    Admin,
-    fleet::{Coming, DeploymentFleet, Phase, ServiceFleet},
-};
+use penstock_config::fleet::{Coming, DeploymentFleet, Phase, ServiceFleet};
 use penstock_control::api::{Api, Bounds};
 use tempfile::TempDir;
 use tokio::{
@@ -33,7 +30,8 @@ impl Pages {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("penstock.toml");
         fs::write(&file, CONFIG).unwrap();
-        let config = penstock_config::load(&file).unwrap();
+        let mut config = penstock_config::load(&file).unwrap();
+        config.admin.address.set_port(0);
         let services = config.services.values().map(|spec| {
             let deployments = spec.deployments.values().map(|spec| DeploymentFleet {
                 spec: Arc::clone(spec),
@@ -53,14 +51,7 @@ impl Pages {
         };
         let shared = Shared::new(&config.worker_logs, watch::channel(Arc::new(fleet)).1);
         let followers = Arc::clone(&shared.followers);
-        let admin = Admin {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            hosts: Vec::new(),
-            state: "state.db".into(),
-            socket: None,
-            tokens: BTreeMap::new(),
-        };
-        let api = Api::start(&admin, Bounds::default(), shared.router())
+        let api = Api::start(&config, Bounds::default(), shared.router())
             .await
             .unwrap();
         Self {

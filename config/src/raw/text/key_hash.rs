@@ -22,7 +22,7 @@ pub(super) fn parse(text: &str) -> Result<[u8; 32], String> {
         .ok()
         .filter(|_| text.len() == 64)
         .ok_or_else(|| {
-            "must be the SHA-256 of a key, 64 hexadecimal digits; `penstock key` makes a key and tells it"
+            "must be a SHA-256, 64 hexadecimal digits; `penstock key` makes a key for clients and tells it, `penstock token` a token for operators"
                 .to_owned()
         })
 }

@@ -89,9 +89,7 @@ pub(super) fn part(state: &Value, sees: impl Fn(&str) -> bool) -> Value {
             ("gpus", gpus) => {
                 let groups = serde_json::from_value::<Vec<GpuGroupStatus>>(gpus.clone());
                 let mut groups = groups.unwrap_or_default();
-                for group in &mut groups {
-                    group.keep_only(&sees);
-                }
+                groups.retain_mut(|group| group.keep_only(&sees));
                 json!(groups)
             }
             // Errors and certificates of the configuration are about all services.
