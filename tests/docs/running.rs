@@ -132,7 +132,7 @@ impl Running {
         );
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         // One that is taken away, and one that sleeps.
-        let worker = "/api/v1/services/chat/deployments/stable/workers/0/preempt";
+        let worker = "/api/v1/services/spot/deployments/main/workers/0/preempt";
         let (head, _) = self.ask_with("POST", worker, r#"{"within": "1s"}"#);
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         let host = "naps.local.localhost";
@@ -190,6 +190,8 @@ fn write_config(dir: &Path, display_name: &str) {
         process = {{ command = ["{program}", "worker", "--load-time", "0s"], gpus = 1 }}
         scaling = {{ mode = "advise" }}
         price_per_hour = 2
+        [services.spot.deployments.main]
+        process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
         [services.naps.deployments.main]
         process = {{ command = ["{program}", "worker", "--load-time", "0s"] }}
         sleep = {{ engine = "vllm" }}

@@ -282,7 +282,9 @@ impl Machine {
         match found.filter(|process| process.runs && !process.saved.is_empty()) {
             Some(process) => {
                 process.is_left = false;
-                let holds = Event::Holds(id.clone(), process.gpus().to_vec());
+                // What it was given, whether it sleeps or not.
+                let given = process.worker.gpus.as_deref().unwrap_or_default();
+                let holds = Event::Holds(id.clone(), given.to_vec());
                 vec![holds, Event::Adopted(id, Some(somewhere()))]
             }
             None => {
