@@ -186,7 +186,7 @@ fn find_keys(
 
 /// The keys of the full example that must be given where their tables are, in its order.
 const REQUIRED: &str = "
-    address devices cookie to headers to requests concurrent command tcp http exec type shell grpc
+    address sha256 role devices cookie to headers to requests concurrent command tcp http exec type shell grpc
     type metric target type metric threshold adjustment steps type cron duration min type
     target type target type image tier addresses balance header name sha256 classes class_header addresses
     split hash addresses addresses addresses
