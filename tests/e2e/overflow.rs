@@ -1,5 +1,7 @@
 //! Tiers of a service: its own workers first, others for what these cannot serve soon, and back.
 
+mod failures;
+
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, future::join_all};
@@ -128,7 +130,7 @@ async fn own_workers_count_what_is_served_elsewhere_until_it_ends() {
     };
     // In the order of names: cloud, own.
     eventually("away", async || {
-        (load(1).await == (1, 0, 1) && load(0).await == (0, 1, 1)).then_some(())
+        (load(1).await == (1, 0, 1) && load(0).await == (0, 0, 1)).then_some(())
     })
     .await;
     let path = "/api/v1/services/chat/deployments/own/decision";

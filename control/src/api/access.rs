@@ -179,7 +179,8 @@ fn without(text: &str, services: &BTreeSet<ServiceName>) -> String {
         let kept = before.trim_end_matches(of_name);
         let name = &before[kept.len()..];
         let deployment = after.find(|c| !of_name(c)).unwrap_or(after.len());
-        if deployment == 0 || kept.ends_with('/') || !services.contains(name) {
+        let in_path = kept.ends_with('/') || kept.is_empty() && told.ends_with('/');
+        if deployment == 0 || in_path || !services.contains(name) {
             told.push_str(&rest[..=slash]);
             rest = after;
             continue;
@@ -352,7 +353,12 @@ async fn admit(tokens: &Tokens, mut request: Request, next: Next) -> Response {
 
 /// The answer without what the caller may not know. Event streams see to it themselves.
 async fn told_to(caller: &Caller, answer: Response) -> Response {
-    let of_json = |value: &header::HeaderValue| value.as_bytes().ends_with(b"json");
+    let of_json = |value: &header::HeaderValue| {
+        matches!(
+            value.as_bytes(),
+            b"application/json" | b"application/problem+json"
+        )
+    };
     if !answer
         .headers()
         .get(header::CONTENT_TYPE)

@@ -22,14 +22,21 @@ const MODE: u32 = 0o660;
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode.
-    is: (u64, u64),
+    /// What tells it from others: a file that is made later may have its inode, but not its time too.
+    is: Option<Is>,
+}
+
+type Is = (u64, u64, i64, i64);
+
+/// What tells the file at this path from others.
+fn which(path: &Path) -> Option<Is> {
+    let there = fs::symlink_metadata(path).ok()?;
+    Some((there.dev(), there.ino(), there.ctime(), there.ctime_nsec()))
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let there = fs::symlink_metadata(&self.path);
-        if there.is_ok_and(|there| (there.dev(), there.ino()) == self.is) {
+        if self.is.is_some() && which(&self.path) == self.is {
             // Somebody may have removed it just now.
             let _ = fs::remove_file(&self.path);
         }
@@ -57,14 +64,16 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let new = folder.join(format!(".{}", std::process::id()));
     let _ = fs::remove_file(&new);
     let listener = UnixListener::bind(&new)?;
-    let there = fs::symlink_metadata(&new)?;
-    let mut file = SocketFile {
-        path: new,
-        is: (there.dev(), there.ino()),
+    let placed = fs::set_permissions(&new, fs::Permissions::from_mode(MODE))
+        .and_then(|()| fs::rename(&new, path));
+    if let Err(error) = placed {
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    let file = SocketFile {
+        path: path.to_owned(),
+        is: which(path),
     };
-    fs::set_permissions(&file.path, fs::Permissions::from_mode(MODE))?;
-    fs::rename(&file.path, path)?;
-    path.clone_into(&mut file.path);
     Ok((listener, file))
 }
 

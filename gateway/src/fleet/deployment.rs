@@ -273,6 +273,12 @@ impl DeploymentState {
         self.view.load().has_others(tried)
     }
 
+    /// Whether all workers that it has failed a request, those with these keys.
+    pub(crate) fn has_failed(&self, tried: &[u64]) -> bool {
+        let view = self.view.load();
+        !tried.is_empty() && view.has_ready() && !view.has_others(tried)
+    }
+
     /// Counts a request that found no worker here and goes to a sibling. It wakes the deployment as
     /// one that waits would.
     pub(crate) fn spilled(&self) {

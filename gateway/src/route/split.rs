@@ -3,7 +3,7 @@
 mod rule;
 mod sticky;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use penstock_balancer::{Share, SplitPolicy, SplitQuery, Splitter, key};
@@ -104,24 +104,32 @@ impl ServiceSplit {
         })
     }
 
-    /// Whether there is a tier above this one that takes requests.
-    pub(crate) fn has_above(&self, tier: u8) -> bool {
-        self.above.iter().any(|above| above.number > tier)
+    /// Whether a deployment that `may_take` a request gets any.
+    pub(crate) fn has_one(&self, may_take: impl Fn(usize) -> bool) -> bool {
+        let mut shares = self.shares.all.iter().enumerate();
+        shares.any(|(index, share)| share.weight > 0 && may_take(index))
     }
 
-    /// Chooses among the deployments of the first tier above this one. `None` when there is none that takes
-    /// requests.
-    pub(crate) fn choose_above(
+    /// Chooses in the lowest of these tiers that has a deployment which `may_take` the request. `None` when
+    /// none has.
+    pub(crate) fn choose_in(
         &self,
-        tier: u8,
+        tiers: RangeInclusive<u8>,
         deployments: &[Arc<DeploymentState>],
-        hash: Option<u64>,
-        now: Duration,
+        (hash, now): (Option<u64>, Duration),
+        may_take: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let above = self.above.iter().find(|above| above.number > tier)?;
         let cost = |index: usize| deployments[index].cost(now);
-        let chosen = || above.splitter.choose(&self.query(hash), cost, |_| true);
-        above.only.or_else(chosen)
+        let mut all = std::iter::once(&self.first).chain(&self.above);
+        all.find_map(|tier| {
+            if !tiers.contains(&tier.number) {
+                return None;
+            }
+            match tier.only {
+                Some(only) => may_take(only).then_some(only),
+                None => tier.splitter.choose(&self.query(hash), cost, &may_take),
+            }
+        })
     }
 
     /// Chooses anew for a request whose deployment was paused before it had a worker, maybe so short a

@@ -1,6 +1,7 @@
 //! Everything requests are routed by: one immutable value, replaced when services change.
 
 use std::{
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -251,23 +252,28 @@ impl ServiceState {
         self.split.choose(&self.spec, &self.deployments, head, now)
     }
 
-    /// The deployment of the next tier above this one that a request may go to.
-    pub(crate) fn choose_above(
+    /// A deployment that `may_take` a request, of the lowest of these tiers that has one. `by`: what binds the
+    /// request to deployments, and the time.
+    pub(crate) fn choose_in(
         &self,
-        tier: u8,
-        hash: Option<u64>,
-        now: Duration,
+        tiers: RangeInclusive<u8>,
+        by: (Option<u64>, Duration),
+        may_take: impl Fn(&Arc<DeploymentState>) -> bool,
     ) -> Option<&Arc<DeploymentState>> {
         let all = &self.deployments;
-        all.get(self.split.choose_above(tier, all, hash, now)?)
+        let chosen = self
+            .split
+            .choose_in(tiers, all, by, |index| may_take(&all[index]));
+        all.get(chosen?)
     }
 
-    /// Whether there is a tier above this one that a request may go to.
-    pub(crate) fn has_above(&self, tier: u8) -> bool {
-        self.split.has_above(tier)
+    /// Whether a deployment that `may_take` a request gets any, of whatever tier.
+    pub(crate) fn has_one(&self, may_take: impl Fn(&Arc<DeploymentState>) -> bool) -> bool {
+        let all = &self.deployments;
+        self.split.has_one(|index| may_take(&all[index]))
     }
 
-    /// What binds a request to deployments of higher tiers.
+    /// What binds a request to deployments of several tiers.
     pub(crate) fn binding(&self, head: &RequestHead<'_>) -> Option<u64> {
         self.split.binding(&self.spec, head).0
     }

@@ -154,7 +154,10 @@ fn cause(missed: &Missed, retry: &Retry<'_>) -> Option<Cause> {
 /// What the client gets when there is no further try.
 fn conclude(exchange: &mut Exchange, service: &ServiceState, came: Tried) -> Result<(), Failure> {
     let refusal = match came {
-        Ok(()) => return Ok(()),
+        Ok(()) => {
+            exchange.is_taken();
+            return Ok(());
+        }
         Err(Missed::Broken(error)) => return Err(broken(exchange, &error)),
         Err(Missed::Late { reason, held_back }) => {
             if reason == Reason::FirstByteTimeout {

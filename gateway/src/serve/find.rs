@@ -37,7 +37,7 @@ pub(super) async fn find_worker(
         };
         let refusal = match tiers::lease(exchange, aim, Try::First(&head), presence).await {
             Ok(None) => return Ok(to),
-            Ok(Some(higher)) => return Ok((to.0, higher)),
+            Ok(Some(other)) => return Ok((to.0, other)),
             Err(Failure::Refused(refusal)) => refusal,
             Err(gone) => return Err(gone),
         };

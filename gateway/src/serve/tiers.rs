@@ -9,6 +9,12 @@
 //! A tier that would have to be woken is joined only when its start is likely to take less time than the
 //! wait, or when the request has waited for as long as a start there takes: a short crowd starts nothing
 //! dear, and a long one waits at most twice as long as it would have by knowing so.
+//!
+//! A request that is sent again goes back to the queues of the tiers that it had come to, the lowest first, and
+//! to any deployment there of which not all workers have failed it. One that was refused by a deployment goes on
+//! to another one of the same tier, or to the next.
+
+mod next;
 
 use std::{
     future::{pending, poll_fn},
@@ -20,6 +26,7 @@ use std::{
 use penstock_config::fleet::Stage;
 use tokio::time::sleep_until;
 
+pub(super) use self::next::have_others;
 use super::{
     admission::{self, Presence, Try, time_is_over, too_long, turn},
     failure::Failure,
@@ -33,12 +40,8 @@ use crate::{
         queue::{Grant, Patience, Waiter},
     },
     route::table::ServiceState,
-    settle::exchange::Exchange,
+    settle::{exchange::Exchange, thread::Thread},
 };
-
-/// A tier that is not worth waking yet is looked at again after so long, or after `overflow_after` if that is
-/// longer.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A deployment that a request is for, in a service with tiers.
 #[derive(Clone, Copy)]
@@ -49,8 +52,8 @@ pub(super) struct Aim<'a> {
     pub(super) hash: Option<u64>,
 }
 
-/// Gets a lease for `exchange`, unless its client goes meanwhile. Gives the deployment of a higher tier that it
-/// is for now, if so.
+/// Gets a lease for `exchange`, unless its client goes meanwhile. Gives the deployment that it
+/// is for now, if that is another one.
 pub(super) async fn lease(
     exchange: &mut Exchange,
     aim: Aim<'_>,
@@ -66,25 +69,22 @@ pub(super) async fn lease(
     Box::pin(climb(exchange, aim, number, presence)).await
 }
 
-/// Whether a request that all workers of `deployment` failed may go to a higher tier.
-pub(super) fn may_go_up(
-    exchange: &Exchange,
-    service: &ServiceState,
-    deployment: &DeploymentState,
-) -> bool {
-    exchange.may_overflow && service.has_above(deployment.view().spec.tier)
-}
-
 /// A queue that a request is in.
 struct Waits {
     deployment: Arc<DeploymentState>,
-    tier: u8,
     waiter: Waiter,
     since: Duration,
     /// Whether there was no worker then.
     was_asleep: bool,
     /// How long that is likely to take, if it is known.
     eta: Option<Duration>,
+}
+
+impl Waits {
+    /// As the newest snapshot says.
+    fn tier(&self) -> u8 {
+        self.deployment.view().spec.tier
+    }
 }
 
 /// A request on its way up.
@@ -94,6 +94,7 @@ struct Climb<'a> {
     /// As in the settings.
     after: Duration,
     clock: Clock,
+    thread: Arc<Thread>,
     begun: Duration,
     until: (Duration, Reason),
     /// The queues that it is in, the lowest tier first.
@@ -103,12 +104,18 @@ struct Climb<'a> {
     in_class: Option<WaitsInClass>,
     /// The first refusal.
     refused: Option<Refusal>,
-    /// The highest tier that it came to.
-    tier: u8,
+    /// Who refused it.
+    refused_by: Vec<Arc<DeploymentState>>,
+    /// Of a queue that refused it: the place that it has in all of them.
+    left: Option<Waiter>,
+    /// The tier up to which it need not wait again to go up.
+    reached: u8,
     /// The deployment of the next one, where that is not worth waking before this time.
     next: Option<Arc<DeploymentState>>,
     not_before: Duration,
     is_last: bool,
+    /// Whether it may be missing in a tier below.
+    looks_down: bool,
 }
 
 /// What a request that waits comes to.
@@ -128,15 +135,14 @@ async fn climb(
     presence: &mut impl Presence,
 ) -> Result<Option<Arc<DeploymentState>>, Failure> {
     let mut climb = Climb::new(exchange, aim, number);
-    let first = climb.first(climb.clock.now());
+    let first = climb.first(exchange);
     if let Some(lease) = climb.join(exchange, &first) {
         return Ok(climb.served(exchange, &first, lease));
     }
     loop {
         let waits_at = climb.waits.last().map(|one| Arc::clone(&one.deployment));
         let changed = waits_at.as_ref().map(|deployment| deployment.changed());
-        let now = climb.clock.now();
-        if let Some(next) = climb.next_tier(now) {
+        if let Some(next) = climb.next() {
             if let Some(lease) = climb.join(exchange, &next) {
                 return Ok(climb.served(exchange, &next, lease));
             }
@@ -172,7 +178,8 @@ async fn climb(
             Came::Time if climb.clock.now() >= climb.until.0 => {
                 return climb.is_over(exchange);
             }
-            Came::Time => {}
+            // There may be another tier since.
+            Came::Time => climb.is_last = false,
         }
     }
 }
@@ -187,49 +194,35 @@ impl<'a> Climb<'a> {
         Self {
             after: aim.service.spec.overflow_after.unwrap_or_default(),
             until: time_is_over(exchange, aim.service, clock.now()),
+            reached: aim.deployment.view().spec.tier,
             aim,
             number,
             clock,
+            thread: exchange.thread(),
             begun,
             waits: Vec::new(),
             queued_at: None,
             in_class: None,
             refused: None,
-            tier: 0,
+            refused_by: Vec::new(),
+            left: None,
             next: None,
             not_before: Duration::ZERO,
             is_last: false,
+            looks_down: false,
         }
-    }
-
-    /// Where it begins: a higher tier is better than a worker that failed it already.
-    fn first(&self, now: Duration) -> Arc<DeploymentState> {
-        let Aim {
-            service,
-            deployment,
-            hash,
-        } = self.aim;
-        let tried = self.number.tried();
-        if !tried.is_empty() && !deployment.has_others(tried) {
-            let tier = deployment.view().spec.tier;
-            if let Some(above) = service.choose_above(tier, hash, now) {
-                return Arc::clone(above);
-            }
-        }
-        Arc::clone(deployment)
     }
 
     /// Joins a deployment: gives a lease that is there at once.
     fn join(&mut self, exchange: &mut Exchange, at: &Arc<DeploymentState>) -> Option<Lease> {
         let now = self.clock.now();
         let service = self.aim.service;
-        self.tier = at.view().spec.tier;
         let wanted = Wanted {
             pick_by: &exchange.pick_by,
             tried: self.number.tried(),
             now,
             max_queued: service.spec.queue.max_requests,
-            has_place: !self.waits.is_empty(),
+            has_place: !self.waits.is_empty() || self.left.is_some(),
         };
         let patience = Patience {
             until: self.until.0,
@@ -241,8 +234,12 @@ impl<'a> Climb<'a> {
             Admission::Refused(mut refusal) => {
                 refusal.wait_notice = refusal.wait_notice.filter(|_| tells);
                 self.refused.get_or_insert(refusal);
+                self.refused_by.push(Arc::clone(at));
             }
-            Admission::Queued(waiter) => {
+            Admission::Queued(mut waiter) => {
+                if let Some(mut left) = self.left.take() {
+                    left.hand_place_to(&mut waiter);
+                }
                 exchange.listed.entry().now_in(Stage::Queue, now);
                 exchange.waits_at(at);
                 let notice = waiter.wait_notice;
@@ -251,72 +248,19 @@ impl<'a> Climb<'a> {
                     self.queued_at = Some(now);
                     self.in_class = exchange.class().map(|class| class.waits());
                 }
-                self.waits.push(Waits {
+                let waits = Waits {
                     deployment: Arc::clone(at),
-                    tier: self.tier,
                     waiter,
                     since: now,
                     was_asleep: !at.view().has_ready(),
                     eta: notice.and_then(|notice| notice.eta),
-                });
+                };
+                let tier = waits.tier();
+                let place = self.waits.partition_point(|one| one.tier() <= tier);
+                self.waits.insert(place, waits);
             }
         }
         None
-    }
-
-    /// The deployment of the next tier, if it is time to join that.
-    fn next_tier(&mut self, now: Duration) -> Option<Arc<DeploymentState>> {
-        if self.looks_at()? > now {
-            return None;
-        }
-        let Aim { service, hash, .. } = self.aim;
-        let chosen = || service.choose_above(self.tier, hash, now).cloned();
-        let Some(next) = self.next.take().or_else(chosen) else {
-            self.is_last = true;
-            return None;
-        };
-        match self.wakes_later(&next, now) {
-            Some(later) => {
-                self.not_before = later;
-                self.next = Some(next);
-                None
-            }
-            None => Some(next),
-        }
-    }
-
-    /// When the next tier is to be looked at; `None` where there is none.
-    fn looks_at(&self) -> Option<Duration> {
-        if self.is_last {
-            return None;
-        }
-        let at = match self.waits.last() {
-            // The tier that it came to refused it.
-            None => Duration::ZERO,
-            Some(last) if last.tier < self.tier => Duration::ZERO,
-            Some(last) if last.deployment.lacks_gpu() => Duration::ZERO,
-            Some(last) if last.eta.is_some_and(|eta| eta > self.after) => Duration::ZERO,
-            Some(last) => last.since + self.after,
-        };
-        Some(at.max(self.not_before))
-    }
-
-    /// When to look again at a deployment that is not worth waking yet; `None`: it is, or need not be woken.
-    fn wakes_later(&self, next: &DeploymentState, now: Duration) -> Option<Duration> {
-        let start = next.wakes_in()?;
-        let as_long = self.begun + start;
-        let left = self
-            .waits
-            .iter()
-            .map(|one| match one.deployment.lacks_gpu() {
-                true => None,
-                false => Some((one.since + one.eta?).saturating_sub(now)),
-            });
-        let soonest = left.map(|left| left.unwrap_or(Duration::MAX)).min()?;
-        if now >= as_long || soonest >= start {
-            return None;
-        }
-        Some((now + self.after.max(LOOK_AGAIN)).min(as_long))
     }
 
     fn poll_granted(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Grant)> {
@@ -331,14 +275,20 @@ impl<'a> Climb<'a> {
     /// One of the queues that it is in has nothing for it.
     fn refused_at(&mut self, exchange: &mut Exchange, place: usize, refusal: Refusal) {
         let mut left = self.waits.remove(place);
-        if let Some(other) = self.waits.first_mut() {
-            left.waiter.hand_place_to(&mut other.waiter);
+        match self.waits.first_mut() {
+            Some(other) => {
+                left.waiter.hand_place_to(&mut other.waiter);
+                exchange.waits_at(&other.deployment);
+            }
+            None => self.left = Some(left.waiter),
         }
         exchange.leaves(&left.deployment);
         self.refused.get_or_insert(refusal);
+        self.refused_by.push(left.deployment);
+        self.looks_anew();
     }
 
-    /// A worker of this deployment takes it; gives the deployment if it is of a higher tier than the first.
+    /// A worker of this deployment takes it; gives the deployment if it is another one than the first.
     fn served(
         &mut self,
         exchange: &mut Exchange,
@@ -346,22 +296,19 @@ impl<'a> Climb<'a> {
         lease: Lease,
     ) -> Option<Arc<DeploymentState>> {
         let now = self.clock.now();
+        let tier = by.view().spec.tier;
         self.has_waited(exchange, Some(by));
         for one in &self.waits {
             // Also where it waited in vain: that is what it would take more workers for.
-            if one.tier <= self.tier_of(by) {
+            if one.tier() <= tier {
                 one.deployment.wait.record(now.saturating_sub(one.since));
             }
         }
-        exchange.is_served_at(by, self.tier_of(by));
+        exchange.is_served_at(by, tier);
         exchange.leased(lease, now);
         self.waits.clear();
         let is_first = Arc::ptr_eq(by, self.aim.deployment);
         (!is_first).then(|| Arc::clone(by))
-    }
-
-    fn tier_of(&self, deployment: &Arc<DeploymentState>) -> u8 {
-        deployment.view().spec.tier
     }
 
     /// Notes how long it waited, if it did, and how much of it for the first worker of who serves it.

@@ -9,7 +9,7 @@ use penstock_config::{DeploymentName, fleet::OverflowLoad};
 pub(crate) struct Overflows {
     /// Of its load, requests that a worker of a higher tier has.
     away: AtomicU32,
-    /// Requests that it served in place of a lower tier.
+    /// Requests that it answered in place of a lower tier.
     taken: AtomicU64,
     /// Requests of lower tiers that came to its queue or its workers.
     joined: AtomicU64,
@@ -26,7 +26,7 @@ impl Overflows {
         self.away.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// One of its workers takes a request of a lower tier.
+    /// One of its workers answers a request of a lower tier, and that is passed on.
     pub(crate) fn took(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
     }

@@ -52,8 +52,8 @@ pub(super) async fn again<E: Engine>(
         let next = sibling.as_ref();
         let next = next.map_or(at.deployment, |sibling| &sibling.to.deployment);
         // Any answer is better than none.
-        let goes_up = !to.is_upgrade && tiers::may_go_up(exchange, at.service, next);
-        let has_others = next.has_others(&tried) || goes_up;
+        let elsewhere = || !to.is_upgrade && tiers::have_others(exchange, at.service, &tried);
+        let has_others = next.has_others(&tried) || elsewhere();
         if (cause.has_answer() && !has_others)
             || !retry.may(cause, engine.is_kept(), exchange, at.deployment)
         {
@@ -148,11 +148,11 @@ async fn lease_again<E: Engine>(
         let leased = tiers::lease(exchange, aim, again, engine.presence());
         let refusal = match leased.await {
             Ok(None) => return Ok(moved),
-            Ok(Some(higher)) => {
+            Ok(Some(deployment)) => {
                 let service = Arc::clone(service);
                 return Ok(Some(Moved::from(Sibling {
                     service,
-                    deployment: higher,
+                    deployment,
                 })));
             }
             Err(Failure::Refused(refusal)) => refusal,

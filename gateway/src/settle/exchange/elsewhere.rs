@@ -27,13 +27,26 @@ impl Elsewhere {
             self.deployment.overflow.went();
         }
     }
+
+    fn came_back(&mut self) {
+        if std::mem::replace(&mut self.is_away, false) {
+            self.deployment.overflow.came_back();
+        }
+    }
+}
+
+fn tier_of(deployment: &DeploymentState) -> u8 {
+    deployment.view().spec.tier
+}
+
+/// Whether requests that it has got can hope for no worker of it: nor is it to get one for them.
+fn has_lost_hope(deployment: &DeploymentState) -> bool {
+    deployment.is_retired() || deployment.view().is_paused()
 }
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        if self.is_away {
-            self.deployment.overflow.came_back();
-        }
+        self.came_back();
         if self.ends {
             self.deployment.load.end(self.thread, self.clock.now());
         }
@@ -45,6 +58,13 @@ impl Exchange {
     pub(crate) fn waits_at(&mut self, deployment: &Arc<DeploymentState>) {
         let own = self.deployment.as_ref();
         if own.is_some_and(|own| Arc::ptr_eq(own, deployment)) {
+            return;
+        }
+        if own.is_none_or(|own| has_lost_hope(own)) {
+            return self.belongs_to(deployment);
+        }
+        let mut elsewhere = self.seldom.iter().flat_map(|seldom| &seldom.elsewhere);
+        if elsewhere.any(|one| one.is_at(deployment)) {
             return;
         }
         let now = self.connection.now();
@@ -64,20 +84,62 @@ impl Exchange {
     /// A worker of `deployment` takes it, which is of this `tier`. Lower tiers that could not take it go on
     /// counting it, higher ones do not.
     pub(crate) fn is_served_at(&mut self, deployment: &Arc<DeploymentState>, tier: u8) {
-        let own = self.deployment.as_ref();
-        let stays = own.is_some_and(|own| Arc::ptr_eq(own, deployment));
-        if !stays {
-            self.overflows_to(deployment);
-        }
+        self.belongs_to(deployment);
         if let Some(seldom) = &mut self.seldom {
             let elsewhere = &mut seldom.elsewhere;
-            elsewhere.retain(|one| one.deployment.view().spec.tier < tier);
+            elsewhere.retain(|one| tier_of(&one.deployment) < tier);
             elsewhere.iter_mut().for_each(Elsewhere::went_away);
+            seldom.overflows = seldom.lowest.is_some_and(|lowest| lowest < tier);
         }
     }
 
-    fn overflows_to(&mut self, deployment: &Arc<DeploymentState>) {
-        deployment.overflow.took();
+    /// The client gets the answer that a worker gave it: no other one will be asked.
+    pub(crate) fn is_taken(&mut self) {
+        let Some(seldom) = &mut self.seldom else {
+            return;
+        };
+        if std::mem::take(&mut seldom.overflows)
+            && let Some(deployment) = &self.deployment
+        {
+            deployment.overflow.took();
+        }
+    }
+
+    /// No worker has it any more, and another one is to be found.
+    pub(crate) fn comes_back(&mut self) {
+        if let Some(seldom) = &mut self.seldom {
+            seldom.elsewhere.iter_mut().for_each(Elsewhere::came_back);
+        }
+    }
+
+    /// Whether it was moved to a higher tier than it came to.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.seldom
+            .as_ref()
+            .is_some_and(|seldom| seldom.lowest.is_some())
+    }
+
+    /// A deployment of this tier whose load it is part of, and which fits.
+    pub(crate) fn known_in(
+        &self,
+        tier: u8,
+        fits: impl Fn(&Arc<DeploymentState>) -> bool,
+    ) -> Option<&Arc<DeploymentState>> {
+        let elsewhere = self.seldom.iter().flat_map(|seldom| &seldom.elsewhere);
+        let mut all = self
+            .deployment
+            .iter()
+            .chain(elsewhere.map(|one| &one.deployment));
+        all.find(|one| tier_of(one) == tier && fits(one))
+    }
+
+    /// From now on it is counted as one of `deployment`. Where it was before, it stays part of the load if that
+    /// is of a lower tier and may get workers for it.
+    pub(crate) fn belongs_to(&mut self, deployment: &Arc<DeploymentState>) {
+        let own = self.deployment.as_ref();
+        if own.is_some_and(|own| Arc::ptr_eq(own, deployment)) {
+            return;
+        }
         let elsewhere = &mut self.seldom_mut().elsewhere;
         match elsewhere.iter().position(|one| one.is_at(deployment)) {
             // It was counted there when it came to the queue.
@@ -90,13 +152,17 @@ impl Exchange {
         }
         self.listed.entry().is_for(deployment.address());
         if let Some(left) = self.deployment.replace(Arc::clone(deployment)) {
-            let mut left = self.elsewhere(&left);
-            // A paused deployment is not to come back for it.
-            if left.deployment.view().is_paused() {
+            let left = self.elsewhere(&left);
+            let tier = tier_of(&left.deployment);
+            if tier >= tier_of(deployment) {
                 return;
             }
-            left.went_away();
-            self.seldom_mut().elsewhere.push(left);
+            let lowest = &mut self.seldom_mut().lowest;
+            *lowest = Some(lowest.map_or(tier, |lowest| lowest.min(tier)));
+            // A paused deployment is not to come back for it.
+            if !has_lost_hope(&left.deployment) {
+                self.seldom_mut().elsewhere.push(left);
+            }
         }
     }
 
@@ -104,6 +170,7 @@ impl Exchange {
     pub(super) fn is_nowhere_else(&mut self) {
         if let Some(seldom) = &mut self.seldom {
             seldom.elsewhere.clear();
+            (seldom.lowest, seldom.overflows) = (None, false);
         }
     }
 

@@ -34,6 +34,10 @@ pub(super) struct Seldom {
     pub(super) watch: Option<Box<Watch>>,
     /// Deployments of other tiers whose load it is part of as well.
     pub(super) elsewhere: Vec<Elsewhere>,
+    /// The lowest tier that it was counted in before it came to a higher one.
+    pub(super) lowest: Option<u8>,
+    /// Whether a worker of a higher tier has it.
+    pub(super) overflows: bool,
     /// The link to its copy, if it has one.
     pub(super) mirrored: Option<Mirrored>,
     /// What happened to it, in full, when that is to be logged.

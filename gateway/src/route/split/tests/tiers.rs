@@ -8,7 +8,8 @@ use super::*;
 
 impl Fixture {
     fn above(&self, tier: u8, hash: Option<u64>) -> Option<usize> {
-        let above = self.state.choose_above(tier, hash, Duration::ZERO)?;
+        let by = (hash, Duration::ZERO);
+        let above = self.state.choose_in(tier + 1..=u8::MAX, by, |_| true)?;
         let deployments = &self.state.deployments;
         deployments.iter().position(|one| Arc::ptr_eq(one, above))
     }
