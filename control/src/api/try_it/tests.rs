@@ -26,12 +26,6 @@ fn the_path_cannot_name_another_machine() {
 }
 
 #[test]
-fn a_request_that_came_with_a_token_is_tried_as_any_other() {
-    let wanted = serde_json::json!({ "service": "chat", "path": "/", "by": "ada" });
-    assert!(serde_json::from_value::<Try>(wanted).is_ok());
-}
-
-#[test]
 fn headers_that_are_not_the_operators_and_such_as_break_the_head_are_refused() {
     let door = at("127.0.0.1:80", false);
     for (name, value) in [
