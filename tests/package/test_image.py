@@ -45,7 +45,7 @@ class Image(unittest.TestCase):
             "run", "--detach", "--init", "--network", "host", "--env", f"PENSTOCK_LISTEN=127.0.0.1:{port}",
             "--env", f"PENSTOCK_ADMIN_PORT={free_port()}",
             "--entrypoint", "sh", "penstock", "-c",
-            'sed "s/127.0.0.1:9900/127.0.0.1:$PENSTOCK_ADMIN_PORT/" /etc/penstock/penstock.toml >penstock.toml && '
+            'mkdir services && sed "s/127.0.0.1:9900/127.0.0.1:$PENSTOCK_ADMIN_PORT/" /etc/penstock/penstock.toml >penstock.toml && '
             "exec penstock run penstock.toml",
         )
         self.addCleanup(ENGINE.docker, "rm", "--force", name)
@@ -57,7 +57,10 @@ class Image(unittest.TestCase):
                     return answer.read()
             except OSError:
                 if ENGINE.docker("inspect", "-f", "{{.State.Running}}", name) != "true":
-                    raise AssertionError(ENGINE.docker("logs", name)) from None
+                    said = subprocess.run(
+                        ["docker", "-H", f"unix://{ENGINE.socket}", "logs", name], capture_output=True, text=True
+                    )
+                    raise AssertionError(said.stdout + said.stderr) from None
                 return None
 
         self.assertIn(b'"object":"model"', wait_for(models).replace(b" ", b""))
