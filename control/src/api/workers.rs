@@ -75,6 +75,17 @@ struct WorkerPlace {
     worker: u32,
 }
 
+impl WorkerPlace {
+    /// Its deployment, and its number there.
+    fn split(self) -> (Place, u32) {
+        let place = Place {
+            service: self.service,
+            deployment: Some(self.deployment),
+        };
+        (place, self.worker)
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for WorkerPlace {
     type Rejection = Problem;
 
@@ -138,15 +149,7 @@ async fn drain(
     place: WorkerPlace,
     OptionalBody(who): OptionalBody<Who>,
 ) -> Answer {
-    let WorkerPlace {
-        service,
-        deployment,
-        worker,
-    } = place;
-    let place = Place {
-        service,
-        deployment: Some(deployment),
-    };
+    let (place, worker) = place.split();
     ask(&shared, place, WorkersAsk::Drain(worker), who).await
 }
 
@@ -159,15 +162,7 @@ async fn preempt(
     let within = within.as_deref().map(parse_duration).transpose();
     let within = within
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("within: {error}")))?;
-    let WorkerPlace {
-        service,
-        deployment,
-        worker,
-    } = place;
-    let place = Place {
-        service,
-        deployment: Some(deployment),
-    };
+    let (place, worker) = place.split();
     let wanted = WorkersAsk::Preempt(worker, within);
     ask(&shared, place, wanted, Who { by, reason }).await
 }
